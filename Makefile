@@ -1,0 +1,41 @@
+# Everything lands inside this folder: the environment in .venv, caches in .cache, the demo in demo.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(CURDIR)/.cache
+
+export PIP_CACHE_DIR := $(CACHE)/pip
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export XDG_CACHE_HOME := $(CACHE)
+export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
+export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test env lint format bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/pe-nnunet demo --out demo
+
+test: $(VENV)/.installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+env: $(VENV)/.installed
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+$(VENV)/.installed: pyproject.toml
+	@echo "== environment in $(VENV) (a few minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(CACHE) demo build *.egg-info

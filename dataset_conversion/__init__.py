@@ -1,0 +1,1 @@
+"""Source datasets to nnU-Net raw, one module a source."""

@@ -1,0 +1,1 @@
+"""Building blocks, one small file each."""

@@ -1,0 +1,103 @@
+"""The command line: one module a command, which parses and calls; everything heavy is imported inside `run`.
+
+A command module has `configure(parser)`, which adds its arguments, and `run(args)`, which returns an exit code:
+0 done, 1 wrong usage, 2 nothing could be done, 3 some cases failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from pe_nnunet.errors import PEError
+
+DONE, USAGE, NOTHING_DONE, SOME_FAILED = 0, 1, 2, 3
+
+COMMANDS: dict[str, str] = {
+    "demo": "the whole chain on a synthetic cohort, ending in numbers and a picture",
+    "phantom": "write synthetic CTPA scans with exact truth",
+    "convert": "DICOM, NIfTI, NRRD or MHA to an nnU-Net dataset, cropped to the lungs",
+    "predict-fused": "find emboli in scans with an ensemble of trained models",
+    "evaluate": "score predictions against labels: voxels, emboli, scans",
+    "run": "start an nnU-Net command with our planners and trainers registered",
+    "doctor": "say what works in this environment, and why not",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with exit code 1 for wrong usage, and a `--debug` of its own on every command."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pe-nnunet ARGS`.
+
+    Args:
+        argv: The arguments without the program's name; `sys.argv[1:]` if None.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        return _run_command(arguments[0], arguments[1:], f"pe-nnunet {arguments[0]}")
+    _overview().parse_args(arguments)
+    return USAGE
+
+
+def predict_fused() -> int:
+    """Run `pe-nnunet-predict-fused`."""
+    return _run_command("predict-fused", sys.argv[1:], "pe-nnunet-predict-fused")
+
+
+def _overview() -> argparse.ArgumentParser:
+    from pe_nnunet import __version__
+
+    width = max(map(len, COMMANDS))
+    table = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    parser = _Parser(
+        prog="pe-nnunet",
+        description="Pulmonary embolism in CT pulmonary angiography, as an nnU-Net v2 plugin.",
+        epilog=f"commands:\n{table}\n\n`pe-nnunet COMMAND --help` describes one. Research software, not a medical device.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pe-nnunet {__version__}")
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="see below")
+    return parser
+
+
+def _run_command(name: str, arguments: Sequence[str], prog: str) -> int:
+    module = import_module(f"pe_nnunet.cli.{name.replace('-', '_')}")
+    parser = _Parser(prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    module.configure(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(arguments)
+    try:
+        return int(module.run(args))
+    except PEError as error:
+        if args.debug:
+            traceback.print_exc()
+        print(error, file=sys.stderr)
+        return NOTHING_DONE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output has gone, as under `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOTHING_DONE
+    except Exception as error:  # noqa: BLE001 - the last line of defence: one line for the user, the rest with --debug
+        if args.debug:
+            traceback.print_exc()
+        print(
+            f"PE-ENV-006: {type(error).__name__}: {' '.join(str(error).split())}; see it whole with --debug",
+            file=sys.stderr,
+        )
+        return NOTHING_DONE

@@ -1,0 +1,1 @@
+"""Losses for targets that fill a thousandth of a patch."""

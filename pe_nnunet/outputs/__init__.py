@@ -1,0 +1,1 @@
+"""What a person or a pipeline gets for each case and for the cohort."""

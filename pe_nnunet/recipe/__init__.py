@@ -1,0 +1,1 @@
+"""Training hyper-parameters and where they come from."""

@@ -1,0 +1,27 @@
+"""The classes that nnU-Net looks up by name, and the modules that hold them; a new planner or trainer is one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+PLANNERS: dict[str, str] = {
+    "PETARUNetPlanner": "pe_nnunet.planners.tar_unet",
+}
+TRAINERS: dict[str, str] = {
+    "PETrainer": "pe_nnunet.trainers.base",
+    "PETARUNetTrainer": "pe_nnunet.trainers.tar_unet",
+}
+CLASSES: dict[str, str] = PLANNERS | TRAINERS
+
+
+def load_class(name: str) -> Any:
+    """The class of that name.
+
+    Args:
+        name: A key of `CLASSES`.
+
+    Raises:
+        KeyError: If the name is not in the table.
+    """
+    return getattr(import_module(CLASSES[name]), name)

@@ -1,0 +1,1 @@
+"""The lungs, the box around them, and the way into that box and back."""

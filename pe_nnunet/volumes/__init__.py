@@ -1,0 +1,1 @@
+"""Images in and out: scans are found, read with their geometry, checked, and written."""
