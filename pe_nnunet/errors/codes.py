@@ -18,4 +18,15 @@ CODES: dict[str, str] = {
     "PE-IN-002": "the path does not exist",
     "PE-IN-003": "the file is not what its name says, or is truncated",
     "PE-IN-004": "two cases would get the same id",
+    # training
+    "PE-TRAIN-001": "an unknown key in the training recipe",
+    "PE-TRAIN-002": "a bad value in the training recipe",
+    "PE-TRAIN-003": "the training recipe cannot be read",
+    # models and prediction
+    "PE-MODEL-001": "no trained model at that place",
+    "PE-MODEL-002": "a fold or checkpoint is missing",
+    "PE-MODEL-003": "a checkpoint cannot be read or does not fit the model folder",
+    "PE-MODEL-004": "the models do not fit together",
+    "PE-MODEL-005": "the scan does not fit the model",
+    "PE-MODEL-006": "no detector given: segmentation alone",
 }

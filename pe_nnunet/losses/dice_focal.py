@@ -1,0 +1,82 @@
+"""Dice plus focal loss, for exclusive labels and for regions."""
+
+from __future__ import annotations
+
+import torch
+from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+from nnunetv2.utilities.helpers import softmax_helper_dim1
+from torch import Tensor, nn
+
+from pe_nnunet.losses.focal import focal_loss_with_labels, focal_loss_with_regions
+
+
+class DiceFocalLoss(nn.Module):
+    """Weighted sum of nnU-Net's soft Dice loss (from -1, perfect, to 0) and the focal loss.
+
+    Dice sees the overlap whatever the size of the target; focal sees each voxel, so that a patch without a target still
+    says what is wrong. The sum is computed in float32 whatever the precision of the logits.
+
+    Args:
+        regions: Whether targets are regions (sigmoid) instead of labels (softmax).
+        batch_dice: Whether Dice is taken over the batch as one sample.
+        ignore_label: The label that does not count, if any; under regions it is the target's last channel.
+        ddp: Whether Dice gathers over the processes of a distributed training.
+        dice_weight: Weight of the Dice loss.
+        focal_weight: Weight of the focal loss.
+        gamma: Focusing exponent.
+        foreground_weight: Weight alpha of foreground voxels.
+    """
+
+    def __init__(
+        self,
+        *,
+        regions: bool = False,
+        batch_dice: bool = True,
+        ignore_label: int | None = None,
+        ddp: bool = False,
+        dice_weight: float = 1.0,
+        focal_weight: float = 1.0,
+        gamma: float = 2.0,
+        foreground_weight: float = 0.75,
+    ) -> None:
+        super().__init__()
+        self.regions = regions
+        self.ignore_label = ignore_label
+        self.dice_weight = dice_weight
+        self.focal_weight = focal_weight
+        self.gamma = gamma
+        self.foreground_weight = foreground_weight
+        # `dc` is the name by which nnU-Net compiles it
+        self.dc = MemoryEfficientSoftDiceLoss(
+            apply_nonlin=torch.sigmoid if regions else softmax_helper_dim1,
+            batch_dice=batch_dice,
+            do_bg=regions,  # under regions channel 0 is a region, not background
+            smooth=1e-5,
+            ddp=ddp,
+        )
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """The loss of one output.
+
+        Args:
+            logits: (batch, classes or regions, ...).
+            target: (batch, 1, ...) labels, or (batch, regions [+ 1 for ignore], ...).
+
+        Returns:
+            A scalar.
+        """
+        logits = logits.float()
+        mask: Tensor | None = None
+        if self.ignore_label is not None:
+            if self.regions:
+                mask, target = target[:, -1:] == 0, target[:, :-1]
+            else:
+                mask = target != self.ignore_label
+                target = torch.where(mask, target, 0)
+        focal = focal_loss_with_regions if self.regions else focal_loss_with_labels
+        loss = self.focal_weight * focal(
+            logits, target, gamma=self.gamma, foreground_weight=self.foreground_weight, mask=mask
+        )
+        if self.dice_weight:
+            loss = loss + self.dice_weight * self.dc(logits, target, loss_mask=mask)
+        return loss

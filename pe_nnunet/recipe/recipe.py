@@ -1,0 +1,114 @@
+"""The training hyper-parameters, typed and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, get_type_hints
+
+from pe_nnunet.errors import ConfigurationError
+
+
+def _key(default: Any, text: str, low: float | None = None, high: float | None = None, choices: Any = None) -> Any:
+    return field(default=default, metadata={"text": text, "low": low, "high": high, "choices": choices})
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """Everything about a training that is not the network, the data or nnU-Net's own.
+
+    The fields' metadata hold their meaning and their limits; `docs/recipe.md` is made from them.
+
+    Raises:
+        ConfigurationError: If a value lies outside its limits (PE-TRAIN-002).
+
+    Example:
+        >>> TrainingRecipe().updated({"epochs": "20"}, "example").epochs
+        20
+    """
+
+    epochs: int = _key(1000, "epochs", low=1)
+    iterations: int = _key(250, "training steps an epoch", low=1)
+    validation_iterations: int = _key(50, "validation batches an epoch", low=1)
+    optimizer: str = _key("adamw", "optimizer", choices=("adamw", "sgd"))
+    learning_rate: float = _key(1e-3, "highest learning rate", low=0)
+    weight_decay: float = _key(1e-4, "weight decay (AdamW's is decoupled)", low=0)
+    warmup_fraction: float = _key(0.02, "share of all steps in which the learning rate rises linearly", low=0, high=0.5)
+    final_learning_rate_fraction: float = _key(0.01, "where cosine annealing ends, of the highest rate", low=0, high=1)
+    gradient_clip_norm: float = _key(12.0, "norm to which gradients are clipped", low=0)
+    dice_weight: float = _key(1.0, "weight of the Dice loss", low=0)
+    focal_weight: float = _key(1.0, "weight of the focal loss", low=0)
+    focal_gamma: float = _key(2.0, "focal exponent; 0 is cross-entropy", low=0, high=10)
+    focal_foreground_weight: float = _key(
+        0.75, "focal weight of foreground voxels; background has one minus it", low=0, high=1
+    )
+    ema_decay: float = _key(
+        0.999, "decay a step of the moving average of the weights; 0 switches it off", low=0, high=0.99999
+    )
+    positive_fraction: float = _key(0.75, "share of patches drawn around an embolus", low=0, high=1)
+    embolus_volume_power: float = _key(
+        0.25, "an embolus is drawn with weight volume^power; 1 draws by voxel", low=-1, high=1
+    )
+    case_ratio_power: float = _key(
+        0.25, "a positive case is drawn with weight target ratio^-power", low=-1, high=1
+    )
+    minimum_embolus_mm3: float = _key(5.0, "smaller emboli are never a patch's centre", low=0)
+    hard_negative_fraction: float = _key(
+        0.8, "share of the other patches centred on bright vessels instead of anywhere", low=0, high=1
+    )
+    center_jitter: float = _key(0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5)
+    test_time_mirroring: bool = _key(True, "whether validation and prediction average over mirrored inputs")
+    cpu_bfloat16: bool = _key(True, "bfloat16 autocast on CPUs that have it")
+    seed: int = _key(0, "seed of the initial weights and of the sampling", low=0)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, limits = getattr(self, item.name), item.metadata
+            low, high, choices = limits["low"], limits["high"], limits["choices"]
+            if choices is not None and value not in choices:
+                _refuse(item.name, value, f"one of {', '.join(choices)}")
+            if (low is not None and not value >= low) or (high is not None and not value <= high):
+                _refuse(item.name, value, f"{low} or more" if high is None else f"{low} to {high}")
+
+    def updated(self, values: Mapping[str, Any], source: str) -> TrainingRecipe:
+        """This recipe with some values replaced.
+
+        Args:
+            values: By field name; text is converted to the field's type.
+            source: Where the values come from, for error messages.
+
+        Raises:
+            ConfigurationError: On an unknown key (PE-TRAIN-001) or a bad value (PE-TRAIN-002).
+        """
+        types = get_type_hints(TrainingRecipe)
+        unknown = sorted(set(values) - set(types))
+        if unknown:
+            raise ConfigurationError(
+                "PE-TRAIN-001", f"unknown recipe key {unknown[0]!r} in {source}", f"known: {', '.join(types)}"
+            )
+        return replace(self, **{name: _converted(name, value, types[name]) for name, value in values.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types only, in the fields' order."""
+        return asdict(self)
+
+
+def _refuse(name: str, value: Any, expected: str) -> None:
+    raise ConfigurationError("PE-TRAIN-002", f"recipe key {name} is {value!r}, expected {expected}")
+
+
+def _converted(name: str, value: Any, kind: type) -> Any:
+    if kind is bool:
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        answer = words.get(str(value).strip().lower())
+        if answer is None:
+            _refuse(name, value, "true or false")
+        return answer
+    try:
+        if kind is int:
+            if float(value) != int(float(value)):
+                _refuse(name, value, "a whole number")
+            return int(float(value))
+        return kind(value)
+    except (TypeError, ValueError, OverflowError):
+        _refuse(name, value, f"a value of type {kind.__name__}")

@@ -1,0 +1,69 @@
+"""Where a recipe's values come from: trainer class, then plans, then the environment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.recipe.recipe import TrainingRecipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENVIRONMENT_VARIABLE = "PE_NNUNET_RECIPE"
+PLANS_KEY = "pe_nnunet_recipe"
+
+
+def resolve_recipe(class_defaults: Mapping[str, Any], plans: Mapping[str, Any]) -> TrainingRecipe:
+    """The recipe of a training: class defaults, overruled by the plans, overruled by the environment.
+
+    Args:
+        class_defaults: What a trainer class changes of `TrainingRecipe`'s own defaults.
+        plans: nnU-Net plans; values under the key `pe_nnunet_recipe` count.
+
+    Raises:
+        ConfigurationError: On an unknown key, a bad value, or an unreadable `PE_NNUNET_RECIPE`.
+    """
+    return (
+        TrainingRecipe()
+        .updated(class_defaults, "the trainer class")
+        .updated(plans.get(PLANS_KEY, {}), f"the plans' {PLANS_KEY}")
+        .updated(read_environment(os.environ.get(ENVIRONMENT_VARIABLE, "")), ENVIRONMENT_VARIABLE)
+    )
+
+
+def read_environment(text: str) -> dict[str, Any]:
+    """Values from `key=value` pairs or from a TOML file.
+
+    Args:
+        text: For example `"epochs=20 iterations=50"`, or the path of a `.toml` file.
+
+    Raises:
+        ConfigurationError: If it is neither (PE-TRAIN-003).
+
+    Example:
+        >>> read_environment("epochs=20 optimizer=sgd")
+        {'epochs': '20', 'optimizer': 'sgd'}
+    """
+    if text.strip().endswith(".toml"):
+        path = Path(text.strip())
+        try:
+            return tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError("PE-TRAIN-003", f"cannot read the recipe {path}: {error}") from error
+    values: dict[str, Any] = {}
+    for pair in shlex.split(text.replace(",", " ")):
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ConfigurationError(
+                "PE-TRAIN-003", f"{ENVIRONMENT_VARIABLE} holds {pair!r}", "write key=value pairs or the path of a .toml file"
+            )
+        values[name] = value
+    return values

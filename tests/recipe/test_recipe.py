@@ -1,0 +1,50 @@
+"""The training recipe: its sources, its limits, its errors."""
+
+import pytest
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.recipe import ENVIRONMENT_VARIABLE, TrainingRecipe, resolve_recipe
+
+
+def test_environment_overrules_plans_overrule_class(monkeypatch):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "epochs=7 test_time_mirroring=no")
+    recipe = resolve_recipe(
+        {"epochs": 5, "iterations": 5, "ema_decay": 0.9}, {"pe_nnunet_recipe": {"epochs": 6, "iterations": 6}}
+    )
+    assert (recipe.epochs, recipe.iterations, recipe.ema_decay, recipe.test_time_mirroring) == (7, 6, 0.9, False)
+
+
+def test_toml_file(monkeypatch, tmp_path):
+    path = tmp_path / "my recipe.toml"
+    path.write_text('learning_rate = 2e-3\noptimizer = "sgd"\n')
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(path))
+    recipe = resolve_recipe({}, {})
+    assert (recipe.learning_rate, recipe.optimizer) == (2e-3, "sgd")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "named"),
+    [
+        ("epoch=3", "PE-TRAIN-001", "'epoch'"),
+        ("epochs=0", "PE-TRAIN-002", "epochs"),
+        ("epochs=2.5", "PE-TRAIN-002", "whole"),
+        ("epochs=many", "PE-TRAIN-002", "'many'"),
+        ("learning_rate=nan", "PE-TRAIN-002", "learning_rate"),
+        ("optimizer=adam", "PE-TRAIN-002", "adamw, sgd"),
+        ("test_time_mirroring=maybe", "PE-TRAIN-002", "true or false"),
+        ("epochs", "PE-TRAIN-003", "key=value"),
+        ("/nowhere/recipe.toml", "PE-TRAIN-003", "/nowhere/recipe.toml"),
+    ],
+)
+def test_errors_name_key_and_remedy(monkeypatch, text, code, named):
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, text)
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_recipe({}, {})
+    assert caught.value.code == code
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_round_trip_through_plain_types():
+    recipe = TrainingRecipe(epochs=3, cpu_bfloat16=False)
+    assert TrainingRecipe(**recipe.as_dict()) == recipe
