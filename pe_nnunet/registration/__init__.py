@@ -1,8 +1,8 @@
-"""How stock nnU-Net finds our planners, trainers and networks. Imported by torch itself, so it imports nothing heavy."""
+"""How stock nnU-Net finds our planners, trainers and networks. torch imports it: nothing heavy here."""
 
 from __future__ import annotations
 
-from pe_nnunet.registration.register import is_registered, register
-from pe_nnunet.registration.table import CLASSES, load_class
+from pe_nnunet.registration.hook import autoregister, is_registered, register
+from pe_nnunet.registration.table import CLASSES, PLANNERS, TRAINERS, load_class
 
-__all__ = ["CLASSES", "is_registered", "load_class", "register"]
+__all__ = ["CLASSES", "PLANNERS", "TRAINERS", "autoregister", "is_registered", "load_class", "register"]

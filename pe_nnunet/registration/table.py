@@ -1,4 +1,4 @@
-"""The classes that nnU-Net looks up by name, and the modules that hold them; a new planner or trainer is one line here."""
+"""The classes that nnU-Net looks up by name, and their modules; a new planner or trainer is one line here."""
 
 from __future__ import annotations
 

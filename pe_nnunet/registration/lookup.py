@@ -1,0 +1,76 @@
+"""Extend nnU-Net's class look-up with our names.
+
+nnU-Net finds planners only inside its own folder, and trainers there or in `nnUNet_extTrainer`. Every look-up ends in
+`nnunetv2.utilities.find_class_by_name._recursive_find_python_class`, which the public function calls by its global
+name: replacing that one name serves every module that has bound the public function already.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+from pe_nnunet.registration.table import CLASSES, load_class
+
+MODULE = "nnunetv2.utilities.find_class_by_name"
+PUBLIC, PRIVATE = "recursive_find_python_class", "_recursive_find_python_class"
+MARK = "_pe_nnunet"
+
+Lookup = Callable[..., Any]
+
+
+def is_complete(module: ModuleType) -> bool:
+    """Whether nnU-Net's look-up module has run as far as its public function, which stands last in it."""
+    return PUBLIC in vars(module)
+
+
+def is_extended(module: ModuleType) -> bool:
+    """Whether the look-up functions in nnU-Net's look-up module know our classes."""
+    return any(hasattr(vars(module).get(name), MARK) for name in (PRIVATE, PUBLIC))
+
+
+def extend(module: ModuleType) -> None:
+    """Make the look-up functions in nnU-Net's look-up module know our classes; a second call changes nothing.
+
+    Args:
+        module: `nnunetv2.utilities.find_class_by_name`, or one like it without the private function: then the public
+            one is replaced, in `module` and in every module that has bound it.
+
+    Raises:
+        LookupError: If the module has neither function.
+    """
+    if is_extended(module):
+        return
+    name = PRIVATE if PRIVATE in vars(module) else PUBLIC
+    stock = vars(module).get(name)
+    if stock is None:
+        raise LookupError(f"{MODULE} has no {PUBLIC}: this nnU-Net is not one of 2.8 to 2.x")
+    ours = _ours_first(stock)
+    setattr(module, name, ours)
+    if name == PUBLIC:
+        _rebind(stock, ours)
+
+
+def _ours_first(stock: Lookup) -> Lookup:
+    @wraps(stock)
+    def find(folder: str, class_name: str, *args: Any, **kwargs: Any) -> Any:
+        # ours first: a miss makes nnU-Net import every trainer that it ships, which takes seconds
+        if class_name in CLASSES:
+            return load_class(class_name)
+        return stock(folder, class_name, *args, **kwargs)
+
+    setattr(find, MARK, True)
+    return find
+
+
+def _rebind(stock: Lookup, ours: Lookup) -> None:
+    for module in list(sys.modules.values()):
+        try:  # not vars(): reading the namespace of a module that loads lazily would load it
+            names = object.__getattribute__(module, "__dict__")
+        except AttributeError:
+            continue
+        if names.get(PUBLIC) is stock:
+            names[PUBLIC] = ours
