@@ -49,14 +49,14 @@ class TrainingRecipe:
     embolus_volume_power: float = _key(
         0.25, "an embolus is drawn with weight volume^power; 1 draws by voxel", low=-1, high=1
     )
-    case_ratio_power: float = _key(
-        0.25, "a positive case is drawn with weight target ratio^-power", low=-1, high=1
-    )
+    case_ratio_power: float = _key(0.25, "a positive case is drawn with weight target ratio^-power", low=-1, high=1)
     minimum_embolus_mm3: float = _key(5.0, "smaller emboli are never a patch's centre", low=0)
     hard_negative_fraction: float = _key(
         0.8, "share of the other patches centred on bright vessels instead of anywhere", low=0, high=1
     )
-    center_jitter: float = _key(0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5)
+    center_jitter: float = _key(
+        0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5
+    )
     test_time_mirroring: bool = _key(True, "whether validation and prediction average over mirrored inputs")
     cpu_bfloat16: bool = _key(True, "bfloat16 autocast on CPUs that have it")
     seed: int = _key(0, "seed of the initial weights and of the sampling", low=0)

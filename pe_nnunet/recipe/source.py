@@ -63,7 +63,9 @@ def read_environment(text: str) -> dict[str, Any]:
         name, sign, value = pair.partition("=")
         if not sign:
             raise ConfigurationError(
-                "PE-TRAIN-003", f"{ENVIRONMENT_VARIABLE} holds {pair!r}", "write key=value pairs or the path of a .toml file"
+                "PE-TRAIN-003",
+                f"{ENVIRONMENT_VARIABLE} holds {pair!r}",
+                "write key=value pairs or the path of a .toml file",
             )
         values[name] = value
     return values

@@ -1,1 +1,9 @@
 """Which patches a training batch is made of: emboli by size, cases by target ratio."""
+
+from __future__ import annotations
+
+from pe_nnunet.sampling.draw import Draw, PatchSampler, SamplingSettings
+from pe_nnunet.sampling.index import CaseEmboli, index_case, index_dataset
+from pe_nnunet.sampling.loader import EmbolusDataLoader
+
+__all__ = ["CaseEmboli", "Draw", "EmbolusDataLoader", "PatchSampler", "SamplingSettings", "index_case", "index_dataset"]

@@ -35,7 +35,8 @@ def test_gamma_zero_is_half_the_cross_entropy(generator):
     logits = torch.randn(2, 4, 6, 6, generator=generator)
     labels = torch.randint(0, 4, (2, 1, 6, 6), generator=generator)
     torch.testing.assert_close(
-        focal_loss_with_labels(logits, labels, gamma=0, foreground_weight=0.5), F.cross_entropy(logits, labels[:, 0]) / 2
+        focal_loss_with_labels(logits, labels, gamma=0, foreground_weight=0.5),
+        F.cross_entropy(logits, labels[:, 0]) / 2,
     )
 
 

@@ -1,0 +1,61 @@
+"""Which label, and which output channel of a network, is PE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pe_nnunet.errors import ConfigurationError
+
+PE_NAMES = ("pe", "embolus", "emboli", "clot", "thrombus", "pulmonary_embolism", "pulmonary embolism")
+
+
+def pe_name(labels: Mapping[str, Any]) -> str:
+    """The name of the PE label in an nnU-Net `dataset.json`.
+
+    Args:
+        labels: Its `labels`: name -> value, or list of values for a region.
+
+    Raises:
+        ConfigurationError: If no label, or more than one, can be meant (PE-MODEL-004).
+
+    Example:
+        >>> pe_name({"background": 0, "artery": [1, 2], "PE": 2})
+        'PE'
+    """
+    foreground = [name for name in labels if name not in ("background", "ignore")]
+    named = [name for name in foreground if name.lower() in PE_NAMES]
+    candidates = named or foreground
+    if len(candidates) != 1:
+        raise ConfigurationError(
+            "PE-MODEL-004",
+            f"cannot tell which label is PE among {', '.join(foreground) or 'none'}",
+            "call it PE in dataset.json",
+        )
+    return candidates[0]
+
+
+def pe_label_values(labels: Mapping[str, Any]) -> tuple[int, ...]:
+    """The voxel values that mean PE.
+
+    Example:
+        >>> pe_label_values({"background": 0, "artery": [1, 2], "PE": 2})
+        (2,)
+    """
+    value = labels[pe_name(labels)]
+    return tuple(int(v) for v in value) if isinstance(value, (list, tuple)) else (int(value),)
+
+
+def pe_channel(labels: Mapping[str, Any], regions: bool) -> int:
+    """The output channel of PE: under regions counted among the foreground regions, otherwise its class number.
+
+    Example:
+        >>> pe_channel({"background": 0, "artery": [1, 2], "PE": 2}, regions=True)
+        1
+        >>> pe_channel({"background": 0, "PE": 1}, regions=False)
+        1
+    """
+    name = pe_name(labels)
+    if not regions:
+        return pe_label_values(labels)[0]
+    return [key for key in labels if key not in ("background", "ignore")].index(name)

@@ -1,0 +1,44 @@
+"""Number format and memory layout of a training step, by device.
+
+On a CPU with bfloat16 instructions nnU-Net's float32 is some three times slower than autocast with channels last, which
+`benchmarks/` measures; CUDA does as nnU-Net does (float16 with gradient scaling).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU computes bfloat16 natively (avx512_bf16 or amx; ARM's are not told by torch)."""
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(supported is not None and supported())
+
+
+def autocast_for(device: torch.device, cpu_bfloat16: bool = True) -> AbstractContextManager[Any]:
+    """The autocast context of a training or prediction step.
+
+    Args:
+        device: Where the network runs.
+        cpu_bfloat16: Whether bfloat16 is wanted on CPUs that have it.
+    """
+    if device.type == "cuda":
+        return torch.autocast("cuda")
+    if device.type == "cpu" and cpu_bfloat16 and cpu_has_bfloat16():
+        return torch.autocast("cpu", dtype=torch.bfloat16)
+    return nullcontext()
+
+
+def channels_last(network: nn.Module, dimensions: int) -> nn.Module:
+    """Lay the network's weights out with channels last, the layout that CPU convolutions prefer.
+
+    Args:
+        network: Changed in place.
+        dimensions: 2 or 3.
+    """
+    layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
+    return network.to(memory_format=layout)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,359 @@
+"""The recipe on nnU-Net's trainer: Dice+focal, sampling by embolus, moving average, warm-up and cosine annealing."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
+from torch import Tensor, nn
+from torch._dynamo import OptimizedModule
+
+from pe_nnunet.labels import pe_channel, pe_label_values
+from pe_nnunet.losses import DiceFocalLoss
+from pe_nnunet.precision import autocast_for, channels_last
+from pe_nnunet.recipe import resolve_recipe
+from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.trainers.averaging import WeightAverage
+from pe_nnunet.trainers.schedule import WarmupCosine
+
+BRIGHT_HU = 150.0  # opacified vessels lie above
+
+
+class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no types
+    """Trains the plans' own architecture with the recipe; trainers of one network derive from it.
+
+    Hyper-parameters come from `TrainingRecipe`: its defaults, then `recipe_defaults` of the class, then the plans, then the
+    environment variable `PE_NNUNET_RECIPE`.
+
+    The moving average of the weights is what is validated and what a checkpoint holds as `network_weights`, so that stock
+    `nnUNetv2_predict` uses it; the trained weights lie beside it for resuming.
+    """
+
+    recipe_defaults: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net reads this signature
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.recipe = resolve_recipe(self.recipe_defaults, plans)
+        self.num_epochs = self.recipe.epochs
+        self.num_iterations_per_epoch = self.recipe.iterations
+        self.num_val_iterations_per_epoch = self.recipe.validation_iterations
+        self.initial_lr = self.recipe.learning_rate
+        self.weight_decay = self.recipe.weight_decay
+        self.oversample_foreground_percent = self.recipe.positive_fraction
+        self.save_every = max(1, min(50, self.recipe.epochs // 10))
+        self.average: WeightAverage | None = None
+        self._averaged = ExitStack()
+        self._positives_seen: list[float] = []
+        self.print_to_log_file(f"Recipe: {self.recipe}", add_timestamp=False)
+
+    # ---- building
+
+    def initialize(self) -> None:
+        """As nnU-Net, from seeded initial weights and with channels last."""
+        torch.manual_seed(self.recipe.seed)
+        super().initialize()
+        channels_last(self._bare_network(), self._dimensions())
+
+    def _bare_network(self) -> nn.Module:
+        network = self.network.module if self.is_ddp else self.network
+        return network._orig_mod if isinstance(network, OptimizedModule) else network
+
+    def _dimensions(self) -> int:
+        return len(self.configuration_manager.patch_size)
+
+    def _build_loss(self) -> nn.Module:
+        loss: nn.Module = DiceFocalLoss(
+            regions=self.label_manager.has_regions,
+            batch_dice=self.configuration_manager.batch_dice,
+            ignore_label=self.label_manager.ignore_label,
+            ddp=self.is_ddp,
+            dice_weight=self.recipe.dice_weight,
+            focal_weight=self.recipe.focal_weight,
+            gamma=self.recipe.focal_gamma,
+            foreground_weight=self.recipe.focal_foreground_weight,
+        )
+        if self._do_i_compile():
+            loss.dc = torch.compile(loss.dc)
+        if self.enable_deep_supervision:
+            loss = DeepSupervisionWrapper(loss, self._deep_supervision_weights())
+        return loss
+
+    def _deep_supervision_weights(self) -> list[float]:
+        """Halved with each coarser output, the coarsest without any, as nnU-Net does; one output keeps its weight."""
+        count = len(self._get_deep_supervision_scales())
+        weights = [0.5**level for level in range(count)]
+        if count > 1:
+            weights[-1] = 1e-6 if self.is_ddp and not self._do_i_compile() else 0.0
+        return [weight / sum(weights) for weight in weights]
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, WarmupCosine]:
+        """AdamW, or nnU-Net's SGD, under warm-up and cosine annealing."""
+        recipe = self.recipe
+        optimizer: torch.optim.Optimizer
+        if recipe.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(
+                self.network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+            )
+        else:
+            optimizer = torch.optim.SGD(
+                self.network.parameters(),
+                recipe.learning_rate,
+                momentum=0.99,
+                nesterov=True,
+                weight_decay=recipe.weight_decay,
+            )
+        schedule = WarmupCosine(
+            optimizer,
+            recipe.learning_rate,
+            recipe.iterations,
+            recipe.epochs,
+            recipe.warmup_fraction,
+            recipe.final_learning_rate_fraction,
+        )
+        return optimizer, schedule
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> Any:  # noqa: N802 - nnU-Net's name
+        """As nnU-Net; the recipe decides whether prediction averages over mirrored inputs."""
+        settings = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        if not self.recipe.test_time_mirroring:
+            self.inference_allowed_mirroring_axes = None
+        return settings
+
+    def plot_network_architecture(self) -> None:
+        """Not drawn: nnU-Net's drawing needs a package that no longer works."""
+
+    # ---- data
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """Loaders that draw patches by embolus, in as many worker processes as nnU-Net's settings say."""
+        patch_size = self.configuration_manager.patch_size
+        scales = self._get_deep_supervision_scales()
+        rotation, dummy_2d, initial_patch_size, mirror_axes = (
+            self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        labels = {
+            "is_cascaded": False,
+            "foreground_labels": self.label_manager.foreground_labels,
+            "regions": self.label_manager.foreground_regions if self.label_manager.has_regions else None,
+            "ignore_label": self.label_manager.ignore_label,
+        }
+        augment = self.get_training_transforms(
+            patch_size,
+            rotation,
+            scales,
+            mirror_axes,
+            dummy_2d,
+            use_mask_for_norm=self.configuration_manager.use_mask_for_norm,
+            **labels,
+        )
+        only_shape = self.get_validation_transforms(scales, **labels)
+        train, validation = self.get_tr_and_val_datasets()
+        loaders = (
+            self._loader(train, initial_patch_size, augment),
+            self._loader(validation, patch_size, only_shape),
+        )
+        workers = get_allowed_n_proc_DA()
+        counts = (workers, max(1, workers // 2))
+        if workers == 0:
+            return tuple(SingleThreadedAugmenter(loader, None) for loader in loaders)  # type: ignore[return-value]
+        return tuple(  # type: ignore[return-value]
+            NonDetMultiThreadedAugmenter(
+                data_loader=loader,
+                transform=None,
+                num_processes=count,
+                num_cached=max(3, count // 2),
+                seeds=[self._worker_seed(which, worker) for worker in range(count)],
+                pin_memory=self.device.type == "cuda",
+                wait_time=0.002,
+            )
+            for which, (loader, count) in enumerate(zip(loaders, counts, strict=True))
+        )
+
+    def _worker_seed(self, which: int, worker: int) -> int:
+        sequence = np.random.SeedSequence([self.recipe.seed, self.local_rank, self.current_epoch, which, worker])
+        return int(sequence.generate_state(1)[0])
+
+    def _loader(self, dataset: Any, patch_size: Any, transforms: Any) -> EmbolusDataLoader:
+        values = pe_label_values(self.dataset_json["labels"])
+        sampler = PatchSampler(
+            index_dataset(dataset, values, self._bright_range()),
+            SamplingSettings(
+                positive_fraction=self.recipe.positive_fraction,
+                embolus_volume_power=self.recipe.embolus_volume_power,
+                case_ratio_power=self.recipe.case_ratio_power,
+                hard_negative_fraction=self.recipe.hard_negative_fraction,
+                minimum_embolus_mm3=self.recipe.minimum_embolus_mm3,
+                voxel_mm3=self._voxel_mm3(),
+            ),
+        )
+        return EmbolusDataLoader(
+            dataset,
+            self.batch_size,
+            patch_size,
+            self.configuration_manager.patch_size,
+            self.label_manager,
+            transforms=transforms,
+            sampler=sampler,
+            center_jitter=self.recipe.center_jitter,
+        )
+
+    def _voxel_mm3(self) -> float:
+        spacing = list(self.configuration_manager.spacing)
+        if len(spacing) == 2:  # 2D plans keep each scan's own slice distance
+            spacing.insert(0, self.plans_manager.original_median_spacing_after_transp[0])
+        return float(np.prod(spacing))
+
+    def _bright_range(self) -> tuple[float, float]:
+        """The normalised intensities of opacified vessels; an empty range where the images are not in HU."""
+        if self.configuration_manager.normalization_schemes[0] != "CTNormalization":
+            return float("inf"), float("inf")
+        known = self.plans_manager.foreground_intensity_properties_per_channel["0"]
+        # normalisation clips at the upper percentile: above it everything is as bright
+        low = min(BRIGHT_HU, (known["median"] + known["percentile_99_5"]) / 2)
+        return (low - known["mean"]) / max(known["std"], 1e-8), float("inf")
+
+    # ---- steps
+
+    def on_train_start(self) -> None:
+        """As nnU-Net, and the average starts from the weights that training starts from."""
+        super().on_train_start()
+        if self.recipe.ema_decay and self.average is None:
+            self.average = WeightAverage(self._bare_network(), self.recipe.ema_decay)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One step; returns its loss."""
+        target = self._to_device(batch["target"])
+        self._positives_seen.append(self._positive_share(target))
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast_for(self.device, self.recipe.cpu_bfloat16):
+            output = self.network(self._to_device(batch["data"], image=True))
+        loss = self.loss(output, target)
+        self._backward(loss)
+        self.lr_scheduler.advance()
+        if self.average is not None:
+            self.average.update()
+        return {"loss": loss.detach().cpu().numpy()}
+
+    def _backward(self, loss: Tensor) -> None:
+        clip = self.recipe.gradient_clip_norm
+        if self.grad_scaler is None:
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+            self.optimizer.step()
+            return
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+
+    def _to_device(self, value: Any, image: bool = False) -> Any:
+        if isinstance(value, list):
+            return [self._to_device(item) for item in value]
+        moved = value.to(self.device, non_blocking=True)
+        if image:
+            layout = torch.channels_last if moved.ndim == 4 else torch.channels_last_3d
+            moved = moved.to(memory_format=layout)
+        return moved
+
+    def _positive_share(self, target: Any) -> float:
+        finest = target[0] if isinstance(target, list) else target
+        labels = self.dataset_json["labels"]
+        if self.label_manager.has_regions:
+            pe = finest[:, pe_channel(labels, regions=True)] > 0
+        else:
+            pe = finest[:, 0] == pe_label_values(labels)[0]
+        return float(pe.flatten(1).any(1).float().mean())
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """As nnU-Net, and the share of patches that held PE is logged."""
+        super().on_train_epoch_end(train_outputs)
+        self.print_to_log_file(f"patches with PE: {np.mean(self._positives_seen):.0%}")
+        self._positives_seen.clear()
+
+    # ---- validation, with the averaged weights
+
+    def on_validation_epoch_start(self) -> None:
+        """Validation sees the averaged weights."""
+        self._apply_average(self._averaged)
+        super().on_validation_epoch_start()
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """As nnU-Net, in the precision of training."""
+        with autocast_for(self.device, self.recipe.cpu_bfloat16):
+            return super().validation_step(batch)  # type: ignore[no-any-return]
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """Training goes on with its own weights."""
+        self._averaged.close()
+        super().on_validation_epoch_end(val_outputs)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """As nnU-Net, with the averaged weights."""
+        with ExitStack() as averaged, autocast_for(self.device, self.recipe.cpu_bfloat16):
+            self._apply_average(averaged)
+            super().perform_actual_validation(save_probabilities)
+
+    def _apply_average(self, stack: ExitStack) -> None:
+        if self.average is not None:
+            stack.enter_context(self.average.applied())
+
+    # ---- checkpoints
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Written whole or not at all; `network_weights` are the averaged ones.
+
+        Args:
+            filename: Where to.
+        """
+        if self.local_rank != 0 or self.disable_checkpointing:
+            return
+        weights = self._bare_network().state_dict()
+        checkpoint = {
+            "network_weights": weights if self.average is None else self.average.state_dict(),
+            "pe_trained_weights": None if self.average is None else weights,
+            "pe_average_updates": 0 if self.average is None else self.average.updates,
+            "pe_recipe": self.recipe.as_dict(),
+            "optimizer_state": self.optimizer.state_dict(),
+            "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
+            "logging": self.logger.get_checkpoint(),
+            "_best_ema": self._best_ema,
+            "current_epoch": self.current_epoch + 1,
+            "init_args": self.my_init_kwargs,
+            "trainer_name": self.__class__.__name__,
+            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+        }
+        temporary = f"{filename}.{os.getpid()}.tmp"
+        torch.save(checkpoint, temporary)
+        os.replace(temporary, filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
+        """As nnU-Net; training goes on from the trained weights, validation from the averaged ones.
+
+        Args:
+            filename_or_checkpoint: A checkpoint of this trainer, or its path.
+        """
+        super().load_checkpoint(filename_or_checkpoint)
+        checkpoint = filename_or_checkpoint
+        if isinstance(checkpoint, str):
+            checkpoint = torch.load(checkpoint, map_location=self.device, weights_only=False)
+        trained = checkpoint.get("pe_trained_weights")
+        if trained is not None:
+            self.average = WeightAverage(self._bare_network(), self.recipe.ema_decay)
+            self.average.load(checkpoint["network_weights"], checkpoint["pe_average_updates"])
+            self._bare_network().load_state_dict(trained)
