@@ -41,4 +41,4 @@ def channels_last(network: nn.Module, dimensions: int) -> nn.Module:
         dimensions: 2 or 3.
     """
     layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
-    return network.to(memory_format=layout)  # type: ignore[call-overload,no-any-return]
+    return network.to(memory_format=layout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,11 +31,11 @@ BRIGHT_HU = 150.0  # opacified vessels lie above
 class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no types
     """Trains the plans' own architecture with the recipe; trainers of one network derive from it.
 
-    Hyper-parameters come from `TrainingRecipe`: its defaults, then `recipe_defaults` of the class, then the plans, then the
-    environment variable `PE_NNUNET_RECIPE`.
+    Hyper-parameters come from `TrainingRecipe`: its defaults, then `recipe_defaults` of the class, then the plans, then
+    the environment variable `PE_NNUNET_RECIPE`.
 
-    The moving average of the weights is what is validated and what a checkpoint holds as `network_weights`, so that stock
-    `nnUNetv2_predict` uses it; the trained weights lie beside it for resuming.
+    The moving average of the weights is what is validated and what a checkpoint holds as `network_weights`, so that
+    stock `nnUNetv2_predict` uses it; the trained weights lie beside it for resuming.
     """
 
     recipe_defaults: ClassVar[dict[str, Any]] = {}
@@ -77,7 +78,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         return len(self.configuration_manager.patch_size)
 
     def _build_loss(self) -> nn.Module:
-        loss: nn.Module = DiceFocalLoss(
+        loss = DiceFocalLoss(
             regions=self.label_manager.has_regions,
             batch_dice=self.configuration_manager.batch_dice,
             ignore_label=self.label_manager.ignore_label,
@@ -89,9 +90,10 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         )
         if self._do_i_compile():
             loss.dc = torch.compile(loss.dc)
-        if self.enable_deep_supervision:
-            loss = DeepSupervisionWrapper(loss, self._deep_supervision_weights())
-        return loss
+        if not self.enable_deep_supervision:
+            return loss
+        wrapped: nn.Module = DeepSupervisionWrapper(loss, self._deep_supervision_weights())
+        return wrapped
 
     def _deep_supervision_weights(self) -> list[float]:
         """Halved with each coarser output, the coarsest without any, as nnU-Net does; one output keeps its weight."""
@@ -170,8 +172,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         workers = get_allowed_n_proc_DA()
         counts = (workers, max(1, workers // 2))
         if workers == 0:
-            return tuple(SingleThreadedAugmenter(loader, None) for loader in loaders)  # type: ignore[return-value]
-        return tuple(  # type: ignore[return-value]
+            return tuple(SingleThreadedAugmenter(loader, None) for loader in loaders)
+        return tuple(
             NonDetMultiThreadedAugmenter(
                 data_loader=loader,
                 transform=None,
@@ -338,9 +340,9 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             "trainer_name": self.__class__.__name__,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
         }
-        temporary = f"{filename}.{os.getpid()}.tmp"
+        temporary = Path(f"{filename}.{os.getpid()}.tmp")
         torch.save(checkpoint, temporary)
-        os.replace(temporary, filename)
+        temporary.replace(filename)
 
     def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
         """As nnU-Net; training goes on from the trained weights, validation from the averaged ones.

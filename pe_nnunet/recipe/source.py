@@ -55,10 +55,11 @@ def read_environment(text: str) -> dict[str, Any]:
     if text.strip().endswith(".toml"):
         path = Path(text.strip())
         try:
-            return tomllib.loads(path.read_text(encoding="utf-8"))
+            values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError("PE-TRAIN-003", f"cannot read the recipe {path}: {error}") from error
-    values: dict[str, Any] = {}
+        return values
+    values = {}
     for pair in shlex.split(text.replace(",", " ")):
         name, sign, value = pair.partition("=")
         if not sign:

@@ -36,8 +36,8 @@ class Draw:
 class PatchSampler:
     """Draws patches by embolus, so that small emboli and cases of low target ratio are seen.
 
-    The share of positive patches does not depend on how many scans have no embolus: first it is drawn whether the patch is
-    positive, then, among the cases that have emboli, the case with weight ratio^-power, then the embolus with weight
+    The share of positive patches does not depend on how many scans have no embolus: first it is drawn whether the patch
+    is positive, then, among the cases that have emboli, the case with weight ratio^-power, then the embolus with weight
     volume^power, then one of its voxels. Other patches come from all cases alike.
 
     Args:

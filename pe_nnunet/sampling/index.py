@@ -1,7 +1,7 @@
 """Where the emboli of a preprocessed case lie, and where a patch without one is hard.
 
-nnU-Net stores at most 10,000 voxels, or 1 %, of a class as locations, so that a small embolus beside a big clot may have
-none. Here every embolus (26-connected, on the preprocessed grid) keeps some of its own voxels.
+nnU-Net stores at most 10,000 voxels, or 1 %, of a class as locations, so that a small embolus beside a big clot may
+have none. Here every embolus (26-connected, on the preprocessed grid) keeps some of its own voxels.
 """
 
 from __future__ import annotations

@@ -34,10 +34,10 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         """A batch.
 
         Returns:
-            `data` (batch, channels, ...) float32; `target` of the same grid (a list, finest first, under deep supervision);
-            `keys`, the cases; `kinds`, why each patch was drawn.
+            `data` (batch, channels, ...) float32; `target` on the same grid (under deep supervision a list, finest
+            first); `keys`, the cases; `kinds`, why each patch was drawn.
         """
-        # augmentation draws from the global sources of chance: both follow from numpy's, which nnU-Net seeds in each worker
+        # augmentation draws from the global sources of chance; all follow from numpy's, which each worker seeds
         seed = int(np.random.randint(2**31))  # noqa: NPY002
         rng = np.random.default_rng(seed)
         with torch.no_grad(), torch.random.fork_rng(devices=[]), threadpool_limits(limits=1, user_api=None):
