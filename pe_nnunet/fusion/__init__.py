@@ -1,1 +1,8 @@
 """From a probability map to emboli."""
+
+from __future__ import annotations
+
+from pe_nnunet.fusion.emboli import Candidate, Emboli, find_emboli
+from pe_nnunet.fusion.settings import FusionSettings
+
+__all__ = ["Candidate", "Emboli", "FusionSettings", "find_emboli"]

@@ -1,0 +1,202 @@
+"""Emboli from a probability map: hysteresis, connected components, minimum volume, and a table of all candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pe_nnunet.errors import GeometryError, InputError
+from pe_nnunet.fusion.components import ComponentStatistics, bounding_box, label_components, measure_components
+from pe_nnunet.fusion.settings import FusionSettings
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One row of the table: an embolus that is kept, or a weaker finding that is not.
+
+    Attributes:
+        id: 1, 2, ...: kept emboli first, then the others, each by falling probability (then falling volume, then
+            position). For kept ones this is also the value in `Emboli.labels`.
+        voxel_zyx: Index of the most certain voxel.
+        probability: The highest probability in it, which is its score.
+        mean_probability: The mean over its voxels.
+        volume_mm3: Of a kept embolus at `threshold`, of another at `candidate_threshold`.
+        kept: Whether it counts as an embolus under the settings.
+    """
+
+    id: int
+    voxel_zyx: tuple[int, int, int]
+    probability: float
+    mean_probability: float
+    volume_mm3: float
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Emboli:
+    """What `find_emboli` found.
+
+    Attributes:
+        labels: Ids of the kept emboli, 0 elsewhere, (z, y, x), uint16 (uint32 where there are more than 65535).
+        candidates: All rows, ids ascending.
+        settings: The settings that decided.
+    """
+
+    labels: NDArray[Any]
+    candidates: tuple[Candidate, ...]
+    settings: FusionSettings = field(default_factory=FusionSettings)
+
+    @property
+    def kept(self) -> tuple[Candidate, ...]:
+        """The rows that count as emboli."""
+        return tuple(c for c in self.candidates if c.kept)
+
+    @property
+    def pe_score(self) -> float:
+        """The highest probability of any candidate, kept or not; 0 where there is none."""
+        return max((c.probability for c in self.candidates), default=0.0)
+
+    @property
+    def volume_mm3(self) -> float:
+        """The volume of all kept emboli together."""
+        return sum(c.volume_mm3 for c in self.kept)
+
+
+def find_emboli(
+    probability: NDArray[np.float32],
+    spacing_mm: Sequence[float],
+    settings: FusionSettings | None = None,
+    *,
+    roi_mask: NDArray[np.bool_] | None = None,
+) -> Emboli:
+    """Part a probability map into emboli and list every candidate.
+
+    A **kept embolus** is a 26-connected component of the voxels of at least `threshold` that holds a voxel of at least
+    `seed_threshold` and has at least `min_volume_mm3`. A **candidate** is a 26-connected component of the voxels of at
+    least `candidate_threshold`. Every kept embolus lies in exactly one candidate; the table holds each finding once:
+
+    - a candidate with kept emboli in it is listed as those emboli, one row each, and not as itself;
+    - a candidate without any is one row that is not kept, whatever made it fail: probability or volume.
+
+    So a faint halo never doubles an embolus, two clots joined by a faint bridge stay two rows, and lowering the score
+    at which a row counts as a finding runs from the kept emboli down to `candidate_threshold` without a gap.
+
+    Args:
+        probability: Embolus probability in [0, 1], (z, y, x).
+        spacing_mm: (z, y, x).
+        settings: The thresholds; the defaults if None.
+        roi_mask: Voxels outside it count as probability 0; the whole volume if None.
+
+    Returns:
+        Labels of the kept emboli and the table of all candidates.
+
+    Raises:
+        InputError: PE-FUS-002 if a value is not a number or lies outside [0, 1].
+        GeometryError: PE-FUS-003 if shapes or spacing do not fit.
+
+    Example:
+        >>> probability = np.zeros((1, 1, 7), np.float32)
+        >>> probability[0, 0] = [0.6, 0.9, 0.2, 0.7, 0, 0, 0.3]
+        >>> found = find_emboli(probability, (1, 1, 1), FusionSettings(min_volume_mm3=1))
+        >>> found.labels[0, 0].tolist()
+        [1, 1, 0, 2, 0, 0, 0]
+        >>> [(c.id, round(c.probability, 2), c.volume_mm3, c.kept) for c in found.candidates]
+        [(1, 0.9, 2.0, True), (2, 0.7, 1.0, True), (3, 0.3, 1.0, False)]
+    """
+    settings = settings or FusionSettings()
+    spacing = _checked_spacing(spacing_mm)
+    probability = np.asarray(probability, np.float32)
+    _check_probability(probability, roi_mask)
+    labels = np.zeros(probability.shape, np.uint16)
+    candidate = probability >= settings.candidate_threshold
+    if roi_mask is not None:
+        candidate &= roi_mask
+    box = bounding_box(candidate)
+    if box is None:
+        return Emboli(labels, (), settings)
+
+    candidate, held = candidate[box], probability[box]
+    kept_labels, kept_rows = _kept_emboli(candidate & (held >= settings.threshold), held, spacing, settings)
+    regions, count = label_components(candidate)
+    statistics = measure_components(regions, count, held, spacing)
+    explained = {int(regions[row.voxel_zyx]) for row in kept_rows}
+    others = [k for k in range(count) if k + 1 not in explained]
+    weak_rows = _ranked(_rows(statistics, others, spacing, kept=False))
+
+    if len(kept_rows) > np.iinfo(labels.dtype).max:
+        labels = labels.astype(np.uint32)
+    labels[box] = kept_labels
+    offset = [side.start for side in box]
+    rows = [
+        replace(row, id=number, voxel_zyx=tuple(v + o for v, o in zip(row.voxel_zyx, offset, strict=True)))
+        for number, row in enumerate([*kept_rows, *weak_rows], 1)
+    ]
+    return Emboli(labels, tuple(rows), settings)
+
+
+def _kept_emboli(
+    strong: NDArray[np.bool_],
+    probability: NDArray[np.float32],
+    spacing: tuple[float, float, float],
+    settings: FusionSettings,
+) -> tuple[NDArray[Any], list[Candidate]]:
+    """Rows of the kept emboli in their final order, and a map of their places in that order (1, 2, ...)."""
+    labels, count = label_components(strong)
+    found = measure_components(labels, count, probability, spacing)
+    enough = found.voxels * np.prod(spacing) >= settings.min_volume_mm3 * (1 - 1e-9)  # 10 voxels of 0.1 mm3 are 1 mm3
+    keep = np.flatnonzero(enough & (found.highest >= np.float32(settings.seed)))
+    rows = _ranked(_rows(found, keep.tolist(), spacing, kept=True))
+    place = np.zeros(count + 1, np.uint32)
+    for number, row in enumerate(rows, 1):
+        place[row.id] = number
+    return place[labels], rows
+
+
+def _rows(
+    found: ComponentStatistics, which: list[int], spacing: tuple[float, float, float], *, kept: bool
+) -> list[Candidate]:
+    voxel_mm3 = float(np.prod(spacing))
+    peaks = found.peak_zyx.tolist()
+    return [
+        Candidate(
+            id=k + 1,  # the component's number, until the final order is known
+            voxel_zyx=tuple(peaks[k]),
+            probability=float(found.highest[k]),
+            mean_probability=float(found.mean[k]),
+            volume_mm3=float(found.voxels[k]) * voxel_mm3,
+            kept=kept,
+        )
+        for k in which
+    ]
+
+
+def _ranked(rows: list[Candidate]) -> list[Candidate]:
+    return sorted(rows, key=lambda row: (-row.probability, -row.volume_mm3, row.voxel_zyx))
+
+
+def _checked_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
+    spacing = tuple(float(s) for s in spacing_mm)
+    if len(spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in spacing):
+        raise GeometryError("PE-FUS-003", f"spacing {spacing} mm: expected three positive numbers (z, y, x)")
+    return spacing[0], spacing[1], spacing[2]
+
+
+def _check_probability(probability: NDArray[np.float32], roi_mask: NDArray[np.bool_] | None) -> None:
+    if probability.ndim != 3:
+        raise GeometryError("PE-FUS-003", f"probability map of shape {probability.shape}: expected (z, y, x)")
+    if roi_mask is not None and roi_mask.shape != probability.shape:
+        raise GeometryError(
+            "PE-FUS-003", f"region of interest of shape {roi_mask.shape}: expected the map's {probability.shape}"
+        )
+    if probability.size:
+        low, high = float(probability.min()), float(probability.max())
+        if not (low >= 0 and high <= 1):  # also where either is NaN
+            raise InputError(
+                "PE-FUS-002",
+                f"probability map with values from {low:g} to {high:g}: expected numbers from 0 to 1",
+                "give probabilities, not logits, and look for NaN in the scan or the model",
+            )

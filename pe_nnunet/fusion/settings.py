@@ -1,0 +1,55 @@
+"""The numbers that turn a probability map into emboli."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pe_nnunet.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class FusionSettings:
+    """Thresholds on the embolus probability, and the smallest embolus that is kept.
+
+    All comparisons are "at least": a voxel at exactly a threshold passes it.
+
+    Attributes:
+        threshold: An embolus that is kept consists of voxels of at least this probability.
+        seed_threshold: An embolus is kept only if one of its voxels reaches this probability (hysteresis: the extent
+            follows the lower threshold, the decision the higher one). None: the same as `threshold`, no hysteresis.
+        candidate_threshold: Whatever reaches this probability is listed in the table of candidates, kept or not.
+        min_volume_mm3: An embolus of a smaller volume is not kept. The default is half of the 5 % quantile of the
+            emboli in the FUMPE dataset (10 mm3), some ten voxels of a thin-slice CTPA.
+
+    Raises:
+        ConfigurationError: PE-FUS-001 if the numbers are out of range or contradict each other.
+
+    Example:
+        >>> FusionSettings(threshold=0.4, seed_threshold=0.6).seed
+        0.6
+        >>> FusionSettings(threshold=0.4).seed
+        0.4
+    """
+
+    threshold: float = 0.5
+    seed_threshold: float | None = None
+    candidate_threshold: float = 0.05
+    min_volume_mm3: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.candidate_threshold <= self.threshold <= self.seed <= 1:
+            raise ConfigurationError(
+                "PE-FUS-001",
+                f"candidate threshold {self.candidate_threshold}, threshold {self.threshold}, "
+                f"seed threshold {self.seed}: expected 0 < candidate threshold <= threshold <= seed threshold <= 1",
+            )
+        if not (math.isfinite(self.min_volume_mm3) and self.min_volume_mm3 >= 0):
+            raise ConfigurationError(
+                "PE-FUS-001", f"minimum embolus volume {self.min_volume_mm3} mm3: expected a number of 0 or more"
+            )
+
+    @property
+    def seed(self) -> float:
+        """The probability that one voxel of a kept embolus reaches."""
+        return self.threshold if self.seed_threshold is None else self.seed_threshold
