@@ -1,6 +1,6 @@
 """Start an nnU-Net command with our planners and trainers registered.
 
-pe-nnunet run nnUNetv2_train 501 3d_fullres 0 -tr PETARUNetTrainer -p PETARUNetPlans
+    pe-nnunet run nnUNetv2_train 501 3d_fullres 0 -tr PETARUNetTrainer -p PETARUNetPlans
 
 For environments where the automatic registration is switched off. Every argument after the command goes to nnU-Net.
 """
@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from importlib.metadata import entry_points
 
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors import ConfigurationError, PEError
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,15 +23,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Register, then call the stock entry point in this process."""
+    """Register, then call the stock command in this process.
+
+    Raises:
+        ConfigurationError: PE-ENV-005 if nnU-Net has no such command, PE-ENV-007 if its look-up cannot be extended.
+    """
     from pe_nnunet.registration import register
+    from pe_nnunet.registration.hook import SWITCH, problem
 
     stock = {e.name: e for e in entry_points(group="console_scripts") if e.name.startswith("nnUNetv2_")}
     if args.nnunet_command not in stock:
         raise ConfigurationError(
             "PE-ENV-005", f"no nnU-Net command {args.nnunet_command!r}", f"installed: {', '.join(sorted(stock))}"
         )
-    os.environ["PE_NNUNET_REGISTER"] = "1"  # for this process and the workers that nnU-Net starts
-    register()
+    os.environ[SWITCH] = "1"  # for the workers that nnU-Net starts
+    if not register():
+        raise ConfigurationError("PE-ENV-007", f"nnU-Net's class look-up cannot be extended: {problem()}")
     sys.argv = [args.nnunet_command, *args.arguments]
-    return int(stock[args.nnunet_command].load()() or 0)
+    try:
+        result = stock[args.nnunet_command].load()()
+    except PEError:
+        raise
+    except Exception:  # noqa: BLE001 - nnU-Net's own failures look as they do without us, traceback and all
+        traceback.print_exc()
+        return 1  # what Python ends a script with in that case
+    return result if isinstance(result, int) else 0

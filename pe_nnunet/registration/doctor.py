@@ -1,0 +1,156 @@
+"""What works in this environment, and why not: versions, switches, folders, devices, and what nnU-Net finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import Any
+
+from pe_nnunet.registration.hook import SWITCH, is_switched_off
+from pe_nnunet.registration.table import PLANNERS, TRAINERS
+
+PACKAGES = (
+    "pe-nnunet",
+    "nnunetv2",
+    "torch",
+    "dynamic-network-architectures",
+    "batchgeneratorsv2",
+    "SimpleITK",
+    "pydicom",
+    "ultralytics",
+)
+FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+TORCH_SWITCH = "TORCH_DEVICE_BACKEND_AUTOLOAD"
+EXT_TRAINER_FOLDER = Path(__file__).parent / "ext_trainer"
+
+# The script of a stock command has its own folder on sys.path, not the working folder that `python -c` puts there.
+_PROBE = "import sys; sys.path[:] = [p for p in sys.path if p]; from pe_nnunet.registration import probe; probe.main()"
+_PROBE_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Name:
+    """A planner, trainer or network, and what a fresh nnU-Net process makes of its name.
+
+    Attributes:
+        kind: `"planner"`, `"trainer"` or `"network"`.
+        name: The class's name, as plans and commands give it.
+        found: The class's dotted path, or None.
+        problem: Why it was not found, in one line, or None.
+    """
+
+    kind: str
+    name: str
+    found: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `examine` found.
+
+    Attributes:
+        versions: Package -> version, or None where it is not installed; with `python`.
+        package_folder: Where this package lies.
+        entry_point: The value of our entry point in the group `torch.backends`, or None where it is not installed.
+        switches: Environment variable -> its value, or None where it is not set; only those that bear on registration.
+        automatic: Whether `import torch` registers us, as far as entry point and switches tell.
+        folders: nnU-Net's variable -> what is wrong with it, or None where it names a writable folder.
+        devices: Device -> what it is and whether it computes bfloat16; empty where torch cannot be imported.
+        names: All that nnU-Net should find.
+        ext_trainer_folder: The folder to name in `nnUNet_extTrainer`, nnU-Net's own way for trainers alone.
+    """
+
+    versions: dict[str, str | None]
+    package_folder: str
+    entry_point: str | None
+    switches: dict[str, str | None]
+    automatic: bool
+    folders: dict[str, str | None]
+    devices: dict[str, str]
+    names: tuple[Name, ...]
+    ext_trainer_folder: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether nnU-Net finds every planner, trainer and network."""
+        return all(name.found for name in self.names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON takes it, with `ok`."""
+        return asdict(self) | {"ok": self.ok}
+
+
+def examine() -> Report:
+    """Examine this environment; takes as long as a fresh interpreter needs to import torch and nnU-Net."""
+    devices, names = _probe()
+    value = next((e.value for e in entry_points(group="torch.backends") if e.name == "pe_nnunet"), None)
+    switches = {variable: os.environ.get(variable) for variable in (SWITCH, TORCH_SWITCH)}
+    return Report(
+        versions={"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}},
+        package_folder=str(Path(__file__).parents[1]),
+        entry_point=value,
+        switches=switches,
+        automatic=value is not None and not is_switched_off() and (switches[TORCH_SWITCH] or "1") == "1",
+        folders={variable: folder_problem(os.environ.get(variable)) for variable in FOLDER_VARIABLES},
+        devices=devices,
+        names=names,
+        ext_trainer_folder=str(EXT_TRAINER_FOLDER),
+    )
+
+
+def folder_problem(value: str | None) -> str | None:
+    """What is wrong with the value of one of nnU-Net's folder variables, or None.
+
+    Args:
+        value: The value, or None where the variable is not set.
+
+    Example:
+        >>> folder_problem('"/data/raw"')
+        'set to "/data/raw", quotes included: take them out'
+    """
+    if not value:
+        return "not set"
+    if value[0] in "\"'" or value != value.strip():
+        return f"set to {value}, quotes included: take them out" if value[0] in "\"'" else "has blanks around the path"
+    path = Path(value)
+    if not path.is_dir():
+        return f"{value} is not a folder" if path.exists() else f"{value} does not exist"
+    if not os.access(path, os.W_OK | os.X_OK):
+        return f"{value} is not writable"
+    return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _probe() -> tuple[dict[str, str], tuple[Name, ...]]:
+    command = [sys.executable, "-c", _PROBE]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return {}, _none_found(f"a fresh Python did not answer within {_PROBE_SECONDS} s")
+    if done.returncode != 0:
+        return {}, _none_found(_last_line(done.stderr) or f"a fresh Python ended with {done.returncode}")
+    findings = json.loads(done.stdout.splitlines()[-1])
+    return findings["devices"], tuple(Name(**name) for name in findings["names"])
+
+
+def _none_found(problem: str) -> tuple[Name, ...]:
+    kinds = [*(("planner", name) for name in PLANNERS), *(("trainer", name) for name in TRAINERS)]
+    return tuple(Name(kind, name, None, problem) for kind, name in kinds)
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

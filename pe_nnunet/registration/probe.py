@@ -1,0 +1,97 @@
+"""What an nnU-Net process of this environment finds; `doctor` runs it in a fresh interpreter.
+
+Nothing here calls `register`: whether our names resolve is what is being asked, so only torch's own entry point may
+have brought them in.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Print the findings as one line of JSON on standard output; what libraries print goes to standard error."""
+    with redirect_stdout(sys.stderr):
+        findings = {"devices": _devices(), "names": _names()}
+    print(json.dumps(findings))
+
+
+def _names() -> list[dict[str, str | None]]:
+    from pe_nnunet.registration.table import PLANNERS, TRAINERS
+
+    return [
+        *(_look_up("planner", name, _planner) for name in PLANNERS),
+        *(_look_up("trainer", name, _trainer) for name in TRAINERS),
+        *_networks(),
+    ]
+
+
+def _look_up(kind: str, name: str, find: Any) -> dict[str, str | None]:
+    found, problem = None, None
+    try:
+        cls = find(name)
+        if cls is None:
+            problem = "nnU-Net's look-up does not know the name"
+        else:
+            found = f"{cls.__module__}.{cls.__qualname__}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to the question asked
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return {"kind": kind, "name": name, "found": found, "problem": problem if found is None else None}
+
+
+def _planner(name: str) -> Any:
+    """As `nnUNetv2_plan_and_preprocess` looks it up."""
+    import nnunetv2
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    folder = Path(nnunetv2.__path__[0]) / "experiment_planning"
+    return recursive_find_python_class(str(folder), name, current_module="nnunetv2.experiment_planning")
+
+
+def _trainer(name: str) -> Any:
+    """As `nnUNetv2_train` and `nnUNetv2_predict` look it up."""
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    return recursive_find_trainer_class_by_name(name)
+
+
+def _networks() -> list[dict[str, str | None]]:
+    try:
+        from pe_nnunet import networks
+
+        paths = {name: f"{networks.__name__}.{name}" for name in networks.list_networks()}
+    except Exception as error:  # noqa: BLE001 - see _look_up
+        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return [{"kind": "network", "name": "pe_nnunet.networks", "found": None, "problem": problem}]
+    return [_look_up("network", name, lambda _, path=path: _network(path)) for name, path in paths.items()]
+
+
+def _network(path: str) -> Any:
+    """As nnU-Net locates the class that plans name by its dotted path."""
+    from pydoc import locate
+
+    return locate(path)
+
+
+def _devices() -> dict[str, str]:
+    import torch
+
+    found = {"cpu": f"{torch.get_num_threads()} threads, {_cpu_bfloat16()}"}
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            properties = torch.cuda.get_device_properties(index)
+            bfloat16 = "bfloat16" if torch.cuda.is_bf16_supported() else "no bfloat16"
+            found[f"cuda:{index}"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB, {bfloat16}"
+    if torch.backends.mps.is_available():
+        found["mps"] = "bfloat16" if torch.backends.mps.is_macos_or_newer(14, 0) else "no bfloat16"
+    return found
+
+
+def _cpu_bfloat16() -> str:
+    from pe_nnunet.precision import cpu_has_bfloat16
+
+    return "bfloat16 in hardware" if cpu_has_bfloat16() else "no bfloat16 in hardware"
