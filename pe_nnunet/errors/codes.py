@@ -52,17 +52,23 @@ CODES: dict[str, str] = {
     "PE-MODEL-004": "the models do not fit together",
     "PE-MODEL-005": "the scan does not fit the model",
     "PE-MODEL-006": "no detector given: segmentation alone",
+    "PE-MODEL-007": "a bad value in the options of prediction",
+    "PE-IN-005": "one scan was expected, and there are none or several",
     # fusion
     "PE-FUS-001": "fusion settings that are out of range or contradict each other",
     "PE-FUS-002": "a probability map with values that are no probabilities",
     "PE-FUS-003": "a probability map whose shape or spacing does not fit",
     # outputs
-    "PE-OUT-002": "a table of emboli that cannot be read",
-    "PE-OUT-003": "a result whose parts do not share one grid",
+    "PE-OUT-011": "a table of emboli that cannot be read",
+    "PE-OUT-012": "a manifest of a case that cannot be read",
     # evaluation
     "PE-EVAL-001": "no prediction for a label",
     "PE-EVAL-002": "no label for a prediction",
     "PE-EVAL-003": "evaluation settings that are out of range or unknown",
     "PE-EVAL-004": "two label or prediction files for one case",
     "PE-EVAL-005": "no table of candidates beside the predictions, so no sensitivity at a false-positive budget",
+    # networks and planners
+    "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
+    "PE-PLN-001": "the memory target is too small for any patch of the network",
+    "PE-PLN-002": "the planner's settings are not valid: spacing, memory target or name of the plans",
 }

@@ -1,0 +1,88 @@
+"""Find emboli in scans with an ensemble of trained models.
+
+pe-nnunet-predict-fused -i STUDY -o OUT -d 501 -f 0 1 2 3 4
+
+STUDY is a DICOM folder, a NIfTI, NRRD or MHA file, or a folder with any mixture of those. Each scan is cropped to its
+lungs, predicted by every fold of every model, averaged, parted into emboli and pasted back onto its own grid.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet predict-fused`."""
+    parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
+    which = parser.add_argument_group("models", "by dataset, or by folder with -m")
+    which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
+    which.add_argument(
+        "-tr", dest="trainers", nargs="+", default=["PETARUNetTrainer"], help="trainer(s); default %(default)s"
+    )
+    which.add_argument("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="plans; default %(default)s")
+    which.add_argument("-c", dest="configurations", nargs="+", default=["3d_fullres"], help="default %(default)s")
+    which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
+    which.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
+    which.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    which.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
+    how = parser.add_argument_group("prediction")
+    how.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    how.add_argument("-step_size", dest="step", type=float, default=0.5, help="of the windows; default %(default)s")
+    how.add_argument(
+        "--disable_tta", action="store_true", help="no averaging over mirrored inputs: up to 8 times faster"
+    )
+    how.add_argument("--lung-margin-mm", type=float, default=10.0, help="around the lungs; default %(default)s")
+    how.add_argument("--on-no-lungs", choices=("error", "full-volume"), default="error")
+    emboli = parser.add_argument_group("emboli")
+    emboli.add_argument("--threshold", type=float, default=0.5, help="probability of a voxel; default %(default)s")
+    emboli.add_argument(
+        "--seed-threshold", type=float, help="that one voxel of an embolus must reach; default: the same"
+    )
+    emboli.add_argument("--min-embolus-mm3", type=float, default=5.0, help="default %(default)s")
+    parser.add_argument("--save-probability", action="store_true", help="also write <case>_probability.nii.gz")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict; see `configure` for the arguments."""
+    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.fusion import FusionSettings
+    from pe_nnunet.inference.locate import locate_folder, locate_models
+    from pe_nnunet.volumes import find_scans
+
+    fusion = FusionSettings(args.threshold, args.seed_threshold, min_volume_mm3=args.min_embolus_mm3)
+    refs = find_scans(args.input)
+    if args.model_folders:
+        locations = [locate_folder(folder, args.folds, args.checkpoint) for folder in args.model_folders]
+    elif args.dataset:
+        locations = locate_models(
+            args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint
+        )
+    else:
+        raise ConfigurationError("PE-MODEL-001", "no model given", "name a dataset with -d, or model folders with -m")
+    if not 0 < args.step <= 1:
+        raise ConfigurationError("PE-MODEL-007", f"-step_size is {args.step}, expected more than 0 and at most 1")
+
+    from pe_nnunet.inference import PEPredictor
+    from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.outputs import write_errors
+
+    predictor = PEPredictor(
+        locations,
+        device=args.device,
+        fusion=fusion,
+        margin_mm=args.lung_margin_mm,
+        on_no_lungs=args.on_no_lungs,
+        mirroring=not args.disable_tta,
+        step=args.step,
+        trust_checkpoint=args.trust_checkpoint,
+    )
+    print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
+    write_errors([], args.output)  # before the work: an output that cannot be written is known at once
+    written, failed = predict_batch(predictor, refs, args.output, save_probability=args.save_probability)
+    print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
+    if not failed:
+        return DONE
+    return SOME_FAILED if written else NOTHING_DONE

@@ -1,0 +1,141 @@
+"""Where trained models lie: dataset, trainer, plans, configuration and folds to an nnU-Net model folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pe_nnunet.errors import ConfigurationError
+
+FINAL = "checkpoint_final.pth"
+
+
+@dataclass(frozen=True)
+class ModelLocation:
+    """A model folder (`plans.json`, `dataset.json`, `fold_*`) and which of its folds are meant.
+
+    Attributes:
+        folder: The folder.
+        folds: Fold names without `fold_`, in order.
+        checkpoint: File name within a fold.
+    """
+
+    folder: Path
+    folds: tuple[str, ...]
+    checkpoint: str = FINAL
+
+
+def environment_folder(variable: str) -> Path:
+    """The folder that one of nnU-Net's variables names.
+
+    Args:
+        variable: `nnUNet_raw`, `nnUNet_preprocessed` or `nnUNet_results`.
+
+    Raises:
+        ConfigurationError: PE-ENV-001 if it is unset or names no folder.
+    """
+    value = os.environ.get(variable, "").strip().strip("\"'")
+    if not value:
+        raise ConfigurationError("PE-ENV-001", f"{variable} is not set", f"export {variable}=/path/to/{variable}")
+    path = Path(value).expanduser()
+    if not path.is_dir():
+        raise ConfigurationError(
+            "PE-ENV-001", f"{variable} names no folder: {path}", "create it, or correct the variable"
+        )
+    return path
+
+
+def dataset_folder(parent: Path, dataset: str) -> Path:
+    """The folder `DatasetXXX_Name` of a dataset id or name.
+
+    Args:
+        parent: `nnUNet_raw`, `nnUNet_preprocessed` or `nnUNet_results`.
+        dataset: `501`, or `Dataset501_Name`.
+
+    Raises:
+        ConfigurationError: PE-ENV-002 if there is none or more than one.
+    """
+    known = sorted(path for path in parent.glob("Dataset*_*") if path.is_dir())
+    if dataset.isdigit():
+        found = [path for path in known if re.match(rf"Dataset{int(dataset):03d}_", path.name)]
+    else:
+        found = [path for path in known if path.name == dataset]
+    if len(found) != 1:
+        raise ConfigurationError(
+            "PE-ENV-002",
+            f"{len(found) or 'no'} dataset{'s' * (len(found) != 1)} {dataset} in {parent}",
+            f"there: {', '.join(path.name for path in known) or 'none'}",
+        )
+    return found[0]
+
+
+def locate_models(
+    dataset: str,
+    trainers: Sequence[str],
+    plans: Sequence[str],
+    configurations: Sequence[str],
+    folds: Sequence[str] | None,
+    checkpoint: str = FINAL,
+) -> list[ModelLocation]:
+    """The models of a dataset below `nnUNet_results`.
+
+    Args:
+        dataset: Id or name.
+        trainers: One or more; each of the three lists has one entry, or as many as the longest.
+        plans: As trainers.
+        configurations: As trainers.
+        folds: Folds of every model; all that are trained if None.
+        checkpoint: File name within a fold.
+
+    Raises:
+        ConfigurationError: PE-MODEL-001, -002 or -004, PE-ENV-001 or -002.
+    """
+    count = max(len(trainers), len(plans), len(configurations))
+    for flag, given in (("-tr", trainers), ("-p", plans), ("-c", configurations)):
+        if len(given) not in (1, count):
+            raise ConfigurationError(
+                "PE-MODEL-004",
+                f"{flag} has {len(given)} values, expected 1 or {count}",
+                "give one a model, or one for all",
+            )
+    names = [
+        "__".join(given[i] if len(given) > 1 else given[0] for given in (trainers, plans, configurations))
+        for i in range(count)
+    ]
+    base = dataset_folder(environment_folder("nnUNet_results"), dataset)
+    return [locate_folder(base / name, folds, checkpoint) for name in names]
+
+
+def locate_folder(folder: Path, folds: Sequence[str] | None, checkpoint: str = FINAL) -> ModelLocation:
+    """A model folder with its folds checked.
+
+    Args:
+        folder: Holds `plans.json`, `dataset.json` and `fold_*`.
+        folds: Which; all that hold the checkpoint if None.
+        checkpoint: File name within a fold.
+
+    Raises:
+        ConfigurationError: PE-MODEL-001 if the folder holds no model, PE-MODEL-002 if a fold is missing.
+    """
+    if not (folder / "plans.json").is_file() or not (folder / "dataset.json").is_file():
+        beside = sorted(path.name for path in folder.parent.glob("*__*")) if folder.parent.is_dir() else []
+        raise ConfigurationError(
+            "PE-MODEL-001", f"no trained model in {folder}", f"there: {', '.join(beside) or 'none'}"
+        )
+    trained = sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{checkpoint}"))
+    if folds is None:
+        # "all" was trained on every case; mixing it with folds would count those cases twice
+        folds = [fold for fold in trained if fold != "all"] or trained
+        if not folds:
+            raise ConfigurationError("PE-MODEL-002", f"no fold of {folder.name} holds {checkpoint}", "train one first")
+    missing = [fold for fold in folds if fold not in trained]
+    if missing:
+        raise ConfigurationError(
+            "PE-MODEL-002",
+            f"fold {', '.join(missing)} of {folder.name} has no {checkpoint}",
+            f"trained: {', '.join(trained) or 'none'}",
+        )
+    return ModelLocation(folder, tuple(dict.fromkeys(folds)), checkpoint)
