@@ -1,1 +1,35 @@
 """Images in and out: scans are found, read with their geometry, checked, and written."""
+
+from __future__ import annotations
+
+from pe_nnunet.volumes.dicom_writer import write_dicom_series
+from pe_nnunet.volumes.files import read_file
+from pe_nnunet.volumes.find import find_scans
+from pe_nnunet.volumes.geometry import from_lps, image_like, require_same_grid, spacing_zyx, to_lps
+from pe_nnunet.volumes.labels import read_label, read_label_noted
+from pe_nnunet.volumes.read import read_scan, require_volume
+from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
+from pe_nnunet.volumes.write import atomic_json, atomic_path, atomic_text, image_suffix, write_image
+
+__all__ = [
+    "DicomInfo",
+    "Scan",
+    "ScanRef",
+    "atomic_json",
+    "atomic_path",
+    "atomic_text",
+    "find_scans",
+    "from_lps",
+    "image_like",
+    "image_suffix",
+    "read_file",
+    "read_label",
+    "read_label_noted",
+    "read_scan",
+    "require_same_grid",
+    "require_volume",
+    "spacing_zyx",
+    "to_lps",
+    "write_dicom_series",
+    "write_image",
+]

@@ -1,0 +1,147 @@
+"""Grids: the same grid or not, arrays onto a grid, and the way to LPS axes and back without interpolation."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from pe_nnunet.errors import GeometryError
+
+SAME_GRID_TOLERANCE_VOXELS = 0.1  # headers of one grid differ by rounding only; half a voxel is already another grid
+
+
+def spacing_zyx(image: sitk.Image) -> tuple[float, float, float]:
+    """Spacing in mm, in the order of the array's axes (z, y, x)."""
+    x_mm, y_mm, z_mm = image.GetSpacing()
+    return float(z_mm), float(y_mm), float(x_mm)
+
+
+def image_like(array_zyx: npt.NDArray[np.generic], like: sitk.Image) -> sitk.Image:
+    """Put an array onto the grid of an image.
+
+    Args:
+        array_zyx: (z, y, x), the shape of `like`'s array; booleans become uint8.
+        like: The image that gives origin, spacing and direction.
+
+    Returns:
+        A new image on `like`'s grid.
+
+    Raises:
+        GeometryError: PE-GEO-001 if the shapes differ.
+    """
+    shape = like.GetSize()[::-1]
+    if array_zyx.shape != shape:
+        raise GeometryError(
+            "PE-GEO-001", f"an array of shape {array_zyx.shape} (z, y, x) does not fit a grid of {shape}"
+        )
+    image = sitk.GetImageFromArray(array_zyx.astype(np.uint8) if array_zyx.dtype == bool else array_zyx)
+    image.CopyInformation(like)
+    return image
+
+
+def require_same_grid(image: sitk.Image, label: sitk.Image, what: str) -> None:
+    """Check that two images lie on one grid: the same size, and the same place to a tenth of a voxel at every corner.
+
+    Args:
+        image: The reference.
+        label: The image that must match it.
+        what: How the message names the second one, for example `"the label of case a"`.
+
+    Raises:
+        GeometryError: PE-GEO-001 for another size, PE-GEO-002 for the same size in another place or orientation.
+    """
+    if image.GetSize() != label.GetSize():
+        raise GeometryError(
+            "PE-GEO-001",
+            f"{what} has size {label.GetSize()} (x, y, z), the image {image.GetSize()}",
+            "resample it onto the image's grid, or check that it belongs to this image",
+        )
+    away_mm = np.linalg.norm(corners_lps(image) - corners_lps(label), axis=1).max()
+    if not away_mm <= SAME_GRID_TOLERANCE_VOXELS * min(image.GetSpacing()):
+        raise GeometryError(
+            "PE-GEO-002",
+            f"{what} lies up to {away_mm:.2f} mm from the image: "
+            f"spacing {_short(label.GetSpacing())} against {_short(image.GetSpacing())}, "
+            f"origin {_short(label.GetOrigin())} against {_short(image.GetOrigin())}, "
+            f"direction {_short(label.GetDirection())} against {_short(image.GetDirection())} (x, y, z, LPS mm)",
+            "check that it belongs to this image and that its header was not lost in a conversion",
+        )
+
+
+def corners_lps(image: sitk.Image) -> npt.NDArray[np.float64]:
+    """Positions of the eight corner voxels' centres: (8, 3), LPS mm, x y z."""
+    last = [n - 1 for n in image.GetSize()]
+    return np.array(
+        [
+            image.TransformContinuousIndexToPhysicalPoint(
+                [bit * n for bit, n in zip((i & 1, i >> 1 & 1, i >> 2), last, strict=True)]
+            )
+            for i in range(8)
+        ]
+    )
+
+
+def lps_axes(image: sitk.Image) -> tuple[tuple[int, int, int], tuple[bool, bool, bool]]:
+    """Which image axis runs nearest to each of the patient's axes, and which of them must be turned round.
+
+    Of the six assignments the one that follows the direction cosines best as a whole, so that each image axis is used
+    once however oblique the image is.
+
+    Returns:
+        For the patient's axes left, posterior, superior: the image axis (0 x, 1 y, 2 z), and whether it is flipped.
+    """
+    direction = np.array(image.GetDirection()).reshape(3, 3)  # [patient axis, image axis]
+    best = max(permutations(range(3)), key=lambda order: sum(abs(direction[i, order[i]]) for i in range(3)))
+    axes = (best[0], best[1], best[2])
+    return axes, (
+        bool(direction[0, axes[0]] < 0),
+        bool(direction[1, axes[1]] < 0),
+        bool(direction[2, axes[2]] < 0),
+    )
+
+
+def to_lps(image: sitk.Image) -> sitk.Image:
+    """Bring an image's axes into the order and sense that is nearest to left, posterior, superior.
+
+    Axes are permuted and flipped, no voxel is interpolated and none moves in space; an oblique image stays oblique.
+
+    Returns:
+        A new image; array index (z, y, x) then grows towards superior, posterior, left.
+    """
+    axes, flipped = lps_axes(image)
+    permuted = sitk.PermuteAxes(image, axes) if axes != (0, 1, 2) else image
+    if any(flipped):
+        return sitk.Flip(permuted, list(flipped), flipAboutOrigin=False)
+    return sitk.Image(permuted)
+
+
+def from_lps(image_in_lps: sitk.Image, like: sitk.Image) -> sitk.Image:
+    """Undo `to_lps`: bring an image from the LPS version of a grid back onto that grid.
+
+    Args:
+        image_in_lps: An image of any pixel type on the grid of `to_lps(like)`.
+        like: The image on the original grid.
+
+    Returns:
+        The same voxels on `like`'s grid, whose origin, spacing and direction are copied bit by bit.
+
+    Raises:
+        GeometryError: PE-GEO-001 if the sizes do not correspond.
+    """
+    axes, flipped = lps_axes(like)
+    if image_in_lps.GetSize() != tuple(like.GetSize()[axis] for axis in axes):
+        raise GeometryError(
+            "PE-GEO-001",
+            f"an image of size {image_in_lps.GetSize()} is not the LPS version of a grid of {like.GetSize()}",
+        )
+    turned = sitk.Flip(image_in_lps, list(flipped), flipAboutOrigin=False) if any(flipped) else image_in_lps
+    image = sitk.PermuteAxes(turned, [axes.index(axis) for axis in range(3)])
+    image.CopyInformation(like)
+    return image
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{v:.5g}" for v in values) + ")"

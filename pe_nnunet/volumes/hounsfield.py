@@ -1,0 +1,96 @@
+"""Whether numbers are Hounsfield units, and the repair of those that are not: padding and NaN."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from pe_nnunet.errors import InputError
+
+AIR_HU = -1024
+PADDING_BELOW_HU = -1500  # no tissue, no noise and no interpolation reaches it; -2000 and -3024 are usual
+PADDING_ABOVE_HU = 32000  # beyond the extended CT scale (30,710): a negative number that was read without its sign
+TISSUE_HU = (-1000.0, 3071.0)  # a padding value inside this range would blank tissue
+AIR_BELOW_HU = -200
+SOFT_TISSUE_HU = (-150, 500)
+LEAST_SHARE = 1e-3
+MOST_NAN_SHARE = 1e-3
+
+
+def replace_padding(hu: npt.NDArray[np.generic], padding: float | None = None) -> int:
+    """Set what lies outside the reconstructed field of view to air, in place.
+
+    Args:
+        hu: Any shape.
+        padding: The value that the header declares; ignored within the range of tissue.
+
+    Returns:
+        How many voxels were set.
+    """
+    outside = (hu <= PADDING_BELOW_HU) | (hu > PADDING_ABOVE_HU)
+    if padding is not None and not TISSUE_HU[0] <= padding <= TISSUE_HU[1] and padding != AIR_HU:
+        outside |= hu == padding
+    count = int(np.count_nonzero(outside))
+    if count:
+        hu[outside] = AIR_HU
+    return count
+
+
+def replace_nan(hu: npt.NDArray[np.floating], what: str) -> int:
+    """Set NaN and infinities to air, in place, if they are few.
+
+    Args:
+        hu: Any shape.
+        what: Case or file, for the message.
+
+    Returns:
+        How many voxels were set.
+
+    Raises:
+        InputError: PE-NII-004 from 0.1 % of the voxels on.
+    """
+    broken = ~np.isfinite(hu)
+    count = int(np.count_nonzero(broken))
+    if count >= max(1.0, MOST_NAN_SHARE * hu.size):
+        raise InputError(
+            "PE-NII-004",
+            f"{what}: {100 * count / hu.size:.2g} % of the voxels are NaN or infinite, expected under 0.1 %",
+        )
+    if count:
+        hu[broken] = AIR_HU
+    return count
+
+
+def require_hu(hu: npt.NDArray[np.generic], padded: int, what: str) -> None:
+    """Check that an image can be a CT of a body: it holds air, and soft tissue.
+
+    Args:
+        hu: The whole image, padding replaced.
+        padded: How many voxels were padding, which are no evidence of air.
+        what: Case or file, for the message.
+
+    Raises:
+        InputError: PE-NII-009.
+    """
+    low, high = float(hu.min()), float(hu.max())
+    air = int(np.count_nonzero(hu < AIR_BELOW_HU)) - padded
+    soft = int(np.count_nonzero((hu > SOFT_TISSUE_HU[0]) & (hu < SOFT_TISSUE_HU[1])))
+    if low == high:
+        guess = "it is constant"
+    elif air >= LEAST_SHARE * hu.size and soft >= LEAST_SHARE * hu.size:
+        return
+    elif low >= 0 and high <= 1:
+        guess = "it looks normalised to 0..1"
+    elif low >= 0 and high <= 255:
+        guess = "it looks like 8-bit grey values"
+    elif low >= -50 and high > 500:
+        guess = "it looks like HU + 1024"
+    elif soft < LEAST_SHARE * hu.size:
+        guess = "it holds no soft tissue (about 0 HU)"
+    else:
+        guess = "it holds no air (under -200 HU)"
+    raise InputError(
+        "PE-NII-009",
+        f"{what} is not in Hounsfield units: {guess}; values {low:g} to {high:g}",
+        "give the original CT in HU, or pass --assume-hu if it is",
+    )

@@ -1,0 +1,67 @@
+"""Read a label image: whole numbers from zero on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from pe_nnunet.errors import InputError, Note
+from pe_nnunet.volumes.files import read_file
+
+WHOLE_TOLERANCE = 1e-3
+HIGHEST_LABEL = np.iinfo(np.uint16).max
+
+
+def read_label(path: Path) -> sitk.Image:
+    """Read a label image on its own grid.
+
+    Args:
+        path: Ends in .nii, .nii.gz, .nrrd, .mha or .mhd.
+
+    Returns:
+        uint8 up to 255, else uint16. Whether values are classes or ids of emboli is the caller's to know.
+
+    Raises:
+        InputError: PE-LBL-001 no such file, PE-LBL-002 not whole numbers, PE-LBL-003 negative, PE-LBL-004 above 65,535, and
+            what `read_file` raises.
+    """
+    return read_label_noted(path)[0]
+
+
+def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
+    """`read_label`, with what was repaired: values within 1e-3 of a whole number are rounded; an empty label is noted."""
+    if not path.is_file():
+        raise InputError(
+            "PE-LBL-001",
+            f"the label {path} does not exist",
+            "a scan without emboli needs an empty label file, not a missing one",
+        )
+    image, found = read_file(path)
+    notes = list(found)
+    array = sitk.GetArrayFromImage(image)
+    if array.dtype.kind == "f":
+        whole = np.rint(array)
+        off = float(np.abs(array - whole).max()) if np.isfinite(array).all() else float("inf")
+        if off > WHOLE_TOLERANCE:
+            raise InputError(
+                "PE-LBL-002",
+                f"{path.name} holds values that are not whole numbers (off by {off:.2g})",
+                "give the label itself, not a probability map or a resampled label",
+            )
+        if off > 0:
+            notes.append(Note("PE-LBL-005", "repaired", f"values off whole numbers by up to {off:.1g} rounded"))
+        array = whole
+    low, high = int(array.min()), int(array.max())
+    if low < 0:
+        raise InputError(
+            "PE-LBL-003", f"{path.name} holds negative labels down to {low}", "is this the scan instead of its label?"
+        )
+    if high > HIGHEST_LABEL:
+        raise InputError("PE-LBL-004", f"{path.name} holds labels up to {high}, expected at most {HIGHEST_LABEL}")
+    if high == 0:
+        notes.append(Note("PE-LBL-006", "warning", "the label is empty: a scan without emboli"))
+    label = sitk.GetImageFromArray(array.astype(np.uint8 if high <= 255 else np.uint16))
+    label.CopyInformation(image)
+    return label, tuple(notes)
