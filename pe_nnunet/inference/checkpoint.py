@@ -28,7 +28,7 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
         trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
 
     Raises:
-        ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or no nnU-Net checkpoint (PE-MODEL-003).
+        ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or none of nnU-Net's (PE-MODEL-003).
     """
     if not path.is_file():
         raise ConfigurationError(

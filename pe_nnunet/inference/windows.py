@@ -97,7 +97,7 @@ def predict_log_odds(
     done = 0
     for batch in _batches(corners, batch_size):
         places = [tuple(slice(a, a + n) for a, n in zip(corner, window, strict=True)) for corner in batch]
-        patches = torch.stack([padded[(slice(None), *place)] for place in places])
+        patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
         if len(patch_size) == 2:
             patches = patches[:, :, 0]
         patches = patches.to(device).contiguous(memory_format=layout)
