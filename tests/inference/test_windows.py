@@ -1,0 +1,113 @@
+"""Sliding windows against nnU-Net's own, and against the obvious."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pe_nnunet.inference.windows import pe_log_odds, predict_log_odds, window_corners
+
+
+class Net(nn.Module):
+    """Small, not translation-invariant at window borders, three logits if wanted."""
+
+    def __init__(self, dims, channels=2):
+        super().__init__()
+        torch.manual_seed(0)
+        conv = nn.Conv3d if dims == 3 else nn.Conv2d
+        self.first = conv(1, 4, 3, padding=1)
+        self.second = conv(4, channels, 3, padding=1)
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x)))
+
+
+def stock(network, image, patch, mirror):
+    """nnU-Net's predictor in float32 arithmetic as far as it goes (its sums are half precision)."""
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    class Configuration:
+        patch_size = patch
+
+    class Labels:
+        num_segmentation_heads = 2
+
+    predictor = nnUNetPredictor(
+        device=torch.device("cpu"), use_mirroring=bool(mirror), allow_tqdm=False, perform_everything_on_device=False
+    )
+    predictor.network = network
+    predictor.configuration_manager = Configuration()
+    predictor.label_manager = Labels()
+    predictor.allowed_mirroring_axes = mirror or None
+    return predictor.predict_sliding_window_return_logits(image).float()
+
+
+@pytest.mark.parametrize(("patch", "mirror"), [((8, 8, 8), ()), ((8, 12, 10), (0, 2)), ((10, 9), (1,)), ((40, 8, 8), ())])
+def test_equals_nnunet_up_to_its_half_precision(patch, mirror):
+    image = torch.randn(1, 14, 21, 17, generator=torch.Generator().manual_seed(1))
+    network = Net(len(patch)).eval()
+    ours = predict_log_odds(
+        network,
+        image,
+        patch_size=patch,
+        channel=1,
+        regions=False,
+        device=torch.device("cpu"),
+        mirror_axes=mirror,
+        bfloat16=False,
+        batch_size=3,
+    )
+    theirs = stock(network, image, patch, mirror)
+    assert ours.shape == image.shape[1:]
+    torch.testing.assert_close(ours, theirs[1] - theirs[0], atol=5e-3, rtol=5e-3)
+
+
+def test_constant_image_is_the_same_however_it_is_cut():
+    class Bias(nn.Module):
+        def forward(self, x):
+            return torch.cat([torch.zeros_like(x), torch.full_like(x, 1.5)], 1)
+
+    odds = predict_log_odds(
+        Bias(),
+        torch.zeros(1, 9, 30, 11),
+        patch_size=(4, 8, 8),
+        channel=1,
+        regions=False,
+        device=torch.device("cpu"),
+        bfloat16=False,
+    )
+    torch.testing.assert_close(odds, torch.full((9, 30, 11), 1.5))
+
+
+def test_windows_cover_everything():
+    covered = np.zeros((13, 20, 8), bool)
+    for z, y, x in window_corners(covered.shape, (6, 7, 8), 0.5):
+        covered[z : z + 6, y : y + 7, x : x + 8] = True
+    assert covered.all()
+
+
+def test_progress_reaches_its_end():
+    seen = []
+    predict_log_odds(
+        Net(3).eval(),
+        torch.zeros(1, 12, 12, 12),
+        patch_size=(8, 8, 8),
+        channel=1,
+        regions=False,
+        device=torch.device("cpu"),
+        progress=lambda done, of: seen.append((done, of)),
+    )
+    assert seen[-1] == (8, 8)
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen})
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_log_odds_of_softmax(channels):
+    logits = torch.randn(2, channels, 5, generator=torch.Generator().manual_seed(2)) * 3
+    probability = torch.softmax(logits, 1)[:, 1]
+    torch.testing.assert_close(torch.sigmoid(pe_log_odds(logits, 1, regions=False)), probability)
+
+
+def test_log_odds_of_a_region_is_its_logit():
+    logits = torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(2))
+    assert torch.equal(pe_log_odds(logits, 1, regions=True), logits[:, 1])

@@ -1,0 +1,78 @@
+"""What is drawn, over many draws."""
+
+import numpy as np
+import pytest
+
+from pe_nnunet.sampling import CaseEmboli, PatchSampler, SamplingSettings, index_case
+
+SETTINGS = SamplingSettings(
+    positive_fraction=0.75,
+    embolus_volume_power=0.25,
+    case_ratio_power=0.0,
+    hard_negative_fraction=0.5,
+    minimum_embolus_mm3=5.0,
+    voxel_mm3=2.0,
+)
+
+
+def case(*counts, ratio=1e-3, bright=7):
+    """A case whose embolus k has all its points at z = k."""
+    return CaseEmboli(
+        voxel_counts=np.array(counts, np.int64),
+        points=tuple(np.full((3, 3), k, np.int32) for k in range(len(counts))),
+        bright_points=np.full((bright, 3), 99, np.int32),
+        target_ratio=ratio if counts else 0.0,
+    )
+
+
+def shares(sampler, of, n=4000):
+    rng = np.random.default_rng(0)
+    names, counts = np.unique([of(sampler.draw(rng)) for _ in range(n)], return_counts=True)
+    return dict(zip(names.tolist(), (counts / n).tolist(), strict=True))
+
+
+@pytest.mark.parametrize("negatives", [0, 9])
+def test_share_of_positives_does_not_depend_on_negative_scans(negatives):
+    index = {"a": case(100, 3)} | {f"n{k}": case() for k in range(negatives)}
+    kinds = shares(PatchSampler(index, SETTINGS), lambda draw: draw.kind)
+    assert kinds["positive"] == pytest.approx(0.75, abs=0.02)
+    assert kinds["hard negative"] == pytest.approx(0.125, abs=0.02)
+
+
+def test_emboli_are_drawn_by_volume_power():
+    sampler = PatchSampler({"a": case(16, 256)}, SETTINGS)
+    drawn = shares(sampler, lambda draw: int(draw.voxel[0]) if draw.kind == "positive" else -1)
+    assert drawn[1] / drawn[0] == pytest.approx(2, rel=0.15)  # 16 times the volume, to the power 1/4
+
+
+def test_specks_are_no_centres_unless_there_is_nothing_else():
+    with_large = shares(PatchSampler({"a": case(2, 50)}, SETTINGS), lambda d: d.kind + str(d.voxel))
+    assert not any(name.startswith("positive[0") for name in with_large)
+    only_speck = shares(PatchSampler({"a": case(2)}, SETTINGS), lambda d: d.kind)
+    assert only_speck["positive"] == pytest.approx(0.75, abs=0.02)
+
+
+def test_low_target_ratio_is_drawn_more_often():
+    settings = SamplingSettings(**{**SETTINGS.__dict__, "case_ratio_power": 0.5})
+    index = {"low": case(50, ratio=1e-4), "high": case(50, ratio=16e-4)}
+    drawn = shares(PatchSampler(index, settings), lambda d: d.case if d.kind == "positive" else "-")
+    assert drawn["low"] / drawn["high"] == pytest.approx(4, rel=0.15)
+
+
+def test_without_any_embolus_only_others_are_drawn():
+    kinds = shares(PatchSampler({"n": case(), "m": case(bright=0)}, SETTINGS), lambda d: d.kind, n=500)
+    assert set(kinds) == {"hard negative", "anywhere"}
+
+
+def test_index_finds_diagonal_emboli_and_bright_voxels():
+    image = np.zeros((8, 8, 8), np.float32)
+    image[7, 7, :4] = 3
+    label = np.zeros((8, 8, 8), np.int8)
+    label[1, 1, 1] = label[2, 2, 2] = 2  # one embolus: they touch at a corner
+    label[5, 5, 5] = 2
+    label[0, 0, 0] = -1
+    found = index_case(image, label, (2,), (1.0, np.inf), seed=0)
+    assert sorted(found.voxel_counts.tolist()) == [1, 2]
+    assert {tuple(p) for points in found.points for p in points.tolist()} == {(1, 1, 1), (2, 2, 2), (5, 5, 5)}
+    assert {tuple(p) for p in found.bright_points.tolist()} == {(7, 7, x) for x in range(4)}
+    assert found.target_ratio == pytest.approx(3 / 512)

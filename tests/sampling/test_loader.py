@@ -1,0 +1,88 @@
+"""The loader over nnU-Net's own preprocessed format."""
+
+import numpy as np
+import pytest
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+
+from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.sampling.index import FOLDER
+
+SETTINGS = SamplingSettings(
+    positive_fraction=1.0,
+    embolus_volume_power=0.25,
+    case_ratio_power=0.25,
+    hard_negative_fraction=0.5,
+    minimum_embolus_mm3=1.0,
+    voxel_mm3=1.0,
+)
+
+
+class Labels:
+    """What the loader asks of nnU-Net's label manager."""
+
+    def __init__(self):
+        self.all_labels = [0, 1]
+
+    has_ignore_label = False
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    rng = np.random.default_rng(1)
+    for name in ("a", "b"):
+        image = rng.normal(size=(1, 20, 24, 28)).astype(np.float32)
+        label = np.zeros((1, 20, 24, 28), np.int8)
+        label[0, 3:6, 20:23, 2:4] = 1
+        label[0, 17, 3, 25] = 1  # a single voxel far from the large one
+        nnUNetDatasetBlosc2.save_case(
+            image, label, {"spacing": [1, 1, 1]}, str(tmp_path / name), chunks=(1, 20, 24, 28), blocks=(1, 8, 8, 8)
+        )
+    return nnUNetDatasetBlosc2(str(tmp_path))
+
+
+def loader(dataset, patch, final=None, **kwargs):
+    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS)
+    return EmbolusDataLoader(
+        dataset, 4, patch, final or patch, Labels(), sampler=sampler, center_jitter=0.25, **kwargs
+    )
+
+
+@pytest.mark.parametrize("patch", [(8, 8, 8), (12, 24, 40), (12, 10)])
+def test_positive_patches_hold_an_embolus(dataset, patch):
+    np.random.seed(0)  # noqa: NPY002 - the loader follows numpy's global source, as nnU-Net's workers seed it
+    batch = next(loader(dataset, patch))
+    assert tuple(batch["data"].shape) == (4, 1, *patch)
+    assert tuple(batch["target"].shape) == (4, 1, *patch)
+    assert batch["kinds"] == ["positive"] * 4
+    if len(patch) == 3:
+        assert all((target == 1).any() for target in batch["target"])
+
+
+def test_small_embolus_is_drawn_beside_a_large_one(dataset):
+    np.random.seed(0)  # noqa: NPY002
+    source = loader(dataset, (6, 6, 6))
+    totals = [int((target == 1).sum()) for _ in range(20) for target in next(source)["target"]]
+    share_of_speck = np.mean([total == 1 for total in totals])
+    assert 0.2 < share_of_speck < 0.6  # 1 voxel against 18: 1 / (1 + 18 ** 0.25) = 0.33
+
+
+def test_same_seed_same_batch(dataset):
+    batches = []
+    for _ in range(2):
+        np.random.seed(5)  # noqa: NPY002
+        batches.append(next(loader(dataset, (8, 8, 8))))
+    assert (batches[0]["data"] == batches[1]["data"]).all()
+    assert batches[0]["keys"] == batches[1]["keys"]
+
+
+def test_index_is_cached_and_renewed(dataset, tmp_path):
+    index_dataset(dataset, (1,), (2.0, np.inf))
+    cached = tmp_path / FOLDER / "a.npz"
+    before = cached.stat().st_mtime_ns
+    index_dataset(dataset, (1,), (2.0, np.inf))
+    assert cached.stat().st_mtime_ns == before
+    other = index_dataset(dataset, (2,), (2.0, np.inf))
+    assert cached.stat().st_mtime_ns != before
+    assert other["a"].voxel_counts.size == 0
+    cached.write_bytes(b"damaged")
+    assert index_dataset(dataset, (1,), (2.0, np.inf))["a"].voxel_counts.tolist() == [18, 1]
