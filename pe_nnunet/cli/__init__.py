@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return USAGE
 
 
-def predict_fused() -> int:
+def main_predict_fused() -> int:
     """Run `pe-nnunet-predict-fused`."""
     return _run_command("predict-fused", sys.argv[1:], "pe-nnunet-predict-fused")
 
@@ -66,7 +66,8 @@ def _overview() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="pe-nnunet",
         description="Pulmonary embolism in CT pulmonary angiography, as an nnU-Net v2 plugin.",
-        epilog=f"commands:\n{table}\n\n`pe-nnunet COMMAND --help` describes one. Research software, not a medical device.",
+        epilog=f"commands:\n{table}\n\n"
+        "`pe-nnunet COMMAND --help` describes one. Research software, not a medical device.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"pe-nnunet {__version__}")

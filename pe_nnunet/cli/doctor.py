@@ -50,10 +50,10 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _table({package: found or "not installed" for package, found in report.versions.items()})
     yield f"  this package lies in {report.package_folder}"
 
-    yield f"registration on `import torch`: {'on' if report.automatic else 'OFF'}"
-    entry_point = report.entry_point or "not installed: install pe-nnunet with pip, do not just put it on the path"
+    yield "registration on `import torch`"
     yield from _table(
-        {"entry point": entry_point}
+        {"state": f"OFF: {report.registration_problem}" if report.registration_problem else "on"}
+        | {"entry point": report.entry_point or "not installed"}
         | {variable: "not set" if value is None else value for variable, value in report.switches.items()}
     )
 

@@ -60,7 +60,7 @@ class Report:
         package_folder: Where this package lies.
         entry_point: The value of our entry point in the group `torch.backends`, or None where it is not installed.
         switches: Environment variable -> its value, or None where it is not set; only those that bear on registration.
-        automatic: Whether `import torch` registers us, as far as entry point and switches tell.
+        registration_problem: Why `import torch` does not register us, or None where it does.
         folders: nnU-Net's variable -> what is wrong with it, or None where it names a writable folder.
         devices: Device -> what it is and whether it computes bfloat16; empty where torch cannot be imported.
         names: All that nnU-Net should find.
@@ -71,7 +71,7 @@ class Report:
     package_folder: str
     entry_point: str | None
     switches: dict[str, str | None]
-    automatic: bool
+    registration_problem: str | None
     folders: dict[str, str | None]
     devices: dict[str, str]
     names: tuple[Name, ...]
@@ -89,7 +89,7 @@ class Report:
 
 def examine() -> Report:
     """Examine this environment; takes as long as a fresh interpreter needs to import torch and nnU-Net."""
-    devices, names = _probe()
+    devices, names, hook_problem = _probe()
     value = next((e.value for e in entry_points(group="torch.backends") if e.name == "pe_nnunet"), None)
     switches = {variable: os.environ.get(variable) for variable in (SWITCH, TORCH_SWITCH)}
     return Report(
@@ -97,7 +97,7 @@ def examine() -> Report:
         package_folder=str(Path(__file__).parents[1]),
         entry_point=value,
         switches=switches,
-        automatic=value is not None and not is_switched_off() and (switches[TORCH_SWITCH] or "1") == "1",
+        registration_problem=_why_off(value, switches) or hook_problem,
         folders={variable: folder_problem(os.environ.get(variable)) for variable in FOLDER_VARIABLES},
         devices=devices,
         names=names,
@@ -127,6 +127,16 @@ def folder_problem(value: str | None) -> str | None:
     return None
 
 
+def _why_off(entry_point: str | None, switches: dict[str, str | None]) -> str | None:
+    if entry_point is None:
+        return "the entry point is not installed: install pe-nnunet with pip, the source on the path is not enough"
+    if is_switched_off():
+        return f"{SWITCH}={switches[SWITCH]}"
+    if switches[TORCH_SWITCH] not in (None, "1"):  # as torch reads it
+        return f"{TORCH_SWITCH}={switches[TORCH_SWITCH]}"
+    return None
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -134,16 +144,16 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _probe() -> tuple[dict[str, str], tuple[Name, ...]]:
+def _probe() -> tuple[dict[str, str], tuple[Name, ...], str | None]:
     command = [sys.executable, "-c", _PROBE]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return {}, _none_found(f"a fresh Python did not answer within {_PROBE_SECONDS} s")
+        return {}, _none_found(f"a fresh Python did not answer within {_PROBE_SECONDS} s"), None
     if done.returncode != 0:
-        return {}, _none_found(_last_line(done.stderr) or f"a fresh Python ended with {done.returncode}")
+        return {}, _none_found(_last_line(done.stderr) or f"a fresh Python ended with {done.returncode}"), None
     findings = json.loads(done.stdout.splitlines()[-1])
-    return findings["devices"], tuple(Name(**name) for name in findings["names"])
+    return findings["devices"], tuple(Name(**name) for name in findings["names"]), findings["hook_problem"]
 
 
 def _none_found(problem: str) -> tuple[Name, ...]:

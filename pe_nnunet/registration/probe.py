@@ -12,17 +12,20 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.registration.hook import problem
+from pe_nnunet.registration.table import PLANNERS, TRAINERS
+
 
 def main() -> None:
     """Print the findings as one line of JSON on standard output; what libraries print goes to standard error."""
     with redirect_stdout(sys.stderr):
-        findings = {"devices": _devices(), "names": _names()}
+        devices, found = _devices(), names()
+        findings = {"devices": devices, "names": found, "hook_problem": problem()}
     print(json.dumps(findings))
 
 
-def _names() -> list[dict[str, str | None]]:
-    from pe_nnunet.registration.table import PLANNERS, TRAINERS
-
+def names() -> list[dict[str, str | None]]:
+    """What nnU-Net finds in this process: kind, name, and `found` (a dotted path) or `problem` (one line) for each."""
     return [
         *(_look_up("planner", name, _planner) for name in PLANNERS),
         *(_look_up("trainer", name, _trainer) for name in TRAINERS),
@@ -31,16 +34,17 @@ def _names() -> list[dict[str, str | None]]:
 
 
 def _look_up(kind: str, name: str, find: Any) -> dict[str, str | None]:
-    found, problem = None, None
     try:
         cls = find(name)
-        if cls is None:
-            problem = "nnU-Net's look-up does not know the name"
-        else:
-            found = f"{cls.__module__}.{cls.__qualname__}"
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to the question asked
-        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return {"kind": kind, "name": name, "found": found, "problem": problem if found is None else None}
+        return {"kind": kind, "name": name, "found": None, "problem": _first_sentence(error)}
+    if cls is None:
+        return {"kind": kind, "name": name, "found": None, "problem": "the look-up does not know the name"}
+    return {"kind": kind, "name": name, "found": f"{cls.__module__}.{cls.__qualname__}", "problem": None}
+
+
+def _first_sentence(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".split(". ")[0]
 
 
 def _planner(name: str) -> Any:
@@ -65,8 +69,7 @@ def _networks() -> list[dict[str, str | None]]:
 
         paths = {name: f"{networks.__name__}.{name}" for name in networks.list_networks()}
     except Exception as error:  # noqa: BLE001 - see _look_up
-        problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return [{"kind": "network", "name": "pe_nnunet.networks", "found": None, "problem": problem}]
+        return [{"kind": "network", "name": "pe_nnunet.networks", "found": None, "problem": _first_sentence(error)}]
     return [_look_up("network", name, lambda _, path=path: _network(path)) for name, path in paths.items()]
 
 

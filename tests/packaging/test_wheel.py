@@ -1,0 +1,91 @@
+"""The wheel, by itself in an environment of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+
+import pe_nnunet
+from pe_nnunet.registration.table import CLASSES
+
+FreshPython = Callable[..., Any]
+OUTER = ("dataset_conversion", "networks", "planners", "trainers")
+INFO = f"pe_nnunet-{pe_nnunet.__version__}.dist-info"
+
+
+def names(wheel: Path) -> list[str]:
+    with ZipFile(wheel) as archive:
+        return sorted(archive.namelist())
+
+
+def metadata(wheel: Path) -> Any:
+    with ZipFile(wheel) as archive:
+        return Parser().parsestr(archive.read(f"{INFO}/METADATA").decode())
+
+
+def test_one_import_name(wheel: Path) -> None:
+    assert {name.split("/")[0] for name in names(wheel)} == {"pe_nnunet", INFO}
+
+
+def test_every_module_is_in_it_once_and_nothing_else(wheel: Path, source_copy: Path) -> None:
+    expected = {path.relative_to(source_copy).as_posix() for path in (source_copy / "pe_nnunet").rglob("*.py")}
+    for room in OUTER:
+        expected |= {f"pe_nnunet/{path.relative_to(source_copy)}" for path in (source_copy / room).rglob("*.py")}
+    in_wheel = [name for name in names(wheel) if not name.startswith(INFO)]
+    assert len(in_wheel) == len(set(in_wheel))
+    assert set(in_wheel) == expected | {"pe_nnunet/py.typed"}
+
+
+def test_licence_and_python_versions(wheel: Path) -> None:
+    assert f"{INFO}/licenses/LICENSE" in names(wheel)
+    told = metadata(wheel)
+    assert told["License-Expression"] == "Apache-2.0"
+    assert told["Requires-Python"] == "<3.14,>=3.10"
+
+
+def test_a_source_distribution_gives_the_same_wheel(wheel: Path, wheel_from_sdist: Path) -> None:
+    assert names(wheel_from_sdist) == names(wheel)
+    with ZipFile(wheel) as straight, ZipFile(wheel_from_sdist) as detour:
+        for name in straight.namelist():
+            assert straight.read(name) == detour.read(name), name
+
+
+def test_imports_in_isolation(fresh_python: FreshPython, wheel_python: Path) -> None:
+    code = """
+import pe_nnunet, pe_nnunet.networks, pe_nnunet.planners, pe_nnunet.trainers, pe_nnunet.dataset_conversion
+answer = [m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "pe_nnunet"]
+"""
+    files = fresh_python(f"import sys\n{code}", python=wheel_python, isolated=True)
+    assert len(files) > len(OUTER)
+    assert all(Path(file).is_relative_to(wheel_python.parents[1]) for file in files)
+
+
+def test_the_bare_names_cannot_be_imported(fresh_python: FreshPython, wheel_python: Path) -> None:
+    code = f"from importlib.util import find_spec\nanswer = [name for name in {OUTER!r} if find_spec(name)]"
+    assert fresh_python(code, python=wheel_python, isolated=True) == []
+
+
+@pytest.mark.parametrize("first", ["import torch", "from nnunetv2.utilities import find_class_by_name"])
+def test_stock_nnunet_finds_our_classes(fresh_python: FreshPython, wheel_python: Path, first: str) -> None:
+    code = f"""
+{first}
+from pe_nnunet.registration import probe
+answer = {{name["name"]: name["found"] or name["problem"] for name in probe.names()}}
+"""
+    found = fresh_python(code, python=wheel_python, isolated=True)
+    assert {name: found[name] for name in CLASSES} == {name: f"{module}.{name}" for name, module in CLASSES.items()}
+
+
+def test_the_scripts_start(wheel_python: Path) -> None:
+    for script in ("pe-nnunet", "pe-nnunet-predict-fused"):
+        done = subprocess.run(
+            [wheel_python.parent / script, "--help"], capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(f"usage: {script} ")
