@@ -127,4 +127,7 @@ CODES: dict[str, str] = {
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",
     "PE-PLN-002": "the planner's settings are not valid: spacing, memory target or name of the plans",
+    # phantom
+    "PE-PHA-001": "a phantom setting that no scan can be made with",
+    "PE-PHA-002": "the phantom's output folder holds another cohort",
 }

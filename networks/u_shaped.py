@@ -1,0 +1,229 @@
+"""Encoder and decoder of the U-shaped family: max pooling down, linear upsampling and, if wished, gated skips up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, TypeVar, cast
+
+from torch import Tensor, nn
+
+from pe_nnunet.networks.base import SegmentationNetwork, stages_of
+from pe_nnunet.networks.blocks.attention_gate import AttentionGate
+from pe_nnunet.networks.blocks.double_conv import DoubleConv, DoubleConvMerge
+from pe_nnunet.networks.blocks.layers import Layers
+from pe_nnunet.networks.blocks.recurrent import R2Block, R2Merge
+from pe_nnunet.networks.blocks.sizes import halved, values
+from pe_nnunet.networks.reference_unets import load_u_shaped
+
+UShapedT = TypeVar("UShapedT", bound="UShapedNetwork")
+Block = DoubleConv | R2Block
+Merge = DoubleConvMerge | R2Merge
+
+
+class Encoder(nn.Module):
+    """One block per stage, with max pooling by the stage's stride in between.
+
+    Args:
+        layers: Layer types.
+        block: Makes a block from layers, channels in, channels out, kernel size.
+        input_channels: Channels of the image.
+        features: Channels per stage.
+        kernels: Kernel size per stage.
+        strides: Pooling per stage; the first is not used.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        block: Callable[[Layers, int, int, Sequence[int]], Block],
+        input_channels: int,
+        features: Sequence[int],
+        kernels: Sequence[Sequence[int]],
+        strides: Sequence[Sequence[int]],
+    ) -> None:
+        super().__init__()
+        self.pools = nn.ModuleList([nn.Identity()] + [layers.max_pool(stride) for stride in strides[1:]])
+        channels = [input_channels, *features]
+        self.stages = nn.ModuleList(
+            block(layers, channels[i], channels[i + 1], kernel) for i, kernel in enumerate(kernels)
+        )
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The image (n, c, ...) to the feature maps of all stages, full resolution first."""
+        maps = []
+        for pool, stage in zip(self.pools, self.stages, strict=True):
+            x = stage(pool(x))
+            maps.append(x)
+        return maps
+
+
+class Decoder(nn.Module):
+    """One merging block per stage but the last, deepest first, and a 1x1 head on each.
+
+    Args:
+        layers: Layer types.
+        merge: Makes a block from layers, skip channels, channels from below, channels out, kernel size.
+        features: Channels per stage of the encoder.
+        kernels: Kernel size per stage.
+        strides: Pooling per stage.
+        num_classes: Logits per voxel.
+        attention: Whether the skips pass attention gates.
+        deep_supervision: Whether the logits of all stages are returned.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        merge: Callable[[Layers, int, int, int, Sequence[int]], Merge],
+        features: Sequence[int],
+        kernels: Sequence[Sequence[int]],
+        strides: Sequence[Sequence[int]],
+        num_classes: int,
+        *,
+        attention: bool,
+        deep_supervision: bool,
+    ) -> None:
+        super().__init__()
+        self.deep_supervision = deep_supervision
+        self.num_classes = num_classes
+        upward = list(range(len(features) - 2, -1, -1))
+        self.gates = nn.ModuleList(
+            AttentionGate(layers, features[i], features[i + 1], strides[i + 1]) for i in upward if attention
+        )
+        self.stages = nn.ModuleList(
+            merge(layers, features[i], features[i + 1], features[i], kernels[i]) for i in upward
+        )
+        self.seg_layers = nn.ModuleList(layers.conv(features[i], num_classes, 1, bias=True) for i in upward)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """The encoder's maps, full resolution first, to logits."""
+        below = maps[-1]
+        outputs: list[Tensor] = []
+        last = len(self.stages) - 1
+        for i, (stage, head) in enumerate(zip(self.stages, self.seg_layers, strict=True)):
+            skip = maps[-2 - i]
+            if self.gates:
+                skip = self.gates[i](skip, below)
+            below = stage(skip, below)
+            if self.deep_supervision or i == last:
+                outputs.append(head(below))
+        return outputs[::-1] if self.deep_supervision else outputs[-1]
+
+
+class UShapedNetwork(SegmentationNetwork):
+    """A U-Net whose blocks are double convolutions or recurrent residual ones, with or without attention gates.
+
+    The networks of the family are subclasses that fix what `residual`, `recurrence` and `attention` are by default.
+
+    Args:
+        input_channels: Channels of the image.
+        num_classes: Logits per voxel.
+        n_stages: Number of resolutions, one more than there are poolings.
+        features_per_stage: Channels, one number for all stages or one each.
+        conv_op: `torch.nn.Conv2d` or `torch.nn.Conv3d`.
+        kernel_sizes: Odd edge lengths: one number, one per stage, or one per stage and axis.
+        strides: Likewise, the pooling into each stage; 1 for the first.
+        conv_bias: Whether convolutions in front of a norm have a bias.
+        norm_op: Norm class; BatchNorm in the originals, InstanceNorm in our plans (small batches, mostly of positive
+            patches, mislead moving averages).
+        norm_op_kwargs: Its keyword arguments.
+        nonlin: Activation class; ReLU in the originals, LeakyReLU in our plans, as everywhere in nnU-Net.
+        nonlin_kwargs: Its keyword arguments.
+        residual: Recurrent residual blocks; False for double convolutions; None for the network's own choice.
+        recurrence: How often a recurrent unit is applied again; None for the network's own choice.
+        attention: Whether the skips pass attention gates; None for the network's own choice.
+        deep_supervision: Whether the logits of all decoder stages are returned, full resolution first.
+
+    Raises:
+        ValueError: If the sizes contradict each other, or a recurrence is asked for without residual blocks.
+    """
+
+    residual_default: ClassVar[bool]
+    recurrence_default: ClassVar[int]
+    attention_default: ClassVar[bool]
+    options_from_reference: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        input_channels: int,
+        num_classes: int,
+        *,
+        n_stages: int,
+        features_per_stage: int | Sequence[int],
+        conv_op: type[nn.Module],
+        kernel_sizes: int | Sequence[int | Sequence[int]] = 3,
+        strides: int | Sequence[int | Sequence[int]] = 2,
+        conv_bias: bool = False,
+        norm_op: type[nn.Module] | None = None,
+        norm_op_kwargs: Mapping[str, Any] | None = None,
+        nonlin: type[nn.Module] | None = nn.LeakyReLU,
+        nonlin_kwargs: Mapping[str, Any] | None = None,
+        residual: bool | None = None,
+        recurrence: int | None = None,
+        attention: bool | None = None,
+        deep_supervision: bool = False,
+    ) -> None:
+        if n_stages < 2:
+            raise ValueError(f"at least two stages are needed, got {n_stages}")
+        residual = self.residual_default if residual is None else residual
+        if recurrence is None:
+            recurrence = self.recurrence_default if residual else 0
+        if recurrence and not residual:
+            raise ValueError(f"double convolutions do not recur, got recurrence={recurrence} with residual=False")
+        layers = Layers(conv_op, conv_bias, norm_op, norm_op_kwargs or {}, nonlin, nonlin_kwargs or {})
+        features, kernels, steps = stages_of(n_stages, features_per_stage, kernel_sizes, strides, layers.dimensions)
+        super().__init__(steps, layers.dimensions)
+        block = partial(R2Block, recurrence=recurrence) if residual else DoubleConv
+        merge = partial(R2Merge, recurrence=recurrence) if residual else DoubleConvMerge
+        self.encoder = Encoder(layers, block, input_channels, features, kernels, steps)
+        self.decoder: Decoder = Decoder(
+            layers,
+            merge,
+            features,
+            kernels,
+            steps,
+            num_classes,
+            attention=self.attention_default if attention is None else attention,
+            deep_supervision=deep_supervision,
+        )
+
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """Image (n, input_channels, ...) to logits (n, num_classes, ...), or a list of them.
+
+        Raises:
+            ValueError: If the strides do not divide the spatial shape.
+        """
+        self.check_size(x.shape[2:])
+        out: Tensor | list[Tensor] = self.decoder(self.encoder(x))
+        return out
+
+    def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
+        """Values that all convolutions put out for one sample of that spatial size."""
+        self.check_size(input_size)
+        sizes = [tuple(input_size)]
+        for stride in self.strides[1:]:
+            sizes.append(halved(sizes[-1], stride))
+        count = 0
+        for stage, size in zip(self.encoder.stages, sizes, strict=True):
+            count += cast("Block", stage).count_features(size)
+        for i, stage in enumerate(self.decoder.stages):
+            level = len(sizes) - 2 - i
+            size, below = sizes[level], sizes[level + 1]
+            count += cast("Merge", stage).count_features(size, below)
+            if self.decoder.gates:
+                count += cast("AttentionGate", self.decoder.gates[i]).count_features(size, below)
+            if self.decoder.deep_supervision or level == 0:
+                count += values(self.decoder.num_classes, size)
+        return count
+
+    @classmethod
+    def from_reference(cls: type[UShapedT], state_dict: Mapping[str, Tensor]) -> UShapedT:
+        """The 2D network (or its 3D analogue) of CTISPED's Unets-2D that the weights describe, batch norm included.
+
+        The original has one head; those of the coarser stages, for deep supervision, begin anew.
+
+        Raises:
+            ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
+        """
+        return load_u_shaped(cls, state_dict)

@@ -1,0 +1,288 @@
+"""A planner that sizes patch, batch and width for the network that will be trained.
+
+It keeps what nnU-Net decides well from the fingerprint (target spacing, axis order, normalisation, resampling) and
+replaces the search for patch and batch, which there is tied to nnU-Net's own U-Net.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from shutil import copyfile
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
+from numpy.typing import NDArray
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.networks import SegmentationNetwork
+from pe_nnunet.planners.memory import GIB, base_features, training_bytes, usable_bytes
+from pe_nnunet.planners.patch import SMALLEST_BATCH, candidate_patches, largest_batch, largest_patch
+from pe_nnunet.planners.topology import ISOTROPY_FACTOR, Topology, plan_topology
+
+FloatArray = NDArray[np.float64]
+SHARED_DATA = "PEPlans"
+MOST_FEATURES = {2: 512, 3: 320}  # per stage, as in nnU-Net
+NAMED_CLASSES = ("conv_op", "norm_op", "nonlin")  # arch_kwargs that nnU-Net looks up by name
+
+
+class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes no types
+    """Plans `3d_fullres` and `2d` for one of our networks; subclasses name the network.
+
+    Args:
+        dataset_name_or_id: Dataset with a fingerprint.
+        gpu_memory_target_in_gb: Peak memory of a training step, in GiB.
+        preprocessor_name: nnU-Net's preprocessor class.
+        plans_name: Name of the plans; None for the planner's own.
+        overwrite_target_spacing: Target spacing in mm per axis of the image as read, instead of the median.
+        suppress_transpose: Whether axes stay in their order.
+
+    Raises:
+        ConfigurationError: If a setting makes no sense.
+    """
+
+    network_class: ClassVar[type[SegmentationNetwork]]
+    default_plans_name: ClassVar[str]
+    n_poolings: ClassVar[int]
+    widest: ClassVar[int] = 32
+    dimensions: ClassVar[tuple[int, ...]] = (2, 3)
+    shares_data: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        dataset_name_or_id: str | int,
+        gpu_memory_target_in_gb: float = 8,
+        preprocessor_name: str = "DefaultPreprocessor",
+        plans_name: str | None = None,
+        overwrite_target_spacing: Sequence[float] | None = None,
+        suppress_transpose: bool = False,
+    ) -> None:
+        name = self.default_plans_name if plans_name is None else plans_name
+        check_settings(name, gpu_memory_target_in_gb, overwrite_target_spacing)
+        super().__init__(
+            dataset_name_or_id,
+            gpu_memory_target_in_gb,
+            preprocessor_name,
+            name,
+            overwrite_target_spacing,
+            suppress_transpose,
+        )
+        self.memory_target_gib = float(gpu_memory_target_in_gb)
+        self.own_data = not self.shares_data or bool(
+            name != self.default_plans_name
+            or overwrite_target_spacing is not None
+            or preprocessor_name != "DefaultPreprocessor"
+            or suppress_transpose
+        )
+
+    def plan_experiment(self) -> dict[str, Any]:
+        """Plan all configurations and save them as nnU-Net's plans file.
+
+        Returns:
+            The plans, as saved.
+        """
+        forward, backward = self.determine_transpose()
+        spacing = self.determine_fullres_target_spacing()
+        shapes, spacings = self.dataset_fingerprint["shapes_after_crop"], self.dataset_fingerprint["spacings"]
+        resampled = [compute_new_shape(shape, old, spacing) for shape, old in zip(shapes, spacings, strict=True)]
+        median_shape = np.median(resampled, 0)[forward]
+        spacing = np.asarray(spacing, dtype=float)[forward]
+        n_voxels = float(np.prod(median_shape) * self.dataset_json["numTraining"])
+        configurations: dict[str, Any] = {}
+        if 2 in self.dimensions:
+            configurations["2d"] = self.get_plans_for_configuration(
+                spacing[1:], median_shape[1:], self.generate_data_identifier("2d"), n_voxels, {}
+            )
+        if 3 in self.dimensions and median_shape[0] > 1:
+            configurations["3d_fullres"] = self.get_plans_for_configuration(
+                spacing, median_shape, self.generate_data_identifier("3d_fullres"), n_voxels, {}
+            )
+        self.plans = {
+            "dataset_name": self.dataset_name,
+            "plans_name": self.plans_identifier,
+            "original_median_spacing_after_transp": [float(s) for s in np.median(spacings, 0)[forward]],
+            "original_median_shape_after_transp": [round(float(n)) for n in np.median(shapes, 0)[forward]],
+            "image_reader_writer": self.determine_reader_writer().__name__,
+            "transpose_forward": [int(axis) for axis in forward],
+            "transpose_backward": [int(axis) for axis in backward],
+            "configurations": configurations,
+            "experiment_planner_used": type(self).__name__,
+            "label_manager": "LabelManager",
+            "foreground_intensity_properties_per_channel": self.intensity_properties(),
+        }
+        preprocessed = Path(nnUNet_preprocessed) / self.dataset_name
+        copyfile(Path(self.raw_dataset_folder) / "dataset.json", preprocessed / "dataset.json")
+        for name, plan in configurations.items():
+            print(describe(name, plan))
+        self.save_plans(self.plans)
+        return self.plans
+
+    def determine_transpose(self) -> tuple[list[int], list[int]]:
+        """Keep the image's axes, slices axial, unless another axis is much coarser.
+
+        nnU-Net puts the coarsest axis first however small the difference: at 0.7 x 0.7 x 0.6 mm its 2D slices would
+        be coronal.
+        """
+        spacing = self.determine_fullres_target_spacing()
+        if max(spacing) < ISOTROPY_FACTOR * spacing[0]:
+            return [0, 1, 2], [0, 1, 2]
+        forward, backward = super().determine_transpose()
+        return [int(axis) for axis in forward], [int(axis) for axis in backward]
+
+    def get_plans_for_configuration(
+        self,
+        spacing: Sequence[float] | FloatArray,
+        median_shape: Sequence[float] | FloatArray,
+        data_identifier: str,
+        approximate_n_voxels_dataset: float,
+        _cache: dict[str, Any],
+    ) -> dict[str, Any]:
+        """One configuration; 2D or 3D by the number of values in `spacing`.
+
+        Args:
+            spacing: Target spacing in mm, axes in the plans' order.
+            median_shape: Median size of the resampled images in voxels.
+            data_identifier: Name of the folder of preprocessed data.
+            approximate_n_voxels_dataset: Voxels of all training images.
+            _cache: Not used; nnU-Net's own search needs it.
+
+        Raises:
+            ConfigurationError: If the memory target allows no patch.
+        """
+        spacing_mm = [float(s) for s in spacing]
+        size = [max(1, round(float(n))) for n in median_shape]
+        topology = plan_topology(spacing_mm, size, self.n_poolings)
+        architecture = self.architecture(topology, base_features(self.memory_target_gib, self.widest))
+        with torch.device("meta"):  # only sizes are asked for
+            network = self.build_network(architecture)
+        budget = usable_bytes(self.memory_target_gib)
+        candidates = candidate_patches(spacing_mm, size, network.divisor)
+        best = largest_patch(candidates, lambda patch: training_bytes(network, patch, SMALLEST_BATCH) <= budget)
+        if best is None:
+            needed = training_bytes(network, candidates[0], SMALLEST_BATCH)
+            raise ConfigurationError(
+                "PE-PLN-001",
+                f"{type(network).__name__} in {len(size)}D needs {needed / GIB:.2f} GiB to train on its smallest patch "
+                f"{candidates[0]}, {budget / GIB:.2f} GiB of the {self.memory_target_gib:g} GiB target can be used",
+                "raise -gpu_memory_target, or choose a coarser -overwrite_target_spacing",
+            )
+        patch = candidates[best]
+        batch = largest_batch(
+            patch, approximate_n_voxels_dataset, lambda n: training_bytes(network, patch, n) <= budget
+        )
+        resampling_data, data_kwargs, resampling_seg, seg_kwargs = self.determine_resampling()
+        resampling_probabilities, probabilities_kwargs = self.determine_segmentation_softmax_export_fn()
+        schemes, use_mask = self.determine_normalization_scheme_and_whether_mask_is_used_for_norm()
+        return {
+            "data_identifier": data_identifier,
+            "preprocessor_name": self.preprocessor_name,
+            "batch_size": batch,
+            "patch_size": list(patch),
+            "median_image_size_in_voxels": [float(n) for n in median_shape],
+            "spacing": spacing_mm,
+            "normalization_schemes": schemes,
+            "use_mask_for_norm": use_mask,
+            "resampling_fn_data": resampling_data.__name__,
+            "resampling_fn_seg": resampling_seg.__name__,
+            "resampling_fn_data_kwargs": data_kwargs,
+            "resampling_fn_seg_kwargs": seg_kwargs,
+            "resampling_fn_probabilities": resampling_probabilities.__name__,
+            "resampling_fn_probabilities_kwargs": probabilities_kwargs,
+            "architecture": architecture,
+            # most patches hold few embolus voxels or none: per-patch Dice would be all noise
+            "batch_dice": True,
+            "estimated_training_memory_gib": round(training_bytes(network, patch, batch) / GIB, 2),
+        }
+
+    def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
+        """The plans' description of the network.
+
+        Args:
+            topology: Strides and kernels.
+            width: Channels at full resolution; they double with each stage up to a limit.
+        """
+        dimensions, n_stages = len(topology.strides[0]), len(topology.strides)
+        return {
+            "network_class_name": f"{self.network_class.__module__}.{self.network_class.__name__}",
+            "arch_kwargs": {
+                "n_stages": n_stages,
+                "features_per_stage": [min(width * 2**i, MOST_FEATURES[dimensions]) for i in range(n_stages)],
+                "conv_op": f"torch.nn.modules.conv.Conv{dimensions}d",
+                "kernel_sizes": [list(kernel) for kernel in topology.kernel_sizes],
+                "strides": [list(stride) for stride in topology.strides],
+                "conv_bias": False,  # an instance norm would take it away again
+                "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dimensions}d",
+                "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+                "nonlin": "torch.nn.LeakyReLU",
+                "nonlin_kwargs": {"inplace": True},
+            },
+            "_kw_requires_import": list(NAMED_CLASSES),
+        }
+
+    def build_network(self, architecture: dict[str, Any]) -> SegmentationNetwork:
+        """The network as it is trained on this dataset."""
+        heads = LabelManager(self.dataset_json["labels"], self.dataset_json.get("regions_class_order"))
+        channels = self.dataset_json.get("channel_names") or self.dataset_json["modality"]
+        network: SegmentationNetwork = get_network_from_plans(
+            architecture["network_class_name"],
+            architecture["arch_kwargs"],
+            architecture["_kw_requires_import"],
+            len(channels),
+            heads.num_segmentation_heads,
+            allow_init=False,
+            deep_supervision=True,
+        )
+        return network
+
+    def intensity_properties(self) -> dict[str, Any]:
+        """Per channel the intensities that normalisation works with; those of the fingerprint."""
+        properties: dict[str, Any] = self.dataset_fingerprint["foreground_intensity_properties_per_channel"]
+        return properties
+
+    def generate_data_identifier(self, configuration_name: str) -> str:
+        """The folder of preprocessed data: common to all planners that preprocess alike, else the plans' own.
+
+        Memory target, network and patch do not enter preprocessing; a spacing, plans name or preprocessor given by
+        the user does.
+        """
+        owner = self.plans_identifier if self.own_data else SHARED_DATA
+        return f"{owner}_{configuration_name}"
+
+
+def check_settings(plans_name: str, memory_target_gib: float, spacing_mm: Sequence[float] | None) -> None:
+    """Refuse settings that nnU-Net would trip over later.
+
+    Raises:
+        ConfigurationError: For a name with two underscores in a row, which nnU-Net splits folder names at; for a
+            memory target that is not positive; for a spacing that is not three positive numbers.
+    """
+    if not plans_name or "__" in plans_name or "/" in plans_name:
+        raise ConfigurationError(
+            "PE-PLN-002", f"the plans name is {plans_name!r}", "choose one without '__' and '/' (-overwrite_plans_name)"
+        )
+    if not memory_target_gib > 0:
+        raise ConfigurationError(
+            "PE-PLN-002", f"the memory target is {memory_target_gib} GiB", "give a positive -gpu_memory_target"
+        )
+    if spacing_mm is not None and (len(spacing_mm) != 3 or not all(s > 0 for s in spacing_mm)):
+        raise ConfigurationError(
+            "PE-PLN-002",
+            f"the target spacing is {list(spacing_mm)}, expected three positive numbers in mm",
+            "correct -overwrite_target_spacing",
+        )
+
+
+def describe(name: str, plan: dict[str, Any]) -> str:
+    """One line on a configuration."""
+    kwargs = plan["architecture"]["arch_kwargs"]
+    return (
+        f"{name}: patch {'x'.join(map(str, plan['patch_size']))}, batch {plan['batch_size']}, spacing "
+        f"{'x'.join(f'{s:.3g}' for s in plan['spacing'])} mm, features {kwargs['features_per_stage']}, "
+        f"about {plan['estimated_training_memory_gib']} GiB"
+    )
