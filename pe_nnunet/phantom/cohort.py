@@ -1,0 +1,110 @@
+"""A folder of phantom scans: one folder a case, and `phantom.json` that says how each was made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import SimpleITK as sitk
+from tqdm import tqdm
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.phantom.make import Phantom, make_phantom
+from pe_nnunet.phantom.settings import PhantomSettings
+from pe_nnunet.volumes import atomic_json, write_dicom_series, write_image
+
+Format = Literal["nifti", "dicom", "mixed"]
+MANIFEST = "phantom.json"
+LAYOUT_VERSION = 1
+
+
+def case_name(index: int) -> str:
+    """Name of a case's folder; counted from 1, as `_000` would read like a channel number.
+
+    Example:
+        >>> case_name(0)
+        'phantom_001'
+    """
+    return f"phantom_{index + 1:03d}"
+
+
+def write_cohort(out: Path, n: int, settings: PhantomSettings, seed: int, format: Format = "nifti") -> list[Path]:
+    """Write `n` scans with their truth; scans that are there already are kept.
+
+    Args:
+        out: The cohort's folder.
+        n: Number of scans.
+        settings: What they are like.
+        seed: Seed of the cohort; with the index of a case it fixes every byte of it.
+        format: How the CT is stored: as `ct.nii.gz`, as a DICOM series in `ct/`, or every other case each way. Masks
+            are NIfTI: `emboli.nii.gz` (ids), `artery.nii.gz`, `vein.nii.gz`, `lung.nii.gz`.
+
+    Returns:
+        The cases' folders.
+
+    Raises:
+        ConfigurationError: `PE-PHA-002` where `out` holds a cohort of another seed, format or settings.
+    """
+    recipe = {"layout": LAYOUT_VERSION, "seed": seed, "format": format, "settings": settings.to_dict()}
+    cases = _cases_so_far(out, recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    folders = []
+    for index in tqdm(range(n), desc="phantom", unit="scan", disable=not sys.stderr.isatty()):
+        folder = out / case_name(index)
+        folders.append(folder)
+        if folder.name in cases and folder.is_dir():
+            continue
+        as_dicom = format == "dicom" or (format == "mixed" and index % 2 == 1)
+        phantom = make_phantom(settings, seed, index)
+        write_case(phantom, folder, as_dicom=as_dicom)
+        cases[folder.name] = {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
+        atomic_json(out / MANIFEST, {**recipe, "cases": dict(sorted(cases.items()))})
+    return folders
+
+
+def write_case(phantom: Phantom, folder: Path, *, as_dicom: bool) -> None:
+    """Write one scan and its masks; the folder appears when it is complete.
+
+    Args:
+        phantom: The scan.
+        folder: Where it goes; what is there is replaced.
+        as_dicom: Store the CT as a DICOM series in `ct/` instead of `ct.nii.gz`.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    if as_dicom:
+        write_dicom_series(
+            phantom.ct, part / "ct", patient_id=f"{folder.name}-seed{phantom.facts['seed']}",
+            series_description="synthetic CTPA",
+        )  # fmt: skip
+    else:
+        write_image(phantom.ct, part / "ct.nii.gz")
+    masks: dict[str, sitk.Image] = {
+        "emboli": phantom.emboli, "artery": phantom.artery, "vein": phantom.vein, "lung": phantom.lung,
+    }  # fmt: skip
+    for name, mask in masks.items():
+        write_image(mask, part / f"{name}.nii.gz")
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def _cases_so_far(out: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """Facts of the cases that an earlier run wrote with the same recipe."""
+    manifest = out / MANIFEST
+    if not manifest.is_file():
+        return {}
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    different = [key for key in recipe if found.get(key) != recipe[key]]
+    if different:
+        raise ConfigurationError(
+            "PE-PHA-002", f"{out} holds a phantom cohort with another {' and '.join(different)}",
+            "name another folder, or remove that one",
+        )  # fmt: skip
+    return dict(found.get("cases", {}))

@@ -1,0 +1,89 @@
+"""The voxel grid of a phantom: where its voxels lie in millimetres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An axis-aligned grid; z points to the head, y to the back, x to the patient's left (LPS).
+
+    Attributes:
+        spacing_mm: Voxel size (z, y, x).
+        origin_mm: Centre of the first voxel (z, y, x).
+        shape: Voxels (z, y, x).
+    """
+
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def covering(
+        cls,
+        low_mm: tuple[float, float, float],
+        high_mm: tuple[float, float, float],
+        spacing_mm: tuple[float, float, float],
+    ) -> Grid:
+        """The grid whose voxels fill the box from `low_mm` to `high_mm`."""
+        shape = tuple(max(4, round((h - lo) / s)) for lo, h, s in zip(low_mm, high_mm, spacing_mm, strict=True))
+        origin = tuple(lo + s / 2 for lo, s in zip(low_mm, spacing_mm, strict=True))
+        return cls(spacing_mm, origin, shape)  # type: ignore[arg-type]
+
+    @property
+    def edge_mm(self) -> float:
+        """Width over which a structure's edge is smeared by the voxels: their geometric mean size."""
+        return float(np.prod(self.spacing_mm) ** (1 / 3))
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel."""
+        return float(np.prod(self.spacing_mm))
+
+    def axes(self, box: tuple[slice, slice, slice] | None = None) -> tuple[Floats, Floats, Floats]:
+        """Coordinates of the voxel centres in mm as (n, 1, 1), (1, n, 1) and (1, 1, n), of the whole grid or a box."""
+        parts = box or tuple(slice(0, n) for n in self.shape)
+        z, y, x = (
+            (o + s * np.arange(p.start, p.stop)).astype(np.float32)
+            for o, s, p in zip(self.origin_mm, self.spacing_mm, parts, strict=True)
+        )
+        return z[:, None, None], y[None, :, None], x[None, None, :]
+
+    def box_around(
+        self, low_mm: NDArray[np.floating], high_mm: NDArray[np.floating]
+    ) -> tuple[slice, slice, slice] | None:
+        """The voxels between two corners (z, y, x) in mm, or None where there are none."""
+        origin, spacing = np.asarray(self.origin_mm), np.asarray(self.spacing_mm)
+        start = np.maximum(np.ceil((low_mm - origin) / spacing), 0).astype(int)
+        stop = np.minimum(np.floor((high_mm - origin) / spacing) + 1, self.shape).astype(int)
+        if np.any(stop <= start):
+            return None
+        return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
+
+    def finer(self, factors: tuple[int, int, int]) -> Grid:
+        """The grid that divides each voxel into `factors` parts."""
+        spacing = tuple(s / f for s, f in zip(self.spacing_mm, factors, strict=True))
+        origin = tuple(o - s / 2 + p / 2 for o, s, p in zip(self.origin_mm, self.spacing_mm, spacing, strict=True))
+        shape = tuple(n * f for n, f in zip(self.shape, factors, strict=True))
+        return Grid(spacing, origin, shape)  # type: ignore[arg-type]
+
+    def image(self, array: NDArray[np.generic]) -> sitk.Image:
+        """The array (z, y, x) as an image with this grid's geometry."""
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing(self.spacing_mm[::-1])
+        image.SetOrigin(self.origin_mm[::-1])
+        return image
+
+
+def block_mean(array: NDArray[np.generic], factors: tuple[int, int, int]) -> Floats:
+    """Mean over blocks of `factors` voxels: the inverse of `Grid.finer`."""
+    z, y, x = (n // f for n, f in zip(array.shape, factors, strict=True))
+    blocks = array.reshape(z, factors[0], y, factors[1], x, factors[2])
+    return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))

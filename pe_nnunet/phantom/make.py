@@ -1,0 +1,91 @@
+"""One phantom scan, from a seed to images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pe_nnunet.phantom.grid import Grid, block_mean
+from pe_nnunet.phantom.paint import lung_distance, paint
+from pe_nnunet.phantom.scanner import blur, expose
+from pe_nnunet.phantom.scene import Scene, compose, stream
+from pe_nnunet.phantom.settings import PhantomSettings
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A scan with its truth; all images lie on one grid in LPS.
+
+    Attributes:
+        ct: Hounsfield units, int16.
+        emboli: Ids of the emboli from 1, uint16; each is one 26-connected component.
+        artery: Lumen of the pulmonary arteries, clot included, 0 or 1.
+        vein: Lumen of the pulmonary veins outside the heart, 0 or 1.
+        lung: Both lungs with the vessels and bronchi in them, 0 or 1.
+        facts: How the scan was made: contrast, noise, emboli, look-alikes, in JSON types.
+    """
+
+    ct: sitk.Image
+    emboli: sitk.Image
+    artery: sitk.Image
+    vein: sitk.Image
+    lung: sitk.Image
+    facts: dict[str, Any]
+
+
+def make_phantom(settings: PhantomSettings, seed: int, index: int) -> Phantom:
+    """Make the scan of a case; the same arguments give the same voxels, whatever other cases are made.
+
+    Args:
+        settings: What the cohort is like.
+        seed: The cohort's seed.
+        index: The case's number from 0.
+
+    Returns:
+        The scan and its truth. A voxel belongs to a structure if at least half of it does; emboli belong to arteries.
+    """
+    scene = compose(settings, seed, index)
+    grid = _scan_grid(scene)
+    hu = block_mean(paint(scene, stream(seed, index, "tissue")), scene.factors)
+    hu = blur(hu, grid.spacing_mm)
+    ct = expose(hu, grid.spacing_mm, scene.contrast.noise, stream(seed, index, "noise"))
+    emboli = scene.clot.ids
+    artery = _mask(scene.artery.distance < 0, scene) | (emboli > 0)
+    vein = _mask(scene.vein.distance < 0, scene) & ~artery
+    box = (slice(0, scene.grid.shape[0]), slice(0, scene.grid.shape[1]), slice(0, scene.grid.shape[2]))
+    lung = _mask(lung_distance(scene, box) < 0, scene)
+    return Phantom(
+        ct=grid.image(ct),
+        emboli=grid.image(emboli),
+        artery=grid.image(artery.astype(np.uint8)),
+        vein=grid.image(vein.astype(np.uint8)),
+        lung=grid.image(lung.astype(np.uint8)),
+        facts=_facts(scene, seed, index),
+    )
+
+
+def _scan_grid(scene: Scene) -> Grid:
+    return Grid.covering(*scene.thorax.extent_mm(), scene.settings.spacing_mm)
+
+
+def _mask(inside: NDArray[np.bool_], scene: Scene) -> NDArray[np.bool_]:
+    return inside if scene.factors == (1, 1, 1) else block_mean(inside, scene.factors) >= 0.5
+
+
+def _facts(scene: Scene, seed: int, index: int) -> dict[str, Any]:
+    lookalikes = [finding.to_dict() for finding in scene.lookalikes]
+    if scene.contrast.streaks:
+        lookalikes.append({"kind": "caval streak"})
+    return {
+        "seed": seed,
+        "index": index,
+        "negative": not scene.clot.emboli,
+        "thorax_width_mm": round(340 * scene.thorax.scale, 1),
+        "contrast": scene.contrast.to_dict(),
+        "emboli": [e.to_dict(k) for k, e in enumerate(scene.clot.emboli, 1)],
+        "lookalikes": lookalikes,
+    }

@@ -1,0 +1,134 @@
+"""Everything that a scan shows, before it is turned into Hounsfield units."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pe_nnunet.phantom.anatomy import Thorax
+from pe_nnunet.phantom.contrast import Contrast
+from pe_nnunet.phantom.emboli import Clot, place_emboli
+from pe_nnunet.phantom.great_vessels import (
+    AORTA,
+    AZYGOS,
+    INFERIOR_CAVA,
+    LEFT_BRACHIOCEPHALIC,
+    OESOPHAGUS,
+    SUPERIOR_CAVA,
+    single,
+)
+from pe_nnunet.phantom.grid import Grid
+from pe_nnunet.phantom.lookalikes import Lookalike, draw_lookalikes
+from pe_nnunet.phantom.settings import PhantomSettings
+from pe_nnunet.phantom.trees import Trees, grow_trees
+from pe_nnunet.phantom.tubes import TubeField, Tubes, rasterise
+
+TIPS_PER_LUNG = 150
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scan's contents on the rendering grid.
+
+    Attributes:
+        settings: The cohort's settings.
+        grid: The rendering grid, which divides the scan's voxels by `factors`.
+        factors: Rendering voxels in a scan voxel (z, y, x).
+        thorax: The person.
+        contrast: Levels of contrast.
+        trees: Arteries, veins and bronchi.
+        artery: The arteries on the grid.
+        vein: The veins, kept off the arteries.
+        bronchus: The airways, kept off both.
+        great: Aorta, caval and azygos veins and oesophagus, kept off the arteries and airways.
+        great_tubes: What `great` was drawn from; `branch` counts in the order of `GREAT`.
+        clot: Emboli and their truth.
+        lookalikes: What is no embolus.
+    """
+
+    settings: PhantomSettings
+    grid: Grid
+    factors: tuple[int, int, int]
+    thorax: Thorax
+    contrast: Contrast
+    trees: Trees
+    artery: TubeField
+    vein: TubeField
+    bronchus: TubeField
+    great: TubeField
+    great_tubes: Tubes
+    clot: Clot
+    lookalikes: list[Lookalike]
+
+
+GREAT = ("aorta", "upper cava", "brachiocephalic", "azygos", "lower cava", "oesophagus")
+
+
+def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
+    """A source of randomness of its own for each case and purpose, so that one draw more in one place moves no other."""
+    return np.random.default_rng(np.random.SeedSequence([seed, index, zlib.crc32(purpose.encode())]))
+
+
+def compose(settings: PhantomSettings, seed: int, index: int) -> Scene:
+    """Draw a person, a bolus, emboli and look-alikes."""
+    thorax = Thorax.draw(stream(seed, index, "thorax"), settings)
+    contrast = Contrast.draw(stream(seed, index, "contrast"), settings)
+    trees = grow_trees(thorax, stream(seed, index, "trees"), tips_per_lung=TIPS_PER_LUNG)
+    scan_grid = Grid.covering(*thorax.extent_mm(), settings.spacing_mm)
+    factors = rendering_factors(settings.spacing_mm)
+    grid = scan_grid.finer(factors)
+
+    great_tubes = single(thorax, AORTA, SUPERIOR_CAVA, LEFT_BRACHIOCEPHALIC, AZYGOS, INFERIOR_CAVA, OESOPHAGUS)
+    artery = rasterise(trees.arteries, grid)
+    vein = _kept_off(rasterise(trees.veins, grid), [artery], 0.6, grid)
+    bronchus = _kept_off(rasterise(trees.bronchi, grid), [artery, vein], 0.8, grid)
+    great = _kept_off(rasterise(great_tubes, grid), [artery, bronchus], 1.0, grid)
+
+    if settings.is_negative(seed, index):
+        shape = tuple(n // f for n, f in zip(grid.shape, factors, strict=True))
+        zero = np.zeros(grid.shape, np.float32)
+        clot = Clot(np.zeros(shape, np.uint16), zero, zero)
+    else:
+        clot = place_emboli(trees.arteries, artery, grid, factors, settings, stream(seed, index, "emboli"))
+
+    rng = stream(seed, index, "look-alikes")
+    lookalikes = draw_lookalikes(
+        trees.arteries, trees.veins, trees.bronchi, _near_clot(trees.arteries, artery, clot),
+        count=len(clot.emboli) + int(rng.integers(3, 8)), rng=rng,
+        unopacified_veins=bool(rng.random() < settings.unopacified_vein_fraction), scale=thorax.scale,
+    )  # fmt: skip
+    return Scene(
+        settings, grid, factors, thorax, contrast, trees, artery, vein, bronchus, great, great_tubes, clot, lookalikes
+    )
+
+
+def rendering_factors(spacing_mm: tuple[float, float, float]) -> tuple[int, int, int]:
+    """Into how many parts each axis is divided so that the rendering voxels are about cubes."""
+    finest = min(spacing_mm)
+    z, y, x = (max(1, round(s / max(finest, 0.6))) for s in spacing_mm)
+    return z, y, x
+
+
+def _kept_off(tubes: TubeField, others: list[TubeField], wall_mm: float, grid: Grid) -> TubeField:
+    """The tubes without what the others and a wall around them take up."""
+    room = np.ones(grid.shape, np.float32)
+    distance = tubes.distance
+    for other in others:
+        walled = np.float32(wall_mm) - other.distance
+        distance = np.maximum(distance, walled)
+        np.minimum(room, np.clip(0.5 - walled / np.float32(grid.edge_mm), 0, 1), out=room)
+    return TubeField(distance, np.minimum(tubes.share, room), tubes.piece)
+
+
+def _near_clot(arteries: Tubes, lumen: TubeField, clot: Clot) -> NDArray[np.bool_]:
+    """Per piece of the arteries, whether clot lies in it or within 12 mm of way."""
+    near = np.zeros(len(arteries), bool)
+    hit = np.unique(lumen.piece[clot.share > 0])
+    near[hit[hit >= 0]] = True
+    for piece in np.flatnonzero(near.copy()):
+        at_start, at_end = arteries.distances_from(int(piece), 12.0)
+        near |= np.isfinite(np.minimum(at_start, at_end))
+    return near
