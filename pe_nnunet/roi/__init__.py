@@ -1,1 +1,10 @@
 """The lungs, the box around them, and the way into that box and back."""
+
+from __future__ import annotations
+
+from pe_nnunet.roi.box import Box
+from pe_nnunet.roi.crop import crop, paste
+from pe_nnunet.roi.lungs import Lungs, find_lungs
+from pe_nnunet.roi.region import Roi, find_roi
+
+__all__ = ["Box", "Lungs", "Roi", "crop", "find_lungs", "find_roi", "paste"]
