@@ -65,9 +65,9 @@ def _trainer(name: str) -> Any:
 
 def _networks() -> list[dict[str, str | None]]:
     try:
-        from pe_nnunet import networks
+        from pe_nnunet.networks import list_networks
 
-        paths = {name: f"{networks.__name__}.{name}" for name in networks.list_networks()}
+        paths = {name: f"{network.__module__}.{network.__qualname__}" for name, network in list_networks().items()}
     except Exception as error:  # noqa: BLE001 - see _look_up
         return [{"kind": "network", "name": "pe_nnunet.networks", "found": None, "problem": _first_sentence(error)}]
     return [_look_up("network", name, lambda _, path=path: _network(path)) for name, path in paths.items()]
