@@ -1,1 +1,37 @@
 """What a person or a pipeline gets for each case and for the cohort."""
+
+from __future__ import annotations
+
+from pe_nnunet.outputs.case import CaseResult, ModelRecord
+from pe_nnunet.outputs.cohort import CohortRow, cohort_picture
+from pe_nnunet.outputs.manifest import DISCLAIMER, file_sha256, versions
+from pe_nnunet.outputs.overview import truth_overview, write_overview
+from pe_nnunet.outputs.run import (
+    CaseFailure,
+    CaseSummary,
+    read_case_summary,
+    write_errors,
+    write_summary,
+)
+from pe_nnunet.outputs.table import Marker, read_emboli_csv
+from pe_nnunet.outputs.write import write_case
+
+__all__ = [
+    "DISCLAIMER",
+    "CaseFailure",
+    "CaseResult",
+    "CaseSummary",
+    "CohortRow",
+    "Marker",
+    "ModelRecord",
+    "cohort_picture",
+    "file_sha256",
+    "read_case_summary",
+    "read_emboli_csv",
+    "truth_overview",
+    "versions",
+    "write_case",
+    "write_errors",
+    "write_overview",
+    "write_summary",
+]

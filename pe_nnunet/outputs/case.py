@@ -1,0 +1,81 @@
+"""What is known about one case when its results are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import SimpleITK as sitk
+
+from pe_nnunet.errors import GeometryError, Note
+from pe_nnunet.fusion import Emboli
+from pe_nnunet.volumes.geometry import require_same_grid
+
+
+@dataclass(frozen=True)
+class ModelRecord:
+    """One network of the ensemble: enough to find the very weights again.
+
+    Attributes:
+        model: The model folder's name, nnU-Net's `TRAINER__PLANS__CONFIGURATION`.
+        dataset: The folder above it, for example `Dataset501_PE`.
+        fold: `"0"`, ..., or `"all"`.
+        checkpoint: The file's name.
+        sha256: Of the checkpoint file, hexadecimal.
+    """
+
+    model: str
+    dataset: str
+    fold: str
+    checkpoint: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """The results for one case, all on the grid of the scan as it was given.
+
+    Attributes:
+        case_id: Names the files.
+        image: The scan in HU.
+        emboli: Kept emboli and candidates; labels and voxel indices are on `image`'s grid.
+        probability: Embolus probability, float32, 0 outside the region of interest; None if it need not be written.
+        source: Where the scan came from, as the user gave it.
+        source_sha256: Hash of the scan, empty if not known.
+        roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
+        models: The networks of the ensemble.
+        arguments: What the run was asked for.
+        timings_s: Seconds by stage; their sum counts as the case's duration.
+        notes: Repairs and warnings.
+
+    Raises:
+        GeometryError: PE-GEO-001 or PE-GEO-002 if the parts do not share one grid.
+    """
+
+    case_id: str
+    image: sitk.Image
+    emboli: Emboli
+    probability: sitk.Image | None = None
+    source: str = ""
+    source_sha256: str = ""
+    roi: Mapping[str, Any] = field(default_factory=dict)
+    models: tuple[ModelRecord, ...] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    timings_s: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.image.GetSize()[::-1]
+        if self.emboli.labels.shape != shape:
+            raise GeometryError(
+                "PE-GEO-001",
+                f"case {self.case_id}: emboli of shape {self.emboli.labels.shape} (z, y, x) on a scan of {shape}",
+            )
+        if self.probability is not None:
+            require_same_grid(self.image, self.probability, f"the probability map of case {self.case_id}")
+
+    @property
+    def seconds(self) -> float:
+        """The time that all stages took together."""
+        return float(sum(self.timings_s.values()))

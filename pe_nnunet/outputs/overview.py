@@ -1,0 +1,169 @@
+"""One picture of a case that a person understands: where the emboli lie, and the key slices of the main ones."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pe_nnunet.outputs import drawing
+from pe_nnunet.outputs.case import CaseResult
+from pe_nnunet.outputs.findings import view_around
+from pe_nnunet.outputs.manifest import DISCLAIMER
+from pe_nnunet.outputs.scene import KeySlice, Layer, Scene, compose
+from pe_nnunet.volumes.geometry import require_same_grid
+
+KEY_SIDE_MM = 110.0
+SLAB_MM = 50.0  # thickness of a projection: enough to see the vessel tree, too little for ribs and spine to cover it
+NUMBERED = 9  # more numbers than that on a projection hide the anatomy
+MARKER_RADIUS_MM = 8.0
+
+
+def write_overview(case: CaseResult, path: Path) -> None:
+    """Draw a case and write it as PNG.
+
+    Args:
+        case: The results.
+        path: The file.
+
+    Raises:
+        OutputError: PE-OUT-001 if it cannot be written.
+    """
+    drawing.save(_figure(case, compose(case, None)), path)
+
+
+def truth_overview(case: CaseResult, truth: sitk.Image, path: Path) -> None:
+    """The same picture with the true emboli outlined in a second colour, and with missed ones among the key slices.
+
+    Args:
+        case: The results.
+        truth: Ids or a mask of the true emboli, on the scan's grid.
+        path: The file.
+
+    Raises:
+        GeometryError: PE-GEO-001 or PE-GEO-002 if the truth lies on another grid.
+        OutputError: PE-OUT-001 if it cannot be written.
+    """
+    require_same_grid(case.image, truth, f"the label of case {case.case_id}")
+    drawing.save(_figure(case, compose(case, truth)), path)
+
+
+def _figure(case: CaseResult, scene: Scene) -> Figure:
+    figure = drawing.new_figure(12.6, 9.0)
+    grid = figure.add_gridspec(
+        2, 3, left=0.015, right=0.985, bottom=0.05, top=0.87, wspace=0.05, hspace=0.1, width_ratios=[1.2, 1, 1]
+    )
+    _words(figure, case, with_truth=scene.truth is not None)
+    draw_projection(figure.add_subplot(grid[0, 0]), scene, axis=1)
+    draw_projection(figure.add_subplot(grid[1, 0]), scene, axis=0)
+    for place, key in enumerate(scene.keys):
+        draw_key_slice(figure.add_subplot(grid[place // 2, 1 + place % 2]), scene, key)
+    return figure
+
+
+def _words(figure: Figure, case: CaseResult, *, with_truth: bool) -> None:
+    emboli = case.emboli
+    count = len(emboli.kept)
+    if count:
+        verdict = f"{count} {'embolus' if count == 1 else 'emboli'}, {emboli.volume_mm3:,.0f} mm³ in all"
+    else:
+        verdict = f"no embolus found above threshold {emboli.settings.threshold:g}"
+    spacing = " x ".join(f"{s:.2f}" for s in case.image.GetSpacing())
+    size = " x ".join(map(str, case.image.GetSize()))
+    facts = [
+        f"PE score {emboli.pe_score:.2f}",
+        f"threshold {emboli.settings.threshold:g}",
+        f"candidates not kept {len(emboli.candidates) - count}",
+        f"{size} voxels of {spacing} mm",
+        *([f"networks {len(case.models)}"] if case.models else []),
+    ]
+    plain: dict[str, Any] = {"parse_math": False, "ha": "left", "va": "top"}
+    figure.text(0.012, 0.985, f"{case.case_id}: {verdict}", color=drawing.TEXT, fontsize=17, weight="bold", **plain)
+    figure.text(0.012, 0.938, " \u00b7 ".join(facts), color=drawing.FAINT, fontsize=10.5, **plain)
+    notes = textwrap.shorten("notes: " + "; ".join(map(str, case.notes)), 150, placeholder=" ...") if case.notes else ""
+    figure.text(0.012, 0.03, notes, color=drawing.FAINT, fontsize=8, **plain)
+    figure.text(0.988, 0.03, DISCLAIMER, color=drawing.FAINT, fontsize=8, **{**plain, "ha": "right"})
+    names = [(drawing.PREDICTION_COLOUR, "found")] + ([(drawing.TRUTH_COLOUR, "truth")] if with_truth else [])
+    figure.legend(
+        handles=[Line2D([], [], color=colour, linewidth=2.5, label=name) for colour, name in names],
+        loc="upper right",
+        bbox_to_anchor=(0.99, 0.985),
+        ncols=2,
+        frameon=False,
+        labelcolor=drawing.TEXT,
+        fontsize=11,
+    )
+
+
+def draw_projection(axes: Axes, scene: Scene, *, axis: int) -> None:
+    """A maximum intensity projection of a slab amid the findings, with the outlines of all, those beyond it included.
+
+    Args:
+        axes: Where to.
+        scene: The case.
+        axis: 0 looks from the feet (axial), 1 from the front (coronal).
+    """
+    array, spacing = scene.scan.array, scene.scan.spacing_mm
+    start, stop = _slab(scene, axis)
+    slab = array[start:stop] if axis == 0 else array[:, start:stop]
+    plane = drawing.Plane((spacing[1 - axis], spacing[2]), towards_head_up=axis == 1)
+    plane.show(axes, slab.max(axis=axis))
+    for layer in scene.layers:
+        for identity, box in layer.boxes.items():
+            rows, columns = box[1 - axis], box[2]
+            shadow = (layer.labels[box] == identity).any(axis=axis)
+            plane.outline(axes, shadow, layer.colour, origin=(rows.start, columns.start), width=1.1)
+    _number(axes, scene.found, plane, axis)
+    name = ("axial", "coronal")[axis]
+    drawing.heading(axes, f"{name} maximum intensity projection, {(stop - start) * spacing[axis]:.0f} mm thick")
+    drawing.scale_bar(axes)
+    drawing.sides(axes)
+
+
+def draw_key_slice(axes: Axes, scene: Scene, key: KeySlice) -> None:
+    """The surroundings of a finding in its axial slice, with the outlines that cross it.
+
+    Args:
+        axes: Where to.
+        scene: The case.
+        key: Which slice.
+    """
+    scan = scene.scan
+    side_mm = np.inf if key.whole else KEY_SIDE_MM
+    view = view_around(key.centre_zyx, scan.array.shape, scan.spacing_mm, side_mm)
+    plane = drawing.Plane(scan.spacing_mm[1:])
+    plane.show(axes, scan.array[view.z, view.rows, view.columns], view.origin)
+    for layer in scene.layers:
+        part = layer.labels[view.z, view.rows, view.columns]
+        for identity in np.unique(part[part > 0]):
+            plane.outline(axes, part == identity, layer.colour, origin=view.origin)
+    if key.marked:
+        plane.ring(axes, key.centre_zyx[1:], MARKER_RADIUS_MM, key.colour)
+    z_mm = scan.image.TransformIndexToPhysicalPoint(key.centre_zyx[::-1])[2]
+    drawing.heading(axes, key.title, colour=key.colour)
+    drawing.scale_bar(axes)
+    drawing.caption(axes, f"z = {z_mm:.1f} mm")
+
+
+def _slab(scene: Scene, axis: int) -> tuple[int, int]:
+    """First and last-but-one index of what a projection covers: around the middle of the findings, else of the scan."""
+    count, spacing = scene.scan.array.shape[axis], scene.scan.spacing_mm[axis]
+    sides = [box[axis] for layer in scene.layers for box in layer.boxes.values()]
+    middle = float(np.median([(side.start + side.stop) / 2 for side in sides])) if sides else count / 2
+    thickness = min(count, max(1, round(SLAB_MM / spacing)))
+    start = min(max(0, round(middle - thickness / 2)), count - thickness)
+    return start, start + thickness
+
+
+def _number(axes: Axes, found: Layer, plane: drawing.Plane, axis: int) -> None:
+    for identity, box in list(found.boxes.items())[:NUMBERED]:
+        rows, columns = box[1 - axis], box[2]
+        top = rows.stop if plane.towards_head_up else rows.start
+        x, y = columns.stop * plane.spacing_mm[1], top * plane.spacing_mm[0]
+        drawing.write(axes, x, y, str(identity), size=9, colour=found.colour, ha="left", va="bottom")

@@ -1,0 +1,159 @@
+"""What a picture of one case shows: the scan, findings and truth in LPS orientation, and the slices worth a look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pe_nnunet.fusion import Candidate
+from pe_nnunet.fusion.components import label_components
+from pe_nnunet.outputs.case import CaseResult
+from pe_nnunet.outputs.drawing import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR, Volume, lps_array
+from pe_nnunet.outputs.findings import Box, boxes_by_id, widest_slice
+from pe_nnunet.volumes.geometry import image_like
+
+KEY_SLICES = 4
+MISSED_KEY_SLICES = 2  # of these, where more than two are found
+
+
+@dataclass(frozen=True)
+class KeySlice:
+    """A slice worth a look.
+
+    Attributes:
+        centre_zyx: The voxel in its middle, on the LPS grid.
+        title: What it shows.
+        colour: Of the title.
+        marked: Whether the voxel itself is marked, because there is no outline.
+        whole: Whether all of the slice is shown instead of the surroundings of the voxel.
+    """
+
+    centre_zyx: tuple[int, int, int]
+    title: str
+    colour: str
+    marked: bool = False
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Findings that are outlined in one colour.
+
+    Attributes:
+        labels: Ids, (z, y, x), LPS orientation.
+        boxes: Bounding box of each id.
+        colour: Of the outline.
+    """
+
+    labels: NDArray[Any]
+    boxes: dict[int, Box]
+    colour: str
+
+    @classmethod
+    def of(cls, labels: NDArray[Any], colour: str) -> Layer:
+        """Measure the boxes; a mask of a single value is parted into its connected components first."""
+        boxes = boxes_by_id(labels)
+        if len(boxes) == 1:
+            labels, _ = label_components(labels > 0)
+            boxes = boxes_by_id(labels)
+        return cls(labels, boxes, colour)
+
+    def touches(self, identity: int, other: Layer) -> bool:
+        """Whether one finding shares a voxel with any of another layer."""
+        box = self.boxes[identity]
+        return bool(((self.labels[box] == identity) & (other.labels[box] > 0)).any())
+
+    def centre(self, identity: int) -> tuple[int, int, int]:
+        """The middle of a finding's box, in the slice of its largest area."""
+        box = self.boxes[identity]
+        _, y, x = ((side.start + side.stop) // 2 for side in box)
+        return widest_slice(self.labels, identity, box), y, x
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that is drawn.
+
+    Attributes:
+        scan: The scan.
+        found: The kept emboli, by their ids.
+        truth: The true ones, if known.
+        keys: At most four slices.
+    """
+
+    scan: Volume
+    found: Layer
+    truth: Layer | None
+    keys: tuple[KeySlice, ...]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Bottom first."""
+        return (self.truth, self.found) if self.truth else (self.found,)
+
+
+def compose(case: CaseResult, truth: sitk.Image | None) -> Scene:
+    """Turn a case to LPS and choose its key slices.
+
+    They show the most certain embolus and the largest others; with truth, the two largest missed ones too, and more of
+    them where few are found. Without an embolus the strongest candidates are shown, and without those the bare scan.
+
+    Args:
+        case: The results.
+        truth: Ids or a mask on the scan's grid, or None.
+    """
+    scan = Volume.of(case.image)
+    found_ids = lps_array(image_like(case.emboli.labels, case.image))
+    found = Layer(found_ids, boxes_by_id(found_ids), PREDICTION_COLOUR)
+    true = Layer.of(lps_array(truth), TRUTH_COLOUR) if truth is not None else None
+    missed = _missed_keys(true, found, scan) if true else []
+    kept = case.emboli.kept
+    missed = missed[: max(MISSED_KEY_SLICES, KEY_SLICES - len(kept))]
+    keys = _found_keys(kept, KEY_SLICES - len(missed), found, true) + missed
+    return Scene(scan, found, true, tuple(keys or _weak_keys(case, scan) or _plain_keys(scan)))
+
+
+def _found_keys(kept: tuple[Candidate, ...], most: int, found: Layer, truth: Layer | None) -> list[KeySlice]:
+    chosen = [*kept[:1], *sorted(kept[1:], key=lambda row: -row.volume_mm3)][:most]
+    keys = []
+    for row in sorted(chosen, key=lambda row: row.id):
+        verdict = ", false positive" if truth and not found.touches(row.id, truth) else ""
+        title = f"{row.id}: probability {row.probability:.2f}, {row.volume_mm3:,.0f} mm³{verdict}"
+        keys.append(KeySlice(found.centre(row.id), title, PREDICTION_COLOUR))
+    return keys
+
+
+def _missed_keys(truth: Layer, found: Layer, scan: Volume) -> list[KeySlice]:
+    voxel_mm3 = float(np.prod(scan.spacing_mm))
+    missed = [
+        (float((truth.labels[box] == identity).sum()) * voxel_mm3, identity)
+        for identity, box in truth.boxes.items()
+        if not truth.touches(identity, found)
+    ]
+    return [
+        KeySlice(truth.centre(identity), f"missed: true embolus {identity}, {volume:,.0f} mm³", TRUTH_COLOUR)
+        for volume, identity in sorted(missed, reverse=True)
+    ]
+
+
+def _weak_keys(case: CaseResult, scan: Volume) -> list[KeySlice]:
+    keys = []
+    for row in case.emboli.candidates[:KEY_SLICES]:
+        k, j, i = row.voxel_zyx
+        point = case.image.TransformIndexToPhysicalPoint((i, j, k))
+        x, y, z = scan.image.TransformPhysicalPointToIndex(point)
+        title = f"candidate {row.id}, not kept: probability {row.probability:.2f}"
+        keys.append(KeySlice((z, y, x), title, FAINT, marked=True))
+    return keys
+
+
+def _plain_keys(scan: Volume) -> list[KeySlice]:
+    depth, height, width = scan.array.shape
+    return [
+        KeySlice((depth * part // 10, height // 2, width // 2), "nothing found", FAINT, whole=True)
+        for part in (7, 6, 5, 4)
+    ]

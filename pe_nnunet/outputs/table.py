@@ -1,0 +1,128 @@
+"""The table of emboli and candidates of one case as CSV, written and read back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from pe_nnunet.errors import InputError
+from pe_nnunet.fusion import Candidate
+
+COLUMNS = ("id", "x", "y", "z", "prob", "volume_mm3", "kept", "mean_prob", "voxel_x", "voxel_y", "voxel_z")
+REQUIRED = ("id", "x", "y", "z", "prob")
+TRUE_WORDS = frozenset({"1", "1.0", "true", "yes"})
+
+
+@dataclass(frozen=True)
+class Marker:
+    """One row of a table of emboli, ours or another tool's.
+
+    Attributes:
+        id: The row's id; for kept emboli the value in the label map.
+        position_lps_mm: x, y, z of the most certain voxel.
+        probability: The score.
+        volume_mm3: None where the table has no such column.
+        kept: True where the table has no such column: other tools list only what they report.
+    """
+
+    id: int
+    position_lps_mm: tuple[float, float, float]
+    probability: float
+    volume_mm3: float | None
+    kept: bool
+
+
+def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image) -> str:
+    """The table as text: one line a candidate, kept ones first.
+
+    Args:
+        candidates: Rows with voxel indices on `image`'s grid.
+        image: The scan, whose geometry turns indices into positions.
+
+    Returns:
+        CSV with the columns `COLUMNS`: x, y, z in LPS mm of the most certain voxel, `kept` as 1 or 0, and that voxel's
+        index counted from 0.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in candidates:
+        k, j, i = row.voxel_zyx
+        x, y, z = image.TransformIndexToPhysicalPoint((i, j, k))
+        writer.writerow(
+            [
+                row.id,
+                *(f"{v:.3f}" for v in (x, y, z)),
+                f"{row.probability:.6g}",
+                f"{row.volume_mm3:.3f}",
+                int(row.kept),
+                f"{row.mean_probability:.6g}",
+                i,
+                j,
+                k,
+            ]
+        )
+    return text.getvalue()
+
+
+def read_emboli_csv(path: Path) -> list[Marker]:
+    """Read a table of emboli, tolerant of what spreadsheets make of it: byte order mark, semicolons, decimal commas.
+
+    Args:
+        path: A CSV with at least the columns id, x, y, z, prob (any order, any case of letters).
+
+    Returns:
+        The rows in the file's order.
+
+    Raises:
+        InputError: PE-IN-002 if there is no such file, PE-OUT-011 if it is not such a table.
+    """
+    if not path.is_file():
+        raise InputError("PE-IN-002", f"{path} does not exist", "give the folder that the prediction wrote")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError("PE-OUT-011", f"{path} is no text in UTF-8", "save it as CSV in UTF-8") from error
+    head, *lines = text.splitlines() or [""]
+    separator = ";" if ";" in head else "\t" if "\t" in head else ","
+    names = [name.strip().lower() for name in head.split(separator)]
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        raise InputError("PE-OUT-011", f"{path} lacks the columns {', '.join(missing)}", f"its first line is {head!r}")
+    markers = []
+    for number, fields in enumerate(csv.reader(lines, delimiter=separator), 2):
+        if not any(value.strip() for value in fields):
+            continue
+        row = dict(zip(names, (value.strip() for value in fields), strict=False))
+        try:
+            markers.append(_marker(row, decimal_comma=separator != ","))
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                "PE-OUT-011", f"{path} line {number}: not a row of {', '.join(REQUIRED)}: {error}"
+            ) from error
+    return markers
+
+
+def _marker(row: dict[str, str], *, decimal_comma: bool) -> Marker:
+    def number(name: str) -> float:
+        value = float(row[name].replace(",", ".") if decimal_comma else row[name])
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}")
+        return value
+
+    probability = number("prob")
+    if not 0 <= probability <= 1:
+        raise ValueError(f"prob {probability} is not between 0 and 1")
+    return Marker(
+        id=int(number("id")),
+        position_lps_mm=(number("x"), number("y"), number("z")),
+        probability=probability,
+        volume_mm3=number("volume_mm3") if row.get("volume_mm3") else None,
+        kept=row.get("kept", "1").lower() in TRUE_WORDS,
+    )
