@@ -17,8 +17,7 @@ from pe_nnunet.outputs.drawing import PREDICTION_COLOUR, TRUTH_COLOUR, Volume
 from pe_nnunet.outputs.scene import compose
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx
 
-
-OUTLINES = 0.0003  # share of a picture's pixels that outlines cover at least; the legend alone stays below
+OUTLINES = 0.0002  # share of a picture's pixels that outlines cover at least; the legend alone stays below
 
 
 def picture(path: Path) -> np.ndarray:
