@@ -18,28 +18,41 @@ GAS_RADIUS_MM = 6.0
 GAS_VOLUME_MM3 = 10_000.0
 
 
+def open_air_level(hu: Floats) -> float:
+    """The HU under which air is open, not lung: 60 HU above the darkest air at the image's edge, at most -950.
+
+    Not every scanner puts air at -1000, and not every lung is denser than -950.
+    """
+    edges = np.concatenate([array.ravel() for array in (hu[:, [0, -1]], hu[:, :, [0, -1]])])
+    air = edges[edges < AIR_BELOW_HU]
+    return min(OPEN_AIR_HU, float(np.percentile(air, 10)) + 60.0) if air.size else OPEN_AIR_HU
+
+
 def enclosed_air(hu: Floats, spacing_mm: tuple[float, float, float]) -> Bools:
     """Air inside the body: lungs, airways, gas.
 
-    Air that touches a side of the image is outside, unless it is as dense as lung: then the field of view cuts a lung.
-    The ends along z do not count: every lung and trachea may be cut there.
+    Air that reaches a corner of the axial image is outside. Air that touches only an edge is outside too, unless it is
+    denser than open air: then the field of view cuts a lung. The ends along z do not count: lungs and trachea may be cut.
     """
     air = hu < AIR_BELOW_HU
+    level = open_air_level(hu)
     labels = cc3d.connected_components(air, connectivity=6)
-    touching = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
     outside = np.zeros(int(labels.max()) + 1, dtype=bool)
-    for label in touching[touching > 0]:
-        outside[label] = float((hu[labels == label] > OPEN_AIR_HU).mean()) < 0.5
+    outside[np.unique(labels[:, [0, 0, -1, -1], [0, -1, 0, -1]])] = True
+    touching = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
+    for label in touching[~outside[touching]]:
+        outside[label] = float((hu[labels == label] > level).mean()) < 0.5
+    outside[0] = False
     merged = air & outside[labels]
-    return (air & ~merged) | _cut_lung(hu, merged, spacing_mm)
+    return (air & ~merged) | _cut_lung(hu, merged, level, spacing_mm)
 
 
-def _cut_lung(hu: Floats, open_air: Bools, spacing_mm: tuple[float, float, float]) -> Bools:
+def _cut_lung(hu: Floats, open_air: Bools, level: float, spacing_mm: tuple[float, float, float]) -> Bools:
     """Lung that the round field of view cuts, so that it merges with the air around the patient.
 
     Large solid pieces of lung density with a thickness of soft tissue before and behind them; a mattress has none behind.
     """
-    dense = open_air & (hu > OPEN_AIR_HU)
+    dense = open_air & (hu > level)
     core = distance_mm(dense, spacing_mm) > 6.0
     labels = cc3d.connected_components(core, connectivity=6)
     counts = np.bincount(labels.ravel())

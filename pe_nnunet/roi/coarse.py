@@ -52,7 +52,7 @@ class Coarse:
 
     def to_fine(self, mask: Bools) -> Bools:
         """Bring a coarse mask onto the image's grid: (z, y, x) in the image's own axes."""
-        native = sitk.GetArrayViewFromImage(from_lps(image_like(mask, to_lps(self.shrunk)), self.shrunk)) > 0
+        native = sitk.GetArrayFromImage(from_lps(image_like(mask, to_lps(self.shrunk)), self.shrunk)) > 0
         for axis, factor in enumerate(reversed(self.factors)):
             native = native.repeat(factor, axis=axis) if factor > 1 else native
         shape = self.image.GetSize()[::-1]

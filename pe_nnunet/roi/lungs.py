@@ -9,13 +9,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, trachea
+from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, open_air_level, trachea
 from pe_nnunet.roi.coarse import Bools, Coarse, Floats, distance_mm
 from pe_nnunet.volumes.geometry import image_like
 
 LEAST_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
 LEAST_PART_MM3 = 30_000.0
-LUNG_HU = (-955.0, -500.0)
+LUNG_BELOW_HU = -500.0
 MISSING_SIDE_SHARE = 0.25  # of the other side's volume
 SIDES_APART_MM = 70.0
 
@@ -76,10 +76,11 @@ def coarse_lungs(hu: Floats, spacing_mm: tuple[float, float, float]) -> Bools:
     labels = cc3d.connected_components(air, connectivity=6)
     volumes = np.bincount(labels.ravel()) * float(np.prod(spacing_mm))
     core = distance_mm(air, spacing_mm) > 3.0
+    level = open_air_level(hu)
     kept = np.zeros(len(volumes), dtype=bool)
     for label in np.flatnonzero(volumes >= LEAST_PART_MM3):
         inside = hu[core & (labels == label)] if label else hu[:0]
-        kept[label] = inside.size > 0 and LUNG_HU[0] < float(np.median(inside)) < LUNG_HU[1]
+        kept[label] = inside.size > 0 and level < float(np.median(inside)) < LUNG_BELOW_HU
     if volumes[kept].sum() < LEAST_LUNGS_MM3:
         kept[:] = False
     lungs: Bools = kept[labels]
