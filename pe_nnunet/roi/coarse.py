@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.geometry import from_lps, image_like, spacing_zyx, to_lps
 
 TARGET_MM = 2.0  # fine enough for the wall between lung and stomach, coarse enough for a second a scan
 
 Bools = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float32]
+Hu = npt.NDArray[np.int16] | npt.NDArray[np.float32]
+Spacing = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,8 @@ class Coarse:
         factors: Voxels per block along x, y, z of the image's own axes.
     """
 
-    hu: Floats
-    spacing_mm: tuple[float, float, float]
+    hu: Hu
+    spacing_mm: Spacing
     image: sitk.Image
     shrunk: sitk.Image
     factors: tuple[int, int, int]
@@ -42,27 +44,48 @@ class Coarse:
         )
         shrunk = sitk.BinShrink(image, (x, y, z))
         upright = to_lps(shrunk)
-        return cls(sitk.GetArrayFromImage(upright).astype(np.float32), spacing_zyx(upright), image, shrunk, (x, y, z))
+        return cls(sitk.GetArrayFromImage(upright), spacing_zyx(upright), image, shrunk, (x, y, z))
 
-    @property
-    def voxel_mm3(self) -> float:
-        """Volume of a coarse voxel."""
-        z, y, x = self.spacing_mm
-        return z * y * x
+    def to_fine(self, mask: Bools) -> tuple[Bools, Box]:
+        """Bring a coarse mask onto the image's grid.
 
-    def to_fine(self, mask: Bools) -> Bools:
-        """Bring a coarse mask onto the image's grid: (z, y, x) in the image's own axes."""
+        Args:
+            mask: On the coarse grid, not empty.
+
+        Returns:
+            The mask in the image's own axes (z, y, x), only the part within the box that holds it, and that box.
+        """
         native = sitk.GetArrayFromImage(from_lps(image_like(mask, to_lps(self.shrunk)), self.shrunk)) > 0
-        for axis, factor in enumerate(reversed(self.factors)):
-            native = native.repeat(factor, axis=axis) if factor > 1 else native
-        shape = self.image.GetSize()[::-1]
-        missing = [(0, max(0, n - m)) for n, m in zip(shape, native.shape, strict=True)]
-        return np.pad(native, missing, mode="edge") if any(b for _, b in missing) else native
+        held = Box.around(native)
+        if held is None:
+            raise ValueError("an empty mask has no place on the fine grid")
+        fine = native[held.slices]
+        shape, factors = self.image.GetSize()[::-1], self.factors[::-1]
+        start, stop = [a * f for a, f in zip(held.start, factors, strict=True)], []
+        for axis, factor in enumerate(factors):
+            fine = fine.repeat(factor, axis=axis) if factor > 1 else fine
+            at_end = held.stop[axis] == native.shape[axis]
+            rest = shape[axis] - native.shape[axis] * factor if at_end else 0  # voxels that filled no block
+            if rest:
+                fine = np.pad(fine, [(0, rest if a == axis else 0) for a in range(3)], mode="edge")
+            stop.append(held.stop[axis] * factor + rest)
+        return fine, Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
 
-def distance_mm(mask: Bools, spacing_mm: tuple[float, float, float]) -> Floats:
+def distance_mm(mask: Bools, spacing_mm: Spacing) -> npt.NDArray[np.float32]:
     """Distance of every voxel to the surface of a mask, positive inside, in mm."""
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image = sitk.GetImageFromArray(mask.view(np.uint8))
     image.SetSpacing(spacing_mm[::-1])
     distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=True, squaredDistance=False, useImageSpacing=True)
-    return sitk.GetArrayFromImage(distance).astype(np.float32, copy=False)
+    array: npt.NDArray[np.float32] = sitk.GetArrayFromImage(distance)
+    return array
+
+
+def with_neighbours(mask: Bools) -> Bools:
+    """The mask grown by one voxel in every direction, diagonals included."""
+    grown: Bools = mask.copy()
+    for axis in range(3):
+        before, after = np.swapaxes(grown, 0, axis), np.swapaxes(grown.copy(), 0, axis)
+        before[1:] |= after[:-1]
+        before[:-1] |= after[1:]
+    return grown

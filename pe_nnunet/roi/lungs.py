@@ -9,15 +9,17 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, open_air_level, trachea
-from pe_nnunet.roi.coarse import Bools, Coarse, Floats, distance_mm
+from pe_nnunet.roi.airspaces import AIR_BELOW_HU, cut_lung, gas, open_air_level, split_air, trachea
+from pe_nnunet.roi.box import Box
+from pe_nnunet.roi.coarse import Bools, Coarse, Hu, Spacing, distance_mm, with_neighbours
 from pe_nnunet.volumes.geometry import image_like
 
 LEAST_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
 LEAST_PART_MM3 = 30_000.0
-LUNG_BELOW_HU = -500.0
+LUNG_BELOW_HU = -500.0  # median of the inner voxels
+WALL_MM = 3.0  # nearer to the surface a coarse voxel is part chest wall
 MISSING_SIDE_SHARE = 0.25  # of the other side's volume
-SIDES_APART_MM = 70.0
+SIDES_APART_MM = 70.0  # of their centroids along x; within one lung parts lie nearer to each other
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,9 @@ class Lungs:
 def find_lungs(image: sitk.Image) -> Lungs:
     """Find the lungs in a CT.
 
+    Air is told from tissue on a grid of about 2 mm, the lungs from other air there; the mask is then refined on the image's
+    own voxels.
+
     Args:
         image: HU, any orientation and spacing.
 
@@ -51,59 +56,78 @@ def find_lungs(image: sitk.Image) -> Lungs:
         InputError: PE-ROI-001 if there are none.
     """
     coarse = Coarse.of(image)
-    mask = coarse_lungs(coarse.hu, coarse.spacing_mm)
-    if not mask.any():
+    found, both_sides = coarse_lungs(coarse.hu, coarse.spacing_mm)
+    if not found.any():
         raise InputError(
             "PE-ROI-001",
             "no lungs in the image: no enclosed air of lung density and size",
             "check that it is a chest CT in HU, or pass --on-no-lungs full-volume",
         )
-    notes = ()
-    if not has_two_sides(mask, coarse.spacing_mm):
+    notes: tuple[Note, ...] = ()
+    if not both_sides:
         text = "only one lung shows: the other is missing, collapsed, white or outside the field of view"
         notes = (Note("PE-ROI-002", "warning", text),)
-    near = distance_mm(~mask, coarse.spacing_mm) <= 1.5 * max(coarse.spacing_mm)
-    rest = (coarse.hu < AIR_BELOW_HU) & ~mask  # trachea, gas, outside: coarse voxels that are air but no lung
-    fine = coarse.to_fine(near & ~rest) & (sitk.GetArrayViewFromImage(image) < AIR_BELOW_HU)
-    return Lungs(image_like(fine, image), notes)
+    other_air = (coarse.hu < AIR_BELOW_HU) & ~found
+    fine, box = coarse.to_fine(with_neighbours(found) & ~other_air)
+    mask = np.zeros(image.GetSize()[::-1], dtype=np.uint8)
+    mask[box.slices] = fine & (sitk.GetArrayViewFromImage(image)[box.slices] < AIR_BELOW_HU)
+    return Lungs(image_like(mask, image), notes)
 
 
-def coarse_lungs(hu: Floats, spacing_mm: tuple[float, float, float]) -> Bools:
-    """Lungs on a coarse grid in LPS axes; empty where there are none."""
-    air = enclosed_air(hu, spacing_mm)
-    air &= ~trachea(air, spacing_mm)
-    air &= ~gas(hu, air, spacing_mm)
-    labels = cc3d.connected_components(air, connectivity=6)
-    volumes = np.bincount(labels.ravel()) * float(np.prod(spacing_mm))
-    core = distance_mm(air, spacing_mm) > 3.0
+def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:
+    """Lungs on a coarse grid in LPS axes, and whether both sides are there; nothing where there are none."""
     level = open_air_level(hu)
+    inside, around = split_air(hu, level)
+    lungs = _lungs_in(hu, inside, level, spacing_mm)
+    both = _both_sides(lungs, spacing_mm)
+    if not both:
+        cut = cut_lung(hu, around, level, spacing_mm)
+        if cut.any():
+            lungs = _lungs_in(hu, inside | cut, level, spacing_mm)
+            both = _both_sides(lungs, spacing_mm)
+    return lungs, both
+
+
+def _lungs_in(hu: Hu, inside: Bools, level: float, spacing_mm: Spacing) -> Bools:
+    """Those parts of the air inside a body that are lung; nothing where they are too small together."""
+    lungs = np.zeros_like(inside)
+    voxel_mm3 = float(np.prod(spacing_mm))
+    large = cc3d.dust(inside, threshold=max(1, round(LEAST_PART_MM3 / voxel_mm3)), connectivity=6)
+    box = Box.around(large)
+    if box is None:
+        return lungs
+    box = box.grown(2 * max(spacing_mm), spacing_mm, inside.shape)  # everything from here on happens in this box
+    hu, air = hu[box.slices], np.ascontiguousarray(large[box.slices])
+    air &= ~trachea(air, spacing_mm)
+    depth_mm = distance_mm(air, spacing_mm)
+    air &= ~gas(hu, air, depth_mm, spacing_mm)
+    labels = cc3d.connected_components(air, connectivity=6)
+    volumes = np.bincount(labels.ravel()) * voxel_mm3
     kept = np.zeros(len(volumes), dtype=bool)
     for label in np.flatnonzero(volumes >= LEAST_PART_MM3):
-        inside = hu[core & (labels == label)] if label else hu[:0]
-        kept[label] = inside.size > 0 and level < float(np.median(inside)) < LUNG_BELOW_HU
-    if volumes[kept].sum() < LEAST_LUNGS_MM3:
-        kept[:] = False
-    lungs: Bools = kept[labels]
+        inner = hu[(labels == label) & (depth_mm > WALL_MM)] if label else hu[:0]
+        kept[label] = inner.size > 0 and level < float(np.median(inner)) < LUNG_BELOW_HU
+    if volumes[kept].sum() >= LEAST_LUNGS_MM3:
+        lungs[box.slices] = kept[labels]
     return lungs
 
 
-def has_two_sides(mask: Bools, spacing_mm: tuple[float, float, float]) -> bool:
+def _both_sides(lungs: Bools, spacing_mm: Spacing) -> bool:
     """Whether a lung mask has a left and a right part of comparable volume.
 
     The lungs often touch where they meet before the heart, so the mask is eroded until it parts.
     """
-    depth = distance_mm(mask, spacing_mm)
+    box = Box.around(lungs)
+    if box is None:
+        return False
+    depth_mm = distance_mm(np.pad(lungs[box.slices], 1), spacing_mm)
     for radius_mm in (2.0, 4.0, 7.0, 10.0, 14.0, 18.0):
-        labels = cc3d.connected_components(depth > radius_mm, connectivity=6)
-        stats = cc3d.statistics(labels)
-        counts, centroids = stats["voxel_counts"][1:], stats["centroids"][1:]
+        stats = cc3d.statistics(cc3d.connected_components(depth_mm > radius_mm, connectivity=6))
+        counts, x_mm = stats["voxel_counts"][1:], stats["centroids"][1:, 2] * spacing_mm[2]
         if not len(counts):
             return False
-        order = np.argsort(counts)[::-1]
-        first = order[0]
-        for second in order[1:]:
-            if counts[second] < MISSING_SIDE_SHARE * counts[first]:
-                break
-            if abs(centroids[first][2] - centroids[second][2]) * spacing_mm[2] >= SIDES_APART_MM:
-                return True
+        first = int(np.argmax(counts))
+        comparable = counts >= MISSING_SIDE_SHARE * counts[first]
+        if (comparable & (np.abs(x_mm - x_mm[first]) >= SIDES_APART_MM)).any():
+            return True
     return False
