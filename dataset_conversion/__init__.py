@@ -1,1 +1,38 @@
-"""Source datasets to nnU-Net raw, one module a source."""
+"""Source datasets to nnU-Net raw, one module a kind of source.
+
+    >>> from pe_nnunet.dataset_conversion import ConvertOptions, convert
+    >>> report = convert("studies", "scans/", 501, "PE", ConvertOptions(folds=5))  # doctest: +SKIP
+
+The functions are loaded on first use, so that the command line can list the kinds of source at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.registry import KINDS
+
+if TYPE_CHECKING:
+    from pe_nnunet.dataset_conversion.cohort import ConversionReport, convert
+    from pe_nnunet.dataset_conversion.prepare import restore
+    from pe_nnunet.dataset_conversion.raw import load_cases
+    from pe_nnunet.dataset_conversion.records import CaseRecord
+
+__all__ = ["KINDS", "CaseRecord", "ConversionReport", "ConvertOptions", "convert", "load_cases", "restore"]
+
+_HOME = {
+    "convert": "cohort",
+    "ConversionReport": "cohort",
+    "load_cases": "raw",
+    "CaseRecord": "records",
+    "restore": "prepare",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        from importlib import import_module
+
+        return getattr(import_module(f"pe_nnunet.dataset_conversion.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

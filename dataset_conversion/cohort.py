@@ -1,0 +1,193 @@
+"""A whole source to a dataset: list the cases, convert them, split them, and put the dataset into its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pe_nnunet import __version__
+from pe_nnunet.dataset_conversion import raw
+from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome
+from pe_nnunet.dataset_conversion.environment import (
+    dataset_folder_name,
+    nnunet_folder,
+    require_free_id,
+    stale_preprocessed,
+)
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.records import CaseRecord
+from pe_nnunet.dataset_conversion.registry import source_kind
+from pe_nnunet.dataset_conversion.schemes import dataset_json
+from pe_nnunet.dataset_conversion.sources import CaseError, Listing
+from pe_nnunet.dataset_conversion.splits import SplitCase, make_splits
+from pe_nnunet.dataset_conversion.staging import Staging, staged
+from pe_nnunet.dataset_conversion.workers import run_cases, sensible_processes
+from pe_nnunet.errors import ConfigurationError, InputError, Note
+from pe_nnunet.volumes import atomic_json
+
+Progress = Callable[[CaseOutcome, int, int], None]
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What a conversion came to.
+
+    Attributes:
+        dataset_folder: The dataset; None if no case could be converted, and nothing was written.
+        cases: Record of each case in it.
+        errors: Why the others are not.
+        notes: What concerns the dataset as a whole.
+        reused: Cases kept from an earlier conversion.
+    """
+
+    dataset_folder: Path | None
+    cases: Mapping[str, CaseRecord]
+    errors: tuple[CaseError, ...]
+    notes: tuple[Note, ...]
+    reused: frozenset[str]
+
+
+def convert(
+    kind: str,
+    src: Path,
+    dataset_id: int,
+    name: str = "PE",
+    options: ConvertOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> ConversionReport:
+    """Convert a source to a dataset in `nnUNet_raw`.
+
+    With more than one process, a script that calls this needs Python's usual `if __name__ == "__main__":` guard.
+
+    Args:
+        kind: Kind of source, a key of `registry.KINDS`.
+        src: The source.
+        dataset_id: nnU-Net's number for the dataset, 1 to 999.
+        name: Its name.
+        options: How to convert.
+        progress: Called after each case with what became of it, the number of cases done, and of all.
+
+    Returns:
+        The report; cases that failed are in it, and do not raise unless the options say `on_error="stop"`.
+
+    Raises:
+        ConfigurationError: If the environment, the id, the name or the options do not allow the conversion.
+        InputError: If the source holds no case, or, under `on_error="stop"`, for the first case that fails.
+        OutputError: If the dataset cannot be written.
+    """
+    options = options or ConvertOptions()
+    source_module = source_kind(kind)
+    folder_name = dataset_folder_name(dataset_id, name)
+    target = nnunet_folder("nnUNet_raw") / folder_name
+    require_free_id(dataset_id, folder_name)
+    listing = source_module.find_cases(Path(src), options)
+    _require_known_negatives(listing, options)
+    with staged(target, resume=options.resume, overwrite=options.overwrite) as staging:
+        outcomes = _run(kind, listing, options, staging, progress)
+        records = {o.case: o.record for o in outcomes if o.record is not None}
+        errors = tuple(sorted((o.error for o in outcomes if o.error is not None), key=lambda error: error.case))
+        if not records:
+            staging.discard()
+            return ConversionReport(None, {}, errors, (), frozenset())
+        reused = frozenset(outcome.case for outcome in outcomes if outcome.reused)
+        notes = _finish(kind, staging, records, errors, options, cases_changed=len(reused) < len(records))
+        return ConversionReport(target, dict(sorted(records.items())), errors, notes, reused)
+
+
+def _require_known_negatives(listing: Listing, options: ConvertOptions) -> None:
+    known = {case.case_id for case in listing.cases} | {error.case for error in listing.errors}
+    unknown = sorted(options.negatives - known)
+    if unknown:
+        raise ConfigurationError(
+            "PE-CONV-010",
+            f"{len(unknown)} of the cases listed as negative do not exist: {', '.join(unknown[:5])}",
+            f"the cases are {', '.join(sorted(known)[:5])}{', ...' if len(known) > 5 else ''}",
+        )
+
+
+def _run(
+    kind: str, listing: Listing, options: ConvertOptions, staging: Staging, progress: Progress | None
+) -> list[CaseOutcome]:
+    """Convert all cases into the folder under construction."""
+    outcomes: list[CaseOutcome] = []
+    total = len(listing.cases) + len(listing.errors)
+
+    def note(outcome: CaseOutcome) -> None:
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(outcome, len(outcomes), total)
+        if outcome.error is not None and options.on_error == "stop":
+            raise InputError(
+                "PE-CONV-021", f"stopped at {outcome.error}", "what is done is kept: --resume goes on from there"
+            )
+
+    for error in listing.errors:
+        note(CaseOutcome(error.case, error=error))
+    earlier = _earlier(staging)
+    jobs = [
+        CaseJob(kind, case, options, staging.building, [(r[case.case_id], f) for r, f in earlier if case.case_id in r])
+        for case in listing.cases
+    ]
+    if jobs:
+        for outcome in run_cases(jobs, options.num_processes or sensible_processes(len(jobs))):
+            note(outcome)
+    return outcomes
+
+
+def _earlier(staging: Staging) -> list[tuple[dict[str, CaseRecord], Path]]:
+    """What was converted before: by an interrupted conversion, and in the dataset that is there."""
+    found = [(raw.load_progress(staging.building), staging.building)]
+    if staging.target.exists():
+        found.append((raw.load_cases(staging.target), staging.target))
+    return found
+
+
+def _finish(
+    kind: str,
+    staging: Staging,
+    records: Mapping[str, CaseRecord],
+    errors: tuple[CaseError, ...],
+    options: ConvertOptions,
+    *,
+    cases_changed: bool,
+) -> tuple[Note, ...]:
+    """Write what concerns all cases, and publish the dataset."""
+    folder, name, program = staging.building, staging.target.name, f"pe-nnunet {__version__}"
+    splits = make_splits(
+        {case: SplitCase(r.patient, r.clot_mm3) for case, r in records.items()}, folds=options.folds, seed=options.seed
+    )
+    raw.remove_leftovers(folder, records)
+    raw.write_cases(folder, records, {"converted_by": program, "kind": kind, "scheme": options.scheme})
+    raw.write_report(folder, records, splits)
+    atomic_json(folder / raw.ERRORS, [vars(error) for error in errors])
+    (folder / raw.SPLITS).unlink(missing_ok=True)
+    if splits:
+        atomic_json(folder / raw.SPLITS, splits)
+    atomic_json(
+        folder / raw.DATASET,
+        dataset_json(options.scheme, name=name, cases=len(records), converted_by=program),
+    )
+    notes = [*_split_notes(records, splits, options), *stale_preprocessed(name, splits, cases_changed=cases_changed)]
+    staging.publish()
+    return tuple(notes)
+
+
+def _split_notes(
+    records: Mapping[str, CaseRecord], splits: list[dict[str, list[str]]], options: ConvertOptions
+) -> list[Note]:
+    patients = len({record.patient for record in records.values()})
+    if not splits:
+        return [
+            Note("PE-CONV-020", "warning", "the cases are of one patient and cannot be split: train with fold `all`")
+        ]
+    notes = []
+    if len(splits) < options.folds:
+        text = f"{patients} patients give {len(splits)} folds instead of {options.folds}"
+        notes.append(Note("PE-CONV-020", "warning", text))
+    bare = [k for k, fold in enumerate(splits) if not any(records[case].embolus_count for case in fold["val"])]
+    if bare:
+        text = f"no embolus to validate on in fold {', '.join(map(str, bare))}"
+        notes.append(Note("PE-CONV-020", "warning", text))
+    return notes

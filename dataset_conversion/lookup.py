@@ -1,0 +1,125 @@
+"""Which file belongs to a case: in a folder of masks, or by a pattern with `{case}`."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from pe_nnunet.errors import ConfigurationError, InputError
+from pe_nnunet.volumes.case_ids import clean
+from pe_nnunet.volumes.write import image_suffix
+
+CASE = "{case}"
+_WILDCARDS = {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}
+
+
+class MaskLookup:
+    """Finds the mask of a case.
+
+    Args:
+        where: A folder, in which `CASE.<suffix>`, a subfolder `CASE` with one mask in it, or a file whose path joined
+            by `_` is the case id is looked for; or a pattern such as `masks/{case}*RefStd.nrrd`, in which `*`, `?` and
+            `**/` match as in a shell.
+        what: What the masks are, for messages: "embolus label".
+
+    Raises:
+        ConfigurationError: If the folder does not exist.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        self._where, self._what = where, what
+        self._index: dict[str, list[Path]] = {}
+        if CASE not in where:
+            if not Path(where).is_dir():
+                raise ConfigurationError(
+                    "PE-IN-002", f"no folder {where} with {what}s", f"name a folder, or a pattern with {CASE} in it"
+                )
+            self._index = _index_folder(Path(where))
+
+    def find(self, case_id: str) -> Path | None:
+        """The mask of a case, or None.
+
+        Raises:
+            InputError: If several files could be it.
+        """
+        if CASE in self._where:
+            pattern = _escape_brackets(self._where).replace(CASE, case_id)
+            found = [Path(name) for name in _matches(pattern)]
+        else:
+            found = self._index.get(case_id, [])
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found[:4])
+            raise InputError(
+                "PE-CONV-006",
+                f"{case_id}: {len(found)} files could be the {self._what}: {names}",
+                f"name them by a pattern with {CASE}",
+            )
+        return found[0] if found else None
+
+    def where_looked(self, case_id: str) -> str:
+        """Says what was looked for, for the message about a mask that is not there."""
+        if CASE in self._where:
+            return f"nothing matches {self._where.replace(CASE, case_id)}"
+        return f"neither {case_id}.* nor a folder {case_id} with one mask lies in {self._where}"
+
+
+def match_cases(pattern: str) -> dict[str, Path]:
+    """Files that match a pattern, by the text that stands for `{case}`, cleaned.
+
+    Args:
+        pattern: A path in which `{case}` stands for the name of a file or folder, or a part of it, and where it occurs
+            again for the same text; `*`, `?` and `**/` match as in a shell.
+
+    Raises:
+        InputError: If nothing matches, or two files would be the same case.
+    """
+    expression = re.compile(_as_expression(pattern))
+    found: dict[str, Path] = {}
+    for name in _matches(_escape_brackets(pattern).replace(CASE, "*")):
+        match = expression.fullmatch(Path(name).as_posix())
+        if match is None:
+            continue
+        case_id = clean(match["case"].removesuffix("_0000"))
+        if case_id in found:
+            raise InputError(
+                "PE-IN-004",
+                f"{found[case_id]} and {name} would both be case {case_id!r}",
+                "name the cases by a narrower pattern",
+            )
+        found[case_id] = Path(name)
+    if not found:
+        raise InputError("PE-IN-001", f"nothing matches {pattern}", "check the pattern: {case} stands for one name")
+    return found
+
+
+def _index_folder(root: Path) -> dict[str, list[Path]]:
+    """Masks by the case id that they could belong to: that of their own path before that of the folder they lie in."""
+    by_path: dict[str, list[Path]] = defaultdict(list)
+    by_folder: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(root.rglob("*")):
+        suffix = image_suffix(path)
+        if not suffix or path.name.startswith("."):
+            continue
+        *folders, name = path.relative_to(root).parts
+        by_path[clean("_".join((*folders, name[: -len(suffix)])))].append(path)
+        if folders:
+            by_folder[clean("_".join(folders))].append(path)
+    return {**by_folder, **by_path}
+
+
+def _matches(pattern: str) -> list[str]:
+    return sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
+
+
+def _escape_brackets(pattern: str) -> str:
+    return pattern.replace("[", "[[]")  # a folder may be called "scans [2020]"; character classes are not offered
+
+
+def _as_expression(pattern: str) -> str:
+    parts = re.split(r"(\{case\}|\*\*/|\*|\?)", Path(pattern).as_posix())
+    first = parts.index(CASE)
+    expression = [r"(?P=case)" if part == CASE else _WILDCARDS.get(part, re.escape(part)) for part in parts]
+    expression[first] = r"(?P<case>[^/]+)"
+    return "".join(expression)

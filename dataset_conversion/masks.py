@@ -1,0 +1,130 @@
+"""Puts the masks beside the scans: what every kind of source does once it has found its scans."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
+from pe_nnunet.errors import ConfigurationError, InputError, PEError
+from pe_nnunet.volumes import ScanRef, find_scans
+
+
+class CaseMasks:
+    """Finds embolus and artery mask of each case by the options.
+
+    Args:
+        options: Where the masks are, and which cases have no embolus.
+
+    Raises:
+        ConfigurationError: If a folder of masks does not exist.
+    """
+
+    def __init__(self, options: ConvertOptions) -> None:
+        self._options = options
+        self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label")
+        self._arteries = None if options.artery is None else MaskLookup(options.artery, "artery mask")
+
+    def source(
+        self, ref: ScanRef, name: str, *, own_label: Path | None = None, own_artery: Path | None = None
+    ) -> CaseSource:
+        """The files of a case; what the options name goes before what the source has of its own.
+
+        Args:
+            ref: The scan, under its final case id.
+            name: Where it lies, relative to the source folder.
+            own_label: Embolus mask with one value an embolus that the source has for it.
+            own_artery: Artery mask that the source has for it.
+
+        Raises:
+            InputError: If a mask that is needed is missing, or could be several files.
+        """
+        options, case = self._options, ref.case_id
+        label = self._labels.find(case) if self._labels else own_label
+        if label is None and case not in options.negatives:
+            raise InputError(
+                "PE-CONV-005",
+                f"no embolus label: {_where_looked(self._labels, case, '--labels')}",
+                "a case without emboli is listed in the file of --negatives",
+            )
+        artery = self._arteries.find(case) if self._arteries else own_artery
+        if artery is None and options.scheme == "artery-pe":
+            raise InputError(
+                "PE-CONV-008",
+                f"no artery mask: {_where_looked(self._arteries, case, '--artery')}",
+                "give --artery, or use --scheme pe",
+            )
+        own_ids = label is not None and label == own_label and options.label_kind == "auto"
+        return CaseSource(case, ref, name, label, artery, "instances" if own_ids else options.label_kind)
+
+
+def _where_looked(lookup: MaskLookup | None, case: str, option: str) -> str:
+    return lookup.where_looked(case) if lookup else f"the source has none, and {option} was not given"
+
+
+def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) -> Listing:
+    """Cases of a source that holds scans alone, with the masks that the options name.
+
+    Args:
+        src: A folder of scans, one scan, or a pattern with `{case}` for them.
+        options: Where the masks are.
+        dicom: Take DICOM series, else volume files.
+
+    Raises:
+        ConfigurationError: If nothing says where the masks are, or they lie among the scans.
+        InputError: If there is no scan.
+    """
+    if options.labels is None and not options.negatives:
+        raise ConfigurationError(
+            "PE-CONV-004", "no embolus labels were named", f"give --labels FOLDER, or a pattern with {CASE}"
+        )
+    masks = CaseMasks(options)
+    pattern = CASE in str(src)
+    refs = list(_matching_scans(str(src), options) if pattern else find_scans(src, pick=options.pick))
+    refs = [ref for ref in refs if (ref.kind == "dicom") == dicom]
+    if not refs:
+        wanted, other = ("DICOM series", "nifti") if dicom else ("NIfTI, NRRD or MHA volume", "dicom")
+        raise InputError("PE-IN-001", f"{src} holds no {wanted}", f"for the other formats: pe-nnunet convert {other}")
+    root = _fixed_part(str(src)) if pattern else src if src.is_dir() else src.parent
+    if not pattern:
+        _require_apart(refs, options)
+    cases, errors = [], []
+    for ref in refs:
+        try:
+            cases.append(masks.source(ref, Path(os.path.relpath(ref.path, root)).as_posix()))
+        except PEError as error:
+            errors.append(CaseError.of(ref.case_id, error))
+    return Listing(tuple(cases), tuple(errors))
+
+
+def _matching_scans(pattern: str, options: ConvertOptions) -> Iterable[ScanRef]:
+    for case, path in match_cases(pattern).items():
+        found = find_scans(path, pick=options.pick)
+        if len(found) != 1:
+            raise InputError(
+                "PE-CONV-009", f"{case}: {path} holds {len(found)} scans, one expected", "make the pattern narrower"
+            )
+        yield replace(found[0], case_id=case)
+
+
+def _fixed_part(pattern: str) -> Path:
+    """The folder of a pattern above its first wildcard."""
+    first = min(pattern.find(sign) for sign in (CASE, "*", "?") if sign in pattern)
+    return Path(pattern[:first] + "x").parent
+
+
+def _require_apart(refs: Iterable[ScanRef], options: ConvertOptions) -> None:
+    """Masks that lie among the scans would be taken for scans."""
+    for option, where in (("--labels", options.labels), ("--artery", options.artery)):
+        folder = None if where is None else (_fixed_part(where) if CASE in where else Path(where)).resolve()
+        for ref in refs:
+            if folder is not None and folder in ref.path.resolve().parents:
+                raise ConfigurationError(
+                    "PE-CONV-004",
+                    f"{ref.path} lies in the folder of {option}, {where}, and among the scans",
+                    f"name scans and masks by patterns, such as 'data/{CASE}/image.nii.gz'",
+                )

@@ -1,0 +1,81 @@
+"""How a cohort is converted: every setting, its default, and what makes two conversions of a case the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pe_nnunet.errors import ConfigurationError
+
+LabelKind = Literal["auto", "binary", "instances"]
+Scheme = Literal["pe", "artery-pe"]
+
+# Raised when the files of a case change for the same input and settings, so that --resume does not mix two versions.
+CASE_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertOptions:
+    """Settings of a conversion.
+
+    Attributes:
+        labels: Where the embolus masks are: a folder, or a pattern with `{case}`. The `studies` layout brings its own.
+        label_kind: `"instances"`, each value an embolus; `"binary"`, everything above 0 is embolus, connected
+            components count; `"auto"`, instances where a mask holds more than one value.
+        negatives: Case ids that have no embolus and need no label file.
+        scheme: `"pe"`, or `"artery-pe"` with the pulmonary arteries as a region around the emboli.
+        artery: Where the artery masks are, like `labels`.
+        lung_margin_mm: Width of the rim around the lungs that the crop keeps.
+        min_embolus_mm3: Emboli of a smaller volume are kept, and warned of.
+        folds: Number of cross-validation folds.
+        seed: Decides which of several equally good splits is taken; 12345 is nnU-Net's own.
+        on_error: `"continue"` with the other cases, or `"stop"`.
+        on_no_lungs: `"error"` for a case in which no lungs are found, or `"full-volume"` without a crop.
+        pick: Which series of a folder that holds several: None (refuse), or `"largest-ct"`.
+        resume: Keep the cases that are done already, if their source and settings are the same.
+        overwrite: Replace an existing dataset of the same name, once the new one is complete.
+        num_processes: Worker processes, 1 for none; None chooses by processors, memory and number of cases.
+
+    Raises:
+        ConfigurationError: If a value is out of range.
+    """
+
+    labels: str | None = None
+    label_kind: LabelKind = "auto"
+    negatives: frozenset[str] = frozenset()
+    scheme: Scheme = "pe"
+    artery: str | None = None
+    lung_margin_mm: float = 10.0
+    min_embolus_mm3: float = 10.0
+    folds: int = 5
+    seed: int = 12345
+    on_error: Literal["continue", "stop"] = "continue"
+    on_no_lungs: Literal["error", "full-volume"] = "error"
+    pick: Literal["largest-ct"] | None = None
+    resume: bool = False
+    overwrite: bool = False
+    num_processes: int | None = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("lung_margin_mm", 0), ("min_embolus_mm3", 0), ("folds", 2), ("seed", 0)):
+            value = getattr(self, name)
+            if not least <= value < float("inf"):
+                raise ConfigurationError("PE-CONV-004", f"{name} is {value}", f"give {least} or more")
+        if self.num_processes is not None and self.num_processes < 1:
+            raise ConfigurationError("PE-CONV-004", f"num_processes is {self.num_processes}", "give 1 or more")
+        if self.resume and self.overwrite:
+            raise ConfigurationError("PE-CONV-004", "resume and overwrite exclude each other", "choose one of them")
+
+    def case_digest(self) -> str:
+        """Hash of the settings that change the files of a case; where the masks lie is not one, their content is."""
+        relevant = {
+            "format": CASE_FORMAT,
+            "label_kind": self.label_kind,
+            "scheme": self.scheme,
+            "lung_margin_mm": float(self.lung_margin_mm),
+            "min_embolus_mm3": float(self.min_embolus_mm3),
+            "on_no_lungs": self.on_no_lungs,
+        }
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]

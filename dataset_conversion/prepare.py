@@ -1,0 +1,155 @@
+"""From the volumes of one case to its cropped images and its record: no file is touched here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.records import CaseRecord, Geometry
+from pe_nnunet.dataset_conversion.schemes import make_label
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
+from pe_nnunet.errors import Note
+from pe_nnunet.roi import Box, crop, find_roi, paste
+from pe_nnunet.volumes import from_lps, image_like, to_lps
+
+CLOT_HU = (0.0, 150.0)  # median density under a label outside it: the label belongs to something else, or is flipped
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """A case as it goes into the dataset.
+
+    Attributes:
+        images: By role in `raw.CASE_FILES`, all on the grid of the crop.
+        record: What is kept of it.
+    """
+
+    images: dict[str, sitk.Image]
+    record: CaseRecord
+
+
+def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: ConvertOptions) -> PreparedCase:
+    """Bring a case to LPS axes, crop it to the lungs with every embolus in the box, and describe it.
+
+    Args:
+        kind: Kind of source, for the record.
+        source: Its files.
+        volumes: What they hold.
+        options: How to convert.
+
+    Raises:
+        InputError: If no lungs are found and the options do not allow that, or the masks do not fit.
+    """
+    image = to_lps(volumes.image)
+    emboli = None if volumes.emboli is None else to_lps(volumes.emboli)
+    roi = find_roi(image, margin_mm=options.lung_margin_mm, on_no_lungs=options.on_no_lungs)
+    notes = [*volumes.notes, *roi.notes]
+    box = roi.box
+    if emboli is not None:
+        box, grown = _grown_to_hold(box, emboli)
+        notes += grown
+    images = {"image": crop(image, box)}
+    shape, ids_from = box.shape, "source"
+    ids: npt.NDArray[np.uint16] = np.zeros(shape, np.uint16)
+    if emboli is not None:
+        ids, ids_from = embolus_ids(sitk.GetArrayFromImage(crop(emboli, box)), source.label_kind)
+    images["instances"] = image_like(ids, images["image"])
+    artery: npt.NDArray[np.uint8] | None = None
+    if volumes.artery is not None:
+        images["artery"] = crop(to_lps(volumes.artery), box)
+        artery = sitk.GetArrayViewFromImage(images["artery"])
+        notes += _arteries_cut(volumes.artery, artery)
+    if roi.lungs is not None:
+        images["lungs"] = crop(roi.lungs.mask, box)
+    images["label"] = image_like(make_label(options.scheme, ids, artery), images["image"])
+
+    volumes_mm3 = embolus_volumes_mm3(ids, float(np.prod(image.GetSpacing())))
+    notes += _label_notes(sitk.GetArrayViewFromImage(images["image"]), ids, volumes_mm3, options.min_embolus_mm3)
+    voxels, whole, inside = int(np.count_nonzero(ids)), image.GetNumberOfPixels(), int(np.prod(shape))
+    return PreparedCase(
+        images,
+        CaseRecord(
+            case=source.case_id,
+            kind=kind,
+            source=source.name,
+            sha256=volumes.sha256,
+            digest=source.digest(options),
+            patient=volumes.patient,
+            geometry=Geometry.of(volumes.image),
+            box=box,
+            margin_mm=options.lung_margin_mm,
+            lungs_found=roi.lungs is not None,
+            ids_from=ids_from,
+            embolus_mm3=volumes_mm3,
+            embolus_voxels=voxels,
+            target_ratio_before=voxels / whole,
+            target_ratio_after=voxels / inside,
+            target_ratio_factor=whole / inside,
+            notes=tuple(notes),
+        ),
+    )
+
+
+def restore(part: sitk.Image, record: CaseRecord, fill: float = 0) -> sitk.Image:
+    """Put an image on the grid of the crop back onto the grid of the source.
+
+    Args:
+        part: An image of the converted case, or a prediction for it.
+        record: The record of the case.
+        fill: Value outside the crop.
+
+    Returns:
+        An image on the source's grid, every voxel of the crop unchanged.
+    """
+    source = record.geometry.blank()
+    return from_lps(paste(part, record.box, to_lps(source), fill), source)
+
+
+def _grown_to_hold(box: Box, emboli: sitk.Image) -> tuple[Box, list[Note]]:
+    """The box and whatever of the emboli lies outside it."""
+    mask = sitk.GetArrayViewFromImage(emboli) > 0
+    around = Box.around(mask)
+    outside = int(mask.sum()) - int(mask[box.slices].sum())
+    if around is None or not outside:
+        return box, []
+    held = box.union(around)
+    text = f"{outside} embolus voxels lay outside the lung box, grown from {box.shape} to {held.shape} (z, y, x)"
+    return held, [Note("PE-CONV-014", "warning", text)]
+
+
+def _arteries_cut(whole: sitk.Image, inside: npt.NDArray[np.uint8]) -> list[Note]:
+    lost = int(np.count_nonzero(sitk.GetArrayViewFromImage(whole))) - int(np.count_nonzero(inside))
+    return (
+        [Note("PE-CONV-015", "warning", f"{lost} artery voxels lie outside the lung box and were cut off")]
+        if lost
+        else []
+    )
+
+
+def _label_notes(
+    hu: npt.NDArray[np.number], ids: npt.NDArray[np.uint16], volumes_mm3: dict[int, float], least_mm3: float
+) -> list[Note]:
+    notes = []
+    if volumes_mm3:
+        median = float(np.median(hu[ids > 0]))
+        if not CLOT_HU[0] <= median <= CLOT_HU[1]:
+            notes.append(
+                Note(
+                    "PE-CONV-016",
+                    "warning",
+                    f"the median under the label is {median:.0f} HU, {CLOT_HU[0]:.0f} to {CLOT_HU[1]:.0f} expected: "
+                    "look whether it is shifted or flipped, or drawn over contrast",
+                )
+            )
+    small = [k for k, volume in volumes_mm3.items() if volume < least_mm3]
+    if small:
+        listed = ", ".join(map(str, small[:8])) + (", ..." if len(small) > 8 else "")
+        notes.append(
+            Note("PE-CONV-017", "warning", f"{len(small)} emboli of less than {least_mm3:g} mm3 were kept: id {listed}")
+        )
+    return notes

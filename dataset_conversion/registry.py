@@ -1,0 +1,45 @@
+"""The kinds of source that can be converted: one module and one line here each.
+
+A module of a kind has the functions of `SourceKind`. It is imported when it is used, so that the command line can list
+the kinds without loading anything.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from pe_nnunet.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pe_nnunet.dataset_conversion.options import ConvertOptions
+    from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing
+
+# Name on the command line -> what it reads. The module is the name with `_` for `-`.
+KINDS: dict[str, str] = {
+    "studies": "one folder a case: ct/ with DICOM files or ct.nii.gz, emboli.nii.gz, and artery.nii.gz if there is one",
+    "dicom": "folders of DICOM series, with masks named by --labels",
+    "nifti": "NIfTI, NRRD or MHA volumes, with masks named by --labels",
+}
+
+
+class SourceKind(Protocol):
+    """What the module of a kind of source offers."""
+
+    def find_cases(self, src: Path, options: ConvertOptions) -> Listing:
+        """List the cases below `src` with their files, reading no volume."""
+
+    def read_case(self, source: CaseSource, options: ConvertOptions) -> CaseVolumes:
+        """Read the volumes of one case, all on one grid; most kinds share `sources.read_case`."""
+
+
+def source_kind(name: str) -> SourceKind:
+    """The module of a kind of source.
+
+    Raises:
+        ConfigurationError: If there is no such kind.
+    """
+    if name not in KINDS:
+        raise ConfigurationError("PE-CONV-004", f"no source kind {name!r}", f"choose one of {', '.join(KINDS)}")
+    return cast(SourceKind, import_module(f"pe_nnunet.dataset_conversion.{name.replace('-', '_')}"))

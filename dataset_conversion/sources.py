@@ -1,0 +1,147 @@
+"""A case before it is converted: its files, and what they hold once read."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
+from pe_nnunet.errors import InputError, Note, PEError
+from pe_nnunet.volumes import ScanRef, image_like, read_label_noted, read_scan, require_same_grid
+from pe_nnunet.volumes.files import file_sha256
+
+
+@dataclass(frozen=True)
+class CaseSource:
+    """The files of a case.
+
+    Attributes:
+        case_id: Name of the case in the dataset.
+        image: The scan.
+        name: Where it lies, relative to the source folder.
+        label: Embolus mask; None for a case that is known to have no embolus.
+        artery: Artery mask, if there is one.
+        label_kind: How the embolus mask is to be read.
+    """
+
+    case_id: str
+    image: ScanRef
+    name: str
+    label: Path | None
+    artery: Path | None
+    label_kind: LabelKind
+
+    def digest(self, options: ConvertOptions) -> str:
+        """Hash of all bytes and settings that the converted case depends on."""
+        roles = {"image": self.image.files, "label": [self.label], "artery": [self.artery]}
+        negative = self.case_id in options.negatives
+        total = hashlib.sha256(f"{options.case_digest()} {self.label_kind} {negative}".encode())
+        for role, files in roles.items():
+            total.update(role.encode())
+            for path in sorted(path for path in files if path is not None):
+                total.update(file_sha256(path).encode())
+        return total.hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class CaseVolumes:
+    """What the files of a case hold, on the grid of the source.
+
+    Attributes:
+        image: HU.
+        emboli: Mask or ids, 0 outside; None for a case without emboli.
+        artery: 0 and 1, uint8; None where there is no mask.
+        patient: Key that scans of one patient share.
+        sha256: Hexadecimal SHA-256 by role.
+        notes: What was repaired in reading, or deserves a look.
+    """
+
+    image: sitk.Image
+    emboli: sitk.Image | None
+    artery: sitk.Image | None
+    patient: str
+    sha256: dict[str, str]
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class CaseError:
+    """Why a case could not be converted.
+
+    Attributes:
+        case: Case id.
+        code: A key of `CODES`.
+        message: What is wrong.
+        hint: What to do.
+    """
+
+    case: str
+    code: str
+    message: str
+    hint: str
+
+    @classmethod
+    def of(cls, case: str, error: PEError) -> CaseError:
+        """From what was raised."""
+        return cls(case, error.code, error.message, error.hint)
+
+    def __str__(self) -> str:
+        """One line."""
+        return f"{self.case}: {self.code}: {self.message}" + (f"; {self.hint}" if self.hint else "")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The cases of a source, and those that lack something."""
+
+    cases: tuple[CaseSource, ...]
+    errors: tuple[CaseError, ...] = ()
+
+
+def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
+    """Read scan, embolus mask and artery mask.
+
+    Raises:
+        PEError: If one of them cannot be read, a mask is not on the grid of the scan, or a case that was declared to
+            have no embolus has one.
+    """
+    scan = read_scan(source.image)
+    sha256, notes = {"image": scan.sha256}, list(scan.notes)
+    masks: dict[str, sitk.Image] = {}
+    for role, path in (("label", source.label), ("artery", source.artery)):
+        if path is not None:
+            masks[role], found = read_label_noted(path)
+            require_same_grid(scan.image, masks[role], f"{source.case_id}: the {role} {path.name}")
+            sha256[role] = file_sha256(path)
+            notes += found
+    if "label" in masks and source.case_id in options.negatives and sitk.GetArrayViewFromImage(masks["label"]).any():
+        raise InputError(
+            "PE-CONV-010", "listed as negative, but its label holds emboli", "correct the list or the label"
+        )
+    return CaseVolumes(
+        scan.image,
+        masks.get("label"),
+        _artery_alone(masks["artery"], source.artery.name) if source.artery is not None else None,
+        scan.dicom.patient_key if scan.dicom is not None else source.case_id,
+        sha256,
+        tuple(notes),
+    )
+
+
+def _artery_alone(mask: sitk.Image, name: str) -> sitk.Image:
+    """Arteries of a vessel mask as 0 and 1: value 1 where there are several, as AANet's masks hold veins as 2."""
+    array = sitk.GetArrayViewFromImage(mask)
+    artery = array == 1
+    if not artery.any():
+        artery = array > 0
+        highest = int(array.max())
+        if bool((artery & (array != highest)).any()):
+            raise InputError(
+                "PE-CONV-007",
+                f"the artery mask {name} holds several values up to {highest}, and none is 1",
+                "make 1 the value of the arteries",
+            )
+    return image_like(artery, mask)

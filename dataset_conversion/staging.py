@@ -1,0 +1,134 @@
+"""A dataset folder that appears whole or not at all.
+
+The dataset is built in a hidden folder beside its place, which nnU-Net does not take for a dataset, and renamed when it
+is complete. An existing dataset stays as it is until then. What an interrupted conversion leaves is that hidden folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pe_nnunet.dataset_conversion.raw import CASES, DATASET, SPLITS
+from pe_nnunet.errors import ConfigurationError, OutputError
+
+if sys.platform != "win32":
+    import fcntl
+
+_OURS = frozenset({"imagesTr", "labelsTr", "pe_nnunet", SPLITS, DATASET})
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A dataset under construction.
+
+    Attributes:
+        target: Where the dataset will be.
+        building: Where it is built.
+    """
+
+    target: Path
+    building: Path
+
+    @property
+    def _replaced(self) -> Path:
+        return self.target.with_name(f".{self.target.name}.replaced")
+
+    def publish(self) -> None:
+        """Put the new dataset into its place, with whatever else a person had put into the old one."""
+        if self.target.exists():
+            self.target.rename(self._replaced)
+        self.building.rename(self.target)
+        self.clean_up()
+
+    def clean_up(self) -> None:
+        """Finish a replacement, also one that was interrupted between its steps."""
+        old = self._replaced
+        if not old.is_dir():
+            return
+        if not self.target.exists():
+            old.rename(self.target)
+            return
+        for path in old.iterdir():
+            if path.name not in _OURS and not (self.target / path.name).exists():
+                path.rename(self.target / path.name)
+        shutil.rmtree(old)
+
+    def discard(self) -> None:
+        """Leave no trace of the new dataset."""
+        shutil.rmtree(self.building, ignore_errors=True)
+
+
+@contextmanager
+def staged(target: Path, *, resume: bool, overwrite: bool) -> Iterator[Staging]:
+    """The folder to build a dataset in, for this process alone.
+
+    Args:
+        target: Where the dataset will be.
+        resume: Go on with what is there.
+        overwrite: Start anew, and replace what is there in the end.
+
+    Raises:
+        ConfigurationError: If a dataset or an unfinished one is there and neither was asked for, if it was not made
+            by a conversion, or if another process is at it.
+        OutputError: If the folder cannot be written.
+    """
+    staging = Staging(target, target.with_name(f".{target.name}.building"))
+    with _locked(target.with_name(f".{target.name}.lock")):
+        try:
+            staging.clean_up()
+            _check(staging, resume=resume, overwrite=overwrite)
+            if overwrite:
+                staging.discard()
+            staging.building.mkdir(exist_ok=True)
+            yield staging
+        except OSError as error:
+            raise OutputError(
+                "PE-OUT-001",
+                f"{target} cannot be written: {error.strerror or error}",
+                "check free space and permissions",
+            ) from error
+
+
+def _check(staging: Staging, *, resume: bool, overwrite: bool) -> None:
+    target = staging.target
+    if target.exists() and not (target / CASES).is_file():
+        raise ConfigurationError(
+            "PE-CONV-002", f"{target} is there and was not made by this command", "choose another -d, or remove it"
+        )
+    if resume or overwrite:
+        return
+    ways = "--resume goes on with it, --overwrite replaces it"
+    if target.exists():
+        raise ConfigurationError("PE-CONV-002", f"{target} is there already", ways)
+    if staging.building.exists():
+        raise ConfigurationError("PE-CONV-002", f"{target} has an unfinished conversion", ways)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends."""
+    if sys.platform == "win32":  # it has no such locks: there two conversions into one dataset are the user's to avoid
+        yield
+        return
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise OutputError(
+            "PE-OUT-001", f"{path.parent} cannot be written: {error.strerror}", "check its permissions"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigurationError(
+                "PE-CONV-011", f"another process is converting into {path.name[1:-5]}", "wait until it is done"
+            ) from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)

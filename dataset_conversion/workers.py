@@ -1,0 +1,93 @@
+"""Runs the cases of a cohort, one after another or in worker processes, and survives a worker that dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from pathlib import Path
+
+from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome, convert_case
+from pe_nnunet.dataset_conversion.sources import CaseError
+
+# A scan of 512x512x500 with its masks, on the source grid and in LPS, takes about this much while it is converted.
+GIB_PER_WORKER = 4
+MAX_AUTOMATIC = 8
+
+
+def sensible_processes(cases: int) -> int:
+    """Number of worker processes for a cohort: by processors, free memory and cases; a worker takes 2 s to start."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(processors, _free_gib() // GIB_PER_WORKER, cases // 4, MAX_AUTOMATIC))
+
+
+def run_cases(jobs: Sequence[CaseJob], num_processes: int) -> Iterator[CaseOutcome]:
+    """Convert cases; outcomes come as they are done.
+
+    With one process the work is done in this one. When a worker dies, as one does that the system kills for want of
+    memory, the cases that are left are converted one at a time, so that the one that kills its worker has a name.
+
+    Args:
+        jobs: The cases.
+        num_processes: Worker processes.
+
+    Raises:
+        OutputError: If the dataset cannot be written.
+    """
+    if num_processes == 1:
+        yield from map(convert_case, jobs)
+        return
+    left = {job.source.case_id: job for job in jobs}
+    with _pool(min(num_processes, len(jobs))) as pool:
+        try:
+            for future in as_completed([pool.submit(convert_case, job) for job in jobs]):
+                outcome = future.result()
+                del left[outcome.case]
+                yield outcome
+        except BrokenProcessPool:
+            pass  # goes on below, outside the broken pool
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    yield from _one_at_a_time(list(left.values()))
+
+
+def _one_at_a_time(jobs: Sequence[CaseJob]) -> Iterator[CaseOutcome]:
+    queue = list(jobs)
+    while queue:
+        with _pool(1) as pool:
+            while queue:
+                job = queue.pop(0)
+                try:
+                    yield pool.submit(convert_case, job).result()
+                except BrokenProcessPool:
+                    yield CaseOutcome(job.source.case_id, error=_died(job.source.case_id))
+                    break
+
+
+def _died(case: str) -> CaseError:
+    return CaseError(
+        case, "PE-CONV-012", "the worker process died while it converted this case", "give it more memory, and --resume"
+    )
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # spawned, not forked: ITK's threads do not survive a fork
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_use_one_thread)
+
+
+def _use_one_thread() -> None:
+    """Workers share the processors by cases: threads inside each of them would only get in each other's way."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _free_gib() -> int:
+    """Memory that can be had without swapping; as much as is ever asked for where the system does not say."""
+    with suppress(OSError, StopIteration, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) >> 20
+    return GIB_PER_WORKER * MAX_AUTOMATIC

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, case, convert, workers
+from pe_nnunet.dataset_conversion.case import CaseOutcome
+from pe_nnunet.errors import ConfigurationError, OutputError
+from pe_nnunet.volumes import write_image
+
+
+def converted(src: Path, **settings: Any) -> ConversionReport:
+    return convert("studies", src, 501, "PE", ConvertOptions(**settings))
+
+
+def bytes_of(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.fixture
+def dataset(nnunet: Path) -> Path:
+    return nnunet / "Dataset501_PE"
+
+
+@pytest.fixture
+def source(studies: Path, tmp_path: Path) -> Path:
+    """A copy of the study folders that a test may change."""
+    return Path(shutil.copytree(studies, tmp_path / "src"))
+
+
+def test_an_existing_dataset_is_not_touched_unasked(studies: Path, dataset: Path) -> None:
+    converted(studies)
+    before = bytes_of(dataset)
+    with pytest.raises(ConfigurationError, match=r"PE-CONV-002.*--resume.*--overwrite"):
+        converted(studies, lung_margin_mm=20)
+    assert bytes_of(dataset) == before
+
+
+def test_resume_keeps_what_is_the_same_and_redoes_what_is_not(source: Path, dataset: Path, thorax: Any) -> None:
+    converted(source)
+    before = bytes_of(dataset)
+    again = converted(source, resume=True)
+    assert again.reused == {f"case_{k}" for k in range(6)}
+    assert bytes_of(dataset) == before
+
+    write_image(thorax.emboli, source / "case_2" / "emboli.nrrd")
+    shutil.rmtree(source / "case_5")
+    report = converted(source, resume=True)
+    assert report.reused == {"case_0", "case_1", "case_3", "case_4"}
+    assert report.cases["case_2"].embolus_count == 2
+    assert not list(dataset.rglob("case_5*"))
+    assert json.loads((dataset / "dataset.json").read_text())["numTraining"] == 5
+    assert converted(source, resume=True, lung_margin_mm=20).reused == frozenset()
+
+
+def test_resume_makes_up_for_a_file_that_was_lost(source: Path, dataset: Path) -> None:
+    converted(source)
+    before = bytes_of(dataset)
+    (dataset / "labelsTr" / "case_1.nii.gz").unlink()
+    assert "case_1" not in converted(source, resume=True).reused
+    assert bytes_of(dataset) == before
+
+
+def test_overwrite_replaces_the_dataset_and_keeps_what_else_lies_there(source: Path, dataset: Path) -> None:
+    converted(source)
+    (dataset / "imagesTs").mkdir()
+    (dataset / "imagesTs" / "x_0000.nii.gz").write_bytes(b"mine")
+    shutil.rmtree(source / "case_0")
+    converted(source, overwrite=True)
+    assert not list(dataset.rglob("case_0*"))
+    assert (dataset / "imagesTs" / "x_0000.nii.gz").read_bytes() == b"mine"
+    assert [path.name for path in dataset.parent.iterdir()] == ["Dataset501_PE"]
+
+
+def test_overwriting_in_vain_leaves_the_old_dataset(source: Path, dataset: Path) -> None:
+    converted(source)
+    before = bytes_of(dataset)
+    for emboli in source.rglob("emboli.*"):
+        emboli.unlink()
+    assert converted(source, overwrite=True).dataset_folder is None
+    assert bytes_of(dataset) == before
+
+
+def test_a_dataset_of_other_making_is_never_replaced(studies: Path, dataset: Path) -> None:
+    (dataset / "imagesTr").mkdir(parents=True)
+    for settings in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(ConfigurationError, match=r"PE-CONV-002.*not made by this command"):
+            converted(studies, **settings)
+    assert list(dataset.iterdir()) == [dataset / "imagesTr"]
+
+
+KILLED_AFTER_TWO = """
+import os, signal, sys
+from pathlib import Path
+from pe_nnunet.dataset_conversion import convert
+def progress(outcome, done, total):
+    if done == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+convert("studies", Path(sys.argv[1]), 501, "PE", progress=progress)
+"""
+
+
+def test_killed_half_way_and_resumed_gives_the_same_bytes(studies: Path, dataset: Path) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED_AFTER_TWO, str(studies)], check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert not dataset.exists()
+    with pytest.raises(ConfigurationError, match=r"PE-CONV-002.*unfinished"):
+        converted(studies)
+    (dataset.parent / ".Dataset501_PE.building" / "imagesTr" / ".writing-1-case_2_0000.nii.gz").write_bytes(b"half")
+    assert converted(studies, resume=True).reused == {"case_0", "case_1"}
+    resumed = bytes_of(dataset)
+    assert [path.name for path in dataset.parent.iterdir()] == ["Dataset501_PE"]
+    converted(studies, overwrite=True)
+    assert bytes_of(dataset) == resumed
+
+
+def test_killed_between_the_two_renames(studies: Path, dataset: Path) -> None:
+    converted(studies)
+    before = bytes_of(dataset)
+    dataset.rename(dataset.with_name(".Dataset501_PE.replaced"))
+    assert len(converted(studies, resume=True).reused) == 6
+    assert bytes_of(dataset) == before
+
+
+def test_two_conversions_into_one_dataset(studies: Path, dataset: Path) -> None:
+    def progress(outcome: CaseOutcome, done: int, total: int) -> None:
+        with pytest.raises(ConfigurationError, match="PE-CONV-011"):
+            converted(studies, resume=True)
+
+    convert("studies", studies / "case_4", 501, "PE", progress=progress)
+
+
+def test_two_processes_give_the_bytes_of_one(studies: Path, dataset: Path) -> None:
+    converted(studies)
+    before = bytes_of(dataset)
+    report = converted(studies, overwrite=True, num_processes=2)
+    assert report.errors == ()
+    assert bytes_of(dataset) == before
+
+
+DYING_ON_CASE_1 = """
+import os, signal, sys
+from pathlib import Path
+from pe_nnunet.dataset_conversion import ConvertOptions, case, convert, workers
+
+def die_on_case_1(job):
+    if job.source.case_id == "case_1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return case.convert_case(job)
+
+if __name__ == "__main__":
+    workers.convert_case = die_on_case_1
+    report = convert("studies", Path(sys.argv[1]), 501, "PE", ConvertOptions(num_processes=2))
+    assert [(error.case, error.code) for error in report.errors] == [("case_1", "PE-CONV-012")], report.errors
+    assert len(report.cases) == 5
+"""
+
+
+def test_a_worker_that_dies_is_named_and_the_others_go_on(studies: Path, dataset: Path, tmp_path: Path) -> None:
+    script = tmp_path / "dying.py"  # a file, for spawned workers import the function from it
+    script.write_text(DYING_ON_CASE_1)
+    subprocess.run([sys.executable, str(script), str(studies)], check=True, timeout=120)
+    assert len(json.loads((dataset / "pe_nnunet" / "cases.json").read_text())["cases"]) == 5
+
+
+def test_an_unforeseen_error_fails_its_case_alone(
+    studies: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(kind: str, source: Any, *rest: Any) -> Any:
+        if source.case_id == "case_3":
+            raise ZeroDivisionError("no idea")
+        return prepare(kind, source, *rest)
+
+    prepare = case.prepare
+    monkeypatch.setattr(case, "prepare", broken)
+    report = converted(studies)
+    assert [(error.case, error.code) for error in report.errors] == [("case_3", "PE-ENV-006")]
+    assert report.errors[0].message == "ZeroDivisionError: no idea"
+    assert len(report.cases) == 5
+
+
+def test_a_full_disk_stops_the_conversion_and_resume_goes_on(
+    studies: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(image: Any, path: Path) -> None:
+        if "case_2" in path.name:
+            raise OutputError("PE-OUT-001", f"{path.name} cannot be written: no space left")
+        write_image(image, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(case, "write_image", full)
+        with pytest.raises(OutputError, match="PE-OUT-001"):
+            converted(studies)
+    assert not dataset.exists()
+    assert converted(studies, resume=True).reused == {"case_0", "case_1"}
+
+
+def test_workers_fit_processors_memory_and_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
+    monkeypatch.setattr(workers, "_free_gib", lambda: 13)
+    assert workers.sensible_processes(100) == 13 // workers.GIB_PER_WORKER
+    assert workers.sensible_processes(7) == 1
+    monkeypatch.setattr(workers, "_free_gib", lambda: 1)
+    assert workers.sensible_processes(100) == 1
