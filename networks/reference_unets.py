@@ -49,7 +49,7 @@ def load_u_shaped(cls: type[NetworkT], state_dict: Mapping[str, Tensor]) -> Netw
     own = network.state_dict()
     head = f"decoder.seg_layers.{n_stages - 2}."
     new = [name for name in own if name.startswith("decoder.seg_layers.") and not name.startswith(head)]
-    names = {name: _foreign_name(name, prefixes) for name in own if name not in new}
+    names = {name: foreign_name(name, prefixes) for name in own if name not in new}
     load_reference(network, weights, names, new=new)
     return network
 
@@ -139,6 +139,7 @@ def _block(own: str, foreign: str, *, residual: bool) -> Iterator[tuple[str, str
         yield f"{own}.units.{part}", f"{foreign}.r2_block.{i}.block.block.0"  # the unit's own bias
 
 
-def _foreign_name(name: str, prefixes: Mapping[str, str]) -> str:
+def foreign_name(name: str, prefixes: Mapping[str, str]) -> str:
+    """The original's name of an entry: the module's name exchanged, the parameter's kept."""
     prefix, _, last = name.rpartition(".")
     return f"{prefixes[prefix]}.{last}"

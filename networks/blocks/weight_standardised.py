@@ -1,0 +1,160 @@
+"""Convolutions with standardised weights, and the unit that AANet is made of.
+
+Source: Qiao et al., "Micro-Batch Training with Batch-Channel Normalization and Weight Standardization", 2019,
+    section 3; as in AANet (MICCAI 2022): biased variance, 1e-6 added to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+EPS = 1e-6
+CHANNELS_PER_GROUP = 4
+
+
+def standardise(weight: Tensor) -> Tensor:
+    """Each output channel's weights (out, in, ...) brought to mean 0 and variance 1; a constant filter becomes zero.
+
+    Computed in single precision, for in half precision the sum of a filter's squares may overflow; and, as in the
+    published code, by a batch norm whose channels are the filters: rounded the same, equal to the last bit.
+
+    Example:
+        >>> standardise(torch.ones(1, 2, 1, 1, 1)).flatten()
+        tensor([0., 0.])
+    """
+    filters = weight.float().reshape(1, weight.shape[0], -1)
+    normed = F.batch_norm(filters, None, None, training=True, momentum=0.0, eps=EPS)
+    return normed.reshape(weight.shape).to(weight.dtype)
+
+
+class StandardisedConv3d(nn.Conv3d):
+    """A convolution without bias whose weights are standardised on each use.
+
+    Args:
+        in_channels: Channels of its input.
+        out_channels: Channels of its output.
+        kernel_size: Edge lengths.
+        stride: Step.
+        dilation: Distance of the kernel's elements.
+        padding: Zeros on each side.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int],
+        *,
+        stride: Sequence[int] = (1, 1, 1),
+        dilation: Sequence[int] = (1, 1, 1),
+        padding: Sequence[int] = (0, 0, 0),
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            _triple(kernel_size),
+            stride=_triple(stride),
+            padding=_triple(padding),
+            dilation=_triple(dilation),
+            bias=False,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, z, y, x) to (n, out_channels, ...)."""
+        return F.conv3d(x, standardise(self.weight), None, self.stride, self.padding, self.dilation)
+
+
+class StandardisedConvTranspose3d(nn.ConvTranspose3d):
+    """A transposed convolution without bias, its kernel the stride, its weights standardised on each use.
+
+    The published implementation standardises the weights per output channel, which leaves them as (out, in, z, y, x)
+    in memory, and then reshapes, not transposes, that memory to the (in, out, z, y, x) of a transposed convolution.
+    So input channel i and output channel o do not meet the weight that was standardised for them. The published
+    weights were trained that way, and the function has to be the same for them to mean anything.
+
+    Args:
+        in_channels: Channels of its input.
+        out_channels: Channels of its output.
+        stride: Step and kernel size.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: Sequence[int]) -> None:
+        super().__init__(in_channels, out_channels, _triple(stride), stride=_triple(stride), bias=False)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002 torch's signature
+        """(n, in_channels, z, y, x) to (n, out_channels, ...), larger by the stride."""
+        weight = standardise(self.weight.transpose(0, 1)).reshape(self.weight.shape)
+        return F.conv_transpose3d(x, weight, None, self.stride)
+
+
+class StandardisedUnit(nn.Module):
+    """A standardised convolution, group norm with four channels to a group, and ReLU.
+
+    Args:
+        conv: The convolution.
+        activation: Whether the ReLU is applied.
+
+    Raises:
+        ValueError: If the number of channels is not divisible by four.
+    """
+
+    def __init__(self, conv: StandardisedConv3d | StandardisedConvTranspose3d, *, activation: bool = True) -> None:
+        super().__init__()
+        self.conv = conv
+        self.norm = GroupNorm(conv.out_channels)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in_channels, z, y, x) to (n, out_channels, ...)."""
+        out: Tensor = self.norm(self.conv(x))
+        return torch.relu_(out) if self.activation else out
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm, four channels to a group.
+
+    Args:
+        channels: A multiple of four.
+
+    Raises:
+        ValueError: If it is not.
+    """
+
+    def __init__(self, channels: int) -> None:
+        if channels % CHANNELS_PER_GROUP:
+            raise ValueError(f"channels come in groups of {CHANNELS_PER_GROUP}, got {channels}")
+        super().__init__(channels // CHANNELS_PER_GROUP, channels)
+
+
+def unit(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: Sequence[int],
+    *,
+    stride: Sequence[int] = (1, 1, 1),
+    dilation: int = 1,
+    activation: bool = True,
+) -> StandardisedUnit:
+    """A unit that keeps the size at stride 1, and else divides it by the stride.
+
+    Args:
+        in_channels: Channels of its input.
+        out_channels: Channels of its output.
+        kernel_size: Edge lengths; even ones only where they equal the stride.
+        stride: Step.
+        dilation: Distance of the kernel's elements, along axes where it has more than one.
+        activation: Whether a ReLU follows.
+    """
+    spread = tuple(dilation if k > 1 else 1 for k in kernel_size)
+    padding = tuple(d * (k // 2) if k % 2 else 0 for k, d in zip(kernel_size, spread, strict=True))
+    conv = StandardisedConv3d(in_channels, out_channels, kernel_size, stride=stride, dilation=spread, padding=padding)
+    return StandardisedUnit(conv, activation=activation)
+
+
+def _triple(values: Sequence[int]) -> tuple[int, int, int]:
+    z, y, x = values
+    return int(z), int(y), int(x)
