@@ -1,0 +1,73 @@
+"""Score predictions against labels: voxels, emboli, scans.
+
+pe-nnunet evaluate -i PREDICTIONS -g LABELS -o SCORES
+
+PREDICTIONS holds <case>.nii.gz (ids of emboli, or a mask) and, where there are scored candidates, <case>_emboli.csv.
+LABELS holds <case>.nii.gz or .nrrd (ids or a mask), or one folder a case with emboli.nii.gz in it.
+Writes SCORES/summary.json and SCORES/cases.csv and prints a table. docs/evaluation.md defines every number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet evaluate`."""
+    parser.add_argument("-i", "--input", required=True, type=Path, metavar="PREDICTIONS", help="folder of predictions")
+    parser.add_argument("-g", "--labels", required=True, type=Path, metavar="LABELS", help="folder of labels")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="SCORES", help="folder for the scores")
+    parser.add_argument(
+        "--overlap",
+        default="any",
+        help="when an embolus counts as found: any (a voxel in common, the default), fraction:NUMBER (that part of it "
+        "covered, and that part of a finding inside emboli), iou:NUMBER (paired with at least that intersection over "
+        "union)",
+    )
+    for side in ("label", "prediction"):
+        parser.add_argument(
+            f"--{side}-kind",
+            default="auto",
+            metavar="KIND",
+            help=f"what a {side}'s values mean: instances, binary, class:N (class N is embolus), "
+            "auto (binary where there is one value, else instances; the default)",
+        )
+    parser.add_argument(
+        "--fp-budgets",
+        type=float,
+        nargs="+",
+        default=[1.0, 2.0, 4.0],
+        metavar="N",
+        help="false positives a scan at which the sensitivity is read from the candidates' scores (default: 1 2 4)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate, write, print; the exit code says whether all, some or none of the cases were scored."""
+    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.evaluation import (
+        EvaluationSettings,
+        LabelKind,
+        OverlapCriterion,
+        evaluate_folder,
+        table,
+        write_evaluation,
+    )
+
+    settings = EvaluationSettings(
+        overlap=OverlapCriterion.parse(args.overlap),
+        label_kind=LabelKind.parse(args.label_kind),
+        prediction_kind=LabelKind.parse(args.prediction_kind),
+        fp_budgets=tuple(args.fp_budgets),
+    )
+    evaluation = evaluate_folder(args.input, args.labels, settings, progress=True)
+    if not evaluation.cases:
+        for failure in evaluation.failures:
+            print(failure, file=sys.stderr)
+        return NOTHING_DONE
+    write_evaluation(evaluation, args.output)
+    print(table(evaluation))
+    print(f"\nwritten: {args.output / 'summary.json'}, {args.output / 'cases.csv'}")
+    return SOME_FAILED if evaluation.failures else DONE

@@ -1,0 +1,142 @@
+"""The scores of one scan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pe_nnunet.errors import GeometryError
+from pe_nnunet.evaluation.overlap import ANY_OVERLAP, OverlapCriterion, contingency, match
+from pe_nnunet.evaluation.policy import EmptyPolicy
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """Counts and ratios of one scan; None where a ratio is not defined.
+
+    Attributes:
+        case_id: The case.
+        emboli: True emboli.
+        found: True emboli that are found.
+        findings: Predicted emboli.
+        true_findings: Predicted emboli that are true.
+        merged: Found emboli that no finding has to itself.
+        split: Emboli that several findings touch.
+        dice: Of the voxels, all emboli together; `EmptyPolicy` decides where one side is empty.
+        sensitivity: Found emboli of all emboli; None without emboli.
+        precision: True findings of all findings; None without findings.
+        f1: Harmonic mean of sensitivity and precision; `EmptyPolicy` decides where one side is empty.
+        truth_ml: Volume of the emboli.
+        predicted_ml: Volume of the findings.
+        pe_score: The scan's score, where the prediction came with a table.
+    """
+
+    case_id: str
+    emboli: int
+    found: int
+    findings: int
+    true_findings: int
+    merged: int
+    split: int
+    dice: float | None
+    sensitivity: float | None
+    precision: float | None
+    f1: float | None
+    truth_ml: float
+    predicted_ml: float
+    pe_score: float | None = None
+
+    @property
+    def false_positives(self) -> int:
+        """Findings that are no embolus."""
+        return self.findings - self.true_findings
+
+    @property
+    def positive(self) -> bool:
+        """Whether the scan has an embolus."""
+        return self.emboli > 0
+
+
+def evaluate_case(
+    prediction_ids: NDArray[Any],
+    truth_ids: NDArray[Any],
+    spacing_mm: Sequence[float],
+    *,
+    case_id: str = "",
+    overlap: OverlapCriterion = ANY_OVERLAP,
+    empty: EmptyPolicy | None = None,
+    pe_score: float | None = None,
+) -> CaseScores:
+    """Score one prediction. Both maps hold one id per embolus; `to_instances` makes them from masks.
+
+    Args:
+        prediction_ids: Ids of the findings, 0 background, (z, y, x).
+        truth_ids: Ids of the emboli, the same shape.
+        spacing_mm: (z, y, x).
+        case_id: Names the case in the result and in errors.
+        overlap: When an embolus counts as found.
+        empty: What Dice and F1 are worth where a side is empty; the default policy if None.
+        pe_score: Passed on.
+
+    Raises:
+        GeometryError: PE-GEO-001 if the shapes differ.
+
+    Example:
+        >>> truth = np.array([[[1, 1, 0, 0, 2, 0]]])
+        >>> finding = np.array([[[1, 0, 0, 0, 0, 2]]])
+        >>> scores = evaluate_case(finding, truth, (10, 10, 10))
+        >>> scores.found, scores.false_positives, scores.dice, scores.truth_ml
+        (1, 1, 0.4, 3.0)
+    """
+    if prediction_ids.shape != truth_ids.shape:
+        raise GeometryError(
+            "PE-GEO-001",
+            f"the prediction of case {case_id} has shape {prediction_ids.shape} (z, y, x), its label {truth_ids.shape}",
+        )
+    policy = empty or EmptyPolicy()
+    table = contingency(prediction_ids, truth_ids)
+    matching = match(table, overlap)
+    emboli, findings = len(table.truth_ids), len(table.prediction_ids)
+    found, true = len(matching.found_ids), len(matching.true_ids)
+    sensitivity = found / emboli if emboli else None
+    precision = true / findings if findings else None
+    voxels, true_voxels = int(table.prediction_voxels.sum()), int(table.truth_voxels.sum())
+    voxel_ml = float(np.prod(spacing_mm)) / 1000
+    return CaseScores(
+        case_id=case_id,
+        emboli=emboli,
+        found=found,
+        findings=findings,
+        true_findings=true,
+        merged=matching.merged,
+        split=matching.split,
+        dice=policy.harmonic(int(table.common_voxels.sum()), voxels, true_voxels),
+        sensitivity=sensitivity,
+        precision=precision,
+        f1=f1_score(sensitivity, precision, policy),
+        truth_ml=true_voxels * voxel_ml,
+        predicted_ml=voxels * voxel_ml,
+        pe_score=pe_score,
+    )
+
+
+def f1_score(sensitivity: float | None, precision: float | None, policy: EmptyPolicy) -> float | None:
+    """The harmonic mean of both; by the policy where there are no emboli, no findings, or neither.
+
+    Args:
+        sensitivity: None where there are no emboli.
+        precision: None where there are no findings.
+        policy: Decides about the empty.
+
+    Example:
+        >>> f1_score(0.5, 1.0, EmptyPolicy())
+        0.6666666666666666
+    """
+    if sensitivity is None or precision is None:
+        return policy.harmonic(0, precision is not None, sensitivity is not None)
+    total = sensitivity + precision
+    return 2 * sensitivity * precision / total if total else 0.0

@@ -1,0 +1,162 @@
+"""Which emboli are found, and which findings are true: by overlap of instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from pe_nnunet.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class OverlapCriterion:
+    """When an embolus counts as found and a finding as true.
+
+    Attributes:
+        kind: `any`: they share a voxel. `fraction`: of the embolus at least `least` is covered by findings (all of them
+            together), of the finding at least `least` lies in emboli. `iou`: embolus and finding are paired one to one,
+            as many pairs as possible, each with an intersection over union of at least `least`.
+        least: In (0, 1]; without meaning under `any`.
+
+    Raises:
+        ConfigurationError: PE-EVAL-003 if `least` is out of range.
+
+    Example:
+        >>> OverlapCriterion.parse("iou:0.25")
+        OverlapCriterion(kind='iou', least=0.25)
+    """
+
+    kind: Literal["any", "fraction", "iou"] = "any"
+    least: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least <= 1:
+            raise ConfigurationError("PE-EVAL-003", f"overlap of at least {self.least}: expected above 0 and at most 1")
+
+    @classmethod
+    def parse(cls, text: str) -> OverlapCriterion:
+        """From `any`, `fraction:0.3` or `iou:0.25`.
+
+        Raises:
+            ConfigurationError: PE-EVAL-003 for anything else.
+        """
+        name, _, number = text.partition(":")
+        try:
+            if text == "any":
+                return cls()
+            if name in ("fraction", "iou"):
+                return cls(name, float(number))  # type: ignore[arg-type]  # mypy does not narrow str to Literal by `in`
+        except ValueError:
+            pass
+        raise ConfigurationError("PE-EVAL-003", f"overlap {text!r}: expected any, fraction:NUMBER or iou:NUMBER")
+
+    def __str__(self) -> str:
+        """The form that `parse` reads."""
+        return self.kind if self.kind == "any" else f"{self.kind}:{self.least:g}"
+
+
+ANY_OVERLAP = OverlapCriterion()
+
+
+@dataclass(frozen=True)
+class Contingency:
+    """Sizes of all instances and of their overlaps, in voxels.
+
+    Attributes:
+        prediction_ids: Ids of the findings, ascending.
+        truth_ids: Ids of the emboli, ascending.
+        prediction_voxels: One number a finding.
+        truth_voxels: One number an embolus.
+        common_voxels: (findings, emboli).
+    """
+
+    prediction_ids: NDArray[np.int64]
+    truth_ids: NDArray[np.int64]
+    prediction_voxels: NDArray[np.int64]
+    truth_voxels: NDArray[np.int64]
+    common_voxels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The outcome for one scan.
+
+    Attributes:
+        found_ids: Ids of the emboli that are found.
+        true_ids: Ids of the findings that are true.
+        merged: Emboli that share each of the findings that touch them with another embolus: seen, but not told apart.
+        split: Emboli that several findings touch.
+    """
+
+    found_ids: frozenset[int]
+    true_ids: frozenset[int]
+    merged: int
+    split: int
+
+
+def contingency(prediction: NDArray[Any], truth: NDArray[Any]) -> Contingency:
+    """Count voxels by id and pair of ids; only voxels that are not background in both are touched.
+
+    Args:
+        prediction: Ids of the findings, 0 background, (z, y, x).
+        truth: Ids of the emboli, the same shape.
+    """
+    index = np.flatnonzero((prediction != 0) | (truth != 0))
+    found, true = prediction.ravel()[index], truth.ravel()[index]
+    # With 0 put first, so that rank 0 is background whether or not it occurs.
+    prediction_ids, row = np.unique(np.append(0, found).astype(np.int64), return_inverse=True)
+    truth_ids, column = np.unique(np.append(0, true).astype(np.int64), return_inverse=True)
+    shape = len(prediction_ids), len(truth_ids)
+    pairs = np.bincount(row[1:] * shape[1] + column[1:], minlength=shape[0] * shape[1]).reshape(shape)
+    return Contingency(prediction_ids[1:], truth_ids[1:], pairs.sum(axis=1)[1:], pairs.sum(axis=0)[1:], pairs[1:, 1:])
+
+
+def match(table: Contingency, criterion: OverlapCriterion = ANY_OVERLAP) -> Matching:
+    """Decide about every embolus and every finding.
+
+    Args:
+        table: From `contingency`.
+        criterion: What overlap counts.
+
+    Example:
+        >>> truth = np.array([[[1, 1, 0, 2, 2, 0, 3]]])
+        >>> finding = np.array([[[0, 7, 7, 7, 0, 0, 0]]])
+        >>> match(contingency(finding, truth))
+        Matching(found_ids=frozenset({1, 2}), true_ids=frozenset({7}), merged=2, split=0)
+    """
+    common = table.common_voxels
+    if criterion.kind == "iou":
+        found, true = _paired(table, criterion.least)
+    else:
+        found, true = common.sum(axis=0) > 0, common.sum(axis=1) > 0
+        if criterion.kind == "fraction":  # the rounding of least * size must not decide
+            found &= common.sum(axis=0) >= criterion.least * table.truth_voxels * (1 - 1e-12)
+            true &= common.sum(axis=1) >= criterion.least * table.prediction_voxels * (1 - 1e-12)
+    touches = common > 0
+    shared = touches.sum(axis=1) > 1
+    alone = (touches & ~shared[:, None]).any(axis=0)
+    return Matching(
+        found_ids=frozenset(table.truth_ids[found].tolist()),
+        true_ids=frozenset(table.prediction_ids[true].tolist()),
+        merged=int((found & touches.any(axis=0) & ~alone).sum()),
+        split=int((touches.sum(axis=0) > 1).sum()),
+    )
+
+
+def _paired(table: Contingency, least: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Emboli and findings that are in a pair, of the assignment with the most pairs, then the highest overlap."""
+    common = table.common_voxels
+    union = table.prediction_voxels[:, None] + table.truth_voxels[None, :] - common
+    iou = common / np.maximum(union, 1)
+    good = (iou >= least * (1 - 1e-12)) & (common > 0)
+    # One pair more outweighs any difference in overlap, of which there is less than one a pair.
+    rows, columns = linear_sum_assignment(np.where(good, len(iou) + 1 + iou, 0), maximize=True)
+    paired = good[rows, columns]
+    found, true = np.zeros(common.shape[1], bool), np.zeros(common.shape[0], bool)
+    found[columns[paired]] = True
+    true[rows[paired]] = True
+    return found, true

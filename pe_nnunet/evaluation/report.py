@@ -1,0 +1,152 @@
+"""The evaluation as files and as a table for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pe_nnunet import __version__
+from pe_nnunet.evaluation.case import CaseScores
+from pe_nnunet.evaluation.cohort import CohortScores
+from pe_nnunet.evaluation.folder import Evaluation
+from pe_nnunet.volumes.write import atomic_json, atomic_text
+
+CASE_COLUMNS = (
+    "case",
+    "emboli",
+    "found",
+    "findings",
+    "false_positives",
+    "merged",
+    "split",
+    "dice",
+    "sensitivity",
+    "precision",
+    "f1",
+    "truth_ml",
+    "predicted_ml",
+    "pe_score",
+)
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Write `summary.json` (cohort, failures, settings) and `cases.csv` (one line a scored case).
+
+    Args:
+        evaluation: From `evaluate_folder`.
+        folder: Where to; made if missing.
+
+    Raises:
+        OutputError: PE-OUT-001 if a file cannot be written.
+    """
+    atomic_text(folder / "cases.csv", cases_csv(evaluation.cases))
+    atomic_json(folder / "summary.json", summary(evaluation))
+
+
+def summary(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything but the single cases, in JSON's types; null where a number is not defined."""
+    return {
+        "cohort": asdict(evaluation.cohort),
+        "failed": len(evaluation.failures),
+        "failures": [asdict(failure) for failure in evaluation.failures],
+        "missing": list(evaluation.missing),
+        "unlabelled": list(evaluation.unlabelled),
+        "notes": [asdict(note) for note in evaluation.notes],
+        "settings": evaluation.settings.to_dict(),
+        "version": __version__,
+    }
+
+
+def cases_csv(cases: Sequence[CaseScores]) -> str:
+    """One line a case; empty where a number is not defined."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CASE_COLUMNS)
+    for case in cases:
+        values = [case.case_id, *(getattr(case, name) for name in CASE_COLUMNS[1:])]
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
+    return text.getvalue()
+
+
+def table(evaluation: Evaluation) -> str:
+    """The evaluation for people: one line a case, then the cohort, then what is missing."""
+    head = ("case", "emboli", "found", "false+", "merged", "Dice", "truth ml", "found ml", "PE score")
+    rows = [
+        (
+            case.case_id,
+            str(case.emboli),
+            str(case.found),
+            str(case.false_positives),
+            str(case.merged),
+            _number(case.dice, 2),
+            _number(case.truth_ml, 2),
+            _number(case.predicted_ml, 2),
+            _number(case.pe_score, 2),
+        )
+        for case in evaluation.cases
+    ]
+    parts = [_grid(head, rows), cohort_lines(evaluation.cohort)]
+    if evaluation.failures:
+        lines = "\n".join(f"  {failure}" for failure in evaluation.failures)
+        parts.append(f"not scored, and in none of these numbers: {len(evaluation.failures)}\n{lines}")
+    if evaluation.notes:
+        parts.append("\n".join(map(str, evaluation.notes)))
+    return "\n\n".join(parts)
+
+
+def cohort_lines(cohort: CohortScores) -> str:
+    """The cohort's numbers, one a line, each with the counts that it comes from."""
+    negatives, patients = cohort.negatives, cohort.patients
+    lines = [
+        ("scans", f"{cohort.scans} ({cohort.positive_scans} with emboli, {negatives.scans} without)"),
+        ("Dice", f"{_number(cohort.dice, 3)} (mean over the scans with emboli)"),
+        (
+            "embolus sensitivity",
+            f"{_number(cohort.sensitivity, 3)} ({cohort.found} of {cohort.emboli}; {cohort.merged} merged, "
+            f"{cohort.split} split)",
+        ),
+        (
+            "false positives a scan",
+            f"{_number(cohort.false_positives_per_scan, 2)} ({cohort.false_positives} in {cohort.scans} scans)",
+        ),
+        ("embolus precision, F1", f"{_number(cohort.precision, 3)}, {_number(cohort.f1, 3)}"),
+        ("volume error", f"{_number(cohort.volume_error_ml, 2)} ml (mean over the scans with emboli)"),
+        (
+            "scans without emboli",
+            f"{negatives.clean} of {negatives.scans} clean, {_number(negatives.false_positives_per_scan, 2)} false "
+            f"positives and {_number(negatives.predicted_ml, 2)} ml a scan",
+        ),
+        (
+            "scan level",
+            f"sensitivity {_number(patients.sensitivity, 3)}, specificity {_number(patients.specificity, 3)}",
+        ),
+    ]
+    lines += [
+        (
+            f"sensitivity at {point.budget:g} false+ a scan",
+            f"{_number(point.sensitivity, 3)} (score of at least {_number(point.threshold, 3)})",
+        )
+        for point in cohort.sensitivity_at_fp or ()
+    ]
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines)
+
+
+def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for row in (head, *rows):
+        first, *others = (
+            f"{cell:<{width}}" if place == 0 else f"{cell:>{width}}"
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

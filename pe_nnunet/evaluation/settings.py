@@ -1,0 +1,47 @@
+"""What an evaluation counts, and how."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.evaluation.instances import AUTO, LabelKind
+from pe_nnunet.evaluation.overlap import ANY_OVERLAP, OverlapCriterion
+from pe_nnunet.evaluation.policy import EmptyPolicy
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How predictions are scored.
+
+    Attributes:
+        overlap: When an embolus counts as found, and a finding as true.
+        empty: What Dice and F1 are worth where a side is empty.
+        label_kind: What the values of labels mean.
+        prediction_kind: What the values of predictions mean.
+        fp_budgets: False positives a scan at which the sensitivity is read from the candidates' scores.
+
+    Raises:
+        ConfigurationError: PE-EVAL-003 for a negative budget.
+    """
+
+    overlap: OverlapCriterion = ANY_OVERLAP
+    empty: EmptyPolicy = field(default_factory=EmptyPolicy)
+    label_kind: LabelKind = AUTO
+    prediction_kind: LabelKind = AUTO
+    fp_budgets: tuple[float, ...] = (1.0, 2.0, 4.0)
+
+    def __post_init__(self) -> None:
+        if not all(budget >= 0 for budget in self.fp_budgets):
+            raise ConfigurationError("PE-EVAL-003", f"false positives a scan {self.fp_budgets}: expected 0 or more")
+
+    def to_dict(self) -> dict[str, Any]:
+        """In JSON's types, in the forms that the command line reads."""
+        return {
+            "overlap": str(self.overlap),
+            "empty": asdict(self.empty),
+            "label_kind": str(self.label_kind),
+            "prediction_kind": str(self.prediction_kind),
+            "fp_budgets": list(self.fp_budgets),
+        }
