@@ -14,6 +14,9 @@ from pe_nnunet.fusion.components import ComponentStatistics, bounding_box, label
 from pe_nnunet.fusion.settings import FusionSettings
 
 
+ROUNDING = 1e-3  # a mean of overlapping windows may leave [0, 1] by that much, in half precision
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One row of the table: an embolus that is kept, or a weaker finding that is not.
@@ -165,8 +168,8 @@ def _rows(
         Candidate(
             id=k + 1,  # the component's number, until the final order is known
             voxel_zyx=tuple(peaks[k]),
-            probability=float(found.highest[k]),
-            mean_probability=float(found.mean[k]),
+            probability=min(1.0, float(found.highest[k])),
+            mean_probability=min(1.0, float(found.mean[k])),
             volume_mm3=float(found.voxels[k]) * voxel_mm3,
             kept=kept,
         )
@@ -194,7 +197,7 @@ def _check_probability(probability: NDArray[np.float32], roi_mask: NDArray[np.bo
         )
     if probability.size:
         low, high = float(probability.min()), float(probability.max())
-        if not (low >= 0 and high <= 1):  # also where either is NaN
+        if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also where either is NaN
             raise InputError(
                 "PE-FUS-002",
                 f"probability map with values from {low:g} to {high:g}: expected numbers from 0 to 1",

@@ -121,6 +121,11 @@ def test_values_that_are_no_probabilities_are_refused(bad: float) -> None:
         find_emboli(line(0.2, bad, 0.9), UNIT)
 
 
+def test_rounding_beyond_one_is_one() -> None:
+    found = find_emboli(line(-1e-6, 1.0000004, 1.0000002), UNIT, FusionSettings(min_volume_mm3=0))
+    assert (found.pe_score, found.candidates[0].mean_probability) == (1.0, 1.0)
+
+
 def test_shapes_and_spacing_that_do_not_fit_are_refused() -> None:
     with pytest.raises(GeometryError, match="PE-FUS-003"):
         find_emboli(np.zeros((3, 3), np.float32), UNIT)
