@@ -26,8 +26,10 @@ def label_components(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], int]:
     """
     if mask.size == 0:
         return np.zeros(mask.shape, np.uint16), 0
-    # As bytes: for booleans cc3d (4.1) sets aside too few provisional labels on volumes one voxel wide, and fails.
-    labels, count = cc3d.connected_components(mask.view(np.uint8), connectivity=26, return_N=True)
+    # Bytes in one piece, as cc3d 4.1 goes wrong on volumes that are one voxel wide along two axes: booleans make it run
+    # out of provisional labels, and of a part of a larger array it reads the wrong voxels.
+    whole = np.ascontiguousarray(mask).view(np.uint8)
+    labels, count = cc3d.connected_components(whole, connectivity=26, return_N=True)
     return labels, int(count)
 
 

@@ -13,7 +13,6 @@ from pe_nnunet.errors import GeometryError, InputError
 from pe_nnunet.fusion.components import ComponentStatistics, bounding_box, label_components, measure_components
 from pe_nnunet.fusion.settings import FusionSettings
 
-
 ROUNDING = 1e-3  # a mean of overlapping windows may leave [0, 1] by that much, in half precision
 
 
