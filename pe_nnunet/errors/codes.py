@@ -28,7 +28,7 @@ CODES: dict[str, str] = {
     "PE-DCM-003": "two slices at one position with different pixels",
     "PE-DCM-004": "slice positions drift sideways: gantry tilt or shear",
     "PE-DCM-005": "several CT series in one folder",
-    "PE-DCM-006": "localizer images inside the series",
+    "PE-DCM-006": "localizer or other images inside the series left out",
     "PE-DCM-007": "size, orientation or spacing varies inside the series",
     "PE-DCM-008": "no CT slices among the DICOM files",
     "PE-DCM-009": "no usable rescale to Hounsfield units",
@@ -56,11 +56,12 @@ CODES: dict[str, str] = {
     "PE-NII-006": "axes that are not perpendicular",
     "PE-NII-007": "a spacing that is zero, negative or no number",
     "PE-NII-008": "a spacing that looks like a lost or wrong unit",
-    "PE-NII-009": "values are not Hounsfield units",
     "PE-NII-010": "an extra axis of length one",
     "PE-NII-011": "a detached header that names data elsewhere",
     "PE-NII-012": "no orientation in the header",
     "PE-NII-013": "padding outside the field of view",
+    # values
+    "PE-HU-001": "values are not Hounsfield units",
     # labels
     "PE-LBL-001": "the label file does not exist",
     "PE-LBL-002": "label values that are not whole numbers",

@@ -35,7 +35,7 @@ def split_air(hu: Hu, level: float) -> tuple[Bools, Bools]:
     """Air inside the body (lungs, airways, gas), and the air around it.
 
     Air that reaches a corner of the axial image is outside. Air that touches only an edge is outside too, unless it is
-    denser than open air: then the field of view cuts a lung. The ends along z do not count: every lung may be cut there.
+    denser than open air: then the field of view cuts a lung. The ends along z do not count: lungs may be cut there.
 
     Args:
         hu: The coarse CT.
@@ -56,8 +56,8 @@ def split_air(hu: Hu, level: float) -> tuple[Bools, Bools]:
 def cut_lung(hu: Hu, around: Bools, level: float, spacing_mm: Spacing) -> Bools:
     """Lung that a round field of view cuts, so that it merges with the air around the patient.
 
-    Large solid pieces of lung density with a chest wall's thickness of tissue before and behind them, which the foam of a
-    table has on one side only.
+    Large solid pieces of lung density with a chest wall's thickness of tissue before and behind them; the foam of a
+    table has that on one side only.
 
     Args:
         hu: The coarse CT.

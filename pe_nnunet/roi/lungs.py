@@ -43,8 +43,8 @@ class Lungs:
 def find_lungs(image: sitk.Image) -> Lungs:
     """Find the lungs in a CT.
 
-    Air is told from tissue on a grid of about 2 mm, the lungs from other air there; the mask is then refined on the image's
-    own voxels.
+    Lungs are told from tissue and from other air on a grid of about 2 mm; the mask is then refined on the image's own
+    voxels.
 
     Args:
         image: HU, any orientation and spacing.

@@ -37,8 +37,8 @@ def find_roi(
 ) -> Roi:
     """Find the box that holds the lungs and what lies between them.
 
-    A box, not the mask: the central arteries, where most clot is, lie outside the lungs. Where only one lung shows, the box
-    spans the body's width, because an occluded side must not be cropped away.
+    A box, not the mask: central arteries lie between the lungs, and half of the clot with them. Where only one
+    lung shows, the box spans the body's width, because an occluded side must not be cropped away.
 
     Args:
         image_lps: HU, axes in LPS order as `to_lps` gives them.

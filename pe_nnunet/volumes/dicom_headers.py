@@ -1,14 +1,15 @@
-"""DICOM headers of a folder: which files are DICOM, which of them are CT slices, and of which series."""
+"""DICOM headers: which files are DICOM, and which of them are CT slices of which series."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.config import disable_value_validation
 from pydicom.uid import (
     CTImageStorage,
     EnhancedCTImageStorage,
@@ -17,9 +18,16 @@ from pydicom.uid import (
 )
 
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
-_GROUPING_TAGS = [
-    "ImageType", "Modality", "PatientID", "SOPClassUID", "SOPInstanceUID", "SeriesDescription", "SeriesInstanceUID", "StudyInstanceUID",
-]  # fmt: skip
+_GROUPING = (
+    "ImageType",
+    "Modality",
+    "PatientID",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesDescription",
+    "SeriesInstanceUID",
+    "StudyInstanceUID",
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +59,16 @@ class FileHeader:
     @property
     def is_ct_slice(self) -> bool:
         """A CT image that is no scout view, secondary capture, report, contour or segmentation."""
-        is_class = self.sop_class_uid in CT_CLASSES if self.sop_class_uid else self.modality == "CT"
-        return is_class and self.modality in {"CT", ""} and not self.localizer
+        of_class = self.sop_class_uid in CT_CLASSES if self.sop_class_uid else self.modality == "CT"
+        return of_class and self.modality in {"CT", ""} and not self.localizer
+
+    @property
+    def kind(self) -> str:
+        """A word or two for messages, for example `"CT Secondary Capture Image Storage"`."""
+        if self.localizer:
+            return "localizer"
+        name = pydicom.uid.UID(self.sop_class_uid).name if self.sop_class_uid else "object of no class"
+        return f"{self.modality} {name}".strip()
 
 
 def patient_key(patient_id: str) -> str:
@@ -60,22 +76,16 @@ def patient_key(patient_id: str) -> str:
 
     Example:
         >>> patient_key("PLASTIC")
-        '8bbda3c16c8a0d79'
+        'b1e15fc0e28ef019'
     """
     cleaned = patient_id.strip()
     return hashlib.sha256(cleaned.encode()).hexdigest()[:16] if cleaned else ""
 
 
-def has_preamble(path: Path) -> bool:
-    """Whether the file has the 128 bytes and the letters `DICM` that a DICOM file begins with (PS3.10, 7.1)."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
 def looks_like_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its first bytes, with the preamble or, as some archives write it, without.
 
-    Without the preamble the file must begin with an element of group 2 or 8.
+    With it, `DICM` stands at byte 128 (PS3.10, 7.1); without, the file must begin with an element of group 2 or 8.
     """
     try:
         with path.open("rb") as file:
@@ -85,49 +95,54 @@ def looks_like_dicom(path: Path) -> bool:
     return start[128:] == b"DICM" or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
 
 
-def read_dataset(path: Path, tags: list[str] | None = None, *, pixels: bool = False) -> pydicom.Dataset | None:
+def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: bool = False) -> pydicom.Dataset | None:
     """Read a DICOM file.
 
     Args:
-        path: The file.
-        tags: Keywords of the elements to read; all if None.
+        source: The file or its bytes.
+        grouping_only: Read only what `header_of` needs.
         pixels: Read on through the pixel data.
 
     Returns:
-        The data set; None if the file is no DICOM file after all.
+        The data set; None if this is no DICOM after all.
     """
+    tags = list(_GROUPING) if grouping_only else None
     try:
-        dataset = pydicom.dcmread(
-            path, stop_before_pixels=not pixels, specific_tags=list(tags) if tags else None, force=True
-        )
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError):
+        with disable_value_validation():
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            dataset = pydicom.dcmread(file, stop_before_pixels=not pixels, specific_tags=tags, force=True)
+    except Exception:  # noqa: BLE001 - bytes that are no DICOM make the parser fail in any way
         return None
     return dataset if len(dataset) else None
 
 
+def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:
+    """The header that groups a file; None for a DICOMDIR and for what has neither class nor series."""
+    sop_class = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
+    series = text_of(dataset, "SeriesInstanceUID")
+    if sop_class == MediaStorageDirectoryStorage or not (sop_class or series):
+        return None
+    return FileHeader(
+        path=path,
+        sop_class_uid=sop_class,
+        sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
+        study_uid=text_of(dataset, "StudyInstanceUID"),
+        series_uid=series,
+        patient_key=patient_key(text_of(dataset, "PatientID")),
+        modality=text_of(dataset, "Modality").upper(),
+        description=text_of(dataset, "SeriesDescription"),
+        localizer="LOCALIZER" in text_of(dataset, "ImageType").upper(),
+    )
+
+
 def read_headers(paths: Iterable[Path]) -> list[FileHeader]:
-    """Headers of those files that are DICOM images or other DICOM objects; DICOMDIR and everything else is left out."""
+    """Headers of those files that are DICOM objects; DICOMDIR and everything else is left out."""
     headers = []
     for path in paths:
-        dataset = read_dataset(path, _GROUPING_TAGS) if looks_like_dicom(path) else None
-        if dataset is None:
-            continue
-        sop_class = text_of(dataset, "SOPClassUID") or str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-        if sop_class == MediaStorageDirectoryStorage or not (sop_class or "SeriesInstanceUID" in dataset):
-            continue
-        headers.append(
-            FileHeader(
-                path=path,
-                sop_class_uid=sop_class,
-                sop_instance_uid=text_of(dataset, "SOPInstanceUID"),
-                study_uid=text_of(dataset, "StudyInstanceUID"),
-                series_uid=text_of(dataset, "SeriesInstanceUID"),
-                patient_key=patient_key(text_of(dataset, "PatientID")),
-                modality=text_of(dataset, "Modality").upper(),
-                description=text_of(dataset, "SeriesDescription"),
-                localizer="LOCALIZER" in text_of(dataset, "ImageType").upper(),
-            )
-        )
+        dataset = read_dataset(path, grouping_only=True) if looks_like_dicom(path) else None
+        header = header_of(dataset, path) if dataset is not None else None
+        if header is not None:
+            headers.append(header)
     return headers
 
 
@@ -140,10 +155,24 @@ def ct_series(headers: Iterable[FileHeader]) -> dict[str, list[FileHeader]]:
     return dict(sorted(series.items()))
 
 
-def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
-    """The value of an element as text; an empty string where it is absent or cannot be decoded."""
+def value_of(dataset: pydicom.Dataset, keyword: str) -> object:
+    """The value of an element; None where it is absent, empty or cannot be decoded."""
     try:
         value = dataset.get(keyword)
-    except (ValueError, KeyError, NotImplementedError, TypeError):
-        return ""
-    return "" if value is None else str(value)
+    except Exception:  # noqa: BLE001 - elements are decoded on access, and a damaged one fails in any way
+        return None
+    return None if value is None or value == "" else value
+
+
+def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
+    """The value of an element as text; an empty string where it is absent or cannot be decoded."""
+    value = value_of(dataset, keyword)
+    return "" if value is None else str(value).strip()
+
+
+def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:
+    """The value of an element as one number; None where it is absent or is none."""
+    try:
+        return float(value_of(dataset, keyword))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None

@@ -25,9 +25,8 @@ def write_dicom_series(
     same bytes.
 
     Args:
-        image: HU, an integer type within int16, or whole numbers as floats; any orthonormal direction. A left-handed one
-            is written slice by slice as it is, and reads back with its slices in the opposite order (DICOM stacks are
-            right-handed).
+        image: HU, an integer type within int16, or whole numbers as floats; any orthonormal direction. A left-handed
+            one reads back with its slices in the opposite order, for DICOM stacks are right-handed.
         folder: Made if it is not there; files of other names in it are an error.
         patient_id: PatientID and PatientName, at most 64 characters.
         series_description: At most 64 characters.

@@ -10,11 +10,12 @@ from typing import Literal
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.case_ids import case_ids
-from pe_nnunet.volumes.dicom_headers import FileHeader, ct_series, looks_like_dicom, read_headers
+from pe_nnunet.volumes.dicom_headers import FileHeader, ct_series, read_headers
 from pe_nnunet.volumes.scan import ScanRef
 from pe_nnunet.volumes.write import image_suffix
 
 Pick = Literal["largest-ct"]
+_FORMATS = ".nii.gz, .nii, .nrrd, .mha, .mhd or DICOM"
 
 
 @dataclass(frozen=True)
@@ -24,114 +25,115 @@ class _Found:
     path: Path
     files: tuple[Path, ...]
     series_uid: str | None = None
-    dicom: bool = False
+    kind: Literal["dicom", "file"] = "file"
+
+
+@dataclass
+class _Folder:
+    """The DICOM objects in a folder, or in several that hold parts of one series."""
+
+    path: Path
+    headers: list[FileHeader]
 
 
 def find_scans(path: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[ScanRef]:
     """Find every scan in a file or folder.
 
-    Volume files are known by their ending (.nii, .nii.gz, .nrrd, .mha, .mhd). Every other file is taken for a DICOM file if
-    it begins like one, whatever its name; the files of one folder with one SeriesInstanceUID are one scan, also where the
-    series goes on in further folders. Scout views, secondary captures, reports and other objects beside a CT series are
-    left out, and so are hidden files, DICOMDIR and everything that is no image.
+    Volume files are known by their ending (.nii, .nii.gz, .nrrd, .mha, .mhd). Every other file is DICOM if it begins
+    like it, whatever its name. The files of one folder with one SeriesInstanceUID are one scan, also where the series
+    goes on in further folders. Scout views, captures, reports and other objects beside a CT series are left out, and so
+    are hidden files, DICOMDIR and everything that is no image.
 
     Args:
         path: A volume file, a DICOM file, or a folder that is searched with its subfolders.
         series_uid: Only this DICOM series.
-        pick: `"largest-ct"` takes the CT series with the most slices from a folder with several. Without it, such a folder
-            is one `ScanRef` whose reading raises PE-DCM-005, so that it fails alone.
+        pick: `"largest-ct"` takes the CT series with the most slices from a folder with several. Without it, such a
+            folder is one `ScanRef` whose reading raises PE-DCM-005, so that it fails alone.
 
     Returns:
         The scans, sorted by path.
 
     Raises:
-        InputError: PE-IN-001 nothing there, PE-IN-002 no such path, PE-IN-003 a file that is no image, PE-IN-004 two cases
-            with one id, PE-DCM-024 no series with that UID.
+        InputError: PE-IN-001 nothing there, PE-IN-002 no such path, PE-IN-003 a file that is no image, PE-IN-004 two
+            cases with one id, PE-DCM-024 no series with that UID.
     """
     if not path.exists():
         raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
-    found = _in_folder(path, series_uid, pick) if path.is_dir() else _one_file(path)
+    found = _in_folder(path, series_uid, pick) if path.is_dir() else [_one_file(path)]
     if not found:
-        raise InputError(
-            "PE-IN-001",
-            f"{path} holds no scan",
-            "name a folder that holds DICOM series, .nii.gz, .nii, .nrrd, .mha or .mhd files",
-        )
+        raise InputError("PE-IN-001", f"{path} holds no scan", f"name a folder that holds {_FORMATS} files")
     if series_uid is not None:
         found = [case for case in found if case.series_uid == series_uid]
         if not found:
-            raise InputError(
-                "PE-DCM-024", f"{path} holds no CT series {series_uid}", "leave --series-uid out to see which there are"
-            )
+            hint = "leave --series-uid out to see which there are"
+            raise InputError("PE-DCM-024", f"{path} holds no CT series {series_uid}", hint)
     found.sort(key=lambda case: case.path)
-    root = path.resolve() if path.name in {"", ".."} else path
-    ids = case_ids([root if case.path == path else root / case.path.relative_to(path) for case in found], root)
+    root = path.resolve() if path.name in {"", ".."} else path  # "." has no name that a case could have
+    ids = case_ids([root / case.path.relative_to(path) for case in found], root)
     return [
-        ScanRef(case_id, "dicom" if case.dicom else "file", case.path, case.files, case.series_uid)
+        ScanRef(case_id, case.kind, case.path, case.files, case.series_uid)
         for case_id, case in zip(ids, found, strict=True)
     ]
 
 
-def _one_file(path: Path) -> list[_Found]:
+def _one_file(path: Path) -> _Found:
     if image_suffix(path):
-        return [_Found(path, (path,))]
+        return _Found(path, (path,))
     headers = read_headers([path])
     if not headers:
-        raise InputError(
-            "PE-IN-003",
-            f"{path} is neither DICOM nor a volume file",
-            "give .nii.gz, .nii, .nrrd, .mha, .mhd, .dcm or a folder",
-        )
-    return [_Found(path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None, dicom=True)]
+        raise InputError("PE-IN-003", f"{path} is no image that can be read", f"give {_FORMATS}")
+    return _Found(path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None, "dicom")
 
 
 def _in_folder(root: Path, series_uid: str | None, pick: Pick | None) -> list[_Found]:
     found: list[_Found] = []
-    folders: list[tuple[Path, list[FileHeader]]] = []
-    for folder, files in _walk(root):
-        volumes = [file for file in files if image_suffix(file)]
-        found += [_Found(file, (file,)) for file in volumes]
-        headers = read_headers(file for file in files if not image_suffix(file) and looks_like_dicom(file))
+    folders: list[_Folder] = []
+    for path, files in _walk(root):
+        found += [_Found(file, (file,)) for file in files if image_suffix(file)]
+        headers = read_headers(file for file in files if not image_suffix(file))
         if headers:
-            folders.append((folder, headers))
-    folders = _joined(folders)
-    studies_with_ct = {header.study_uid for _, headers in folders for header in headers if header.is_ct_slice}
-    for folder, headers in folders:
-        series = ct_series(headers)
+            folders.append(_Folder(path, headers))
+    studies_with_ct = {h.study_uid for folder in folders for h in folder.headers if h.is_ct_slice}
+    for folder in _joined(folders):
+        series = ct_series(folder.headers)
         if series_uid is not None:
             series = {uid: members for uid, members in series.items() if uid == series_uid}
         elif pick == "largest-ct" and series:
             largest = max(series, key=lambda uid: len(series[uid]))
             series = {largest: series[largest]}
         if len(series) == 1:
-            uid, members = next(iter(series.items()))
-            found.append(_Found(folder, tuple(header.path for header in members), uid, dicom=True))
-        elif series or not studies_with_ct.intersection(header.study_uid for header in headers):
-            # several series, or none: one case that fails when it is read; reports beside a CT in its study are no case
-            found.append(_Found(folder, tuple(header.path for header in headers), None, dicom=True))
+            uid = next(iter(series))  # its scout views come along, so that reading can say what it left out
+            members = tuple(h.path for h in folder.headers if h.series_uid == uid)
+            found.append(_Found(folder.path, members, uid, "dicom"))
+        elif series or not studies_with_ct.intersection(h.study_uid for h in folder.headers):
+            # several series, or none: a case that fails when it is read; reports beside a CT of their study are none
+            found.append(_Found(folder.path, tuple(h.path for h in folder.headers), None, "dicom"))
     return found
 
 
-def _joined(folders: list[tuple[Path, list[FileHeader]]]) -> list[tuple[Path, list[FileHeader]]]:
+def _joined(folders: list[_Folder]) -> list[_Folder]:
     """Join folders that each hold a part of one series, as archives with a limit of files per folder write them.
 
     A copy of a series in another folder has the same instances and stays a case of its own.
     """
-    joined: list[tuple[Path, list[FileHeader]]] = []
-    for folder, headers in folders:
-        keys = {(h.patient_key, h.study_uid, h.series_uid) for h in headers if h.is_ct_slice}
-        for k, (first, others) in enumerate(joined):
-            same = keys == {(h.patient_key, h.study_uid, h.series_uid) for h in others if h.is_ct_slice}
-            if keys and same and not {h.sop_instance_uid for h in headers} & {h.sop_instance_uid for h in others}:
-                joined[k] = (Path(os.path.commonpath([first, folder])), others + headers)
+    joined: list[_Folder] = []
+    parts: dict[frozenset[tuple[str, str, str]], list[_Folder]] = {}
+    for folder in folders:
+        key = frozenset((h.patient_key, h.study_uid, h.series_uid) for h in folder.headers if h.is_ct_slice)
+        instances = {h.sop_instance_uid for h in folder.headers}
+        for first in parts.get(key, []) if key else []:
+            if not instances.intersection(h.sop_instance_uid for h in first.headers):
+                first.path = Path(os.path.commonpath([first.path, folder.path]))
+                first.headers = first.headers + folder.headers
                 break
         else:
-            joined.append((folder, headers))
+            joined.append(folder)
+            parts.setdefault(key, []).append(folder)
     return joined
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Folders below and including `root` with their files, sorted; hidden ones left out, links followed once."""
+    """Folders below and including `root` with their files, sorted; hidden ones left out, every link followed once."""
     seen: set[Path] = set()
     for name, folders, files in os.walk(root, followlinks=True):
         folder = Path(name)

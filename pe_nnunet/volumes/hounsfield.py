@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,25 +12,27 @@ from pe_nnunet.errors import InputError
 AIR_HU = -1024
 PADDING_BELOW_HU = -1500  # no tissue, no noise and no interpolation reaches it; -2000 and -3024 are usual
 PADDING_ABOVE_HU = 32000  # beyond the extended CT scale (30,710): a negative number that was read without its sign
-TISSUE_HU = (-1000.0, 3071.0)  # a padding value inside this range would blank tissue
+BLANKS_TISSUE_HU = (-1000, 3071)  # a padding value inside this range is tissue elsewhere in the image
 AIR_BELOW_HU = -200
 SOFT_TISSUE_HU = (-150, 500)
 LEAST_SHARE = 1e-3
 MOST_NAN_SHARE = 1e-3
 
+Values = npt.NDArray[Any]
 
-def replace_padding(hu: npt.NDArray[np.generic], padding: float | None = None) -> int:
+
+def replace_padding(hu: Values, padding: float | None = None) -> int:
     """Set what lies outside the reconstructed field of view to air, in place.
 
     Args:
         hu: Any shape.
-        padding: The value that the header declares; ignored within the range of tissue.
+        padding: The value that the header declares; ignored where it could be tissue.
 
     Returns:
         How many voxels were set.
     """
     outside = (hu <= PADDING_BELOW_HU) | (hu > PADDING_ABOVE_HU)
-    if padding is not None and not TISSUE_HU[0] <= padding <= TISSUE_HU[1] and padding != AIR_HU:
+    if padding is not None and not BLANKS_TISSUE_HU[0] <= padding <= BLANKS_TISSUE_HU[1]:
         outside |= hu == padding
     count = int(np.count_nonzero(outside))
     if count:
@@ -36,11 +40,11 @@ def replace_padding(hu: npt.NDArray[np.generic], padding: float | None = None) -
     return count
 
 
-def replace_nan(hu: npt.NDArray[np.floating], what: str) -> int:
+def replace_nan(hu: Values, what: str) -> int:
     """Set NaN and infinities to air, in place, if they are few.
 
     Args:
-        hu: Any shape.
+        hu: Floating point, any shape.
         what: Case or file, for the message.
 
     Returns:
@@ -52,16 +56,18 @@ def replace_nan(hu: npt.NDArray[np.floating], what: str) -> int:
     broken = ~np.isfinite(hu)
     count = int(np.count_nonzero(broken))
     if count >= max(1.0, MOST_NAN_SHARE * hu.size):
+        share = 100 * count / hu.size
         raise InputError(
             "PE-NII-004",
-            f"{what}: {100 * count / hu.size:.2g} % of the voxels are NaN or infinite, expected under 0.1 %",
+            f"{what}: {share:.2g} % of the voxels are NaN or infinite, expected under 0.1 %",
+            "export the scan again",
         )
     if count:
         hu[broken] = AIR_HU
     return count
 
 
-def require_hu(hu: npt.NDArray[np.generic], padded: int, what: str) -> None:
+def require_hu(hu: Values, padded: int, what: str) -> None:
     """Check that an image can be a CT of a body: it holds air, and soft tissue.
 
     Args:
@@ -70,27 +76,27 @@ def require_hu(hu: npt.NDArray[np.generic], padded: int, what: str) -> None:
         what: Case or file, for the message.
 
     Raises:
-        InputError: PE-NII-009.
+        InputError: PE-HU-001.
     """
     low, high = float(hu.min()), float(hu.max())
     air = int(np.count_nonzero(hu < AIR_BELOW_HU)) - padded
     soft = int(np.count_nonzero((hu > SOFT_TISSUE_HU[0]) & (hu < SOFT_TISSUE_HU[1])))
     if low == high:
-        guess = "it is constant"
-    elif air >= LEAST_SHARE * hu.size and soft >= LEAST_SHARE * hu.size:
+        guess = "they are all the same"
+    elif min(air, soft) >= LEAST_SHARE * hu.size:
         return
     elif low >= 0 and high <= 1:
-        guess = "it looks normalised to 0..1"
+        guess = "they look normalised to 0..1"
     elif low >= 0 and high <= 255:
-        guess = "it looks like 8-bit grey values"
-    elif low >= -50 and high > 500:
-        guess = "it looks like HU + 1024"
-    elif soft < LEAST_SHARE * hu.size:
-        guess = "it holds no soft tissue (about 0 HU)"
+        guess = "they look like 8-bit grey values"
+    elif air < LEAST_SHARE * hu.size and high > 500:
+        guess = "they look like HU + 1024, for nothing is air"
+    elif air < LEAST_SHARE * hu.size:
+        guess = "nothing is air (under -200 HU)"
     else:
-        guess = "it holds no air (under -200 HU)"
+        guess = "nothing is soft tissue (about 0 HU)"
     raise InputError(
-        "PE-NII-009",
-        f"{what} is not in Hounsfield units: {guess}; values {low:g} to {high:g}",
-        "give the original CT in HU, or pass --assume-hu if it is",
+        "PE-HU-001",
+        f"{what}: values of {low:g} to {high:g} are not Hounsfield units: {guess}",
+        "give the original CT, or pass --assume-hu if it is in HU",
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, Note
-from pe_nnunet.volumes.dicom import FEWEST_SLICES_3D, read_dicom
+from pe_nnunet.volumes.dicom import read_dicom
 from pe_nnunet.volumes.files import file_sha256, read_file
-from pe_nnunet.volumes.hounsfield import replace_nan, replace_padding, require_hu
+from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
 from pe_nnunet.volumes.scan import Scan, ScanRef
+
+FEWEST_SLICES_3D = 4
 
 
 def read_scan(ref: ScanRef, *, assume_hu: bool = False) -> Scan:
@@ -24,48 +25,59 @@ def read_scan(ref: ScanRef, *, assume_hu: bool = False) -> Scan:
         The scan with its notes.
 
     Raises:
-        InputError: With the code that says what is wrong; see the list of codes.
+        InputError: With the code that says what is wrong: PE-DCM for DICOM, PE-NII and PE-IN for volume files,
+            PE-HU-001 for values that are no HU.
     """
-    if ref.kind == "dicom":
-        return read_dicom(ref, assume_hu=assume_hu)
-    image, notes = read_file(ref.path)
-    grown = list(notes)
-    hu = _hu_type(sitk.GetArrayFromImage(image))
-    if hu.dtype.kind == "f" and (count := replace_nan(hu, ref.case_id)):
-        grown.append(Note("PE-NII-003", "repaired", f"{count} NaN or infinite voxels set to -1024 HU"))
-    padded = replace_padding(hu)
-    if padded:
-        grown.append(Note("PE-NII-013", "repaired", f"{padded} voxels of padding set to -1024 HU"))
-    if not assume_hu:
-        require_hu(hu, padded, ref.case_id)
-    if hu.shape[0] < FEWEST_SLICES_3D:
-        grown.append(Note("PE-DCM-019", "warning", f"{hu.shape[0]} slice(s): for 2D models only, volumes mean little"))
-    if hu.dtype.kind == "i":
-        hu = hu.astype(np.int16)  # fits: padding lay outside -1500..32000
-    result = sitk.GetImageFromArray(hu)
-    result.CopyInformation(image)
-    return Scan(ref.case_id, result, ref, tuple(grown), None, file_sha256(ref.path))
+    scan = read_dicom(ref, assume_hu=assume_hu) if ref.kind == "dicom" else _read_volume(ref, assume_hu=assume_hu)
+    slices = scan.image.GetSize()[2]
+    if slices >= FEWEST_SLICES_3D:
+        return scan
+    note = Note("PE-DCM-019", "warning", f"{slices} slice(s): for 2D models only, and volumes mean little")
+    return Scan(scan.case_id, scan.image, ref, (*scan.notes, note), scan.dicom, scan.sha256)
 
 
 def require_volume(image: sitk.Image, what: str) -> None:
     """Check that an image has slices enough for a 3D model.
 
+    Args:
+        image: Any image with slices along z.
+        what: How the message names it.
+
     Raises:
         GeometryError: PE-DCM-019 under four.
     """
-    if image.GetSize()[2] < FEWEST_SLICES_3D:
+    slices = image.GetSize()[2]
+    if slices < FEWEST_SLICES_3D:
         raise GeometryError(
             "PE-DCM-019",
-            f"{what} has {image.GetSize()[2]} slice(s), expected at least {FEWEST_SLICES_3D}",
+            f"{what} has {slices} slice(s), expected at least {FEWEST_SLICES_3D}",
             "use a 2D model, or give the whole series",
         )
 
 
-def _hu_type(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """Whole numbers as int32 until padding is replaced, everything else as float32; always a copy of its own."""
-    if array.dtype.kind in "iub":
-        if array.dtype.itemsize > 2:
-            array = np.clip(array, -(2**31) + 1, 2**31 - 1)
-        return array.astype(np.int32)
-    with np.errstate(over="ignore"):
-        return array.astype(np.float32)
+def _read_volume(ref: ScanRef, *, assume_hu: bool) -> Scan:
+    image, found = read_file(ref.path)
+    notes = list(found)
+    hu = _working_copy(sitk.GetArrayFromImage(image))
+    if hu.dtype.kind == "f" and (count := replace_nan(hu, ref.case_id)):
+        notes.append(Note("PE-NII-003", "repaired", f"{count} NaN or infinite voxels set to -1024 HU"))
+    padded = replace_padding(hu)
+    if padded:
+        notes.append(Note("PE-NII-013", "repaired", f"{padded} voxels of padding set to -1024 HU"))
+    if not assume_hu:
+        require_hu(hu, padded, ref.case_id)
+    if hu.dtype == np.int32:
+        hu = hu.astype(np.int16)  # fits: what lies outside -1500..32000 was padding
+    result = sitk.GetImageFromArray(hu)
+    result.CopyInformation(image)
+    return Scan(ref.case_id, result, ref, tuple(notes), None, file_sha256(ref.path))
+
+
+def _working_copy(array: Values) -> Values:
+    """Whole numbers as int16, or as int32 until padding is replaced; everything else as float32."""
+    if array.dtype.kind not in "iub":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    if array.dtype.itemsize == 1 or array.dtype == np.int16:
+        return array.astype(np.int16)
+    return np.clip(array, -(2**31), 2**31 - 1).astype(np.int32)

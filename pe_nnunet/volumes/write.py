@@ -75,7 +75,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
 
 
 def atomic_text(path: Path, text: str) -> None:
-    """Write text as UTF-8 with `\\n` line ends.
+    """Write text as UTF-8 with line feeds at line ends.
 
     Raises:
         OutputError: PE-OUT-001.
@@ -111,6 +111,6 @@ def _plain(obj: Any) -> Any:
 
 
 def _flush(path: Path) -> None:
-    """Bring the bytes to the disk before the rename, so that a crash cannot leave an empty file under the final name."""
+    """Bring the bytes to the disk before the rename, so that a crash leaves no empty file under the final name."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())

@@ -1,0 +1,82 @@
+"""What a volume file really is, by its first bytes."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+
+from pe_nnunet.errors import InputError
+from pe_nnunet.volumes.write import image_suffix
+
+_NIFTI_STARTS = (
+    b"\x5c\x01\0\0",
+    b"\0\0\x01\x5c",
+    b"\x1c\x02\0\0",
+    b"\0\0\x02\x1c",
+)  # header size 348 or 540, either order
+_PEEK = 512
+
+
+def require_content(path: Path) -> None:
+    """Check that a volume file begins as its ending says.
+
+    Args:
+        path: Ends in .nii, .nii.gz, .nrrd, .mha or .mhd.
+
+    Raises:
+        InputError: PE-IN-003, which says what lies there instead.
+    """
+    suffix = image_suffix(path)
+    with path.open("rb") as file:
+        start = file.read(_PEEK)
+    if suffix == ".nii.gz":
+        fits = _unzipped(path, start)[:4] in _NIFTI_STARTS
+    elif suffix == ".nii":
+        fits = start[:4] in _NIFTI_STARTS
+    elif suffix == ".nrrd":
+        fits = start.startswith(b"NRRD")
+    else:
+        fits = re.match(rb"\s*\w+\s*=", start) is not None
+    if not fits:
+        raise InputError(
+            "PE-IN-003", f"{path} is no {suffix} file but {_kind(start)}", "get the file again, or correct its ending"
+        )
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """The error for a file that begins well and then breaks off or makes no sense."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[-1] if lines else type(error).__name__
+    return InputError("PE-IN-003", f"{path} is truncated or damaged: {reason}", "copy or download it again")
+
+
+def _unzipped(path: Path, start: bytes) -> bytes:
+    if not start.startswith(b"\x1f\x8b"):
+        return b""
+    try:
+        with gzip.open(path) as unpacked:
+            return unpacked.read(_PEEK)
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from error
+
+
+def _kind(start: bytes) -> str:
+    if not start:
+        return "an empty file"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer, not the file itself"
+    if re.match(rb"\s*<(!doctype|html|\?xml)", start, re.IGNORECASE):
+        return "a web page"
+    if start.startswith(b"\x1f\x8b"):
+        return "gzip-compressed data"
+    if start[:4] in _NIFTI_STARTS:
+        return "an uncompressed NIfTI file"
+    if start.startswith(b"NRRD"):
+        return "an NRRD file"
+    if start[128:132] == b"DICM":
+        return "a DICOM file"
+    if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in start):
+        return "text"
+    return "something else"
