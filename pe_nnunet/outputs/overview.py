@@ -142,7 +142,8 @@ def draw_key_slice(axes: Axes, scene: Scene, key: KeySlice) -> None:
     for layer in scene.layers:
         part = layer.labels[view.z, view.rows, view.columns]
         for identity in np.unique(part[part > 0]):
-            plane.outline(axes, part == identity, layer.colour, origin=view.origin)
+            subject = layer.colour == key.colour and identity == key.identity
+            plane.outline(axes, part == identity, layer.colour, origin=view.origin, width=2.0 if subject else 1.0)
     if key.marked:
         plane.ring(axes, key.centre_zyx[1:], MARKER_RADIUS_MM, key.colour)
     z_mm = scan.image.TransformIndexToPhysicalPoint(key.centre_zyx[::-1])[2]

@@ -27,7 +27,8 @@ class KeySlice:
     Attributes:
         centre_zyx: The voxel in its middle, on the LPS grid.
         title: What it shows.
-        colour: Of the title.
+        colour: Of the title, and of the finding's layer.
+        identity: Of the finding that it is about, which is outlined more strongly than others; 0 for none.
         marked: Whether the voxel itself is marked, because there is no outline.
         whole: Whether all of the slice is shown instead of the surroundings of the voxel.
     """
@@ -35,6 +36,7 @@ class KeySlice:
     centre_zyx: tuple[int, int, int]
     title: str
     colour: str
+    identity: int = 0
     marked: bool = False
     whole: bool = False
 
@@ -123,7 +125,7 @@ def _found_keys(kept: tuple[Candidate, ...], most: int, found: Layer, truth: Lay
     for row in sorted(chosen, key=lambda row: row.id):
         verdict = ", false positive" if truth and not found.touches(row.id, truth) else ""
         title = f"{row.id}: probability {row.probability:.2f}, {row.volume_mm3:,.0f} mm³{verdict}"
-        keys.append(KeySlice(found.centre(row.id), title, PREDICTION_COLOUR))
+        keys.append(KeySlice(found.centre(row.id), title, PREDICTION_COLOUR, row.id))
     return keys
 
 
@@ -135,7 +137,7 @@ def _missed_keys(truth: Layer, found: Layer, scan: Volume) -> list[KeySlice]:
         if not truth.touches(identity, found)
     ]
     return [
-        KeySlice(truth.centre(identity), f"missed: true embolus {identity}, {volume:,.0f} mm³", TRUTH_COLOUR)
+        KeySlice(truth.centre(identity), f"missed: true embolus {identity}, {volume:,.0f} mm³", TRUTH_COLOUR, identity)
         for volume, identity in sorted(missed, reverse=True)
     ]
 
