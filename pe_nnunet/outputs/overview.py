@@ -22,6 +22,7 @@ from pe_nnunet.volumes.geometry import require_same_grid
 KEY_SIDE_MM = 110.0
 SLAB_MM = 50.0  # thickness of a projection: enough to see the vessel tree, too little for ribs and spine to cover it
 NUMBERED = 9  # more numbers than that on a projection hide the anatomy
+OUTLINED = 50  # findings in a panel that get a line of their own: each takes milliseconds, and noise gives thousands
 MARKER_RADIUS_MM = 8.0
 
 
@@ -115,10 +116,7 @@ def draw_projection(axes: Axes, scene: Scene, *, axis: int) -> None:
     plane = drawing.Plane((spacing[1 - axis], spacing[2]), towards_head_up=axis == 1)
     plane.show(axes, slab.max(axis=axis))
     for layer in scene.layers:
-        for identity, box in layer.boxes.items():
-            rows, columns = box[1 - axis], box[2]
-            shadow = (layer.labels[box] == identity).any(axis=axis)
-            plane.outline(axes, shadow, layer.colour, origin=(rows.start, columns.start), width=1.1)
+        _shadows(axes, layer, plane, axis)
     _number(axes, scene.found, plane, axis)
     name = ("axial", "coronal")[axis]
     drawing.heading(axes, f"{name} maximum intensity projection, {(stop - start) * spacing[axis]:.0f} mm thick")
@@ -141,9 +139,12 @@ def draw_key_slice(axes: Axes, scene: Scene, key: KeySlice) -> None:
     plane.show(axes, scan.array[view.z, view.rows, view.columns], view.origin)
     for layer in scene.layers:
         part = layer.labels[view.z, view.rows, view.columns]
-        for identity in np.unique(part[part > 0]):
-            subject = layer.colour == key.colour and identity == key.identity
-            plane.outline(axes, part == identity, layer.colour, origin=view.origin, width=2.0 if subject else 1.0)
+        subject = key.identity if layer.colour == key.colour else 0
+        others = np.setdiff1d(part, [0, subject])
+        masks = [part == other for other in others] if len(others) <= OUTLINED else [np.isin(part, others)]
+        for mask in masks:
+            plane.outline(axes, mask, layer.colour, origin=view.origin, width=1.0)
+        plane.outline(axes, (part == subject) & (part > 0), layer.colour, origin=view.origin, width=2.0)
     if key.marked:
         plane.ring(axes, key.centre_zyx[1:], MARKER_RADIUS_MM, key.colour)
     z_mm = scan.image.TransformIndexToPhysicalPoint(key.centre_zyx[::-1])[2]
@@ -160,6 +161,19 @@ def _slab(scene: Scene, axis: int) -> tuple[int, int]:
     thickness = min(count, max(1, round(SLAB_MM / spacing)))
     start = min(max(0, round(middle - thickness / 2)), count - thickness)
     return start, start + thickness
+
+
+def _shadows(axes: Axes, layer: Layer, plane: drawing.Plane, axis: int) -> None:
+    """Outline every finding by itself, or, where there are very many, their common shadow."""
+    common = np.zeros(np.delete(layer.labels.shape, axis), bool)
+    for identity, box in layer.boxes.items():
+        rows, columns = box[1 - axis], box[2]
+        shadow = (layer.labels[box] == identity).any(axis=axis)
+        common[rows, columns] |= shadow
+        if len(layer.boxes) <= OUTLINED:
+            plane.outline(axes, shadow, layer.colour, origin=(rows.start, columns.start), width=1.1)
+    if len(layer.boxes) > OUTLINED:
+        plane.outline(axes, common, layer.colour, width=1.1)
 
 
 def _number(axes: Axes, found: Layer, plane: drawing.Plane, axis: int) -> None:
