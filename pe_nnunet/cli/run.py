@@ -29,14 +29,14 @@ def run(args: argparse.Namespace) -> int:
         ConfigurationError: PE-ENV-005 if nnU-Net has no such command, PE-ENV-007 if its look-up cannot be extended.
     """
     from pe_nnunet.registration import register
-    from pe_nnunet.registration.hook import SWITCH, problem
+    from pe_nnunet.registration.hook import problem
 
     stock = {e.name: e for e in entry_points(group="console_scripts") if e.name.startswith("nnUNetv2_")}
     if args.nnunet_command not in stock:
         raise ConfigurationError(
             "PE-ENV-005", f"no nnU-Net command {args.nnunet_command!r}", f"installed: {', '.join(sorted(stock))}"
         )
-    os.environ[SWITCH] = "1"  # for the workers that nnU-Net starts
+    _prepare_workers()
     if not register():
         raise ConfigurationError("PE-ENV-007", f"nnU-Net's class look-up cannot be extended: {problem()}")
     sys.argv = [args.nnunet_command, *args.arguments]
@@ -48,3 +48,14 @@ def run(args: argparse.Namespace) -> int:
         traceback.print_exc()
         return 1  # what Python ends a script with in that case
     return result if isinstance(result, int) else 0
+
+
+def _prepare_workers() -> None:
+    """Let the processes that nnU-Net spawns find our trainers too: with several GPUs each looks its trainer up anew."""
+    from pe_nnunet.registration.ext_trainer import FOLDER, VARIABLE
+    from pe_nnunet.registration.hook import SWITCH, TORCH_SWITCH
+
+    os.environ[SWITCH] = "1"
+    if os.environ.get(TORCH_SWITCH, "1") != "1":  # they will not be registered: nnU-Net's own way, slower
+        folders = os.environ.get(VARIABLE, "").split(os.pathsep)
+        os.environ[VARIABLE] = os.pathsep.join([*filter(None, folders), str(FOLDER)])

@@ -12,7 +12,8 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.registration.hook import SWITCH, is_switched_off
+from pe_nnunet.registration.ext_trainer import FOLDER
+from pe_nnunet.registration.hook import SWITCH, TORCH_SWITCH, is_switched_off
 from pe_nnunet.registration.table import PLANNERS, TRAINERS
 
 PACKAGES = (
@@ -26,8 +27,6 @@ PACKAGES = (
     "ultralytics",
 )
 FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-TORCH_SWITCH = "TORCH_DEVICE_BACKEND_AUTOLOAD"
-EXT_TRAINER_FOLDER = Path(__file__).parent / "ext_trainer"
 
 # The script of a stock command has its own folder on sys.path, not the working folder that `python -c` puts there.
 _PROBE = "import sys; sys.path[:] = [p for p in sys.path if p]; from pe_nnunet.registration import probe; probe.main()"
@@ -101,7 +100,7 @@ def examine() -> Report:
         folders={variable: folder_problem(os.environ.get(variable)) for variable in FOLDER_VARIABLES},
         devices=devices,
         names=names,
-        ext_trainer_folder=str(EXT_TRAINER_FOLDER),
+        ext_trainer_folder=str(FOLDER),
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from pe_nnunet.registration import lookup
 
 SWITCH = "PE_NNUNET_REGISTER"
+TORCH_SWITCH = "TORCH_DEVICE_BACKEND_AUTOLOAD"
 _OFF = {"0", "false", "no", "off"}
 _problems: list[str] = []
 

@@ -7,6 +7,11 @@ from typing import Any
 
 PLANNERS: dict[str, str] = {
     "PETARUNetPlanner": "pe_nnunet.planners.tar_unet",
+    "PEAttentionUNetPlanner": "pe_nnunet.planners.attention_unet",
+    "PEAANetPlanner": "pe_nnunet.planners.aanet",
+    "PER2UNetPlanner": "pe_nnunet.planners.r2_unet",
+    "PEAttentionR2UNetPlanner": "pe_nnunet.planners.attention_r2_unet",
+    "PENestedUNetPlanner": "pe_nnunet.planners.nested_unet",
 }
 TRAINERS: dict[str, str] = {
     "PETrainer": "pe_nnunet.trainers.base",

@@ -56,16 +56,6 @@ def test_a_source_distribution_gives_the_same_wheel(wheel: Path, wheel_from_sdis
             assert straight.read(name) == detour.read(name), name
 
 
-def test_imports_in_isolation(fresh_python: FreshPython, wheel_python: Path) -> None:
-    code = """
-import pe_nnunet, pe_nnunet.networks, pe_nnunet.planners, pe_nnunet.trainers, pe_nnunet.dataset_conversion
-answer = [m.__file__ for n, m in sys.modules.items() if n.split(".")[0] == "pe_nnunet"]
-"""
-    files = fresh_python(f"import sys\n{code}", python=wheel_python, isolated=True)
-    assert len(files) > len(OUTER)
-    assert all(Path(file).is_relative_to(wheel_python.parents[1]) for file in files)
-
-
 def test_the_bare_names_cannot_be_imported(fresh_python: FreshPython, wheel_python: Path) -> None:
     code = f"from importlib.util import find_spec\nanswer = [name for name in {OUTER!r} if find_spec(name)]"
     assert fresh_python(code, python=wheel_python, isolated=True) == []
@@ -74,12 +64,30 @@ def test_the_bare_names_cannot_be_imported(fresh_python: FreshPython, wheel_pyth
 @pytest.mark.parametrize("first", ["import torch", "from nnunetv2.utilities import find_class_by_name"])
 def test_stock_nnunet_finds_our_classes(fresh_python: FreshPython, wheel_python: Path, first: str) -> None:
     code = f"""
+import sys
 {first}
 from pe_nnunet.registration import probe
-answer = {{name["name"]: name["found"] or name["problem"] for name in probe.names()}}
+found = {{name["name"]: name["found"] or name["problem"] for name in probe.names()}}
+shipped = [name for name in sys.modules if name.startswith("nnunetv2.training.nnUNetTrainer.variants")]
+stock = [probe._planner("ExperimentPlanner").__module__, probe._trainer("nnUNetTrainer").__module__]
+import pe_nnunet, pe_nnunet.networks, pe_nnunet.planners, pe_nnunet.trainers, pe_nnunet.dataset_conversion
+files = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "pe_nnunet"]
+answer = [found, shipped, stock, files]
 """
-    found = fresh_python(code, python=wheel_python, isolated=True)
+    found, shipped, stock, files = fresh_python(code, python=wheel_python, isolated=True)
     assert {name: found[name] for name in CLASSES} == {name: f"{module}.{name}" for name, module in CLASSES.items()}
+    assert shipped == []  # a miss would have imported all the trainers that nnU-Net ships
+    assert stock == [
+        "nnunetv2.experiment_planning.experiment_planners.default_experiment_planner",
+        "nnunetv2.training.nnUNetTrainer.nnUNetTrainer",
+    ]
+    assert all(Path(file).is_relative_to(wheel_python.parents[1]) for file in files)
+
+
+def test_imports_in_isolation(wheel_python: Path) -> None:
+    names = ", ".join(["pe_nnunet", *(f"pe_nnunet.{room}" for room in OUTER)])
+    done = subprocess.run([wheel_python, "-I", "-c", f"import {names}"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_scripts_start(wheel_python: Path) -> None:

@@ -51,13 +51,17 @@ def test_everything_is_found_here(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_switched_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    names = (
+        doctor.Name("planner", "P", None, "the look-up does not know the name"),
+        doctor.Name("network", "N", "n.N", None),
+    )
+    monkeypatch.setattr(doctor, "_probe", lambda: ({"cpu": "1 thread"}, names, None))
     monkeypatch.setenv(hook.SWITCH, "0")
     assert main(["doctor"]) == 2
     output = capsys.readouterr()
     assert "OFF: PE_NNUNET_REGISTER=0" in output.out
-    assert "planner PETARUNetPlanner" in output.out
-    assert "NOT FOUND: the look-up does not know the name" in output.out
-    assert output.err.startswith("PE-ENV-007: nnU-Net does not find ")
+    assert "planner P  NOT FOUND: the look-up does not know the name" in output.out
+    assert output.err.startswith("PE-ENV-007: nnU-Net does not find 1 of 2 names: P; ")
     assert len(output.err.splitlines()) == 1
 
 
