@@ -23,6 +23,7 @@ from pe_nnunet.precision import autocast_for, channels_last
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
 from pe_nnunet.trainers.averaging import WeightAverage
+from pe_nnunet.trainers.prior import start_from_prior
 from pe_nnunet.trainers.schedule import WarmupCosine
 
 BRIGHT_HU = 150.0  # opacified vessels lie above
@@ -68,7 +69,9 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         """As nnU-Net, from seeded initial weights and with channels last."""
         torch.manual_seed(self.recipe.seed)
         super().initialize()
-        channels_last(self._bare_network(), self._dimensions())
+        network = self._bare_network()
+        start_from_prior(network, self.recipe.foreground_prior, self.label_manager.has_regions)
+        channels_last(network, self._dimensions())
 
     def _bare_network(self) -> nn.Module:
         network = self.network.module if self.is_ddp else self.network

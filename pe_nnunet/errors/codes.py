@@ -95,6 +95,7 @@ CODES: dict[str, str] = {
     "PE-CONV-019": "nnUNet_preprocessed holds an older fingerprint of this dataset",
     "PE-CONV-020": "too few patients, or positive patients, for the folds asked for",
     "PE-CONV-021": "the conversion was stopped at its first failing case",
+    "PE-CONV-022": "a mask lay on the scan's grid with other axes, and was turned to them",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
@@ -107,6 +108,7 @@ CODES: dict[str, str] = {
     "PE-MODEL-005": "the scan does not fit the model",
     "PE-MODEL-006": "no detector given: segmentation alone",
     "PE-MODEL-007": "a bad value in the options of prediction",
+    "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # fusion
     "PE-FUS-001": "fusion settings that are out of range or contradict each other",
@@ -128,6 +130,7 @@ CODES: dict[str, str] = {
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",
     "PE-PLN-002": "the planner's settings are not valid: spacing, memory target or name of the plans",
+    "PE-PLN-003": "the dataset's labels are not the artery and PE regions that AANet needs",
     # phantom
     "PE-PHA-001": "a phantom setting that no scan can be made with",
     "PE-PHA-002": "the phantom's output folder holds another cohort",

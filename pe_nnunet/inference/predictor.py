@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -47,7 +47,7 @@ class PEPredictor:
         device: str = "auto",
         fusion: FusionSettings | None = None,
         margin_mm: float = 10.0,
-        on_no_lungs: str = "error",
+        on_no_lungs: Literal["error", "full-volume"] = "error",
         mirroring: bool = True,
         step: float = 0.5,
         trust_checkpoint: bool = False,

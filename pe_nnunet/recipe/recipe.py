@@ -42,6 +42,9 @@ class TrainingRecipe:
     focal_foreground_weight: float = _key(
         0.75, "focal weight of foreground voxels; background has one minus it", low=0, high=1
     )
+    foreground_prior: float = _key(
+        0.01, "probability of foreground that an untrained network starts from", low=1e-6, high=0.5
+    )
     ema_decay: float = _key(
         0.999, "decay a step of the moving average of the weights; 0 switches it off", low=0, high=0.99999
     )

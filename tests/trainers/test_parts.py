@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from pe_nnunet.trainers.averaging import WeightAverage
+from pe_nnunet.trainers.prior import start_from_prior
 from pe_nnunet.trainers.schedule import WarmupCosine
 
 
@@ -77,3 +78,14 @@ def test_goes_on_from_stored_weights():
     again.load(stored, average.updates)
     assert again.updates == 5
     torch.testing.assert_close(again.state_dict(), stored)
+
+
+@pytest.mark.parametrize(("regions", "channels"), [(True, 2), (False, 2), (False, 4)])
+def test_heads_start_from_the_prior(regions, channels):
+    net = nn.Module()
+    net.decoder = nn.Module()
+    net.decoder.seg_layers = nn.ModuleList([nn.Conv3d(3, channels, 1)])
+    start_from_prior(net, 0.02, regions)
+    logits = net.decoder.seg_layers[0](torch.randn(1, 3, 4, 4, 4))
+    probability = torch.sigmoid(logits) if regions else torch.softmax(logits, 1)[:, 1:]
+    torch.testing.assert_close(probability, torch.full_like(probability, 0.02), atol=2e-3, rtol=0)

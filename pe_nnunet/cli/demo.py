@@ -1,0 +1,58 @@
+"""The whole chain, end to end, ending in a table and a picture.
+
+pe-nnunet demo                         synthetic scans: some minutes on two cores, no GPU
+pe-nnunet demo --studies MY_SCANS      the same on your own scans: one folder a case, with ct and emboli.nii.gz
+
+The cohort of phantoms is small and coarse (2.5 mm voxels, a small thorax), its emboli are large enough to show at that
+spacing: it shows that everything works together, not what the method can do. Phantom results are not clinical results.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet demo`."""
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="everything goes below; default %(default)s")
+    parser.add_argument("--studies", type=Path, help="your own scans instead of phantoms: CASE/ct, CASE/emboli.nii.gz")
+    parser.add_argument(
+        "--held-out", nargs="+", default=[], metavar="CASE", help="of --studies; default: the last fifth"
+    )
+    parser.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
+    parser.add_argument("-gpu_memory_target", dest="memory_gb", type=float, default=1.0, help="default %(default)s")
+    parser.add_argument("--epochs", type=int, help="of training; default: what the goal of the demo needs")
+    parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
+    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chain; exit 2 where the scores on phantoms miss their goals."""
+    from pe_nnunet.cli import DONE, NOTHING_DONE
+    from pe_nnunet.demo import DemoSettings, run_demo
+    from pe_nnunet.demo.chain import clean
+    from pe_nnunet.inference.device import pick_device
+    from pe_nnunet.recipe.source import read_environment
+
+    defaults = DemoSettings(args.out)
+    settings = DemoSettings(
+        out=args.out,
+        studies=args.studies,
+        held_out=tuple(args.held_out),
+        dataset_id=args.dataset,
+        memory_gb=args.memory_gb,
+        epochs=args.epochs or defaults.epochs,
+        recipe=defaults.recipe | read_environment(args.recipe),
+        device=str(pick_device(args.device)),
+    )
+    if args.again:
+        clean(settings.out)
+    report = run_demo(settings)
+    print(report.text, flush=True)
+    if settings.studies is None and report.missed:
+        for goal in report.missed:
+            print(f"goal missed: {goal}", flush=True)
+        return NOTHING_DONE
+    return DONE

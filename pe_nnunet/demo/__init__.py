@@ -1,0 +1,7 @@
+"""The whole chain on one command: scans to dataset, plans, trained model, predictions, scores and a picture."""
+
+from __future__ import annotations
+
+from pe_nnunet.demo.chain import DemoSettings, run_demo
+
+__all__ = ["DemoSettings", "run_demo"]

@@ -1,0 +1,175 @@
+"""The chain: a cohort, conversion, plans, training, prediction of held-out scans, scores, a picture."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pe_nnunet.demo.command import Step, StepRunner, TrainingWatcher, everything, matching
+from pe_nnunet.demo.held_out import link_scans, split_studies
+from pe_nnunet.demo.report import Report, make_report
+
+MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the chain runs on.
+
+    Attributes:
+        out: Everything is written below.
+        studies: Folder of the user's own scans, one folder a case (`ct`, `emboli.nii.gz`); None makes phantoms.
+        held_out: Cases of `studies` that are predicted instead of trained on; the last fifth if empty.
+        dataset_id: nnU-Net's.
+        train_scans: Phantoms to train on.
+        test_scans: Phantoms to predict.
+        memory_gb: The planner's memory target; a small one gives a network that a CPU trains in minutes.
+        recipe: Training recipe, `key=value` pairs.
+        epochs: Epochs.
+        device: Where the network runs: `cuda`, `mps` or `cpu`.
+    """
+
+    out: Path
+    studies: Path | None = None
+    held_out: tuple[str, ...] = ()
+    dataset_id: int = 501
+    train_scans: int = 20
+    test_scans: int = 8
+    memory_gb: float = 1.0
+    epochs: int = 30
+    recipe: dict[str, str] = field(
+        default_factory=lambda: {"iterations": "20", "validation_iterations": "2", "test_time_mirroring": "no"}
+    )
+    device: str = "cpu"
+
+
+def run_demo(settings: DemoSettings) -> Report:
+    """Run the chain; what an earlier run has done with the same settings is not done again.
+
+    Args:
+        settings: What it runs on.
+
+    Returns:
+        Scores of the network and of the threshold baseline, and where the picture is.
+
+    Raises:
+        PEError: If a step fails.
+    """
+    out = settings.out.resolve()
+    folders = {name: out / "nnUNet" / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    for folder in (*folders.values(), out / "steps"):
+        folder.mkdir(parents=True, exist_ok=True)
+    environment = {name: str(folder) for name, folder in folders.items()} | {
+        "nnUNet_n_proc_DA": "1",
+        "nnUNet_def_n_proc": "2",
+        "nnUNet_compile": "f",
+        "PYTHONUNBUFFERED": "1",
+    }
+    steps = _cohort_steps(settings, out) + _model_steps(settings, out, folders)
+    runner = StepRunner(out / "steps", environment, len(steps) + 1)
+    for step in steps:
+        if step.command[0] == "pe-nnunet-predict-fused":
+            link_scans(out / "scans" / "test", out / "scans" / "to_predict")
+        runner.run(step)
+    print(f"[{len(steps) + 1}/{len(steps) + 1}] threshold baseline, table and picture", flush=True)
+    return make_report(out, out / "scans" / "test", runner.seconds)
+
+
+def _cohort_steps(settings: DemoSettings, out: Path) -> list[Step]:
+    scans = out / "scans"
+    if settings.studies is not None:
+        split_studies(settings.studies, settings.held_out, scans)
+        return []
+    return [
+        Step(
+            f"{count} phantom scans to {purpose}",
+            (
+                "pe-nnunet",
+                "phantom",
+                str(scans / name),
+                "--coarse",
+                "--cases",
+                str(count),
+                "--seed",
+                seed,
+                "--format",
+                form,
+            ),
+            (scans / name / "phantom.json",),
+            everything,
+        )
+        for name, purpose, count, seed, form in (
+            ("train", "train on", settings.train_scans, "1", "nifti"),
+            ("test", "predict, half of them DICOM", settings.test_scans, "2", "mixed"),
+        )
+    ]
+
+
+def _model_steps(settings: DemoSettings, out: Path, folders: dict[str, Path]) -> list[Step]:
+    number, name = settings.dataset_id, "Demo"
+    dataset = f"Dataset{number:03d}_{name}"
+    raw, preprocessed, results = folders.values()
+    recipe = {"epochs": str(settings.epochs), **settings.recipe}
+    train, test = str(out / "scans" / "train"), str(out / "scans" / "test")
+    predictions, scores = out / "predictions", out / "scores"
+    return [
+        Step(
+            "convert: crop to the lungs",
+            ("pe-nnunet", "convert", "studies", train, "-d", str(number), "--name", name, "--overwrite"),
+            (raw / dataset / "dataset.json",),
+            everything,
+        ),
+        Step(
+            "plan and preprocess",
+            (
+                *("nnUNetv2_plan_and_preprocess", "-d", str(number), "-pl", "PETARUNetPlanner", "-c", "3d_fullres"),
+                *("-gpu_memory_target", f"{settings.memory_gb:g}", "-np", "2", "-npfp", "2", "--clean"),
+                "--verify_dataset_integrity",
+            ),
+            (preprocessed / dataset / "PETARUNetPlans.json",),
+            matching("Preprocessing dataset", "'patch_size'"),
+        ),
+        Step(
+            "train TAR-UNet",
+            (
+                *("nnUNetv2_train", str(number), "3d_fullres", "0", "-tr", "PETARUNetTrainer", "-p", "PETARUNetPlans"),
+                *("-device", settings.device),
+            ),
+            (
+                results / dataset / MODEL / "fold_0" / "checkpoint_final.pth",
+                results / dataset / MODEL / "fold_0" / "validation",
+            ),
+            TrainingWatcher(settings.epochs),
+            {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items())},
+        ),
+        Step(
+            "predict the held-out scans",
+            (
+                "pe-nnunet-predict-fused",
+                "-i",
+                str(out / "scans" / "to_predict"),
+                "-o",
+                str(predictions),
+                "-d",
+                str(number),
+                "-f",
+                "0",
+                "-device",
+                settings.device,
+            ),
+            (predictions / "summary.csv",),
+            everything,
+        ),
+        Step(
+            "evaluate",
+            ("pe-nnunet", "evaluate", "-i", str(predictions), "-g", test, "-o", str(scores)),
+            (scores / "summary.json",),
+        ),
+    ]
+
+
+def clean(out: Path) -> None:
+    """Remove what the chain has written, so that it starts anew."""
+    for name in ("scans", "nnUNet", "steps", "predictions", "scores", "baseline"):
+        shutil.rmtree(out / name, ignore_errors=True)
