@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.dicom_choice import choose_series
-from pe_nnunet.volumes.dicom_headers import header_of, patient_key, read_dataset, text_of
-from pe_nnunet.volumes.dicom_pixels import padding_hu, require_ct_pixels, rescale_of, slice_hu
+from pe_nnunet.volumes.dicom_headers import header_of, patient_key, quiet_pydicom, read_dataset, text_of
+from pe_nnunet.volumes.dicom_pixels import damaged_pixels, padding_hu, require_ct_pixels, rescale_of, slice_hu
 from pe_nnunet.volumes.dicom_slices import Slice, slices_of
 from pe_nnunet.volumes.dicom_stack import Stack, stack_slices
 from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
@@ -36,8 +35,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False) -> Scan:
         InputError: What the series lacks, or where it contradicts itself, with a PE-DCM code.
         MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")  # what matters is checked here, and said with a code
+    with quiet_pydicom():
         return _read(ref, assume_hu=assume_hu)
 
 
@@ -47,7 +45,7 @@ def _read(ref: ScanRef, *, assume_hu: bool) -> Scan:
     members, left_out = choose_series(ref, found)
     headers = {member.path: datasets[member.path] for member in members}
     for file, dataset in headers.items():
-        require_ct_pixels(dataset, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
+        require_ct_pixels(dataset, file.stat().st_size, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
     stack = stack_slices([s for file, dataset in headers.items() for s in slices_of(dataset, file)], ref.case_id)
     reader = _SliceReader(ref.case_id)
     slices, doubled = _one_per_position(stack, reader)
@@ -79,8 +77,7 @@ class _SliceReader:
             self._file, self._bytes = s.file, s.file.read_bytes()
             dataset = read_dataset(self._bytes, pixels=True)
             if dataset is None or "PixelData" not in dataset:
-                name = f"{self.case_id}: {s.file.name}"
-                raise InputError("PE-DCM-022", f"{name} has no whole pixel data", "copy or export the file again")
+                raise damaged_pixels(f"{self.case_id}: {s.file.name}", "the element is missing")
             self._dataset = dataset
         return self._bytes
 

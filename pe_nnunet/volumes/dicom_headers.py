@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +71,14 @@ class FileHeader:
             return "localizer"
         name = pydicom.uid.UID(self.sop_class_uid).name if self.sop_class_uid else "object of no class"
         return f"{self.modality} {name}".strip()
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Silence pydicom's warnings about odd values: those that matter are checked here, and said with a code."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pydicom")
+        yield
 
 
 def patient_key(patient_id: str) -> str:
@@ -138,11 +148,12 @@ def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:
 def read_headers(paths: Iterable[Path]) -> list[FileHeader]:
     """Headers of those files that are DICOM objects; DICOMDIR and everything else is left out."""
     headers = []
-    for path in paths:
-        dataset = read_dataset(path, grouping_only=True) if looks_like_dicom(path) else None
-        header = header_of(dataset, path) if dataset is not None else None
-        if header is not None:
-            headers.append(header)
+    with quiet_pydicom():
+        for path in paths:
+            dataset = read_dataset(path, grouping_only=True) if looks_like_dicom(path) else None
+            header = header_of(dataset, path) if dataset is not None else None
+            if header is not None:
+                headers.append(header)
     return headers
 
 

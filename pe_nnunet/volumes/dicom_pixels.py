@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from pe_nnunet.errors import InputError, MissingExtraError
 from pe_nnunet.volumes.dicom_headers import number_of, text_of, value_of
@@ -22,17 +22,25 @@ from pe_nnunet.volumes.dicom_slices import Slice, frame_sources, frames_of
 FEWEST_BITS = 9  # 8 bits cannot hold HU: such files come from lossy exports and decode without an error
 
 
-def require_ct_pixels(dataset: pydicom.Dataset, name: str, *, assume_hu: bool) -> None:
+def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, assume_hu: bool) -> None:
     """Check by the header that the stored values can become HU without a guess.
 
     Args:
         dataset: The header, with or without pixels.
+        file_bytes: The file's size.
         name: Case and file, for messages.
         assume_hu: Take stored values for HU where no rescale is given, and a rescale of another type for one to HU.
 
     Raises:
-        InputError: PE-DCM-018 colour or inverted, PE-DCM-013 eight bits, PE-DCM-009 no rescale, PE-DCM-010 not to HU.
+        InputError: PE-DCM-022 truncated, PE-DCM-018 colour or inverted, PE-DCM-013 eight bits, PE-DCM-009 no rescale,
+            PE-DCM-010 a rescale to something else.
     """
+    missing = [k for k in ("Rows", "Columns", "BitsAllocated") if not number_of(dataset, k)]
+    if missing:
+        raise damaged_pixels(name, f"no {', '.join(missing)}")
+    needed = _uncompressed_bytes(dataset)
+    if file_bytes < needed:
+        raise damaged_pixels(name, f"{file_bytes} bytes, expected over {needed}")
     samples, photometric = (
         int(number_of(dataset, "SamplesPerPixel") or 1),
         text_of(dataset, "PhotometricInterpretation"),
@@ -99,7 +107,7 @@ def slice_hu(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArray[Any]:
         if stored.ndim == 3:
             stored = stored[s.frame]
     except Exception as error:  # decoders raise whatever they like
-        raise _damaged(name, error) from error
+        raise damaged_pixels(name, error) from error
     return _rescaled(_whole_bits(stored, dataset), dataset, s.frame)
 
 
@@ -151,7 +159,7 @@ def _decoded_by_gdcm(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArr
     except RuntimeError as error:
         raise missing from error
     if pixels.shape != (1, s.rows, s.columns):
-        raise _damaged(name, f"decoded to shape {pixels.shape}, expected (1, {s.rows}, {s.columns})")
+        raise damaged_pixels(name, f"decoded to shape {pixels.shape}, expected (1, {s.rows}, {s.columns})")
     plane: npt.NDArray[Any] = pixels[0].astype(np.int32 if pixels.dtype.kind in "iu" else np.float64)
     return plane
 
@@ -177,7 +185,17 @@ def _rescaled(stored: npt.NDArray[Any], dataset: pydicom.Dataset, frame: int) ->
     return stored * slope + intercept
 
 
-def _damaged(name: str, reason: object) -> InputError:
+def _uncompressed_bytes(dataset: pydicom.Dataset) -> int:
+    """What the pixels take up in a file that does not compress them; 0 otherwise."""
+    syntax = transfer_syntax(dataset)
+    if syntax.is_compressed or syntax == DeflatedExplicitVRLittleEndian:
+        return 0
+    rows, columns, bits = (int(number_of(dataset, k) or 0) for k in ("Rows", "Columns", "BitsAllocated"))
+    return rows * columns * bits // 8 * frames_of(dataset)
+
+
+def damaged_pixels(name: str, reason: object) -> InputError:
+    """The error for pixel data that are not whole."""
     first = (str(reason).strip().splitlines() or [""])[0]
     return InputError(
         "PE-DCM-022", f"the pixel data of {name} are truncated or damaged: {first}", "copy or export the file again"

@@ -60,7 +60,7 @@ def find_scans(path: Path, *, series_uid: str | None = None, pick: Pick | None =
     if not path.exists():
         raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
     found = _in_folder(path, series_uid, pick) if path.is_dir() else [_one_file(path)]
-    if not found:
+    if not found and series_uid is None:
         raise InputError("PE-IN-001", f"{path} holds no scan", f"name a folder that holds {_FORMATS} files")
     if series_uid is not None:
         found = [case for case in found if case.series_uid == series_uid]

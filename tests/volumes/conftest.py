@@ -1,0 +1,91 @@
+"""A small thorax, DICOM series made from it, and the real data where they are."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+
+from pe_nnunet.volumes import ScanRef, find_scans, write_dicom_series
+
+Edit = Callable[[pydicom.Dataset, int], None]
+MakeSeries = Callable[..., Path]
+
+
+@pytest.fixture
+def thorax() -> sitk.Image:
+    """Air, a body, two lungs: 24 x 20 pixels, eight slices, every voxel its own value where noise allows."""
+    z, y, x = np.mgrid[:8, :20, :24]
+    hu = np.full(z.shape, -1000)
+    hu[((y - 9.5) / 9) ** 2 + ((x - 11.5) / 11) ** 2 < 1] = 40
+    for centre in (6, 17):
+        hu[((y - 9.5) / 6) ** 2 + ((x - centre) / 3.5) ** 2 < 1] = -850
+    hu += np.random.default_rng(0).integers(-20, 20, hu.shape)
+    image = sitk.GetImageFromArray(hu.astype(np.int16))
+    image.SetSpacing((1.5, 1.25, 2.5))
+    image.SetOrigin((-20.0, 31.5, 700.25))
+    return image
+
+
+@pytest.fixture
+def make_series(thorax: sitk.Image, tmp_path: Path) -> MakeSeries:
+    """Write the thorax as DICOM below `tmp_path`, with an edit of each slice's data set; slice 0 is the lowest."""
+
+    def make(
+        name: str = "scan", edit: Edit | None = None, *, image: sitk.Image | None = None, patient: str = "P1"
+    ) -> Path:
+        folder = tmp_path / name
+        write_dicom_series(thorax if image is None else image, folder, patient_id=patient, series_description="CTPA")
+        for k, path in enumerate(sorted(folder.iterdir())):
+            if edit is not None:
+                dataset = pydicom.dcmread(path)
+                edit(dataset, k)
+                dataset.save_as(path)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def only() -> Callable[[Path], ScanRef]:
+    """The one scan that a path holds."""
+
+    def find(path: Path) -> ScanRef:
+        (ref,) = find_scans(path)
+        return ref
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of third-party scans."""
+    default = Path(__file__).parents[2] / ".." / "shared" / "data"
+    folder = Path(os.environ.get("PE_NNUNET_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; PE_NNUNET_TEST_DATA names another folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def unpacked(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpack an archive of the real data once."""
+    folders: dict[str, Path] = {}
+
+    def unpack(name: str) -> Path:
+        if name not in folders:
+            folders[name] = tmp_path_factory.mktemp("unpacked")
+            with tarfile.open(real_data / name) as archive:
+                for member in archive.getmembers():  # Python 3.10 has no extraction filters in all its releases
+                    if member.isfile():
+                        member.name = Path(member.name).name
+                        archive.extract(member, folders[name])
+        return folders[name]
+
+    return unpack
