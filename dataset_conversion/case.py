@@ -74,7 +74,7 @@ def convert_case(job: CaseJob) -> CaseOutcome:
         raise
     except PEError as error:
         return CaseOutcome(case, error=CaseError.of(case, error))
-    except (Exception, MemoryError) as error:  # noqa: BLE001 - one case that breaks in a new way must not stop the others
+    except Exception as error:  # noqa: BLE001 - one case that breaks in a new way must not stop the others
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return CaseOutcome(case, error=CaseError(case, "PE-ENV-006", message, "please report it"))
     for role in CASE_FILES:

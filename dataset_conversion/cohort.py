@@ -171,6 +171,7 @@ def _finish(
     )
     notes = [*_split_notes(records, splits, options), *stale_preprocessed(name, splits, cases_changed=cases_changed)]
     staging.publish()
+    raw.remove_progress(staging.target)
     return tuple(notes)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 
 from pe_nnunet.dataset_conversion.options import LabelKind
 from pe_nnunet.errors import InputError
+from pe_nnunet.fusion.components import label_components
 
 MAX_EMBOLI = np.iinfo(np.uint16).max
 
@@ -41,8 +41,7 @@ def embolus_ids(
         kind = "instances" if highest and bool(((mask > 0) & (mask != highest)).any()) else "binary"
     ids: npt.NDArray[np.integer] = mask
     if kind == "binary":
-        ids = cc3d.connected_components(np.ascontiguousarray(mask > 0), connectivity=26)
-        highest = int(ids.max(initial=0))
+        ids, highest = label_components(mask > 0)
     if highest > MAX_EMBOLI:
         raise InputError(
             "PE-CONV-007", f"the embolus label holds ids up to {highest}, at most {MAX_EMBOLI} expected", "renumber it"

@@ -53,10 +53,16 @@ class MaskLookup:
             names = ", ".join(path.name for path in found[:4])
             raise InputError(
                 "PE-CONV-006",
-                f"{case_id}: {len(found)} files could be the {self._what}: {names}",
+                f"{len(found)} files could be the {self._what}: {names}",
                 f"name them by a pattern with {CASE}",
             )
         return found[0] if found else None
+
+    def files(self) -> set[Path]:
+        """All masks there, of whatever case."""
+        if CASE in self._where:
+            return {Path(name) for name in _matches(_escape_brackets(self._where).replace(CASE, "*"))}
+        return {path for paths in self._index.values() for path in paths}
 
     def where_looked(self, case_id: str) -> str:
         """Says what was looked for, for the message about a mask that is not there."""

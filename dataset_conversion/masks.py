@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,10 @@ class CaseMasks:
         self._options = options
         self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label")
         self._arteries = None if options.artery is None else MaskLookup(options.artery, "artery mask")
+
+    def files(self) -> set[Path]:
+        """All masks that the options name, of whatever case, resolved."""
+        return {path.resolve() for lookup in (self._labels, self._arteries) if lookup for path in lookup.files()}
 
     def source(
         self, ref: ScanRef, name: str, *, own_label: Path | None = None, own_artery: Path | None = None
@@ -83,16 +88,15 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
             "PE-CONV-004", "no embolus labels were named", f"give --labels FOLDER, or a pattern with {CASE}"
         )
     masks = CaseMasks(options)
-    pattern = CASE in str(src)
-    refs = list(_matching_scans(str(src), options) if pattern else find_scans(src, pick=options.pick))
+    refs, errors = _scans(src, options)
     refs = [ref for ref in refs if (ref.kind == "dicom") == dicom]
-    if not refs:
+    if not refs and not errors:
         wanted, other = ("DICOM series", "nifti") if dicom else ("NIfTI, NRRD or MHA volume", "dicom")
         raise InputError("PE-IN-001", f"{src} holds no {wanted}", f"for the other formats: pe-nnunet convert {other}")
-    root = _fixed_part(str(src)) if pattern else src if src.is_dir() else src.parent
-    if not pattern:
-        _require_apart(refs, options)
-    cases, errors = [], []
+    if CASE not in str(src):
+        _require_apart(refs, masks.files())
+    root = _fixed_part(str(src)) if CASE in str(src) else src if src.is_dir() else src.parent
+    cases = []
     for ref in refs:
         try:
             cases.append(masks.source(ref, Path(os.path.relpath(ref.path, root)).as_posix()))
@@ -101,14 +105,21 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
     return Listing(tuple(cases), tuple(errors))
 
 
-def _matching_scans(pattern: str, options: ConvertOptions) -> Iterable[ScanRef]:
-    for case, path in match_cases(pattern).items():
-        found = find_scans(path, pick=options.pick)
-        if len(found) != 1:
-            raise InputError(
-                "PE-CONV-009", f"{case}: {path} holds {len(found)} scans, one expected", "make the pattern narrower"
-            )
-        yield replace(found[0], case_id=case)
+def _scans(src: Path, options: ConvertOptions) -> tuple[list[ScanRef], list[CaseError]]:
+    """The scans of a folder, or of a pattern, in which what stands for `{case}` names them."""
+    if CASE not in str(src):
+        return find_scans(src, pick=options.pick), []
+    refs: list[ScanRef] = []
+    errors: list[CaseError] = []
+    for case, path in match_cases(str(src)).items():
+        try:
+            found = find_scans(path, pick=options.pick)
+            if len(found) != 1:
+                raise InputError("PE-CONV-009", f"{path} holds {len(found)} scans, one expected", "leave one there")
+            refs.append(replace(found[0], case_id=case))
+        except PEError as error:
+            errors.append(CaseError.of(case, error))
+    return refs, errors
 
 
 def _fixed_part(pattern: str) -> Path:
@@ -117,14 +128,12 @@ def _fixed_part(pattern: str) -> Path:
     return Path(pattern[:first] + "x").parent
 
 
-def _require_apart(refs: Iterable[ScanRef], options: ConvertOptions) -> None:
-    """Masks that lie among the scans would be taken for scans."""
-    for option, where in (("--labels", options.labels), ("--artery", options.artery)):
-        folder = None if where is None else (_fixed_part(where) if CASE in where else Path(where)).resolve()
-        for ref in refs:
-            if folder is not None and folder in ref.path.resolve().parents:
-                raise ConfigurationError(
-                    "PE-CONV-004",
-                    f"{ref.path} lies in the folder of {option}, {where}, and among the scans",
-                    f"name scans and masks by patterns, such as 'data/{CASE}/image.nii.gz'",
-                )
+def _require_apart(refs: Sequence[ScanRef], masks: AbstractSet[Path]) -> None:
+    """Masks that lie among the scans of a folder are taken for scans; by patterns they can be told apart."""
+    for ref in refs:
+        if ref.path.resolve() in masks:
+            raise ConfigurationError(
+                "PE-CONV-004",
+                f"{ref.path} would be a scan as well as a mask",
+                f"name scans and masks by patterns, such as 'data/{CASE}/image.nii.gz'",
+            )

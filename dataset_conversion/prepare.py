@@ -85,7 +85,7 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
             margin_mm=options.lung_margin_mm,
             lungs_found=roi.lungs is not None,
             ids_from=ids_from,
-            embolus_mm3=volumes_mm3,
+            embolus_mm3={k: round(mm3, 3) for k, mm3 in volumes_mm3.items()},  # as JSON keeps it: resumed is as fresh
             embolus_voxels=voxels,
             target_ratio_before=voxels / whole,
             target_ratio_after=voxels / inside,

@@ -85,9 +85,13 @@ def load_progress(dataset_folder: Path) -> dict[str, CaseRecord]:
     return records
 
 
-def remove_leftovers(dataset_folder: Path, cases: Collection[str]) -> None:
-    """Remove progress records and the images of all but these cases, half-written ones of a killed process included."""
+def remove_progress(dataset_folder: Path) -> None:
+    """Remove the records that `write_progress` kept, once cases.json holds them and the dataset is in its place."""
     shutil.rmtree(dataset_folder / _PROGRESS, ignore_errors=True)
+
+
+def remove_leftovers(dataset_folder: Path, cases: Collection[str]) -> None:
+    """Remove the images of all but these cases, half-written ones of a killed process included."""
     for role, template in CASE_FILES.items():
         kept = {case_file(dataset_folder, role, case) for case in cases}
         for path in (dataset_folder / template).parent.glob("*"):

@@ -104,7 +104,7 @@ class CaseRecord:
     def to_json(self) -> dict[str, Any]:
         """As plain values, with the embolus count that a person looks for."""
         values = asdict(self) | {"box": self.box.to_list(), "embolus_count": self.embolus_count}
-        values["embolus_mm3"] = {str(k): round(v, 3) for k, v in self.embolus_mm3.items()}
+        values["embolus_mm3"] = {str(k): v for k, v in self.embolus_mm3.items()}
         return values
 
     @classmethod

@@ -9,9 +9,20 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
-from pe_nnunet.errors import InputError, Note, PEError
-from pe_nnunet.volumes import ScanRef, image_like, read_label_noted, read_scan, require_same_grid
+from pe_nnunet.errors import GeometryError, InputError, Note, PEError
+from pe_nnunet.volumes import (
+    ScanRef,
+    from_lps,
+    image_like,
+    read_label_noted,
+    read_scan,
+    require_same_grid,
+    to_lps,
+)
 from pe_nnunet.volumes.files import file_sha256
+
+# Doubts about a grid, which are said of the scan already: a mask has been found to lie on the same one.
+_GRID_NOTES = frozenset({"PE-NII-005", "PE-NII-008", "PE-NII-012"})
 
 
 @dataclass(frozen=True)
@@ -113,10 +124,10 @@ def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     masks: dict[str, sitk.Image] = {}
     for role, path in (("label", source.label), ("artery", source.artery)):
         if path is not None:
-            masks[role], found = read_label_noted(path)
-            require_same_grid(scan.image, masks[role], f"{source.case_id}: the {role} {path.name}")
+            mask, found = read_label_noted(path)
+            masks[role], turned = _on_grid_of(scan.image, mask, f"the {role} {path.name}")
+            notes += [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in _GRID_NOTES] + turned
             sha256[role] = file_sha256(path)
-            notes += found
     if "label" in masks and source.case_id in options.negatives and sitk.GetArrayViewFromImage(masks["label"]).any():
         raise InputError(
             "PE-CONV-010", "listed as negative, but its label holds emboli", "correct the list or the label"
@@ -129,6 +140,20 @@ def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
         sha256,
         tuple(notes),
     )
+
+
+def _on_grid_of(image: sitk.Image, mask: sitk.Image, what: str) -> tuple[sitk.Image, list[Note]]:
+    """The mask with the axes of the image, for masks drawn on a converted copy of a DICOM series often have others."""
+    try:
+        require_same_grid(image, mask, what)
+    except GeometryError as error:
+        try:
+            require_same_grid(to_lps(image), to_lps(mask), what)
+        except GeometryError:
+            raise error from None
+        text = f"{what} has other axes than the scan, on the same grid: turned"
+        return from_lps(to_lps(mask), image), [Note("PE-CONV-022", "repaired", text)]
+    return mask, []
 
 
 def _artery_alone(mask: sitk.Image, name: str) -> sitk.Image:

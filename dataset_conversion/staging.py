@@ -6,6 +6,7 @@ is complete. An existing dataset stays as it is until then. What an interrupted 
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.raw import CASES, DATASET, SPLITS
+from pe_nnunet.dataset_conversion.raw import CASES, DATASET, SPLITS, load_progress
 from pe_nnunet.errors import ConfigurationError, OutputError
 
 if sys.platform != "win32":
@@ -85,7 +86,11 @@ def staged(target: Path, *, resume: bool, overwrite: bool) -> Iterator[Staging]:
             if overwrite:
                 staging.discard()
             staging.building.mkdir(exist_ok=True)
-            yield staging
+            try:
+                yield staging
+            finally:
+                if staging.building.exists() and not load_progress(staging.building):
+                    staging.discard()  # stopped before its first case was done: nothing to go on with
         except OSError as error:
             raise OutputError(
                 "PE-OUT-001",
@@ -124,10 +129,13 @@ def _locked(path: Path) -> Iterator[None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.samestat(path.stat(), os.fstat(file.fileno()))  # not one that its holder has just removed
         except OSError:
+            held = False
+        if not held:
             raise ConfigurationError(
                 "PE-CONV-011", f"another process is converting into {path.name[1:-5]}", "wait until it is done"
-            ) from None
+            )
         try:
             yield
         finally:

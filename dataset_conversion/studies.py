@@ -79,7 +79,5 @@ def _volume(folder: Path, name: str, what: str) -> Path | None:
     ]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
-        raise InputError(
-            "PE-CONV-006", f"{folder.name}: several files could be the {what}: {names}", "leave one of them"
-        )
+        raise InputError("PE-CONV-006", f"several files could be the {what}: {names}", "leave one of them")
     return found[0] if found else None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -13,8 +15,8 @@ from pathlib import Path
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome, convert_case
 from pe_nnunet.dataset_conversion.sources import CaseError
 
-# A scan of 512x512x500 with its masks, on the source grid and in LPS, takes about this much while it is converted.
-GIB_PER_WORKER = 4
+# A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
+GIB_PER_WORKER = 3
 MAX_AUTOMATIC = 8
 
 
@@ -75,14 +77,24 @@ def _died(case: str) -> CaseError:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     # spawned, not forked: ITK's threads do not survive a fork
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_use_one_thread)
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker)
 
 
-def _use_one_thread() -> None:
-    """Workers share the processors by cases: threads inside each of them would only get in each other's way."""
+def _prepare_worker() -> None:
+    """Make this process a worker that gets in nobody's way: one thread, no say in Ctrl-C, gone when its parent is."""
     import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and lets each worker finish its case
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without this, workers of a parent that was killed would write on, into what --resume may be working on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _free_gib() -> int:

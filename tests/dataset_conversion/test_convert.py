@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
 from pe_nnunet.cli import main
-from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, load_cases
+from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, load_cases, restore
 from pe_nnunet.errors import ConfigurationError, InputError, PEError
 from pe_nnunet.volumes import read_scan, write_dicom_series, write_image
 
@@ -252,6 +252,30 @@ def test_masks_among_the_scans_are_told_apart_by_patterns(nnunet: Path, tmp_path
     assert set(converted("nifti", tmp_path / "data/{case}/image.nii.gz", labels=label).cases) == {"P1", "P2"}
 
 
+def test_masks_in_the_folders_of_dicom_series(nnunet: Path, tmp_path: Path, draw: Callable[..., Any]) -> None:
+    for k in (1, 2):
+        write_dicom_series(draw(k).ct, tmp_path / "data" / f"P{k}" / "series", patient_id=f"P{k}")
+        write_image(draw(k).emboli, tmp_path / "data" / f"P{k}" / "label.nii.gz")
+    report = converted("dicom", tmp_path / "data/{case}/series", labels=str(tmp_path / "data"))
+    assert {case: record.embolus_count for case, record in report.cases.items()} == {"P1": 1, "P2": 2}
+
+
+def test_a_pattern_that_takes_masks_for_scans_is_refused(nnunet: Path, tmp_path: Path, thorax: Any) -> None:
+    for name in ("a", "a_label"):
+        write_image(thorax.ct, tmp_path / f"{name}.nii.gz")
+    with pytest.raises(ConfigurationError, match=r"PE-CONV-004.*a_label.*patterns"):
+        converted("nifti", tmp_path, labels=f"{tmp_path}/{{case}}_label.nii.gz")
+
+
+def test_one_bad_match_of_a_pattern_fails_alone(nnunet: Path, tmp_path: Path, thorax: Any) -> None:
+    write_dicom_series(thorax.ct, tmp_path / "data" / "a" / "ct", patient_id="a")
+    (tmp_path / "data" / "b" / "ct").mkdir(parents=True)
+    write_image(thorax.emboli, tmp_path / "labels" / "a.nii.gz")
+    report = converted("dicom", tmp_path / "data/{case}/ct", labels=str(tmp_path / "labels"))
+    assert list(report.cases) == ["a"]
+    assert [(error.case, error.code) for error in report.errors] == [("b", "PE-IN-001")]
+
+
 def test_artery_scheme_without_arteries_fails_the_case(pairs: Path, nnunet: Path) -> None:
     report = converted("nifti", pairs / "images", labels=str(pairs / "labels"), scheme="artery-pe")
     assert report.dataset_folder is None
@@ -271,11 +295,66 @@ def test_stop_at_the_first_error_keeps_what_is_done(studies: Path, nnunet: Path,
     assert len(report.cases) == 6
 
 
+def test_stopped_before_the_first_case_nothing_is_left(studies: Path, nnunet: Path, tmp_path: Path) -> None:
+    shutil.copytree(studies / "case_1", tmp_path / "src" / "case_1")
+    (tmp_path / "src" / "case_1" / "ct.nii.gz").write_text("not an image")
+    with pytest.raises(InputError, match="PE-CONV-021"):
+        converted("studies", tmp_path / "src", on_error="stop")
+    assert list(nnunet.iterdir()) == []
+
+
 def test_one_study_folder_is_a_source_too(studies: Path, nnunet: Path) -> None:
     report = converted("studies", studies / "case_4")
     assert list(report.cases) == ["case_4"]
     assert not (nnunet / "Dataset501_PE" / "splits_final.json").exists()
     assert [note.code for note in report.notes] == ["PE-CONV-020"]
+
+
+@pytest.mark.parametrize("code", ["LAS", "RPS", "LPI", "PSL"])
+def test_a_mask_with_other_axes_on_the_same_grid_is_turned(
+    nnunet: Path, tmp_path: Path, thorax: Any, code: str
+) -> None:
+    write_dicom_series(thorax.ct, tmp_path / "src" / "a" / "ct", patient_id="a")
+    write_image(sitk.DICOMOrient(thorax.emboli, code), tmp_path / "src" / "a" / "emboli.nii.gz")
+    report = converted("studies", tmp_path / "src")
+    record = report.cases["a"]
+    assert "PE-CONV-022" in [note.code for note in record.notes]
+    label = sitk.ReadImage(str(nnunet / "Dataset501_PE" / "pe_nnunet" / "instances" / "a.nii.gz"))
+    drawn = sitk.GetArrayFromImage(thorax.emboli)[record.box.slices]
+    assert np.array_equal(sitk.GetArrayFromImage(label), drawn)
+
+
+@pytest.mark.parametrize("suffix", ["dcm", ".nii.gz", ".nrrd"])
+def test_an_oblique_turned_scan_goes_back_onto_its_own_grid(
+    nnunet: Path, tmp_path: Path, thorax: Any, suffix: str
+) -> None:
+    tilt = np.array(sitk.Euler3DTransform((0, 0, 0), 0.1, -0.15, 0.2).GetMatrix()).reshape(3, 3)
+
+    def oblique(image: sitk.Image) -> sitk.Image:
+        turned = sitk.DICOMOrient(image, "PSL" if suffix == "dcm" else "ASR")
+        turned.SetDirection((tilt @ np.array(turned.GetDirection()).reshape(3, 3)).ravel())
+        return turned
+
+    turned, folder = thorax.moved(oblique), tmp_path / "src" / "a"
+    if suffix == "dcm":
+        write_dicom_series(turned.ct, folder / "ct", patient_id="a")
+    else:
+        write_image(turned.ct, folder / f"ct{suffix}")
+    write_image(turned.emboli, folder / "emboli.nrrd")
+    record = converted("studies", tmp_path / "src").cases["a"]
+    dataset = nnunet / "Dataset501_PE"
+
+    ids = sitk.ReadImage(str(dataset / "pe_nnunet" / "instances" / "a.nii.gz"))
+    assert np.diag(np.array(ids.GetDirection()).reshape(3, 3)).min() > 0.9  # axes near left, posterior, superior
+    back = restore(ids, load_cases(dataset)["a"])
+    assert back.GetSize() == turned.ct.GetSize()
+    assert back.GetDirection() == pytest.approx(turned.ct.GetDirection(), abs=1e-5)
+    assert back.GetOrigin() == pytest.approx(turned.ct.GetOrigin(), abs=1e-3)
+    assert np.array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(turned.emboli))
+    first = ids.TransformIndexToPhysicalPoint((0, 0, 0))
+    inside = turned.ct.TransformPhysicalPointToContinuousIndex(first)
+    assert inside == pytest.approx(np.rint(inside), abs=1e-3)  # the crop's voxels lie where the source's do
+    assert record.embolus_mm3 == pytest.approx({1: 27 * 64.0, 2: 27 * 64.0}, rel=1e-4)
 
 
 def test_the_crop_reads_back_as_a_scan(studies: Path, nnunet: Path) -> None:

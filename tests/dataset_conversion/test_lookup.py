@@ -50,10 +50,17 @@ def test_masks_by_pattern(tmp_path: Path, pattern: str, files: list[str], case: 
     assert lookup.find(case) == (None if found is None else tmp_path / found)
 
 
+@pytest.mark.parametrize("where", ["", "/**/{case}.n*"])
+def test_all_masks_are_listed_once(tmp_path: Path, where: str) -> None:
+    touch(tmp_path, "a.nii.gz", "b/c.nrrd", "notes.txt")
+    lookup = MaskLookup(f"{tmp_path}{where}", "embolus label")
+    assert lookup.files() == {tmp_path / "a.nii.gz", tmp_path / "b/c.nrrd"}
+
+
 @pytest.mark.parametrize("where", ["", "/{case}*"])
 def test_two_candidates_are_refused(tmp_path: Path, where: str) -> None:
     touch(tmp_path, "a.nii.gz", "a.nrrd")
-    with pytest.raises(InputError, match=r"PE-CONV-006: a: 2 files .* a\.nii\.gz, a\.nrrd"):
+    with pytest.raises(InputError, match=r"PE-CONV-006: 2 files .* a\.nii\.gz, a\.nrrd"):
         MaskLookup(f"{tmp_path}{where}", "embolus label").find("a")
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ def converted(src: Path, **settings: Any) -> ConversionReport:
 def bytes_of(folder: Path) -> dict[str, str]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 
 
 @pytest.fixture
@@ -124,9 +128,44 @@ def test_killed_half_way_and_resumed_gives_the_same_bytes(studies: Path, dataset
     assert bytes_of(dataset) == resumed
 
 
+KILLED_WITH_WORKERS = """
+import multiprocessing, os, signal, sys
+from pathlib import Path
+from pe_nnunet.dataset_conversion import ConvertOptions, convert
+def progress(outcome, done, total):
+    print(*[child.pid for child in multiprocessing.active_children()], flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    convert("studies", Path(sys.argv[1]), 501, "PE", ConvertOptions(num_processes=2), progress=progress)
+"""
+
+
+@needs_proc
+def test_workers_end_with_the_process_that_started_them(studies: Path, dataset: Path, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED_WITH_WORKERS)
+    killed = subprocess.run([sys.executable, script, studies], check=False, stdout=subprocess.PIPE, timeout=120)
+    workers_of_it = [int(pid) for pid in killed.stdout.split()]
+    assert len(workers_of_it) == 2
+    deadline = time.monotonic() + 20
+    while any(map(is_running, workers_of_it)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(is_running, workers_of_it))
+
+
+def is_running(pid: int) -> bool:
+    """A zombie, which nobody may be there to collect, does not run."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def test_killed_between_the_two_renames(studies: Path, dataset: Path) -> None:
     converted(studies)
     before = bytes_of(dataset)
+    shutil.copytree(dataset, dataset.with_name(".Dataset501_PE.building"))
     dataset.rename(dataset.with_name(".Dataset501_PE.replaced"))
     assert len(converted(studies, resume=True).reused) == 6
     assert bytes_of(dataset) == before
