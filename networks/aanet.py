@@ -53,7 +53,8 @@ class AANet(SegmentationNetwork):
         published code and weights. New here: any strides, kernels and number of stages.
     """
 
-    bytes_per_feature = 4.0
+    bytes_per_feature = 4.65
+    bytes_per_parameter = 6.0  # the standardised weights in single precision, and their copy in half
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ class AttentionR2UNet(UShapedNetwork):
         With one pooling less this is TAR-UNet.
     """
 
-    bytes_per_feature = 4.0
+    bytes_per_feature = 4.4
     residual_default = True
     recurrence_default = 2
     attention_default = True

@@ -15,7 +15,7 @@ class AttentionUNet(UShapedNetwork):
         1x1 convolution follows the gate.
     """
 
-    bytes_per_feature = 4.0
+    bytes_per_feature = 5.9
     residual_default = False
     recurrence_default = 0
     attention_default = True

@@ -44,6 +44,9 @@ class SegmentationNetwork(nn.Module, ABC):
     bytes_per_feature: ClassVar[float]
     """Bytes kept for the backward pass per value that a convolution puts out, under autocast to half precision."""
 
+    bytes_per_parameter: ClassVar[float] = 2.0
+    """Bytes kept for the backward pass per parameter: the copy in half precision."""
+
     decoder: nn.Module
 
     def __init__(self, strides: Sequence[Sequence[int]], dimensions: int) -> None:

@@ -46,7 +46,7 @@ class NestedUNet(SegmentationNetwork):
         CTISPED's Unets-2D: corner-aligned linear upsampling.
     """
 
-    bytes_per_feature = 4.0
+    bytes_per_feature = 8.0
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ class R2UNet(UShapedNetwork):
         Segmentation", 2018; details as in CTISPED's Unets-2D: corner-aligned linear upsampling.
     """
 
-    bytes_per_feature = 4.0
+    bytes_per_feature = 4.35
     residual_default = True
     recurrence_default = 2
     attention_default = False

@@ -24,7 +24,7 @@ class TARUNet(UShapedNetwork):
         torch.Size([1, 2, 32, 48])
     """
 
-    bytes_per_feature = 4.0
+    bytes_per_feature = 4.35
     residual_default = True
     recurrence_default = 2
     attention_default = True

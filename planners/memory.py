@@ -2,11 +2,12 @@
 
 The estimate counts what lies in memory at the peak of a training step under autocast:
 
-    reserve + 16 bytes x parameters + 1.25 x batch x features x bytes per feature
+    reserve + 16 bytes x parameters + 1.25 x saved bytes
+    saved bytes = batch x features x bytes per feature + parameters x bytes per parameter
 
-`features` is what `compute_conv_feature_map_size` counts; `bytes_per_feature` is a property of each network, measured
-by the bytes that autograd keeps; the factor covers gradients in flight, convolution workspaces and the loss. Each
-parameter comes four times in single precision: itself, gradient, momentum, moving average.
+`features` is what `compute_conv_feature_map_size` counts; the two constants belong to each network and are measured by
+what autograd keeps; the factor covers gradients in flight, convolution workspaces and the loss. Each parameter comes
+four times in single precision: itself, gradient, momentum, moving average.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def saved_bytes(network: SegmentationNetwork, patch_size: Sequence[int], batch_s
         patch_size: Voxels per axis, divisible by the network's divisor.
         batch_size: Patches per step.
     """
-    return batch_size * network.compute_conv_feature_map_size(patch_size) * network.bytes_per_feature
+    features = batch_size * network.compute_conv_feature_map_size(patch_size)
+    return features * network.bytes_per_feature + count_parameters(network) * network.bytes_per_parameter
 
 
 def training_bytes(network: SegmentationNetwork, patch_size: Sequence[int], batch_size: int) -> float:
@@ -44,8 +46,13 @@ def training_bytes(network: SegmentationNetwork, patch_size: Sequence[int], batc
         patch_size: Voxels per axis, divisible by the network's divisor.
         batch_size: Patches per step.
     """
-    parameters = sum(p.numel() for p in network.parameters())
-    return BYTES_PER_PARAMETER * parameters + WORKING_FACTOR * saved_bytes(network, patch_size, batch_size)
+    saved = saved_bytes(network, patch_size, batch_size)
+    return BYTES_PER_PARAMETER * count_parameters(network) + WORKING_FACTOR * saved
+
+
+def count_parameters(network: SegmentationNetwork) -> int:
+    """The number of trained values."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def usable_bytes(memory_target_gib: float) -> float:

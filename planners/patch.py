@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil, floor, prod
 
-from pe_nnunet.planners.topology import SMALLEST_EDGE
-
 SMALLEST_BATCH = 2
+SMALLEST_BOTTLENECK = 2  # voxels per axis at the coarsest stage; fewer only where the image has no more
 LARGEST_SHARE_OF_DATA = 0.05  # of all voxels in one batch, as in nnU-Net: larger batches overfit
 
 
@@ -26,7 +25,7 @@ def candidate_patches(
         [(12, 16)]
     """
     largest = [ceil(n / d) * d for n, d in zip(image_size, divisor, strict=True)]
-    smallest = [min(SMALLEST_EDGE * d, n) for d, n in zip(divisor, largest, strict=True)]
+    smallest = [min(SMALLEST_BOTTLENECK * d, n) for d, n in zip(divisor, largest, strict=True)]
     edges_mm = {
         d * count * s for s, d, n in zip(spacing_mm, divisor, largest, strict=True) for count in range(1, n // d + 1)
     }

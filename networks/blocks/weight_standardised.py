@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EPS = 1e-6
+GROUP_EPS = 1e-5
 CHANNELS_PER_GROUP = 4
 
 
@@ -114,8 +115,12 @@ class StandardisedUnit(nn.Module):
         return torch.relu_(out) if self.activation else out
 
 
-class GroupNorm(nn.GroupNorm):
-    """Group norm, four channels to a group.
+class GroupNorm(nn.Module):
+    """Group norm, four channels to a group, with the parameters of `torch.nn.GroupNorm`.
+
+    Under autocast torch would compute its own in single precision, and both that and the copy for the next
+    convolution would be kept for the backward pass: twice the network's memory. Here the result has the input's
+    precision; sums are taken in single precision inside the kernel all the same.
 
     Args:
         channels: A multiple of four.
@@ -125,9 +130,19 @@ class GroupNorm(nn.GroupNorm):
     """
 
     def __init__(self, channels: int) -> None:
+        super().__init__()
         if channels % CHANNELS_PER_GROUP:
             raise ValueError(f"channels come in groups of {CHANNELS_PER_GROUP}, got {channels}")
-        super().__init__(channels // CHANNELS_PER_GROUP, channels)
+        self.n_groups = channels // CHANNELS_PER_GROUP
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, ...) to the same shape."""
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        n, c, voxels = x.shape[0], x.shape[1], x.shape[2:].numel()
+        # contiguous: for channels-last maps with few channels to a group the kernel is some twenty times slower
+        return torch.native_group_norm(x.contiguous(), weight, bias, n, c, voxels, self.n_groups, GROUP_EPS)[0]
 
 
 def unit(
