@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--held-out", nargs="+", default=[], metavar="CASE", help="of --studies; default: the last fifth"
     )
     parser.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
-    parser.add_argument("-gpu_memory_target", dest="memory_gb", type=float, default=1.0, help="default %(default)s")
+    parser.add_argument("-gpu_memory_target", dest="memory_gb", type=float, default=0.5, help="default %(default)s")
     parser.add_argument("--epochs", type=int, help="of training; default: what the goal of the demo needs")
     parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
     parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")

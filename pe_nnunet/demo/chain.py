@@ -36,7 +36,7 @@ class DemoSettings:
     dataset_id: int = 501
     train_scans: int = 20
     test_scans: int = 8
-    memory_gb: float = 1.0
+    memory_gb: float = 0.5
     epochs: int = 30
     recipe: dict[str, str] = field(
         default_factory=lambda: {"iterations": "20", "validation_iterations": "2", "test_time_mirroring": "no"}
@@ -128,7 +128,7 @@ def _model_steps(settings: DemoSettings, out: Path, folders: dict[str, Path]) ->
                 "--verify_dataset_integrity",
             ),
             (preprocessed / dataset / "PETARUNetPlans.json",),
-            matching("Preprocessing dataset", "'patch_size'"),
+            matching("Preprocessing dataset", "2d: patch", "3d_fullres: patch"),
         ),
         Step(
             "train TAR-UNet",

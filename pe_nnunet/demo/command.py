@@ -159,12 +159,12 @@ class TrainingWatcher:
     def __call__(self, line: str) -> str | None:
         """What to show of a line."""
         text = line.partition(": ")[2] if line[:2] == "20" else line  # without nnU-Net's time stamp
-        for key in ("Epoch", "train_loss", "val_loss", "Pseudo dice", "patches with PE:"):
-            if text.startswith(key + " "):
-                self.facts[key] = text.removeprefix(key).strip()
         if text.startswith(("predicting ", "Mean Validation Dice")):
             return text
         if not text.startswith("Epoch time:"):
+            for key in ("Epoch", "train_loss", "val_loss", "Pseudo dice"):
+                if text.startswith(key + " "):
+                    self.facts[key] = text.removeprefix(key).strip()
             return None
         self.seconds.append(float(text.split()[2]))
         left = (self.epochs - len(self.seconds)) * sum(self.seconds[-5:]) / len(self.seconds[-5:])

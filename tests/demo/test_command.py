@@ -1,0 +1,80 @@
+"""Steps, their record, and what is shown of nnU-Net's log."""
+
+import sys
+
+import pytest
+
+from pe_nnunet.demo.command import Step, StepRunner, TrainingWatcher, everything
+from pe_nnunet.demo.held_out import link_scans, split_studies
+from pe_nnunet.errors import ConfigurationError, InputError
+
+LOG = """2026-01-01 00:00:00.000001: Epoch 4
+2026-01-01 00:00:00.000001: Current learning rate: 0.001
+2026-01-01 00:00:00.000001: train_loss -0.31
+2026-01-01 00:00:00.000001: val_loss -0.2
+2026-01-01 00:00:00.000001: Pseudo dice [np.float32(0.4321)]
+2026-01-01 00:00:00.000001: Epoch time: 6.0 s""".splitlines()
+
+
+def test_one_line_an_epoch():
+    watch = TrainingWatcher(epochs=11)
+    shown = [text for line in LOG if (text := watch(line))]
+    assert shown == ["epoch 5/11: loss -0.31, validation -0.2, patch Dice 0.4321, 6.0 s, about 1.0 min left"]
+
+
+def write(path, text="x"):
+    return (sys.executable, "-c", f"open({str(path)!r}, 'a').write({text!r}); print('hello')")
+
+
+def runner(folder):
+    return StepRunner(folder, {}, 1)
+
+
+def test_a_step_is_done_once_and_again_when_it_changes(tmp_path, capsys):
+    made = tmp_path / "made"
+    for _ in range(2):
+        runner(tmp_path).run(Step("one", write(made), (made,), everything))
+    assert made.read_text() == "x"
+    assert "there already" in capsys.readouterr().out
+    runner(tmp_path).run(Step("one", write(made, "y"), (made,)))
+    assert made.read_text() == "xy"
+    made.unlink()
+    runner(tmp_path).run(Step("one", write(made, "y"), (made,)))
+    assert made.read_text() == "y"
+
+
+def test_a_step_after_a_changed_one_is_done_again(tmp_path):
+    for text in ("a", "b"):
+        two = StepRunner(tmp_path, {}, 2)
+        two.run(Step("one", write(tmp_path / "one", text), (tmp_path / "one",)))
+        two.run(Step("two", write(tmp_path / "two", "t"), (tmp_path / "two",)))
+    assert (tmp_path / "two").read_text() == "tt"
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "pass"])
+def test_a_failing_step_shows_the_end_of_its_output(tmp_path, code, capsys):
+    with pytest.raises(ConfigurationError, match="PE-DEMO-001"):
+        runner(tmp_path).run(Step("one", (sys.executable, "-c", f"print('why'); {code}"), (tmp_path / "never",)))
+    assert not (tmp_path / "1.json").exists()
+
+
+def studies(folder, count=7):
+    for number in range(count):
+        (folder / f"c{number}").mkdir(parents=True)
+        (folder / f"c{number}" / "ct.nii.gz").touch()
+        (folder / f"c{number}" / "emboli.nii.gz").touch()
+    return folder
+
+
+def test_held_out_cases_are_apart(tmp_path):
+    split_studies(studies(tmp_path / "in"), ["c1", "c4"], tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out" / "test").iterdir()) == ["c1", "c4"]
+    assert sorted(p.name for p in (tmp_path / "out" / "train").iterdir()) == ["c0", "c2", "c3", "c5", "c6"]
+    link_scans(tmp_path / "out" / "test", tmp_path / "out" / "to_predict")
+    assert sorted(p.name for p in (tmp_path / "out" / "to_predict").rglob("*.nii.gz")) == ["ct.nii.gz"] * 2
+
+
+@pytest.mark.parametrize(("held_out", "count", "code"), [(["nobody"], 7, "PE-IN-002"), ([], 5, "PE-IN-001")])
+def test_held_out_errors(tmp_path, held_out, count, code):
+    with pytest.raises(InputError, match=code):
+        split_studies(studies(tmp_path / "in", count), held_out, tmp_path / "out")
