@@ -77,7 +77,7 @@ class _SliceReader:
             self._file, self._bytes = s.file, s.file.read_bytes()
             dataset = read_dataset(self._bytes, pixels=True)
             if dataset is None or "PixelData" not in dataset:
-                raise damaged_pixels(f"{self.case_id}: {s.file.name}", "the element is missing")
+                raise damaged_pixels(f"{self.case_id}: {s.file.name}", "no whole PixelData")
             self._dataset = dataset
         return self._bytes
 

@@ -47,7 +47,7 @@ def read_nifti(path: Path) -> RawVolume:
         notes.append(Note("PE-NII-008", "warning", f"the header is in {unit}s: taken as {mm:g} mm each"))
     if not int(header["sform_code"]) and not int(header["qform_code"]):
         notes.append(
-            Note("PE-NII-012", "warning", "no orientation in the header: axes taken as left, anterior, superior")
+            Note("PE-NII-012", "warning", "no orientation in the header: axes taken as left, posterior, superior")
         )
     affine = _affine(volume)
     axes_mm, origin_mm = RAS_TO_LPS @ affine[:3, :3] * mm, RAS_TO_LPS @ affine[:3, 3] * mm
@@ -79,7 +79,12 @@ def _scaled(volume: Any) -> npt.NDArray[np.generic]:
 
 
 def _affine(volume: Any) -> npt.NDArray[np.float64]:
-    """Voxel indices to RAS; the qform, which cannot be sheared, where the sform is: as ITK chooses too."""
+    """Voxel indices to RAS, chosen as ITK does.
+
+    The qform, which cannot be sheared, where the sform is; axes in LPS order from a zero origin where neither is there.
+    """
+    if not int(volume.header["sform_code"]) and not int(volume.header["qform_code"]):
+        return np.diag([*(RAS_TO_LPS @ volume.header.get_zooms()[:3]), 1.0])
     sform, s_code = volume.header.get_sform(coded=True)
     qform, q_code = volume.header.get_qform(coded=True)
     if s_code and q_code and deviation(sform[:3, :3]) > ORTHONORMAL_TOLERANCE:
