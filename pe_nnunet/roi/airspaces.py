@@ -5,11 +5,13 @@ All arrays are (z, y, x), growing towards superior, posterior, left.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cc3d
 import numpy as np
 import numpy.typing as npt
 
-from pe_nnunet.roi.coarse import Bools, Hu, Spacing, distance_mm
+from pe_nnunet.roi.coarse import Bools, Hu, Spacing, distance_mm, with_neighbours
 
 AIR_BELOW_HU = -400
 OPEN_AIR_HU = -950
@@ -17,8 +19,9 @@ TRACHEA_AREA_MM2 = (30.0, 800.0)
 TRACHEA_LENGTH_MM = 25.0
 GAS_RADIUS_MM = 6.0  # of the largest ball that a body of gas must hold; main bronchi hold none
 GAS_VOLUME_MM3 = 10_000.0
-CUT_PIECE_MM3 = 50_000.0
-CHEST_WALL_MM = 20.0
+PADDING_HU = -1024  # what reading sets it to; open air is noisy, and its mean over a block lies above
+TISSUE_ABOVE_HU = -150
+CHEST_WALL_MM = 8.0
 
 
 def open_air_level(hu: Hu) -> float:
@@ -31,52 +34,48 @@ def open_air_level(hu: Hu) -> float:
     return min(OPEN_AIR_HU, float(np.percentile(air, 10)) + 60.0) if air.size else OPEN_AIR_HU
 
 
-def split_air(hu: Hu, level: float) -> tuple[Bools, Bools]:
-    """Air inside the body (lungs, airways, gas), and the air around it.
+def enclosed_air(hu: Hu, level: float, spacing_mm: Spacing) -> Bools:
+    """Air inside the body: lungs, airways, gas.
 
-    Air that reaches a corner of the axial image is outside. Air that touches only an edge is outside too, unless it is
-    denser than open air: then the field of view cuts a lung. The ends along z do not count: lungs may be cut there.
-
-    Args:
-        hu: The coarse CT.
-        level: From `open_air_level`.
-    """
-    air: Bools = hu < AIR_BELOW_HU
-    labels = cc3d.connected_components(air, connectivity=6)
-    outside = np.zeros(int(labels.max()) + 1, dtype=bool)
-    outside[np.unique(labels[:, [0, 0, -1, -1], [0, -1, 0, -1]])] = True
-    touching = np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
-    for label in touching[~outside[touching]]:
-        outside[label] = float((hu[labels == label] > level).mean()) < 0.5
-    outside[0] = False
-    around: Bools = outside[labels]
-    return air & ~around, around
-
-
-def cut_lung(hu: Hu, around: Bools, level: float, spacing_mm: Spacing) -> Bools:
-    """Lung that a round field of view cuts, so that it merges with the air around the patient.
-
-    Large solid pieces of lung density with a chest wall's thickness of tissue before and behind them; the foam of a
-    table has that on one side only.
+    Air that touches a side of the image, or the padding around a round field of view, lies outside, unless the field of
+    view cuts a lung there: then a chest wall's thickness of tissue lies before and behind most of it, or, in an image
+    cropped close to the lungs, it is dense and reaches no corner. The ends along z do not count, nor does the foam of a
+    table, which has the patient on one side only.
 
     Args:
         hu: The coarse CT.
-        around: Air around the body, from `split_air`.
         level: From `open_air_level`.
         spacing_mm: z, y, x.
     """
-    dense = around & (hu > level)
-    labels = cc3d.connected_components(distance_mm(dense, spacing_mm) > GAS_RADIUS_MM, connectivity=6)
-    volumes = np.bincount(labels.ravel()) * float(np.prod(spacing_mm))
-    volumes[0] = 0.0
-    before = np.cumsum(hu > -150, axis=1, dtype=np.int16)
-    flanked = np.minimum(before, before[:, -1:] - before) * spacing_mm[1] >= CHEST_WALL_MM
-    kept = np.array([v > CUT_PIECE_MM3 and flanked[labels == k].mean() > 0.5 for k, v in enumerate(volumes)])
-    core = kept[labels]
-    if not core.any():
-        return core
-    grown: Bools = distance_mm(~core, spacing_mm) <= GAS_RADIUS_MM + max(spacing_mm)
-    return grown & dense
+    padding = _reaching_sides(hu <= PADDING_HU)
+    air = (hu < AIR_BELOW_HU) & ~padding
+    labels = cc3d.connected_components(air, connectivity=6)
+    at_padding = np.unique(labels[with_neighbours(padding)]) if padding.any() else np.zeros(0, dtype=labels.dtype)
+    at_corner = np.unique(labels[:, [0, 0, -1, -1], [0, -1, 0, -1]])
+    tissue = np.cumsum(hu > TISSUE_ABOVE_HU, axis=1, dtype=np.int16)
+    flanked = np.minimum(tissue, tissue[:, -1:] - tissue) * spacing_mm[1] >= CHEST_WALL_MM
+    inside = np.ones(int(labels.max()) + 1, dtype=bool)
+    for label in np.union1d(_labels_at_sides(labels), at_padding):
+        where = labels == label
+        close_crop = label not in at_corner and label not in at_padding and float((hu[where] > level).mean()) > 0.5
+        inside[label] = close_crop or float(flanked[where].mean()) > 0.5
+    inside[0] = False
+    enclosed: Bools = inside[labels]
+    return enclosed
+
+
+def _reaching_sides(mask: Bools) -> Bools:
+    """Those components of a mask that touch a side of the axial image."""
+    labels = cc3d.connected_components(mask, connectivity=6)
+    kept = np.zeros(int(labels.max()) + 1, dtype=bool)
+    kept[_labels_at_sides(labels)] = True
+    kept[0] = False
+    reaching: Bools = kept[labels]
+    return reaching
+
+
+def _labels_at_sides(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.unique(np.concatenate([labels[:, [0, -1]].ravel(), labels[:, :, [0, -1]].ravel()]))
 
 
 def trachea(air: Bools, spacing_mm: Spacing) -> Bools:

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.roi.airspaces import AIR_BELOW_HU, cut_lung, gas, open_air_level, split_air, trachea
+from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, open_air_level, trachea
 from pe_nnunet.roi.box import Box
 from pe_nnunet.roi.coarse import Bools, Coarse, Hu, Spacing, distance_mm, with_neighbours
 from pe_nnunet.volumes.geometry import image_like
@@ -17,6 +17,7 @@ from pe_nnunet.volumes.geometry import image_like
 LEAST_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
 LEAST_PART_MM3 = 30_000.0
 LUNG_BELOW_HU = -500.0  # median of the inner voxels
+VESSEL_CONTRAST_HU = 60.0  # of the brightest twentieth against the median; under noise, gas stays below
 WALL_MM = 3.0  # nearer to the surface a coarse voxel is part chest wall
 MISSING_SIDE_SHARE = 0.25  # of the other side's volume
 SIDES_APART_MM = 70.0  # of their centroids along x; within one lung parts lie nearer to each other
@@ -77,39 +78,38 @@ def find_lungs(image: sitk.Image) -> Lungs:
 def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:
     """Lungs on a coarse grid in LPS axes, and whether both sides are there; nothing where there are none."""
     level = open_air_level(hu)
-    inside, around = split_air(hu, level)
-    lungs = _lungs_in(hu, inside, level, spacing_mm)
-    both = _both_sides(lungs, spacing_mm)
-    if not both:
-        cut = cut_lung(hu, around, level, spacing_mm)
-        if cut.any():
-            lungs = _lungs_in(hu, inside | cut, level, spacing_mm)
-            both = _both_sides(lungs, spacing_mm)
-    return lungs, both
-
-
-def _lungs_in(hu: Hu, inside: Bools, level: float, spacing_mm: Spacing) -> Bools:
-    """Those parts of the air inside a body that are lung; nothing where they are too small together."""
+    inside = enclosed_air(hu, level, spacing_mm)
     lungs = np.zeros_like(inside)
     voxel_mm3 = float(np.prod(spacing_mm))
     large = cc3d.dust(inside, threshold=max(1, round(LEAST_PART_MM3 / voxel_mm3)), connectivity=6)
     box = Box.around(large)
     if box is None:
-        return lungs
+        return lungs, False
     box = box.grown(2 * max(spacing_mm), spacing_mm, inside.shape)  # everything from here on happens in this box
     hu, air = hu[box.slices], np.ascontiguousarray(large[box.slices])
     air &= ~trachea(air, spacing_mm)
     depth_mm = distance_mm(air, spacing_mm)
     air &= ~gas(hu, air, depth_mm, spacing_mm)
     labels = cc3d.connected_components(air, connectivity=6)
-    volumes = np.bincount(labels.ravel()) * voxel_mm3
-    kept = np.zeros(len(volumes), dtype=bool)
-    for label in np.flatnonzero(volumes >= LEAST_PART_MM3):
-        inner = hu[(labels == label) & (depth_mm > WALL_MM)] if label else hu[:0]
-        kept[label] = inner.size > 0 and level < float(np.median(inner)) < LUNG_BELOW_HU
-    if volumes[kept].sum() >= LEAST_LUNGS_MM3:
+    volumes_mm3 = np.bincount(labels.ravel()) * voxel_mm3
+    kept = np.zeros(len(volumes_mm3), dtype=bool)
+    for label in np.flatnonzero(volumes_mm3 >= LEAST_PART_MM3):
+        kept[label] = label > 0 and _is_lung(hu[(labels == label) & (depth_mm > WALL_MM)], volumes_mm3[label], level)
+    if volumes_mm3[kept].sum() >= LEAST_LUNGS_MM3:
         lungs[box.slices] = kept[labels]
-    return lungs
+    return lungs, _both_sides(kept[labels], spacing_mm)
+
+
+def _is_lung(inner_hu: Hu, volume_mm3: float, level: float) -> bool:
+    """Whether the inner voxels of an air space have the density of lung, or its size and its vessels.
+
+    An emphysematous lung can be as dark as gas, but not as even.
+    """
+    if not inner_hu.size:
+        return False
+    middle, high = np.percentile(inner_hu, [50, 95])
+    has_vessels = volume_mm3 >= LEAST_LUNGS_MM3 and high - middle >= VESSEL_CONTRAST_HU
+    return bool(middle < LUNG_BELOW_HU and (middle > level or has_vessels))
 
 
 def _both_sides(lungs: Bools, spacing_mm: Spacing) -> bool:
