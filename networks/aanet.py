@@ -54,7 +54,6 @@ class AANet(SegmentationNetwork):
     """
 
     bytes_per_feature = 4.65
-    bytes_per_parameter = 6.0  # the standardised weights in single precision, and their copy in half
 
     def __init__(
         self,

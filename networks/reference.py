@@ -36,7 +36,7 @@ def common_length(state_dict: Mapping[str, Tensor], prefix: str, axis: int = 0) 
         value.shape[axis] for name, value in state_dict.items() if name.startswith(prefix) and value.dim() > axis
     )
     if not lengths:
-        raise mismatch(missing=[f"{prefix}*"])
+        raise mismatch(missing=[f"{prefix}*" if prefix.endswith(".") else prefix])
     return int(lengths.most_common(1)[0][0])
 
 

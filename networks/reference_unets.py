@@ -69,7 +69,8 @@ def count_stages(weights: Mapping[str, Tensor]) -> int:
 def reference_sizes(weights: Mapping[str, Tensor], n_stages: int) -> dict[str, Any]:
     """Channels, dimensions and kernels as keyword arguments, with the norm and activation of the originals."""
     axes = common_axes(weights)
-    first = "conv0_0.conv.weight" if "conv0_0.conv.weight" in weights else "conv0_0.block.0.block.0.weight"
+    residual = any(".r2_block." in name for name in weights)
+    first = "conv0_0.conv.weight" if residual else "conv0_0.block.0.block.0.weight"
     return {
         "input_channels": common_length(weights, first, axis=1),
         "num_classes": common_length(weights, "final"),
