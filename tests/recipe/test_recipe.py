@@ -1,9 +1,12 @@
 """The training recipe: its sources, its limits, its errors."""
 
+from pathlib import Path
+
 import pytest
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import ENVIRONMENT_VARIABLE, TrainingRecipe, resolve_recipe
+from pe_nnunet.recipe.__main__ import page
 
 
 def test_environment_overrules_plans_overrule_class(monkeypatch):
@@ -48,3 +51,8 @@ def test_errors_name_key_and_remedy(monkeypatch, text, code, named):
 def test_round_trip_through_plain_types():
     recipe = TrainingRecipe(epochs=3, cpu_bfloat16=False)
     assert TrainingRecipe(**recipe.as_dict()) == recipe
+
+
+def test_the_documentation_is_up_to_date():
+    documented = Path(__file__).parents[2] / "docs" / "recipe.md"
+    assert documented.read_text(encoding="utf-8") == page()

@@ -1,0 +1,53 @@
+"""`python -m pe_nnunet.recipe` prints the page `docs/recipe.md`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from pe_nnunet.recipe.recipe import TrainingRecipe
+
+HEAD = """# The training recipe
+
+Hyper-parameters of `PETrainer` and of the trainers over it. Values come from the class, are overruled by the plans
+(a table `pe_nnunet_recipe` in the plans' JSON), and those by the environment variable `PE_NNUNET_RECIPE`: pairs, or the
+path of a TOML file.
+
+    PE_NNUNET_RECIPE="epochs=200 learning_rate=5e-4" nnUNetv2_train 501 3d_fullres 0 -tr PETARUNetTrainer -p PETARUNetPlans
+    PE_NNUNET_RECIPE=recipe.toml nnUNetv2_train ...
+
+An unknown key or a bad value is one clear error. The recipe is printed, logged and stored in the checkpoint.
+
+| key | default | meaning | limits |
+| --- | --- | --- | --- |
+"""
+
+TAIL = """
+This page is the output of `python -m pe_nnunet.recipe`.
+"""
+
+
+def page() -> str:
+    """The page, one line a key."""
+    rows = [
+        f"| `{item.name}` | {_plain(item.default)} | {item.metadata['text']} | {_limits(item.metadata)} |"
+        for item in fields(TrainingRecipe)
+    ]
+    return HEAD + "\n".join(rows) + "\n" + TAIL
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _limits(metadata: Any) -> str:
+    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
+    if choices is not None:
+        return ", ".join(choices)
+    if low is None:
+        return "true, false"
+    return f"{low} or more" if high is None else f"{low} to {high}"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
