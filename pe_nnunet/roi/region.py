@@ -74,5 +74,5 @@ def _across_body(image_lps: sitk.Image, box: Box) -> Box:
     width = Box.around(body)
     if width is None:
         return box
-    last = image_lps.GetSize()[0]
-    return Box((*box.start[:2], 2 * width.start[2]), (*box.stop[:2], min(last, 2 * width.stop[2])))
+    start, stop = max(0, 2 * width.start[2] - 1), min(image_lps.GetSize()[0], 2 * width.stop[2])
+    return Box((*box.start[:2], start), (*box.stop[:2], stop))
