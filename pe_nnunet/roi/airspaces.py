@@ -50,15 +50,18 @@ def enclosed_air(hu: Hu, level: float, spacing_mm: Spacing) -> Bools:
     padding = _reaching_sides(hu <= PADDING_HU)
     air = (hu < AIR_BELOW_HU) & ~padding
     labels = cc3d.connected_components(air, connectivity=6)
-    at_padding = np.unique(labels[with_neighbours(padding)]) if padding.any() else np.zeros(0, dtype=labels.dtype)
+    at_padding = np.unique(labels[with_neighbours(padding)]) if padding.any() else labels[:0, 0, 0]
     at_corner = np.unique(labels[:, [0, 0, -1, -1], [0, -1, 0, -1]])
     tissue = np.cumsum(hu > TISSUE_ABOVE_HU, axis=1, dtype=np.int16)
     flanked = np.minimum(tissue, tissue[:, -1:] - tissue) * spacing_mm[1] >= CHEST_WALL_MM
-    inside = np.ones(int(labels.max()) + 1, dtype=bool)
-    for label in np.union1d(_labels_at_sides(labels), at_padding):
-        where = labels == label
-        close_crop = label not in at_corner and label not in at_padding and float((hu[where] > level).mean()) > 0.5
-        inside[label] = close_crop or float(flanked[where].mean()) > 0.5
+    ids = labels[air]
+    voxels = np.bincount(ids, minlength=int(labels.max()) + 1)
+    mostly_flanked = 2 * np.bincount(ids, flanked[air], len(voxels)) > voxels
+    close_crop = 2 * np.bincount(ids, hu[air] > level, len(voxels)) > voxels
+    close_crop[np.union1d(at_corner, at_padding)] = False
+    inside = np.ones(len(voxels), dtype=bool)
+    suspects = np.union1d(_labels_at_sides(labels), at_padding)
+    inside[suspects] = (mostly_flanked | close_crop)[suspects]
     inside[0] = False
     enclosed: Bools = inside[labels]
     return enclosed
