@@ -15,6 +15,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import OutputError
 
+_NIFTI_HEADER_BYTES = 352
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")  # .nii.gz before .nii: the first that fits counts
 
 
@@ -72,6 +73,8 @@ def write_image(image: sitk.Image, path: Path) -> None:
         )
     with atomic_path(path) as temporary:
         sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+        if suffix in {".nii", ".nii.gz"}:
+            _require_whole_nifti(temporary, image)
 
 
 def atomic_text(path: Path, text: str) -> None:
@@ -108,6 +111,20 @@ def _plain(obj: Any) -> Any:
     if isinstance(obj, float) and not math.isfinite(obj):
         return None
     return obj
+
+
+def _require_whole_nifti(path: Path, image: sitk.Image) -> None:
+    """Check the length: when the disk is full, ITK's NIfTI writer prints a line, leaves a stump and raises nothing."""
+    voxels = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel() * image.GetSizeOfPixelComponent()
+    expected = _NIFTI_HEADER_BYTES + voxels
+    if path.suffix == ".gz":  # RFC 1952: a whole file ends with the uncompressed length modulo 2^32
+        with path.open("rb") as file:
+            file.seek(-4, os.SEEK_END)
+            whole = int.from_bytes(file.read(4), "little") == expected % 2**32
+    else:
+        whole = path.stat().st_size == expected
+    if not whole:
+        raise OSError(f"it broke off, expected {expected} bytes uncompressed")
 
 
 def _flush(path: Path) -> None:

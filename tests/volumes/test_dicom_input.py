@@ -14,6 +14,9 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     MRImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
@@ -242,11 +245,45 @@ def test_11_transfer_syntaxes(make_series, only, thorax: sitk.Image, syntax: str
     assert np.array_equal(voxels(read_scan(only(folder))), sitk.GetArrayFromImage(thorax))
 
 
+def encapsulated(ds: pydicom.Dataset, frame: bytes, syntax: str) -> None:
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.PixelData = pydicom.encaps.encapsulate([frame])
+    ds["PixelData"].is_undefined_length = True
+
+
+@pytest.mark.parametrize(("compressor", "syntax"), [("JPEG", JPEGLosslessSV1), ("JPEG2000", JPEG2000Lossless)])
+def test_11_lossless_jpeg_of_signed_pixels(
+    make_series, only, thorax: sitk.Image, tmp_path: Path, compressor: str, syntax: str
+) -> None:
+    def edit(ds: pydicom.Dataset, k: int) -> None:
+        writer = sitk.ImageFileWriter()
+        writer.SetImageIO("GDCMImageIO")
+        writer.SetFileName(str(tmp_path / "encoded.dcm"))
+        writer.UseCompressionOn()
+        writer.SetCompressor(compressor)
+        writer.Execute(thorax[:, :, k : k + 1])
+        encoded = pydicom.dcmread(tmp_path / "encoded.dcm")
+        assert encoded.file_meta.TransferSyntaxUID == syntax
+        encapsulated(ds, next(pydicom.encaps.generate_frames(encoded.PixelData, number_of_frames=1)), syntax)
+
+    assert np.array_equal(voxels(read_scan(only(make_series(edit=edit)))), sitk.GetArrayFromImage(thorax))
+
+
+def test_11_jpeg_ls_of_signed_pixels(make_series, only) -> None:
+    """Eight by six pixels as CharLS encodes them."""
+    codestream = bytes.fromhex(
+        "ffd8fff7000b100006000801011100fff8000d01ffff0012004301140040ffda00080101000000003e744988f22c87419fcf72844a8912"
+        "348942a044ac9d3e9e4ea716d6912326595857654008020024a8020100328555448d93a9a928a827a7a440ffd9"
+    )
+    expected = (np.arange(48) * 37 % 2000 - 1000).astype(np.int16).reshape(6, 8)
+    image = sitk.GetImageFromArray(np.repeat(expected[None], 4, axis=0))
+    folder = make_series(image=image, edit=lambda ds, k: encapsulated(ds, codestream, JPEGLSLossless))
+    assert np.array_equal(voxels(read_scan(only(folder)))[2], expected)
+
+
 def test_11_a_syntax_that_nothing_decodes_names_the_package(make_series, only) -> None:
     def edit(ds: pydicom.Dataset, k: int) -> None:
-        ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.201"  # high-throughput JPEG 2000
-        ds.PixelData = pydicom.encaps.encapsulate([b"\xff\x4f\xff\x51" + bytes(60)])
-        ds["PixelData"].is_undefined_length = True
+        encapsulated(ds, b"\xff\x4f\xff\x51" + bytes(60), "1.2.840.10008.1.2.4.201")  # high-throughput JPEG 2000
 
     with pytest.raises(Exception, match=r"PE-DCM-014.*High-Throughput.*pe-nnunet\[codecs\]"):
         read_scan(only(make_series(edit=edit)))

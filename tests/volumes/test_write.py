@@ -49,6 +49,32 @@ def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> Non
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
 
 
+def test_a_full_disk_leaves_no_half_image(fresh_python, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk; ITK's NIfTI writer raises nothing then."""
+    pytest.importorskip("resource", reason="POSIX only")
+    written = fresh_python(
+        f"""
+import resource, signal
+from pathlib import Path
+import numpy as np, SimpleITK as sitk
+from pe_nnunet.errors import OutputError
+from pe_nnunet.volumes import write_dicom_series, write_image
+noise = np.random.default_rng(0).integers(-1000, 1000, (20, 100, 100)).astype(np.int16)
+image, out = sitk.GetImageFromArray(noise), Path({str(tmp_path)!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+codes = []
+for name in ("a.nii.gz", "a.nii", "a.nrrd", "a.mha", "dicom"):
+    try:
+        write_image(image, out / name) if "." in name else write_dicom_series(image, out / name, patient_id="P")
+    except OutputError as error:
+        codes.append(error.code)
+answer = [codes, [str(path) for path in out.rglob("*") if path.is_file()]]
+"""
+    )
+    assert written == [["PE-OUT-001"] * 5, []]
+
+
 def test_other_errors_pass_through_and_leave_nothing(tmp_path: Path) -> None:
     def fail() -> None:
         with atomic_path(tmp_path / "x") as temporary:
