@@ -22,7 +22,7 @@ def candidate_patches(
 
     Example:
         >>> candidate_patches((2.0, 1.0), (12, 16), (4, 4))
-        [(12, 16)]
+        [(8, 8), (8, 12), (8, 16), (12, 16)]
     """
     largest = [ceil(n / d) * d for n, d in zip(image_size, divisor, strict=True)]
     smallest = [min(SMALLEST_BOTTLENECK * d, n) for d, n in zip(divisor, largest, strict=True)]
