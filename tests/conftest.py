@@ -1,11 +1,14 @@
-"""What several rooms' tests share."""
+"""What several rooms' tests share: fresh interpreters, and a wheel in an environment of its own."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,9 @@ from typing import Any
 import pytest
 
 FreshPython = Callable[..., Any]
+REPOSITORY = Path(__file__).parents[1]
+SOURCES = ("pe_nnunet", "planners", "trainers", "networks", "dataset_conversion")
+FILES = ("pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture
@@ -40,3 +46,63 @@ def fresh_python(tmp_path: Path) -> FreshPython:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+def _pip(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def source_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources in another folder: building writes beside them, and stale build folders leak into wheels."""
+    folder = tmp_path_factory.mktemp("source") / "project"
+    folder.mkdir()
+    for name in SOURCES:
+        shutil.copytree(REPOSITORY / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in FILES:
+        shutil.copy(REPOSITORY / name, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def wheel(source_copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel."""
+    return _build_wheel(source_copy, tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def wheel_from_sdist(source_copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel by way of a source distribution."""
+    folder = tmp_path_factory.mktemp("sdist")
+    code = f"import setuptools.build_meta as backend; backend.build_sdist({str(folder)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=source_copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (sdist,) = folder.glob("*.tar.gz")
+    return _build_wheel(sdist, tmp_path_factory.mktemp("wheel_from_sdist"))
+
+
+def _build_wheel(source: Path, folder: Path) -> Path:
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder, source)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def wheel_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel and, by links, all third-party packages of this environment."""
+    folder = tmp_path_factory.mktemp("environment")
+    third_party = folder / "third_party"
+    third_party.mkdir()
+    for installed in sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}):
+        for entry in Path(installed).iterdir():
+            ours = entry.name.startswith(("pe_nnunet", "__editable__"))
+            if not ours and entry.suffix != ".pth" and entry.name != "__pycache__":
+                (third_party / entry.name).symlink_to(entry)
+    venv.create(folder / "venv", symlinks=os.name != "nt", with_pip=False)
+    python = folder / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    _pip("--python", python, "install", "--no-deps", "--no-index", "--no-compile", wheel)
+    (site_packages,) = (folder / "venv").glob("**/site-packages")
+    (site_packages / "third_party.pth").write_text(f"{third_party}\n")
+    return python
