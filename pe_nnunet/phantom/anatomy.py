@@ -95,8 +95,8 @@ class Thorax:
 
     def heart(self, at: Coordinates) -> Floats:
         """The pericardium."""
-        turned = rotated(self.unscaled(at), (-62, -33, 18), 28, 22)
-        return ellipsoid(turned, (-62, -33, 18), tuple(a * self.heart_size for a in (47, 46, 60))) * np.float32(
+        turned = rotated(self.unscaled(at), (-62, -33, 16), -30, -20)
+        return ellipsoid(turned, (-62, -33, 16), tuple(a * self.heart_size for a in (47, 46, 60))) * np.float32(
             self.scale
         )
 

@@ -1,4 +1,7 @@
-"""What readers take for emboli: poorly mixed contrast, lymph nodes, plugged bronchi, veins without contrast, streaks."""
+"""What readers take for emboli: unmixed contrast, nodes, plugged bronchi, veins without contrast, atelectasis, streaks.
+
+They are as large as emboli are: their volumes are drawn from the same distribution.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,34 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pe_nnunet.phantom.anatomy import Thorax
+from pe_nnunet.phantom.contrast import MUSCLE_HU, Contrast
+from pe_nnunet.phantom.settings import PhantomSettings
+from pe_nnunet.phantom.sizes import embolus_volumes
+from pe_nnunet.phantom.trees import Trees
 from pe_nnunet.phantom.tubes import Tubes
 
-Kind = Literal["unmixed contrast", "lymph node", "plugged bronchus", "unopacified vein", "caval streak"]
+Kind = Literal[
+    "unmixed contrast",
+    "lymph node",
+    "thickened sheath",
+    "plugged bronchus",
+    "unopacified vein",
+    "atelectasis",
+    "caval streak",
+]
 Points = NDArray[np.float64]
+SHARES: dict[Kind, float] = {
+    "lymph node": 0.38,
+    "unmixed contrast": 0.2,
+    "thickened sheath": 0.16,
+    "plugged bronchus": 0.13,
+    "atelectasis": 0.13,
+}
+LARGEST_NODE_MM3 = 9000.0
+IN_HEART = ((-76, -20, -24), (-56, -22, -22), (-66, -52, 0), (-72, -60, 22), (-74, -20, 32), (-72, -30, 46), (-43, 9, 14))
+"""Where blood of the lower body mixes late and where muscle stands in the blood: right atrium, right ventricle, left
+ventricle, left atrium; (z, y, x) in mm at the reference width."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +48,11 @@ class Lookalike:
     Attributes:
         kind: What it is.
         centre_mm: Where, (z, y, x).
-        size_mm: Half its extent.
+        size_mm: Half its extent (z, y, x); of an atelectasis, of the plate before it is turned; of a thickened sheath,
+            half its length and its thickness.
         level: Its attenuation in HU; for unmixed contrast the share of contrast that is missing at its centre.
         pieces: The pieces of the tree that it concerns.
+        turn_deg: Turns of a plate about z and y.
     """
 
     kind: Kind
@@ -31,6 +60,7 @@ class Lookalike:
     size_mm: tuple[float, float, float]
     level: float
     pieces: NDArray[np.intp]
+    turn_deg: tuple[float, float] = (0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as JSON types, in LPS (x, y, z)."""
@@ -43,42 +73,50 @@ class Lookalike:
 
 
 def draw_lookalikes(
-    arteries: Tubes,
-    veins: Tubes,
-    bronchi: Tubes,
+    trees: Trees,
+    great: Tubes,
+    thorax: Thorax,
+    contrast: Contrast,
+    settings: PhantomSettings,
     keep_clear: NDArray[np.bool_],
     count: int,
     rng: np.random.Generator,
-    *,
-    unopacified_veins: bool,
-    scale: float,
 ) -> list[Lookalike]:
-    """Draw `count` findings.
+    """Draw `count` findings, and on top dark spots in the heart, and veins without contrast where the scan has such.
 
     Args:
-        arteries: The arterial tree.
-        veins: The venous tree.
-        bronchi: The bronchial tree.
+        trees: Arteries, veins and bronchi.
+        great: Aorta and caval veins.
+        thorax: The person.
+        contrast: The scan's levels of contrast.
+        settings: For the sizes, and how often veins lack contrast.
         keep_clear: Per piece of the arteries, whether an embolus is there or close by.
-        count: How many; veins without contrast come on top.
+        count: How many.
         rng: Source of randomness.
-        unopacified_veins: Whether this scan has veins that carry little contrast.
-        scale: Size of the person.
 
     Returns:
         The findings, caval streaks excepted.
     """
     found: list[Lookalike] = []
-    kinds: list[Kind] = ["lymph node", "unmixed contrast", "plugged bronchus"]
-    for kind in rng.choice(np.array(kinds, dtype=object), size=count, p=[0.45, 0.3, 0.25]):
-        if kind == "lymph node":
-            found.append(_node(arteries, rng, scale))
-        elif kind == "unmixed contrast":
-            found.append(_unmixed(arteries, keep_clear, rng, scale) or _node(arteries, rng, scale))
-        else:
-            found.append(_plug(bronchi, rng))
-    if unopacified_veins:
-        found += [_unopacified(veins, rng) for _ in range(int(rng.integers(1, 4)))]
+    neighbours = np.concatenate([trees.veins.middle, great.middle])
+    kinds = rng.choice(np.array(list(SHARES), dtype=object), size=count, p=list(SHARES.values()))
+    volumes = embolus_volumes(rng, count, min_mm3=max(settings.min_embolus_mm3, 100.0))
+    for kind, volume in zip(kinds, volumes, strict=True):
+        size = float(min(volume, LARGEST_NODE_MM3))
+        finding: Lookalike | None = None
+        if kind == "unmixed contrast":
+            finding = _unmixed(trees.arteries, keep_clear, contrast.artery, rng, thorax.scale)
+        elif kind == "plugged bronchus":
+            finding = _plug(trees.bronchi, rng)
+        elif kind == "thickened sheath":
+            finding = _sheath(trees.arteries, size, rng)
+        elif kind == "atelectasis":
+            finding = _plate(trees.arteries, thorax, size, rng)
+        found.append(finding or _node(trees.arteries, neighbours, size, rng))
+    for landmark in rng.permutation(np.asarray(IN_HEART, float))[: int(rng.integers(2, 6))]:
+        found.append(_unmixed_in_heart(landmark, thorax, contrast.artery, rng))
+    if rng.random() < settings.unopacified_vein_fraction:
+        found += [_unopacified(trees.veins, rng) for _ in range(int(rng.integers(1, 4)))]
     return found
 
 
@@ -86,51 +124,95 @@ def _pick(rng: np.random.Generator, weight: Points) -> int:
     return int(rng.choice(len(weight), p=weight / weight.sum()))
 
 
-def _node(arteries: Tubes, rng: np.random.Generator, scale: float) -> Lookalike:
-    """An oval node that touches a hilar or lobar artery from outside."""
-    hilar = (arteries.generation >= 1) & (arteries.generation <= 5)
-    k = _pick(rng, hilar * arteries.length)
-    size = rng.uniform(3.5, 9) * scale * rng.uniform(0.75, 1.25, 3)
+def _node(arteries: Tubes, neighbours: Points, volume_mm3: float, rng: np.random.Generator) -> Lookalike:
+    """An oval node that touches an artery from outside, mostly on the side of the next vessel, as at the hila."""
+    k = _pick(rng, (arteries.generation <= 6) * arteries.length)
+    size = (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3) * rng.uniform(0.75, 1.33, 3)
     side = rng.normal(size=3)
+    if rng.random() < 0.7:
+        gap = neighbours - arteries.middle[k]
+        nearest = gap[np.argmin(np.where((gap**2).sum(axis=1) > arteries.radius[k] ** 2, (gap**2).sum(axis=1), np.inf))]
+        side = nearest / np.linalg.norm(nearest) + 0.35 * side
     side -= (side @ arteries.direction[k]) * arteries.direction[k]
     side /= np.linalg.norm(side)
     centre = arteries.middle[k] + side * (arteries.radius[k] + 0.85 * float(np.mean(size)))
-    return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(35, 85)), np.empty(0, np.intp))
+    return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)), np.empty(0, np.intp))
+
+
+def _sheath(arteries: Tubes, volume_mm3: float, rng: np.random.Generator) -> Lookalike:
+    """Tissue round an artery near the hilum, as in interstitial oedema: a dark ring outside a bright lumen."""
+    k = _pick(rng, ((arteries.generation >= 2) & (arteries.generation <= 6)) * arteries.length)
+    radius, thick = float(arteries.radius[k]), float(rng.uniform(2.5, 5))
+    half_length = float(np.clip(volume_mm3 / (np.pi * thick * (2 * radius + thick)) / 2, 4, 22))
+    at_start, at_end = arteries.distances_from(k, half_length + 12)
+    pieces = np.flatnonzero(np.isfinite(np.minimum(at_start, at_end)))
+    size = (half_length, thick, thick)
+    return Lookalike("thickened sheath", _point(arteries.middle[k]), size, float(rng.uniform(20, 80)), pieces)
+
+
+def _plate(arteries: Tubes, thorax: Thorax, volume_mm3: float, rng: np.random.Generator) -> Lookalike:
+    """A plate of collapsed lung beside a vessel of the lower half."""
+    deep = (arteries.generation >= 4) & (arteries.middle[:, 0] < -20 * thorax.scale)
+    k = _pick(rng, deep * arteries.length)
+    thin = float(rng.uniform(2.2, 4.5))
+    across = np.sqrt(volume_mm3 * 3 / (4 * np.pi) / thin)
+    size = (thin, float(across * 1.3), float(across / 1.3))
+    turn = (float(rng.uniform(0, 180)), float(rng.uniform(-35, 35)))
+    return Lookalike("atelectasis", _point(arteries.middle[k]), size, float(rng.uniform(30, 90)), np.empty(0, np.intp), turn)
 
 
 def _unmixed(
-    arteries: Tubes, keep_clear: NDArray[np.bool_], rng: np.random.Generator, scale: float
+    arteries: Tubes, keep_clear: NDArray[np.bool_], artery_hu: float, rng: np.random.Generator, scale: float
 ) -> Lookalike | None:
     """A stretch of artery that the contrast has not filled, fading in and out along the vessel."""
     free = ~keep_clear & (arteries.radius > 1.6 * scale) & (arteries.generation >= 1)
-    if not free.any():
+    length = float(rng.uniform(8, 17)) * scale
+    for _ in range(6):
+        if not free.any():
+            return None
+        k = _pick(rng, free * arteries.length)
+        at_start, at_end = arteries.distances_from(k, 1.8 * length)
+        pieces = np.flatnonzero(np.isfinite(np.minimum(at_start, at_end)))
+        if not keep_clear[pieces].any():
+            break
+        free[k] = False
+    else:
         return None
-    k = _pick(rng, free * arteries.length / np.maximum(arteries.radius, 1) ** 0.5)
-    length = float(rng.uniform(7, 15)) * scale
-    at_start, at_end = arteries.distances_from(k, 3.2 * length)
-    pieces = np.flatnonzero(np.isfinite(np.minimum(at_start, at_end)))
-    if keep_clear[pieces].any():
-        return None
-    return Lookalike(
-        "unmixed contrast", _point(arteries.middle[k]), (length,) * 3, float(rng.uniform(0.5, 0.85)), pieces
-    )
+    return Lookalike("unmixed contrast", _point(arteries.middle[k]), (length,) * 3, _missing(artery_hu, rng), pieces)
+
+
+def _unmixed_in_heart(landmark: Points, thorax: Thorax, artery_hu: float, rng: np.random.Generator) -> Lookalike:
+    """A dark spot in a chamber of the heart."""
+    centre = (landmark + rng.normal(0, 4, 3)) * thorax.scale
+    length = float(rng.uniform(7, 14)) * thorax.scale
+    nowhere = np.empty(0, np.intp)
+    return Lookalike("unmixed contrast", _point(centre), (length,) * 3, _missing(artery_hu, rng), nowhere)
+
+
+def _missing(artery_hu: float, rng: np.random.Generator) -> float:
+    """Share of contrast that is missing where blood is left at 55 to 120 HU."""
+    return max(1 - (float(rng.uniform(55, 120)) - MUSCLE_HU) / (artery_hu - MUSCLE_HU), 0.4)
 
 
 def _plug(bronchi: Tubes, rng: np.random.Generator) -> Lookalike:
-    """A bronchus filled with mucus from one division to the next."""
-    k = _pick(rng, (bronchi.generation >= 2) * bronchi.length)
-    pieces = np.flatnonzero(bronchi.branch == bronchi.branch[k])
-    return _along("plugged bronchus", bronchi, pieces, float(rng.uniform(10, 50)))
+    """A bronchus and its branches filled with mucus."""
+    k = _pick(rng, ((bronchi.generation >= 3) & (bronchi.generation <= 6)) * bronchi.length)
+    return _along("plugged bronchus", bronchi, _below(bronchi, k), float(rng.uniform(10, 60)))
 
 
 def _unopacified(veins: Tubes, rng: np.random.Generator) -> Lookalike:
     """A vein and all that drains into it, filled by the blood of a lung that the contrast has not yet passed."""
     k = _pick(rng, ((veins.generation >= 2) & (veins.generation <= 5)) * veins.length)
-    below = np.zeros(len(veins), bool)
-    below[k] = True
-    for piece in range(k + 1, len(veins)):  # parents come before their children
-        below[piece] = veins.parent[piece] >= 0 and below[veins.parent[piece]]
-    return _along("unopacified vein", veins, np.flatnonzero(below), float(rng.uniform(40, 120)))
+    return _along("unopacified vein", veins, _below(veins, k), float(rng.uniform(40, 120)))
+
+
+def _below(tubes: Tubes, piece: int) -> NDArray[np.intp]:
+    """The piece and all that branches from it."""
+    below = np.zeros(len(tubes) + 1, bool)
+    below[piece] = True
+    for k in range(piece + 1, len(tubes)):  # parents come before their children
+        below[k] = below[tubes.parent[k]]
+    return np.flatnonzero(below)
 
 
 def _along(kind: Kind, tubes: Tubes, pieces: NDArray[np.intp], level: float) -> Lookalike:

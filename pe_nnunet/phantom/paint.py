@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 
 from pe_nnunet.phantom.contrast import MUSCLE_HU
 from pe_nnunet.phantom.grid import Grid
+from pe_nnunet.phantom.lookalikes import Lookalike
 from pe_nnunet.phantom.scene import GREAT, Scene
 from pe_nnunet.phantom.shapes import Coordinates, Floats, ellipsoid, occupancy, rotated
 from pe_nnunet.phantom.texture import Texture
+from pe_nnunet.phantom.tubes import FAR
 
 Box = tuple[slice, slice, slice]
 SLAB = 16  # slices painted at a time: the temporary arrays stay in the processor's cache
@@ -41,9 +43,8 @@ def paint(scene: Scene, rng: np.random.Generator) -> Floats:
 
 def lung_distance(scene: Scene, box: Box) -> Floats:
     """Signed distance to the lungs; their own vessels and bronchi count as lung, the great ones do not."""
-    at = scene.grid.axes(box)
     s = np.float32(scene.thorax.scale)
-    lung = np.maximum(scene.thorax.lungs(at), np.float32(1.5) * s - scene.great.distance[box])
+    lung = np.maximum(scene.lungs[box], np.float32(1.5) * s - scene.great.distance[box])
     central = _is_central(scene, "arteries", scene.artery.piece[box]) | _is_central(
         scene, "bronchi", scene.bronchus.piece[box]
     )
@@ -78,7 +79,7 @@ class _Slab:
         self._lungs()
         self._great_vessels()
         self._bronchi()
-        self._nodes()
+        self._nodes_and_plates()
         self._vessels()
         self._streaks()
         return self.hu
@@ -115,9 +116,12 @@ class _Slab:
         self.fill(skin, 5.0)
         self.fill(skin + 2.0 * self.mm, FAT)
         tissue = self.textures.tissue.at(self.at)
-        muscle = skin + (thorax.fat + 2.5 * tissue) * self.mm
-        self.fill(muscle, np.where(tissue > 1.5, np.float32(FAT), np.float32(MUSCLE_HU)))
-        self.fill(thorax.rib_cage(self.at) - 1.5 * self.mm, -60.0 + 30 * np.clip(tissue, -1, 1))
+        depth = skin + (thorax.fat + 2.5 * tissue) * self.mm
+        ribs = thorax.rib_cage(self.at)
+        # Muscle lies under the skin's fat and on the ribs; what is left between, at the shoulders, is fat.
+        muscle = np.minimum(np.maximum(depth, -depth - (17 + 3 * tissue) * self.mm), ribs - (13 + 2 * tissue) * self.mm)
+        self.fill(np.maximum(muscle, depth), np.where(tissue > 1.4, np.float32(FAT), np.float32(MUSCLE_HU)))
+        self.fill(ribs - 1.5 * self.mm, -60.0 + 30 * np.clip(tissue, -1, 1))
 
     def _belly(self) -> None:
         scene = self.scene
@@ -142,7 +146,7 @@ class _Slab:
         thorax = self.scene.thorax
         tissue = self.textures.tissue.at(self.at)
         inner = np.maximum(thorax.rib_cage(self.at), -thorax.diaphragm_height(self.at))
-        self.fill(inner, np.where(tissue > 0.9, np.float32(SOFT), np.float32(-92)) + 8 * tissue)
+        self.fill(inner, np.where(tissue > 1.1, np.float32(SOFT), np.float32(-92)) + 8 * tissue)
 
     def _bones(self) -> None:
         scene, (z, y, x) = self.scene, self.frame
@@ -168,9 +172,9 @@ class _Slab:
         self.fill(breastbone + 2 * self.mm, MARROW)
         # Ribs run round the chest, falling towards the front; only their section with the wall shows in a slice.
         angle = np.arctan2(np.abs(x), y - 20)  # 0 at the spine
-        height = (z - thorax.rib_phase + 46 * (angle / np.pi) * 1.25) % 26 - 13
+        height = (z - thorax.rib_phase + 62 * (1 - np.cos(angle))) % 26 - 13
         outwards = thorax.rib_cage(self.at) / self.mm - 6.5
-        rib = (np.hypot(height / 1.5, outwards) - 4.2) * self.mm
+        rib = (np.hypot(height / 1.7, outwards) - 3.6) * self.mm
         rib = np.maximum(rib, np.where(z > thorax.apex - 14, np.float32(50), np.float32(-50)))
         rib = np.maximum(rib, (angle - 2.65) * 40 * self.mm)
         gristle = np.clip((angle - 2.15) / 0.2, 0, 1)  # costal cartilage in front
@@ -185,11 +189,12 @@ class _Slab:
         if heart.min() > self.edge and np.abs(self.frame[0] + 44).min() > 30:
             return
         size = scene.thorax.heart_size
-        within = np.maximum(heart + 4 * self.mm, np.float32(1.0) - scene.artery.distance[self.box])
+        within = heart + 4 * self.mm
         self.fill(heart + 2.5 * self.mm, -85.0)
         mixing = self.textures.mixing.at(self.at)
         self.fill(heart + 5 * self.mm, 105.0 if c.vein > 150 else 80.0)
-        right, left = c.artery * (1 + 0.06 * mixing), c.vein * (1 + 0.03 * mixing)
+        right = self._faded(c.artery * (1 + 0.06 * mixing), in_heart=True)
+        left = self._faded(c.vein * (1 + 0.03 * mixing), in_heart=True)
 
         def chamber(
             centre: tuple[float, float, float], axes: tuple[float, float, float], turn: float, wall: float
@@ -198,9 +203,9 @@ class _Slab:
             axes = (axes[0] * size, axes[1] * size, axes[2] * size)
             return np.maximum(ellipsoid(at, centre, axes) * self.mm, within + wall * self.mm)
 
-        self.fill(chamber((-66, -28, -20), (34, 26, 24), 0, 2), right)
-        self.fill(chamber((-66, -56, 14), (36, 20, 38), 25, 3), right)
-        self.fill(chamber((-72, -26, 46), (27, 17, 32), 35, 8), left)
+        self.fill(chamber((-64, -22, -22), (34, 26, 24), 0, 2), right)
+        self.fill(chamber((-68, -55, 10), (34, 19, 38), -25, 3), right)
+        self.fill(chamber((-72, -22, 36), (28, 20, 37), -38, 9), left)
         atrium = np.maximum(
             ellipsoid(self.frame, (-44, 9, 3), (21, 15, 29)) * self.mm,
             np.float32(2.0) - scene.artery.distance[self.box],
@@ -223,11 +228,15 @@ class _Slab:
         of_branch = np.array([level[name] for name in GREAT], np.float32)
         field, box = scene.great, self.box
         wall = occupancy(field.distance[box] - 1.4 * self.mm, self.edge)
-        self.blend(np.where(self.hu < -200, 0, wall), SOFT)
+        self.blend(np.where(self._shows_a_wall(), wall, 0), SOFT)
         value = np.append(of_branch[scene.great_tubes.branch], 0).astype(np.float32)[field.piece[box]]
         # Dense contrast comes in from above and lies heavy: swirls and layers.
         swirl = np.where(value > 500, np.float32(0.22), np.float32(0.03)) * self.textures.mixing.at(self.at)
         self.blend(field.share[box], value * (1 + swirl))
+
+    def _shows_a_wall(self) -> NDArray[np.bool_]:
+        """Where a vessel's wall is seen: against fat, not against air or contrast."""
+        return (self.hu > -250) & (self.hu < 20)
 
     def _bronchi(self) -> None:
         field, box = self.scene.bronchus, self.box
@@ -240,28 +249,50 @@ class _Slab:
                 level[finding.pieces] = finding.level
         self.blend(field.share[box], level[field.piece[box]])
 
-    def _nodes(self) -> None:
+    def _nodes_and_plates(self) -> None:
+        """Findings outside the vessels; round airways, never in them."""
         for finding in self.scene.lookalikes:
-            if finding.kind != "lymph node":
+            if finding.kind not in ("lymph node", "atelectasis", "thickened sheath"):
                 continue
-            reach = np.asarray(finding.size_mm) * 1.2 + 2 * self.edge
-            part = self.grid.box_around(np.asarray(finding.centre_mm) - reach, np.asarray(finding.centre_mm) + reach)
-            if part is None or part[0].stop <= self.box[0].start or part[0].start >= self.box[0].stop:
+            part, inner = self._part_around(finding.centre_mm, 1.6 * max(finding.size_mm) + 2 * self.edge + 6)
+            if part is None:
                 continue
-            part = (slice(max(part[0].start, self.box[0].start), min(part[0].stop, self.box[0].stop)), part[1], part[2])
-            distance = ellipsoid(self.grid.axes(part), finding.centre_mm, finding.size_mm)
-            # nodes lie around airways, never in them
-            distance = np.maximum(distance, 1.0 - self.scene.bronchus.distance[part])
-            view = self.hu[part[0].start - self.box[0].start : part[0].stop - self.box[0].start, part[1], part[2]]
+            distance = np.maximum(self._finding(finding, part), 1.0 - self.scene.bronchus.distance[part])
+            view = self.hu[inner]
             view += (finding.level - view) * occupancy(distance, self.edge)
+
+    def _finding(self, finding: Lookalike, part: Box) -> Floats:
+        """Signed distance to a node, a plate or a sheath."""
+        at, scene = self.grid.axes(part), self.scene
+        if finding.kind == "lymph node":
+            return ellipsoid(at, finding.centre_mm, finding.size_mm)
+        if finding.kind == "atelectasis":
+            plate = ellipsoid(rotated(at, finding.centre_mm, *finding.turn_deg), finding.centre_mm, finding.size_mm)
+            return np.maximum(plate, scene.lungs[part])
+        half_length, thick, _ = finding.size_mm
+        away = np.sqrt(sum((a - np.float32(c)) ** 2 for a, c in zip(at, finding.centre_mm, strict=True)))
+        member = np.zeros(len(scene.trees.arteries) + 1, bool)
+        member[finding.pieces] = True
+        thickness = np.float32(thick) * np.clip((half_length - away) / 4 + 1, 0, 1)
+        return np.where(member[scene.artery.piece[part]], scene.artery.distance[part] - thickness, np.float32(FAR))
+
+    def _part_around(self, centre_mm: tuple[float, float, float], reach_mm: float) -> tuple[Box | None, Box]:
+        """The part of this slab near a point, as a box of the grid and as a box of the slab."""
+        centre = np.asarray(centre_mm)
+        near = self.grid.box_around(centre - reach_mm, centre + reach_mm)
+        first, last = self.box[0].start, self.box[0].stop
+        if near is None or near[0].stop <= first or near[0].start >= last:
+            return None, self.box
+        rows = slice(max(near[0].start, first), min(near[0].stop, last))
+        return (rows, near[1], near[2]), (slice(rows.start - first, rows.stop - first), near[1], near[2])
 
     def _vessels(self) -> None:
         scene, box = self.scene, self.box
         mixing = self.textures.mixing.at(self.at)
         wall = 0.8 * self.mm
-        hidden = self.hu > -300  # in the mediastinum a vessel has a wall that shows against fat
+        in_fat = self._shows_a_wall()
         for field in (scene.vein, scene.artery):
-            self.blend(np.where(hidden, occupancy(field.distance[box] - wall, self.edge), 0), SOFT)
+            self.blend(np.where(in_fat, occupancy(field.distance[box] - wall, self.edge), 0), SOFT)
         level = np.full(len(scene.trees.veins) + 1, scene.contrast.vein, np.float32)
         for finding in scene.lookalikes:
             if finding.kind == "unopacified vein":
@@ -275,23 +306,24 @@ class _Slab:
 
     def _artery_blood(self, mixing: Floats) -> Floats:
         """Attenuation of arterial blood: swirls everywhere, and stretches that the contrast has not filled."""
-        scene = self.scene
-        blood = scene.contrast.artery * (1 + 0.05 * mixing)
-        fade = np.ones_like(blood)
+        return self._faded(self.scene.contrast.artery * (1 + 0.05 * mixing), in_heart=False)
+
+    def _faded(self, blood: Floats, *, in_heart: bool) -> Floats:
+        """Blood with its contrast taken away where it is unmixed, in the heart or in the arteries."""
+        scene, fade = self.scene, np.ones_like(blood)
         for finding in scene.lookalikes:
-            if finding.kind != "unmixed contrast":
+            if finding.kind != "unmixed contrast" or (finding.pieces.size == 0) is not in_heart:
                 continue
-            reach = 2.6 * np.asarray(finding.size_mm)
-            part = self.grid.box_around(np.asarray(finding.centre_mm) - reach, np.asarray(finding.centre_mm) + reach)
-            if part is None or part[0].stop <= self.box[0].start or part[0].start >= self.box[0].stop:
+            part, inner = self._part_around(finding.centre_mm, 1.9 * finding.size_mm[0])
+            if part is None:
                 continue
-            part = (slice(max(part[0].start, self.box[0].start), min(part[0].stop, self.box[0].stop)), part[1], part[2])
             z, y, x = (a - np.float32(c) for a, c in zip(self.grid.axes(part), finding.centre_mm, strict=True))
-            near = np.exp(-(z * z + y * y + x * x) / np.float32(finding.size_mm[0]) ** 2)
-            member = np.zeros(len(scene.trees.arteries) + 1, bool)
-            member[finding.pieces] = True
-            view = fade[part[0].start - self.box[0].start : part[0].stop - self.box[0].start, part[1], part[2]]
-            view *= 1 - np.float32(finding.level) * near * member[scene.artery.piece[part]]
+            near = np.exp(-(((z * z + y * y + x * x) / np.float32(finding.size_mm[0]) ** 2) ** 1.5))
+            if not in_heart:
+                member = np.zeros(len(scene.trees.arteries) + 1, bool)
+                member[finding.pieces] = True
+                near = near * member[scene.artery.piece[part]]
+            fade[inner] *= 1 - np.float32(finding.level) * near
         return np.asarray(MUSCLE_HU + (blood - MUSCLE_HU) * fade)
 
     def _streaks(self) -> None:

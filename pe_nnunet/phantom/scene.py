@@ -20,13 +20,14 @@ from pe_nnunet.phantom.great_vessels import (
     SUPERIOR_CAVA,
     single,
 )
-from pe_nnunet.phantom.grid import Grid
+from pe_nnunet.phantom.grid import Floats, Grid
 from pe_nnunet.phantom.lookalikes import Lookalike, draw_lookalikes
 from pe_nnunet.phantom.settings import PhantomSettings
+from pe_nnunet.phantom.shapes import occupancy
 from pe_nnunet.phantom.trees import Trees, grow_trees
-from pe_nnunet.phantom.tubes import TubeField, Tubes, rasterise
+from pe_nnunet.phantom.tubes import FAR, TubeField, Tubes, rasterise
 
-TIPS_PER_LUNG = 150
+TIPS_PER_LUNG = 320
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Scene:
         thorax: The person.
         contrast: Levels of contrast.
         trees: Arteries, veins and bronchi.
+        lungs: Signed distance to the lungs before great vessels and airways are cut out.
         artery: The arteries on the grid.
         vein: The veins, kept off the arteries.
         bronchus: The airways, kept off both.
@@ -55,6 +57,7 @@ class Scene:
     thorax: Thorax
     contrast: Contrast
     trees: Trees
+    lungs: Floats
     artery: TubeField
     vein: TubeField
     bronchus: TubeField
@@ -82,10 +85,14 @@ def compose(settings: PhantomSettings, seed: int, index: int) -> Scene:
     grid = scan_grid.finer(factors)
 
     great_tubes = single(thorax, AORTA, SUPERIOR_CAVA, LEFT_BRACHIOCEPHALIC, AZYGOS, INFERIOR_CAVA, OESOPHAGUS)
-    artery = rasterise(trees.arteries, grid)
-    vein = _kept_off(rasterise(trees.veins, grid), [artery], 0.6, grid)
-    bronchus = _kept_off(rasterise(trees.bronchi, grid), [artery, vein], 0.8, grid)
-    great = _kept_off(rasterise(great_tubes, grid), [artery, bronchus], 1.0, grid)
+    lungs = thorax.lungs(grid.axes())
+    great = rasterise(great_tubes, grid)
+    artery = _in_lungs(rasterise(trees.arteries, grid), trees.arteries, lungs, great, grid)
+    vein = _in_lungs(rasterise(trees.veins, grid), trees.veins, lungs, great, grid)
+    vein = _kept_off(vein, [artery], 0.6, grid)
+    bronchus = _in_lungs(rasterise(trees.bronchi, grid), trees.bronchi, lungs, great, grid)
+    bronchus = _kept_off(bronchus, [artery, vein], 0.8, grid)
+    great = _kept_off(great, [artery, bronchus], 1.0, grid)
 
     if settings.is_negative(seed, index):
         shape = tuple(n // f for n, f in zip(grid.shape, factors, strict=True))
@@ -95,13 +102,11 @@ def compose(settings: PhantomSettings, seed: int, index: int) -> Scene:
         clot = place_emboli(trees.arteries, artery, grid, factors, settings, stream(seed, index, "emboli"))
 
     rng = stream(seed, index, "look-alikes")
-    lookalikes = draw_lookalikes(
-        trees.arteries, trees.veins, trees.bronchi, _near_clot(trees.arteries, artery, clot),
-        count=len(clot.emboli) + int(rng.integers(3, 8)), rng=rng,
-        unopacified_veins=bool(rng.random() < settings.unopacified_vein_fraction), scale=thorax.scale,
-    )  # fmt: skip
+    clear = _near_clot(trees.arteries, artery, clot)
+    count = 2 * len(clot.emboli) + int(rng.integers(8, 15))
+    lookalikes = draw_lookalikes(trees, great_tubes, thorax, contrast, settings, clear, count, rng)
     return Scene(
-        settings, grid, factors, thorax, contrast, trees, artery, vein, bronchus, great, great_tubes, clot, lookalikes
+        settings, grid, factors, thorax, contrast, trees, lungs, artery, vein, bronchus, great, great_tubes, clot, lookalikes
     )
 
 
@@ -110,6 +115,14 @@ def rendering_factors(spacing_mm: tuple[float, float, float]) -> tuple[int, int,
     finest = min(spacing_mm)
     z, y, x = (max(1, round(s / max(finest, 0.6))) for s in spacing_mm)
     return z, y, x
+
+
+def _in_lungs(field: TubeField, tubes: Tubes, lungs: Floats, great: TubeField, grid: Grid) -> TubeField:
+    """The tree without what its smaller branches would cross of heart, great vessels and chest wall."""
+    small = np.append(tubes.generation >= 4, False)[field.piece]
+    outside = np.where(small, np.maximum(lungs - 4, 1 - great.distance), -FAR)
+    share = np.minimum(field.share, occupancy(outside, grid.edge_mm))
+    return TubeField(np.maximum(field.distance, outside), share, field.piece)
 
 
 def _kept_off(tubes: TubeField, others: list[TubeField], wall_mm: float, grid: Grid) -> TubeField:
