@@ -2,10 +2,9 @@
 
     python benchmarks/lung_finder.py RENDERED [--margin 10]
 
-RENDERED holds one folder a case with ct, lung and, where there are any, emboli (.nii.gz or .nrrd), as the phantom command
-writes them. The box ratio is the volume of the found box against that of the tight box around the true lungs with the same
-margin. Exits 1 if an embolus voxel lies outside a box, a ratio exceeds 1.25, or a scan takes over 2 s of processor time on
-two threads.
+RENDERED holds one folder a case with ct, lung and emboli (.nii.gz or .nrrd), as the phantom command writes them. The
+box ratio is the volume of the found box against that of the tight box around the true lungs with the same margin.
+Exits 1 if an embolus voxel lies outside a box, a ratio exceeds 1.25, or a scan takes over 2 s on two threads.
 """
 
 from __future__ import annotations

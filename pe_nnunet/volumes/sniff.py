@@ -29,8 +29,11 @@ def require_content(path: Path) -> None:
         InputError: PE-IN-003, which says what lies there instead.
     """
     suffix = image_suffix(path)
-    with path.open("rb") as file:
-        start = file.read(_PEEK)
+    try:
+        with path.open("rb") as file:
+            start = file.read(_PEEK)
+    except OSError as error:  # no permission, a disk that fails
+        raise unreadable(path, error) from error
     if suffix == ".nii.gz":
         fits = _unzipped(path, start)[:4] in _NIFTI_STARTS
     elif suffix == ".nii":
@@ -46,10 +49,11 @@ def require_content(path: Path) -> None:
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
-    """The error for a file that begins well and then breaks off or makes no sense."""
+    """The error for a file that cannot be opened, breaks off, or makes no sense after a good beginning."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1] if lines else type(error).__name__
-    return InputError("PE-IN-003", f"{path} is truncated or damaged: {reason}", "copy or download it again")
+    hint = "it may be truncated or damaged: copy or download it again, and check its permissions"
+    return InputError("PE-IN-003", f"{path} cannot be read: {reason}", hint)
 
 
 def _unzipped(path: Path, start: bytes) -> bytes:

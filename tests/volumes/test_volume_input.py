@@ -271,6 +271,17 @@ def test_26_truncated(thorax: sitk.Image, tmp_path: Path, suffix: str, share: fl
     assert len(str(caught.value)) < 400
 
 
+def test_26_a_file_that_may_not_be_opened(thorax: sitk.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(thorax, tmp_path / "a.nii.gz")
+
+    def refuse(*args: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(InputError, match=r"PE-IN-003.*a\.nii\.gz cannot be read: .*Permission denied"):
+        read(tmp_path / "a.nii.gz")
+
+
 @pytest.mark.parametrize("named", ["/etc/hostname", "../secret.raw", "LIST"])
 def test_28_a_detached_header_reads_no_file_elsewhere(thorax: sitk.Image, tmp_path: Path, named: str) -> None:
     (tmp_path / "secret.raw").write_bytes(sitk.GetArrayFromImage(thorax).tobytes())
