@@ -24,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-gpu_memory_target", dest="memory_gb", type=float, default=0.5, help="default %(default)s")
     parser.add_argument("--epochs", type=int, help="of training; default: what the goal of the demo needs")
     parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
+    parser.add_argument(
+        "--min-embolus-mm3", type=float, default=100.0, help="smallest finding kept; default %(default)s"
+    )
     parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
     parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
 
@@ -45,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         memory_gb=args.memory_gb,
         epochs=args.epochs or defaults.epochs,
         recipe=defaults.recipe | read_environment(args.recipe),
+        min_embolus_mm3=args.min_embolus_mm3,
         device=str(pick_device(args.device)),
     )
     if args.again:
