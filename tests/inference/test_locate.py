@@ -96,7 +96,7 @@ class Hostile:
 def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(GOOD | {"x": Hostile()}, "bad.pth")
-    with pytest.raises(ConfigurationError, match="PE-MODEL-003.*trust"):
+    with pytest.raises(ConfigurationError, match=r"PE-MODEL-003.*trust"):
         read_checkpoint(Path("bad.pth"))
     assert not Path("hacked").exists()
 
