@@ -36,9 +36,17 @@ SHARES: dict[Kind, float] = {
     "atelectasis": 0.13,
 }
 LARGEST_NODE_MM3 = 9000.0
-IN_HEART = ((-76, -20, -24), (-56, -22, -22), (-66, -52, 0), (-72, -60, 22), (-74, -20, 32), (-72, -30, 46), (-43, 9, 14))
-"""Where blood of the lower body mixes late and where muscle stands in the blood: right atrium, right ventricle, left
-ventricle, left atrium; (z, y, x) in mm at the reference width."""
+DARK_SPOTS = (
+    (-76, -20, -24), (-56, -22, -22), (-66, -52, 0), (-72, -60, 22), (-74, -20, 32), (-72, -30, 46), (-43, 9, 14),
+    (-43, 8, -10), (12, -24, -30), (38, -26, -28),
+)  # fmt: skip
+"""Where blood mixes late or muscle stands in it: right atrium and ventricle, left ventricle and atrium, upper cava;
+(z, y, x) in mm at the reference width, as below."""
+NODE_STATIONS = (
+    (22, -6, -20), (42, -10, -16), (4, -8, 20), (-2, -14, 30), (-18, 22, 2), (-30, 26, -6), (-30, 4, -38), (-44, 4, -44),
+    (-20, 4, 44), (-38, 12, 44), (20, -42, 14), (-22, -40, -12),
+)  # fmt: skip
+"""Paratracheal, in the aortopulmonary window, under the carina, at the hila between artery and vein, before the aorta."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,11 @@ class Lookalike:
     Attributes:
         kind: What it is.
         centre_mm: Where, (z, y, x).
-        size_mm: Half its extent (z, y, x); of an atelectasis, of the plate before it is turned; of a thickened sheath,
+        size_mm: Half its extent (z, y, x); before it is turned; of a thickened sheath,
             half its length and its thickness.
         level: Its attenuation in HU; for unmixed contrast the share of contrast that is missing at its centre.
         pieces: The pieces of the tree that it concerns.
-        turn_deg: Turns of a plate about z and y.
+        turn_deg: Turns about z and y of what is longer or thinner in one direction.
     """
 
     kind: Kind
@@ -109,25 +117,32 @@ def draw_lookalikes(
         elif kind == "plugged bronchus":
             finding = _plug(trees.bronchi, rng)
         elif kind == "thickened sheath":
-            finding = _sheath(trees.arteries, size, rng)
+            finding = _sheath(trees.arteries, keep_clear, size, rng)
         elif kind == "atelectasis":
             finding = _plate(trees.arteries, thorax, size, rng)
-        found.append(finding or _node(trees.arteries, neighbours, size, rng))
-    for landmark in rng.permutation(np.asarray(IN_HEART, float))[: int(rng.integers(2, 6))]:
+        found.append(finding or _node(trees.arteries, keep_clear, neighbours, size, rng))
+    for landmark in rng.permutation(np.asarray(DARK_SPOTS, float))[: int(rng.integers(4, 9))]:
         found.append(_unmixed_in_heart(landmark, thorax, contrast.artery, rng))
+    for landmark in rng.permutation(np.asarray(NODE_STATIONS, float))[: int(rng.integers(4, 10))]:
+        found.append(_station(landmark, thorax, rng))
     if rng.random() < settings.unopacified_vein_fraction:
         found += [_unopacified(trees.veins, rng) for _ in range(int(rng.integers(1, 4)))]
     return found
 
 
 def _pick(rng: np.random.Generator, weight: Points) -> int:
+    """An index drawn by weight; any, where all weights are zero."""
+    weight = weight if weight.any() else np.ones(len(weight))
     return int(rng.choice(len(weight), p=weight / weight.sum()))
 
 
-def _node(arteries: Tubes, neighbours: Points, volume_mm3: float, rng: np.random.Generator) -> Lookalike:
-    """An oval node that touches an artery from outside, mostly on the side of the next vessel, as at the hila."""
-    k = _pick(rng, (arteries.generation <= 6) * arteries.length)
-    size = (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3) * rng.uniform(0.75, 1.33, 3)
+def _node(
+    arteries: Tubes, keep_clear: NDArray[np.bool_], neighbours: Points, volume_mm3: float, rng: np.random.Generator
+) -> Lookalike:
+    """A node along an artery, outside its wall, mostly on the side of the next vessel, as at the hila."""
+    k = _pick(rng, ((arteries.generation <= 6) & ~keep_clear) * arteries.length)
+    slim = float(rng.uniform(0.6, 1.0))
+    size = (volume_mm3 * 3 / (4 * np.pi)) ** (1 / 3) * np.array([slim, slim, slim**-2])
     side = rng.normal(size=3)
     if rng.random() < 0.7:
         gap = neighbours - arteries.middle[k]
@@ -135,17 +150,32 @@ def _node(arteries: Tubes, neighbours: Points, volume_mm3: float, rng: np.random
         side = nearest / np.linalg.norm(nearest) + 0.35 * side
     side -= (side @ arteries.direction[k]) * arteries.direction[k]
     side /= np.linalg.norm(side)
-    centre = arteries.middle[k] + side * (arteries.radius[k] + 0.85 * float(np.mean(size)))
+    centre = arteries.middle[k] + side * (arteries.radius[k] + 0.9 * size[0])
+    up, back, left = arteries.direction[k]
+    along = (float(np.degrees(np.arctan2(back, left))), float(np.degrees(np.arcsin(np.clip(up, -1, 1)))))
+    return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)), np.empty(0, np.intp), along)
+
+
+def _station(landmark: Points, thorax: Thorax, rng: np.random.Generator) -> Lookalike:
+    """A node of the mediastinum or the hila, in the fat between the great vessels."""
+    centre = (landmark + rng.normal(0, 2.5, 3)) * thorax.scale
+    size = (float(np.exp(rng.uniform(np.log(600), np.log(LARGEST_NODE_MM3)))) * 3 / (4 * np.pi)) ** (1 / 3) * rng.uniform(0.75, 1.33, 3)
     return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)), np.empty(0, np.intp))
 
 
-def _sheath(arteries: Tubes, volume_mm3: float, rng: np.random.Generator) -> Lookalike:
+def _sheath(
+    arteries: Tubes, keep_clear: NDArray[np.bool_], volume_mm3: float, rng: np.random.Generator
+) -> Lookalike | None:
     """Tissue round an artery near the hilum, as in interstitial oedema: a dark ring outside a bright lumen."""
-    k = _pick(rng, ((arteries.generation >= 2) & (arteries.generation <= 6)) * arteries.length)
+    free = (arteries.generation >= 2) & (arteries.generation <= 6) & ~keep_clear
+    if not free.any():
+        return None
+    k = _pick(rng, free * arteries.length)
     radius, thick = float(arteries.radius[k]), float(rng.uniform(2.5, 5))
     half_length = float(np.clip(volume_mm3 / (np.pi * thick * (2 * radius + thick)) / 2, 4, 22))
     at_start, at_end = arteries.distances_from(k, half_length + 12)
-    pieces = np.flatnonzero(np.isfinite(np.minimum(at_start, at_end)))
+    # where there is clot a sheath of the same attenuation would hide its edge
+    pieces = np.flatnonzero(np.isfinite(np.minimum(at_start, at_end)) & ~keep_clear)
     size = (half_length, thick, thick)
     return Lookalike("thickened sheath", _point(arteries.middle[k]), size, float(rng.uniform(20, 80)), pieces)
 
@@ -184,7 +214,7 @@ def _unmixed(
 def _unmixed_in_heart(landmark: Points, thorax: Thorax, artery_hu: float, rng: np.random.Generator) -> Lookalike:
     """A dark spot in a chamber of the heart."""
     centre = (landmark + rng.normal(0, 4, 3)) * thorax.scale
-    length = float(rng.uniform(7, 14)) * thorax.scale
+    length = float(rng.uniform(10, 24)) * thorax.scale
     nowhere = np.empty(0, np.intp)
     return Lookalike("unmixed contrast", _point(centre), (length,) * 3, _missing(artery_hu, rng), nowhere)
 

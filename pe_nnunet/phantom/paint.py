@@ -232,7 +232,7 @@ class _Slab:
         value = np.append(of_branch[scene.great_tubes.branch], 0).astype(np.float32)[field.piece[box]]
         # Dense contrast comes in from above and lies heavy: swirls and layers.
         swirl = np.where(value > 500, np.float32(0.22), np.float32(0.03)) * self.textures.mixing.at(self.at)
-        self.blend(field.share[box], value * (1 + swirl))
+        self.blend(field.share[box], self._faded(value * (1 + swirl), in_heart=True))
 
     def _shows_a_wall(self) -> NDArray[np.bool_]:
         """Where a vessel's wall is seen: against fat, not against air or contrast."""
@@ -264,11 +264,10 @@ class _Slab:
     def _finding(self, finding: Lookalike, part: Box) -> Floats:
         """Signed distance to a node, a plate or a sheath."""
         at, scene = self.grid.axes(part), self.scene
-        if finding.kind == "lymph node":
-            return ellipsoid(at, finding.centre_mm, finding.size_mm)
-        if finding.kind == "atelectasis":
-            plate = ellipsoid(rotated(at, finding.centre_mm, *finding.turn_deg), finding.centre_mm, finding.size_mm)
-            return np.maximum(plate, scene.lungs[part])
+        if finding.kind != "thickened sheath":
+            turned = rotated(at, finding.centre_mm, *finding.turn_deg) if any(finding.turn_deg) else at
+            body = ellipsoid(turned, finding.centre_mm, finding.size_mm)
+            return np.maximum(body, scene.lungs[part]) if finding.kind == "atelectasis" else body
         half_length, thick, _ = finding.size_mm
         away = np.sqrt(sum((a - np.float32(c)) ** 2 for a, c in zip(at, finding.centre_mm, strict=True)))
         member = np.zeros(len(scene.trees.arteries) + 1, bool)
@@ -309,7 +308,7 @@ class _Slab:
         return self._faded(self.scene.contrast.artery * (1 + 0.05 * mixing), in_heart=False)
 
     def _faded(self, blood: Floats, *, in_heart: bool) -> Floats:
-        """Blood with its contrast taken away where it is unmixed, in the heart or in the arteries."""
+        """Blood with its contrast taken away where it is unmixed, in the heart and cava or in the arteries."""
         scene, fade = self.scene, np.ones_like(blood)
         for finding in scene.lookalikes:
             if finding.kind != "unmixed contrast" or (finding.pieces.size == 0) is not in_heart:
