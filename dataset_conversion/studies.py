@@ -35,7 +35,9 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
     if not folders:
         raise InputError("PE-IN-001", f"{src} holds no study folder", "each needs ct/ or ct.nii.gz, and emboli.nii.gz")
     masks, cases, errors = CaseMasks(options), [], []
-    for case, folder in zip(case_ids([p.resolve() for p in folders], src.resolve()), folders, strict=True):
+    root = src.resolve()  # "." has no name; a study may itself be a link to elsewhere and keeps the link's name
+    ids = case_ids([root if folder == src else root / folder.name for folder in folders], root)
+    for case, folder in zip(ids, folders, strict=True):
         try:
             cases.append(_study(case, folder, masks, options))
         except PEError as error:

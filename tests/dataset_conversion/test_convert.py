@@ -364,3 +364,15 @@ def test_the_crop_reads_back_as_a_scan(studies: Path, nnunet: Path) -> None:
     refs = find_scans(nnunet / "Dataset501_PE" / "imagesTr")
     assert [ref.case_id for ref in refs] == [f"case_{k}" for k in range(6)]
     assert read_scan(refs[0]).image.GetPixelID() == sitk.sitkInt16
+
+
+def test_a_folder_of_links_to_studies_is_converted_under_the_links_names(
+    studies: Path, nnunet: Path, tmp_path: Path
+) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    names = sorted(path.name for path in studies.iterdir() if path.is_dir())[:2]
+    for name in names:
+        (links / f"my_{name}").symlink_to(studies / name, target_is_directory=True)
+    report = converted("studies", links)
+    assert sorted(report.cases) == [f"my_{name}" for name in names]
