@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from pe_nnunet.networks.reference import common_length, load_reference, without_prefix
+from pe_nnunet.networks.reference import common_kernel, common_length, construct, load_reference, plain_weights
 
 if TYPE_CHECKING:
     from pe_nnunet.networks.aanet import AANet
@@ -26,18 +26,29 @@ def load_aanet(cls: type[AANet], state_dict: Mapping[str, Tensor]) -> AANet:
     Raises:
         ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
     """
-    weights = without_prefix(state_dict)
-    features = [common_length(weights, "in_conv.")]
-    features += [common_length(weights, f"block{i}.") for i in range(1, STAGES + 1)]
-    network = cls(
+    weights = plain_weights(state_dict)
+    steps = [r"segheadv?\.up_conv"] + [rf"block({i}_dw|{i}{i}_up)" for i in range(1, STAGES)]
+    units = [r"in_conv|in_dw|segheadv?\.seg_output"] + [
+        rf"block({i}|{i}{i}|{i}{i}_res)\.conv\.\d+\.conv\d" for i in range(1, STAGES + 1)
+    ]
+    network = construct(
+        cls,
         common_length(weights, "in_conv.conv.weight", axis=1),
         2,
         n_stages=STAGES + 1,
-        features_per_stage=features,
+        features_per_stage=[
+            common_length(weights, "in_conv."),
+            *(
+                common_length(weights, (f"block{i}.", f"block{i}{i}.", f"block{i}{i}_res."))
+                for i in range(1, STAGES + 1)
+            ),
+        ],
+        kernel_sizes=[common_kernel(weights, rf"({name})(\.conv)?\.weight", 3) for name in units],
+        strides=[(1, 1, 1), *(common_kernel(weights, rf"{name}\.conv\.weight", 3, odd=False) for name in steps)],
         encoder_blocks=[_count(weights, f"block{i}") for i in range(1, STAGES + 1)],
         decoder_blocks=[_count(weights, f"block{i}{i}") for i in range(1, STAGES)],
         aspp_features=common_length(weights, "aspp."),
-        head_features=common_length(weights, "seghead.up_conv.norm."),
+        head_features=common_length(weights, ("seghead.up_conv.norm.", "segheadv.up_conv.norm.")),
     )
     blocks = dict(_prefixes())
     load_reference(network, weights, {name: _foreign_name(name, blocks) for name in network.state_dict()})

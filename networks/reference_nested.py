@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from pe_nnunet.networks.reference import load_reference, without_prefix
+from pe_nnunet.networks.reference import construct, load_reference, plain_weights
 from pe_nnunet.networks.reference_unets import block_prefixes, count_stages, foreign_name, reference_sizes
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def load_nested(cls: type[NestedUNet], state_dict: Mapping[str, Tensor]) -> Nest
     Raises:
         ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
     """
-    weights = without_prefix(state_dict)
+    weights = plain_weights(state_dict)
     n_stages = count_stages(weights)
-    network = cls(**reference_sizes(weights, n_stages), n_heads=n_stages - 1)
+    network = construct(cls, **reference_sizes(weights, n_stages), n_heads=n_stages - 1)
     prefixes = dict(_prefixes(n_stages))
     load_reference(network, weights, {name: foreign_name(name, prefixes) for name in network.state_dict()})
     return network

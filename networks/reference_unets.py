@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import Tensor, nn
 
-from pe_nnunet.networks.reference import common_length, load_reference, mismatch, without_prefix
+from pe_nnunet.networks.reference import (
+    common_kernel,
+    common_length,
+    construct,
+    load_reference,
+    mismatch,
+    plain_weights,
+)
 
 if TYPE_CHECKING:
     from pe_nnunet.networks.u_shaped import UShapedNetwork
@@ -33,13 +40,14 @@ def load_u_shaped(cls: type[NetworkT], state_dict: Mapping[str, Tensor]) -> Netw
     Raises:
         ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
     """
-    weights = without_prefix(state_dict)
+    weights = plain_weights(state_dict)
     residual, attention = cls.residual_default, cls.attention_default
     if cls.options_from_reference:
         residual = any(".r2_block." in name for name in weights)
         attention = any(name.startswith("attention") for name in weights)
     n_stages = count_stages(weights)
-    network = cls(
+    network = construct(
+        cls,
         **reference_sizes(weights, n_stages),
         strides=_strides(weights, n_stages),
         residual=residual,
@@ -75,8 +83,11 @@ def reference_sizes(weights: Mapping[str, Tensor], n_stages: int) -> dict[str, A
         "input_channels": common_length(weights, first, axis=1),
         "num_classes": common_length(weights, "final"),
         "n_stages": n_stages,
-        "features_per_stage": tuple(common_length(weights, f"conv{i}_0.") for i in range(n_stages)),
+        "features_per_stage": tuple(common_length(weights, f"conv{i}_") for i in range(n_stages)),
         "conv_op": CONVS[axes],
+        "kernel_sizes": tuple(
+            common_kernel(weights, rf"conv{i}_\d\.(r2_block|block)\..*", axes - 2) for i in range(n_stages)
+        ),
         "conv_bias": True,
         "norm_op": BATCH_NORMS[axes],
         "nonlin": nn.ReLU,
@@ -105,11 +116,9 @@ def block_prefixes(own: str, foreign: str) -> Iterator[tuple[str, str]]:
 def _strides(weights: Mapping[str, Tensor], n_stages: int) -> list[Any]:
     """The gates' strided convolutions tell the pooling; without gates it is 2."""
     axes = common_axes(weights) - 2
-    strides: list[Any] = [(1,) * axes]
-    for i in range(n_stages - 1):
-        gate = weights.get(f"attention{i}_{4 - i}.x_conv.weight")
-        strides.append((2,) * axes if gate is None or gate.dim() != axes + 2 else tuple(gate.shape[2:]))
-    return strides
+    return [(1,) * axes] + [
+        common_kernel(weights, rf"attention{i}_\d\.x_conv\.weight", axes, odd=False) for i in range(n_stages - 1)
+    ]
 
 
 def _prefixes(n_stages: int, *, residual: bool, attention: bool) -> Iterator[tuple[str, str]]:

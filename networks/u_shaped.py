@@ -221,7 +221,8 @@ class UShapedNetwork(SegmentationNetwork):
     def from_reference(cls: type[UShapedT], state_dict: Mapping[str, Tensor]) -> UShapedT:
         """The 2D network (or its 3D analogue) of CTISPED's Unets-2D that the weights describe, batch norm included.
 
-        The original has one head; those of the coarser stages, for deep supervision, begin anew.
+        The original has one head; those of the coarser stages, for deep supervision, begin anew. How often a unit
+        recurs leaves no trace in the weights: it is the network's own, 2, as in the original.
 
         Raises:
             ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.

@@ -20,15 +20,16 @@ CHANNELS_PER_GROUP = 4
 def standardise(weight: Tensor) -> Tensor:
     """Each output channel's weights (out, in, ...) brought to mean 0 and variance 1; a constant filter becomes zero.
 
-    Computed in single precision, for in half precision the sum of a filter's squares may overflow; and, as in the
-    published code, by a batch norm whose channels are the filters: rounded the same, equal to the last bit.
+    Computed in single precision at least, for in half precision the sum of a filter's squares may overflow; and, as in
+    the published code, by a batch norm whose channels are the filters: rounded the same, equal to the last bit. Not by
+    `F.batch_norm`, which refuses filters of one weight.
 
     Example:
         >>> standardise(torch.ones(1, 2, 1, 1, 1)).flatten()
         tensor([0., 0.])
     """
-    filters = weight.float().reshape(1, weight.shape[0], -1)
-    normed = F.batch_norm(filters, None, None, training=True, momentum=0.0, eps=EPS)
+    filters = weight.to(torch.promote_types(weight.dtype, torch.float32)).reshape(1, weight.shape[0], -1)
+    normed = torch.batch_norm(filters, None, None, None, None, True, 0.0, EPS, torch.backends.cudnn.enabled)
     return normed.reshape(weight.shape).to(weight.dtype)
 
 
@@ -93,14 +94,14 @@ class StandardisedConvTranspose3d(nn.ConvTranspose3d):
 
 
 class StandardisedUnit(nn.Module):
-    """A standardised convolution, group norm with four channels to a group, and ReLU.
+    """A standardised convolution, group norm, and ReLU.
 
     Args:
         conv: The convolution.
         activation: Whether the ReLU is applied.
 
     Raises:
-        ValueError: If the number of channels is not divisible by four.
+        ValueError: If the convolution's channels fall into no equal groups.
     """
 
     def __init__(self, conv: StandardisedConv3d | StandardisedConvTranspose3d, *, activation: bool = True) -> None:
@@ -116,14 +117,14 @@ class StandardisedUnit(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group norm, four channels to a group, with the parameters of `torch.nn.GroupNorm`.
+    """Group norm with a quarter as many groups as channels, rounded down, and torch's names of parameters.
 
     Under autocast torch would compute its own in single precision, and both that and the copy for the next
     convolution would be kept for the backward pass: twice the network's memory. Here the result has the input's
     precision; sums are taken in single precision inside the kernel all the same.
 
     Args:
-        channels: A multiple of four.
+        channels: At least four, and divided by its number of groups, as every multiple of four is.
 
     Raises:
         ValueError: If it is not.
@@ -131,9 +132,9 @@ class GroupNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        if channels % CHANNELS_PER_GROUP:
-            raise ValueError(f"channels come in groups of {CHANNELS_PER_GROUP}, got {channels}")
         self.n_groups = channels // CHANNELS_PER_GROUP
+        if self.n_groups == 0 or channels % self.n_groups:
+            raise ValueError(f"channels come in groups of {CHANNELS_PER_GROUP}, got {channels}")
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
 
