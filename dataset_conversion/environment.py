@@ -9,28 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.nnunet_folders import PREPROCESSED, RAW, RESULTS, VARIABLES, nnunet_folder
 
-RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-
-
-def nnunet_folder(variable: str) -> Path:
-    """The folder that one of nnU-Net's variables names, as it is now, not as it was on import.
-
-    Raises:
-        ConfigurationError: If the variable is not set, or names no folder.
-    """
-    value = os.environ.get(variable, "")
-    if not value.strip():
-        raise ConfigurationError(
-            "PE-ENV-001",
-            f"{variable} is not set",
-            f"export {variable}=/path/to/a/folder, as nnU-Net's documentation says",
-        )
-    if not Path(value).is_dir():
-        quoted = value[0] in "\"'" or value[-1] in "\"'"
-        hint = "take the quotation marks out of the value" if quoted else "make the folder, or correct the variable"
-        raise ConfigurationError("PE-CONV-003", f"{variable} is {value!r}, which is no folder", hint)
-    return Path(value)
+__all__ = [
+    "PREPROCESSED",
+    "RAW",
+    "RESULTS",
+    "dataset_folder_name",
+    "nnunet_folder",
+    "require_free_id",
+    "stale_preprocessed",
+]
 
 
 def dataset_folder_name(dataset_id: int, name: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 CODES: dict[str, str] = {
     # command line and environment
-    "PE-ENV-001": "an nnU-Net path variable (nnUNet_raw, nnUNet_preprocessed, nnUNet_results) is not set",
+    "PE-ENV-001": "an nnU-Net path variable (nnUNet_raw, nnUNet_preprocessed, nnUNet_results) is not set or no folder",
     "PE-ENV-002": "the dataset id or name is unknown to nnU-Net",
     "PE-ENV-003": "the dataset id is taken by another dataset",
     "PE-ENV-004": "the requested device is not available",
@@ -76,7 +76,6 @@ CODES: dict[str, str] = {
     # dataset conversion
     "PE-CONV-001": "the dataset id or name is not one that nnU-Net can hold",
     "PE-CONV-002": "a dataset, or an unfinished conversion, of this id is there already",
-    "PE-CONV-003": "an nnU-Net path variable names no folder",
     "PE-CONV-004": "a conversion setting is out of range or contradicts another",
     "PE-CONV-005": "the case has no label file",
     "PE-CONV-006": "several files could be the mask of the case",
@@ -100,6 +99,7 @@ CODES: dict[str, str] = {
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
     "PE-TRAIN-003": "the training recipe cannot be read",
+    "PE-TRAIN-004": "the trainer's network does not exist in the configuration's number of dimensions",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",
@@ -108,6 +108,8 @@ CODES: dict[str, str] = {
     "PE-MODEL-005": "the scan does not fit the model",
     "PE-MODEL-006": "no detector given: segmentation alone",
     "PE-MODEL-007": "a bad value in the options of prediction",
+    "PE-MODEL-008": "a checkpoint that should hold AANet's weights cannot be read or holds others",
+    "PE-MODEL-009": "a model lies already where one should be written",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # fusion

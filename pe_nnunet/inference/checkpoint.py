@@ -13,8 +13,8 @@ from pe_nnunet.errors import ConfigurationError
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
-def _numpy_globals() -> list[Any]:
-    """What nnU-Net's own checkpoints hold beside tensors: numpy scalars in the log of the training."""
+def numpy_globals() -> list[Any]:
+    """What checkpoints often hold beside tensors, nnU-Net's among them: numpy scalars, the metrics of a training."""
     core = np._core if hasattr(np, "_core") else np.core
     kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")}
     return [core.multiarray.scalar, np.dtype, *kinds]
@@ -35,7 +35,7 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
             "PE-MODEL-002", f"no checkpoint {path}", "train that fold, or name other folds with -f"
         )
     try:
-        with torch.serialization.safe_globals(_numpy_globals()):
+        with torch.serialization.safe_globals(numpy_globals()):
             content = torch.load(path, map_location="cpu", weights_only=not trust)
     except Exception as error:
         raise ConfigurationError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.nnunet_folders import RESULTS, nnunet_folder
 
 FINAL = "checkpoint_final.pth"
 
@@ -26,26 +26,6 @@ class ModelLocation:
     folder: Path
     folds: tuple[str, ...]
     checkpoint: str = FINAL
-
-
-def environment_folder(variable: str) -> Path:
-    """The folder that one of nnU-Net's variables names.
-
-    Args:
-        variable: `nnUNet_raw`, `nnUNet_preprocessed` or `nnUNet_results`.
-
-    Raises:
-        ConfigurationError: PE-ENV-001 if it is unset or names no folder.
-    """
-    value = os.environ.get(variable, "").strip().strip("\"'")
-    if not value:
-        raise ConfigurationError("PE-ENV-001", f"{variable} is not set", f"export {variable}=/path/to/{variable}")
-    path = Path(value).expanduser()
-    if not path.is_dir():
-        raise ConfigurationError(
-            "PE-ENV-001", f"{variable} names no folder: {path}", "create it, or correct the variable"
-        )
-    return path
 
 
 def dataset_folder(parent: Path, dataset: str) -> Path:
@@ -105,7 +85,7 @@ def locate_models(
         "__".join(given[i] if len(given) > 1 else given[0] for given in (trainers, plans, configurations))
         for i in range(count)
     ]
-    base = dataset_folder(environment_folder("nnUNet_results"), dataset)
+    base = dataset_folder(nnunet_folder(RESULTS), dataset)
     return [locate_folder(base / name, folds, checkpoint) for name in names]
 
 

@@ -17,7 +17,7 @@ from pe_nnunet.errors import ConfigurationError
 SPLITS = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]
 
 
-@pytest.mark.parametrize(("value", "code"), [(None, "PE-ENV-001"), (" ", "PE-ENV-001"), ("/no/such", "PE-CONV-003")])
+@pytest.mark.parametrize(("value", "code"), [(None, "PE-ENV-001"), (" ", "PE-ENV-001"), ("/no/such", "PE-ENV-001")])
 def test_unset_and_dangling_variables(monkeypatch: pytest.MonkeyPatch, value: str | None, code: str) -> None:
     monkeypatch.delenv("nnUNet_raw", raising=False)
     if value is not None:

@@ -9,7 +9,7 @@ import torch
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint import read_checkpoint
-from pe_nnunet.inference.locate import environment_folder, locate_folder, locate_models
+from pe_nnunet.inference.locate import locate_folder, locate_models
 
 
 @pytest.fixture
@@ -57,20 +57,6 @@ def test_errors(results, arguments, code, named):
         locate_models(*arguments)
     assert caught.value.code == code
     assert named in str(caught.value)
-
-
-@pytest.mark.parametrize("value", [None, "", "  ", "/does/not/exist"])
-def test_unset_or_wrong_variable(monkeypatch, value):
-    monkeypatch.delenv("nnUNet_raw", raising=False)
-    if value is not None:
-        monkeypatch.setenv("nnUNet_raw", value)
-    with pytest.raises(ConfigurationError, match="PE-ENV-001"):
-        environment_folder("nnUNet_raw")
-
-
-def test_quoted_variable_is_understood(monkeypatch, tmp_path):
-    monkeypatch.setenv("nnUNet_raw", f'"{tmp_path}"')
-    assert environment_folder("nnUNet_raw") == tmp_path
 
 
 def test_folder_without_model(tmp_path):
