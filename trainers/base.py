@@ -98,11 +98,21 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         wrapped: nn.Module = DeepSupervisionWrapper(loss, self._deep_supervision_weights())
         return wrapped
 
+    def _get_deep_supervision_scales(self) -> Any:
+        """The sizes of the network's outputs; of a network that does not tell them, those of the plans' stages.
+
+        A target too many would be dropped without a word, and one output be trained on the wrong one.
+        """
+        told = getattr(self._bare_network(), "deep_supervision_scales", None)
+        if told is None or not self.enable_deep_supervision:
+            return super()._get_deep_supervision_scales()
+        return told
+
     def _deep_supervision_weights(self) -> list[float]:
-        """Halved with each coarser output, the coarsest without any, as nnU-Net does; one output keeps its weight."""
-        count = len(self._get_deep_supervision_scales())
-        weights = [0.5**level for level in range(count)]
-        if count > 1:
+        """Halved with each further output, a coarser last one without any, as nnU-Net does."""
+        scales = self._get_deep_supervision_scales()
+        weights = [0.5**level for level in range(len(scales))]
+        if scales[-1] != scales[0]:
             weights[-1] = 1e-6 if self.is_ddp and not self._do_i_compile() else 0.0
         return [weight / sum(weights) for weight in weights]
 

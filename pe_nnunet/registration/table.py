@@ -16,6 +16,11 @@ PLANNERS: dict[str, str] = {
 TRAINERS: dict[str, str] = {
     "PETrainer": "pe_nnunet.trainers.base",
     "PETARUNetTrainer": "pe_nnunet.trainers.tar_unet",
+    "PEAttentionUNetTrainer": "pe_nnunet.trainers.attention_unet",
+    "PEAANetTrainer": "pe_nnunet.trainers.aanet",
+    "PER2UNetTrainer": "pe_nnunet.trainers.r2_unet",
+    "PEAttentionR2UNetTrainer": "pe_nnunet.trainers.attention_r2_unet",
+    "PENestedUNetTrainer": "pe_nnunet.trainers.nested_unet",
 }
 CLASSES: dict[str, str] = PLANNERS | TRAINERS
 

@@ -1,0 +1,113 @@
+"""One epoch of every trainer in every configuration that its network has, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.inference import locate_folder
+from pe_nnunet.inference.ensemble import predict_probability
+from pe_nnunet.inference.model import load_model
+from pe_nnunet.networks import list_networks
+from pe_nnunet.registration.table import PLANNERS, TRAINERS, load_class
+
+OWN_ARCHITECTURE = "PETrainer"  # of the plans, whatever they are
+IN_3D_ALONE = ("PEAANetTrainer",)
+CPU = torch.device("cpu")
+RUNS = [
+    (trainer, configuration)
+    for trainer in TRAINERS
+    for configuration in ("2d", "3d_fullres")
+    if configuration == "3d_fullres" or trainer not in IN_3D_ALONE
+]
+
+
+def planner_of(trainer: str) -> str:
+    return "PETARUNetPlanner" if trainer == OWN_ARCHITECTURE else trainer.replace("Trainer", "Planner")
+
+
+def scheme_of(trainer: str) -> str:
+    return "artery-pe" if trainer == "PEAANetTrainer" else "pe"
+
+
+def trainer_on(workplace, name, configuration, scheme=None, plans=None):
+    scheme = scheme or scheme_of(name)
+    plans = plans or workplace.plan(scheme, planner_of(name), [configuration])
+    folder = workplace.preprocessed(scheme)
+    content = json.loads((folder / f"{plans}.json").read_text()) | {"continue_training": False}
+    dataset = json.loads((folder / "dataset.json").read_text())
+    return load_class(name)(content, configuration, 0, dataset, CPU)
+
+
+def test_every_network_has_a_trainer_that_is_named_like_its_planner():
+    own = [load_class(name) for name in TRAINERS if name != OWN_ARCHITECTURE]
+    assert {trainer.network_class.__name__ for trainer in own} == set(list_networks())
+    assert [trainer.__name__ for trainer in own] == [name for name in TRAINERS if name != OWN_ARCHITECTURE]
+    for trainer in own:
+        assert load_class(planner_of(trainer.__name__)).network_class is trainer.network_class
+    assert {planner_of(trainer.__name__) for trainer in own} == set(PLANNERS)
+
+
+@pytest.mark.parametrize(("name", "configuration"), RUNS)
+def test_one_epoch_leaves_a_model_that_predicts(workplace, name, configuration):
+    plans = workplace.plan(scheme_of(name), planner_of(name), [configuration])
+    folder = workplace.train(scheme_of(name), name, plans, configuration)
+    assert (folder / "fold_0" / "validation" / "summary.json").is_file()
+
+    model = load_model(locate_folder(folder, ["0"]), CPU)  # strictly, into a network without deep supervision
+    assert model.name == folder.name
+    expected = load_class(planner_of(name)).network_class
+    assert type(model.network) is expected
+    image = sitk.ReadImage(str(workplace.folder / "nnUNet_raw" / "Dataset601_Pe" / "imagesTr" / "a_0000.nii.gz"))
+    probability = predict_probability([model], image, CPU, step=1.0)
+    assert probability.shape == image.GetSize()[::-1]
+    assert np.isfinite(probability).all()
+    assert 0 < probability.min() <= probability.max() < 1
+
+
+@pytest.mark.parametrize(("name", "configuration"), RUNS)
+def test_training_starts_from_the_prior_with_a_target_for_each_output(workplace, name, configuration):
+    trainer = trainer_on(workplace, name, configuration)
+    trainer.initialize()
+    scales = trainer._get_deep_supervision_scales()
+    patch = trainer.configuration_manager.patch_size
+    trainer.network.train()
+    outputs = trainer.network(torch.randn(1, 1, *patch))
+    sizes = [tuple(round(n * s) for n, s in zip(patch, scale, strict=True)) for scale in scales]
+    assert [tuple(output.shape[2:]) for output in outputs] == sizes
+    assert len(trainer.loss.weight_factors) == len(outputs)
+    assert sum(trainer.loss.weight_factors) == pytest.approx(1)
+    assert trainer.loss.weight_factors[0] > 0
+
+    with torch.no_grad():
+        logits = outputs[0]
+        probability = torch.sigmoid(logits) if trainer.label_manager.has_regions else torch.softmax(logits, 1)[:, 1:]
+    if name == "PEAANetTrainer":  # its own prior, and weights of zero
+        torch.testing.assert_close(probability, torch.full_like(probability, 0.01))
+    else:
+        assert 0.001 < float(probability.mean()) < 0.05
+
+
+def test_aanet_is_refused_where_the_labels_are_not_its_regions(workplace):
+    plans = workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"])
+    with pytest.raises(ConfigurationError, match=r"PE-PLN-003.*--scheme artery-pe"):
+        trainer_on(workplace, "PEAANetTrainer", "3d_fullres", "pe", plans)
+    written = workplace.folder / "nnUNet_results" / "Dataset601_Pe"
+    assert not list(written.glob("PEAANetTrainer*"))
+
+
+def test_aanet_is_refused_in_2d(workplace):
+    plans = workplace.plan("artery-pe", "PETARUNetPlanner", ["2d"])
+    with pytest.raises(ConfigurationError, match="PE-TRAIN-004"):
+        trainer_on(workplace, "PEAANetTrainer", "2d", "artery-pe", plans)
+
+
+def test_other_networks_train_on_regions(workplace):
+    plans = workplace.plan("artery-pe", "PETARUNetPlanner", ["3d_fullres"])
+    folder = workplace.train("artery-pe", "PETARUNetTrainer", plans, "3d_fullres")
+    assert load_model(locate_folder(folder, ["0"]), CPU).pe_channel == 1
