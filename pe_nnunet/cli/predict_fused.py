@@ -41,6 +41,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seed-threshold", type=float, help="that one voxel of an embolus must reach; default: the same"
     )
     emboli.add_argument("--min-embolus-mm3", type=float, default=5.0, help="default %(default)s")
+    emboli.add_argument(
+        "--nms-mm", type=float, default=0.0, help="of findings this near the strongest stands for all; default: off"
+    )
     parser.add_argument("--save-probability", action="store_true", help="also write <case>_probability.nii.gz")
 
 
@@ -52,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.inference.locate import locate_folder, locate_models
     from pe_nnunet.volumes import find_scans
 
-    fusion = FusionSettings(args.threshold, args.seed_threshold, min_volume_mm3=args.min_embolus_mm3)
+    fusion = FusionSettings(
+        args.threshold, args.seed_threshold, min_volume_mm3=args.min_embolus_mm3, nms_mm=args.nms_mm
+    )
     refs = find_scans(args.input)
     if args.model_folders:
         locations = [locate_folder(folder, args.folds, args.checkpoint) for folder in args.model_folders]

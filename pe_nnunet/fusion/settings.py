@@ -21,6 +21,8 @@ class FusionSettings:
         candidate_threshold: Whatever reaches this probability is listed in the table of candidates, kept or not.
         min_volume_mm3: An embolus of a smaller volume is not kept. The default is half of the 5 % quantile of the
             emboli in the FUMPE dataset (10 mm3), some ten voxels of a thin-slice CTPA.
+        nms_mm: Of findings whose most certain voxels lie this near to each other, the strongest stands for all
+            (non-maximum suppression). 0: each stands for itself.
 
     Raises:
         ConfigurationError: PE-FUS-001 if the numbers are out of range or contradict each other.
@@ -36,6 +38,7 @@ class FusionSettings:
     seed_threshold: float | None = None
     candidate_threshold: float = 0.05
     min_volume_mm3: float = 5.0
+    nms_mm: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.candidate_threshold <= self.threshold <= self.seed <= 1:
@@ -47,6 +50,10 @@ class FusionSettings:
         if not (math.isfinite(self.min_volume_mm3) and self.min_volume_mm3 >= 0):
             raise ConfigurationError(
                 "PE-FUS-001", f"minimum embolus volume {self.min_volume_mm3} mm3: expected a number of 0 or more"
+            )
+        if not (math.isfinite(self.nms_mm) and self.nms_mm >= 0):
+            raise ConfigurationError(
+                "PE-FUS-001", f"distance of non-maximum suppression {self.nms_mm} mm: expected a number of 0 or more"
             )
 
     @property
