@@ -19,7 +19,7 @@ from pe_nnunet.inference.ensemble import Progress, predict_probability
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model
 from pe_nnunet.outputs import CaseResult
-from pe_nnunet.roi import Roi, crop, find_roi, paste
+from pe_nnunet.roi import Roi, crop, find_roi, lung_hull, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
 
 
@@ -72,7 +72,8 @@ class PEPredictor:
             progress: Called with a model's name and fold, windows done and in all.
 
         Returns:
-            Probability and emboli on the scan's own grid.
+            Probability and emboli on the scan's own grid; the probability is 0 outside the lungs' box and, where both
+            lungs show, outside their convex hull.
 
         Raises:
             PEError: If the scan cannot be read, has no lungs, or does not fit the models.
@@ -104,6 +105,8 @@ class PEPredictor:
             step=self.step,
             progress=progress,
         )
+        if roi.lungs is not None and not roi.lungs.one_sided:
+            inside *= lung_hull(crop(roi.lungs.mask, roi.box))  # no pulmonary artery lies in the chest wall
         predicted = time.perf_counter()
 
         probability = from_lps(paste(image_like(inside, part), roi.box, upright), image)

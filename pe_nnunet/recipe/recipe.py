@@ -48,14 +48,14 @@ class TrainingRecipe:
     ema_decay: float = _key(
         0.999, "decay a step of the moving average of the weights; 0 switches it off", low=0, high=0.99999
     )
-    positive_fraction: float = _key(0.75, "share of patches drawn around an embolus", low=0, high=1)
+    positive_fraction: float = _key(0.6, "share of patches drawn around an embolus", low=0, high=1)
     embolus_volume_power: float = _key(
         0.25, "an embolus is drawn with weight volume^power; 1 draws by voxel", low=-1, high=1
     )
     case_ratio_power: float = _key(0.25, "a positive case is drawn with weight target ratio^-power", low=-1, high=1)
     minimum_embolus_mm3: float = _key(5.0, "smaller emboli are never a patch's centre", low=0)
     hard_negative_fraction: float = _key(
-        0.8, "share of the other patches centred on bright vessels instead of anywhere", low=0, high=1
+        0.5, "share of the other patches centred on bright vessels instead of anywhere", low=0, high=1
     )
     center_jitter: float = _key(
         0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5

@@ -1,0 +1,36 @@
+"""What lies between the lungs, and what does not."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from pe_nnunet.roi import lung_hull
+
+
+def two_lungs(spacing_zyx):
+    """Two balls of 40 mm radius, 120 mm apart, in a volume of 120 x 120 x 260 mm."""
+    shape = [round(mm / s) for mm, s in zip((120, 120, 260), spacing_zyx, strict=True)]
+    z, y, x = np.meshgrid(*((np.arange(n) + 0.5) * s for n, s in zip(shape, spacing_zyx, strict=True)), indexing="ij")
+    lungs = np.minimum(np.hypot(np.hypot(z - 60, y - 60), x - 70), np.hypot(np.hypot(z - 60, y - 60), x - 190)) < 40
+    image = sitk.GetImageFromArray(lungs.astype(np.uint8))
+    image.SetSpacing([float(s) for s in spacing_zyx[::-1]])
+    return image, lungs, (z, y, x)
+
+
+@pytest.mark.parametrize("spacing", [(1.5, 1.0, 1.0), (5.0, 2.0, 2.0), (4.0, 4.0, 4.0)])
+def test_between_the_lungs_is_inside_and_the_wall_is_not(spacing):
+    image, lungs, (z, y, x) = two_lungs(spacing)
+    hull = lung_hull(image, margin_mm=10)
+    assert hull.shape == lungs.shape
+    assert hull[lungs].all()
+    radius = np.hypot(z - 60, y - 60)
+    assert hull[(radius < 38) & (x > 70) & (x < 190)].all()  # a central artery
+    assert not hull[(radius > 40 + 10 + 1.5 * np.linalg.norm(np.maximum(spacing, 4)))].any()
+    assert not hull[x > 190 + 40 + 10 + 1.5 * np.linalg.norm(np.maximum(spacing, 4))].any()
+
+
+def test_flat_lungs_leave_everything():
+    mask = np.zeros((4, 40, 40), np.uint8)
+    mask[2, 10:30, 10:30] = 1
+    assert lung_hull(sitk.GetImageFromArray(mask)).all()
+    assert lung_hull(sitk.GetImageFromArray(np.zeros((4, 40, 40), np.uint8))).all()
