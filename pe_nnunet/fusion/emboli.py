@@ -137,7 +137,7 @@ def find_emboli(
     stands = stand_in(np.array([row.voxel_zyx for row in found]).reshape(-1, 3) * spacing, settings.nms_mm)
     _, place = np.unique(stands[: len(kept_rows)], return_inverse=True)
     kept_labels = np.concatenate([[0], place + 1])[kept_labels]
-    found = merged(found, stands)
+    found = merged(found, stands.tolist())
 
     if len(kept_rows) > np.iinfo(labels.dtype).max:
         labels = labels.astype(np.uint32)
