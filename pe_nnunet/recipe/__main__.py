@@ -13,8 +13,8 @@ Hyper-parameters of `PETrainer` and of the trainers over it. Values come from th
 (a table `pe_nnunet_recipe` in the plans' JSON), and those by the environment variable `PE_NNUNET_RECIPE`: pairs, or the
 path of a TOML file.
 
-    PE_NNUNET_RECIPE="epochs=200 learning_rate=5e-4" nnUNetv2_train 501 3d_fullres 0 -tr PETARUNetTrainer -p PETARUNetPlans
-    PE_NNUNET_RECIPE=recipe.toml nnUNetv2_train ...
+    export PE_NNUNET_RECIPE="epochs=200 learning_rate=5e-4"      # or: PE_NNUNET_RECIPE=recipe.toml
+    nnUNetv2_train 501 3d_fullres 0 -tr PETARUNetTrainer -p PETARUNetPlans
 
 An unknown key or a bad value is one clear error. The recipe is printed, logged and stored in the checkpoint.
 
