@@ -57,6 +57,29 @@ def test_instance_norm_is_torchs(dimensions, torchs):
     assert torch.equal(ours(x), theirs(x))
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize(("dimensions", "layout"), [(2, torch.channels_last), (3, torch.channels_last_3d)])
+def test_instance_norm_keeps_channels_last_and_its_function(dimensions, layout, n, affine, dtype):
+    norm = InstanceNorm(5, affine=affine).to(dtype)
+    for p in norm.parameters():
+        nn.init.normal_(p)
+    x = (3 + 2 * torch.randn(n, 5, *[6] * dimensions)).to(dtype)
+    towards = torch.randn(x.shape).to(dtype)
+    outputs, gradients = [], []
+    for memory_format in (torch.contiguous_format, layout):
+        given = x.clone(memory_format=memory_format).requires_grad_()
+        out = norm(given)
+        out.backward(towards)
+        assert out.is_contiguous(memory_format=memory_format)
+        outputs.append(out)
+        gradients.append(given.grad)
+    tolerance = {"atol": 1e-9, "rtol": 1e-9} if dtype == torch.float64 else {"atol": 0.05, "rtol": 0.02}
+    torch.testing.assert_close(*outputs, **tolerance)
+    torch.testing.assert_close(*gradients, **tolerance)
+
+
 def test_instance_norm_of_one_voxel_is_the_bias():
     norm = InstanceNorm(3)
     nn.init.constant_(norm.bias, 7.0)

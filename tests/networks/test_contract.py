@@ -31,10 +31,17 @@ def count_by_hooks(network: nn.Module, x: Tensor) -> int:
     return count
 
 
-def test_logits_have_the_size_of_the_input(name, dimensions, build):
-    network = build(name, dimensions)
-    size = tuple(d * n for d, n in zip(network.divisor, (1, 2, 3), strict=False))
-    assert network(torch.randn(2, 1, *size)).shape == (2, 2, *size)
+@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("factors", [(1, 1, 1), (1, 2, 3), (3, 1, 2)])
+def test_any_size_that_the_strides_divide_is_taken(name, dimensions, build, n, factors):
+    network = build(name, dimensions, deep_supervision=True).double()
+    size = tuple(d * f for d, f in zip(network.divisor, factors, strict=False))
+    x = torch.randn(n, 1, *size, dtype=torch.float64)
+    first = network(x)[0]
+    assert first.shape == (n, 2, *size)
+    network.decoder.deep_supervision = False
+    with torch.no_grad():
+        torch.testing.assert_close(network(x[:1]), first[:1], atol=1e-9, rtol=1e-9)  # samples do not mix
 
 
 def test_deep_supervision_returns_its_scales_and_keeps_the_keys(name, dimensions, build):
@@ -108,17 +115,27 @@ def test_feature_count_is_what_hooks_count(name, dimensions, build, deep_supervi
     assert network.compute_conv_feature_map_size(size) == count_by_hooks(network, torch.randn(1, 1, *size))
 
 
-def test_an_indivisible_side_is_named_with_the_divisor(name, dimensions, build):
+@pytest.mark.parametrize("change", [1, -1])
+def test_an_indivisible_side_is_named_with_the_divisor(name, dimensions, build, change):
     network = build(name, dimensions)
-    size = (network.divisor[0] + 1, *network.divisor[1:])
-    with pytest.raises(ValueError, match="not divisible") as error:
-        network(torch.zeros(1, 1, *size))
-    assert str(size) in str(error.value)
-    assert str(network.divisor) in str(error.value)
+    for axis in range(dimensions):
+        size = tuple(d + change * (a == axis) for a, d in enumerate(network.divisor))
+        with pytest.raises(ValueError, match="not divisible") as error:
+            network(torch.zeros(1, 1, *size))
+        assert str(size) in str(error.value)
+        assert str(network.divisor) in str(error.value)
+        with pytest.raises(ValueError, match="not divisible"):
+            network.compute_conv_feature_map_size(size)
+
+
+def test_a_wrong_number_of_axes_or_no_voxels_are_named(name, dimensions, build):
+    network = build(name, dimensions)
+    for size in (network.divisor[1:], (16, *network.divisor)):
+        with pytest.raises(ValueError, match=rf"{dimensions} spatial axes") as error:
+            network(torch.zeros(1, 1, *size))
+        assert str(size) in str(error.value)
     with pytest.raises(ValueError, match="not divisible"):
-        network.compute_conv_feature_map_size(size)
-    with pytest.raises(ValueError, match="spatial axes"):
-        network.compute_conv_feature_map_size(size[1:])
+        network(torch.zeros(1, 1, 0, *network.divisor[1:]))
 
 
 def stock_kwargs(dimensions: int) -> dict[str, Any]:
@@ -209,7 +226,8 @@ def test_aanet_begins_at_its_prior(build):
         ("AANet", {"conv_op": nn.Conv2d}, "3D"),
         ("AANet", {"n_stages": 2}, "three stages"),
         ("AANet", {"encoder_blocks": [1]}, "encoder_blocks"),
-        ("AANet", {"aspp_features": 6}, "groups"),
+        ("AANet", {"aspp_features": 9}, "groups"),
+        ("AANet", {"head_features": 3}, "groups"),
     ],
 )
 def test_contradictory_sizes_are_refused(build, name, wrong, message):
