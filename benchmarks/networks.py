@@ -3,8 +3,9 @@
     python benchmarks/networks.py --write docs/networks.md
 
 fills the tables between the page's markers; without `--write` they are printed. Widths are those of the default memory
-target; the patch is small enough for a laptop. Time is that of one CPU core in bfloat16,
-the fastest of a few steps.
+target; the patch is small enough for a laptop. Time is processor time, which other programs on the machine disturb
+little, of one thread and the fastest of a few steps, autocast to bfloat16, the weights and the patch channels last.
+`--inductor` adds the time of the same step compiled (a C++ compiler is needed, and minutes for each network).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import tempfile
 import time
 from math import prod
@@ -21,6 +23,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from pe_nnunet.precision import cpu_has_bfloat16
 from pe_nnunet.registration.table import PLANNERS, load_class
 
 PATCHES = {2: (192, 192), 3: (48, 48, 48)}
@@ -51,28 +54,47 @@ def forward_gflops(network: Any, patch: tuple[int, ...]) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def step_seconds(network: Any, patch: tuple[int, ...], repeats: int) -> float:
+def step_seconds(network: Any, patch: tuple[int, ...], repeats: int, *, inductor: bool) -> float:
     """Forward and backward pass of one patch, channels last, autocast to bfloat16."""
     layout = torch.channels_last if len(patch) == 2 else torch.channels_last_3d
     network = network.to(memory_format=layout).train()
+    forward = torch.compile(network) if inductor else network
     x = torch.randn(1, 1, *patch).to(memory_format=layout)
     fastest = float("inf")
-    for _ in range(repeats):
+    for _ in range(repeats + inductor):  # the first call compiles
         begin = time.process_time()
         with torch.autocast("cpu", torch.bfloat16):
-            loss = sum(out.float().square().mean() for out in network(x))
+            loss = sum(out.float().square().mean() for out in forward(x))
         loss.backward()
         network.zero_grad(set_to_none=True)
         fastest = min(fastest, time.process_time() - begin)
     return fastest
 
 
-def comparison(repeats: int) -> list[str]:
+def machine() -> str:
+    """What the times were taken on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    return (
+        f"{model}, {'with' if cpu_has_bfloat16() else 'without'} bfloat16 instructions, threads used: "
+        f"{torch.get_num_threads()}; torch {torch.__version__}; load average {os.getloadavg()[0]:.1f} on "
+        f"{os.cpu_count()} processors"
+    )
+
+
+def comparison(repeats: int, *, inductor: bool) -> list[str]:
     from pe_nnunet.planners.memory import saved_bytes
 
+    compiled = (" compiled |", " --- |") if inductor else ("", "")
     lines = [
-        "| network | | parameters, M | forward, GFLOP | kept for backward, MiB | training step, core seconds |",
-        "| --- | --- | --- | --- | --- | --- |",
+        f"On: {machine()}.",
+        "",
+        "| network | patch | parameters, M | forward, GFLOP | kept for backward, MiB | training step, core seconds |"
+        + compiled[0],
+        "| --- | --- | --- | --- | --- | --- |" + compiled[1],
     ]
     for name in PLANNERS:
         planner = load_class(name)
@@ -82,11 +104,12 @@ def comparison(repeats: int) -> list[str]:
             parameters = sum(p.numel() for p in network.parameters()) / 1e6
             memory = saved_bytes(network, patch, 1) / 2**20
             gflops = forward_gflops(network, patch)
-            seconds = step_seconds(network, patch, repeats)
             lines.append(
                 f"| {planner.network_class.__name__} | {'x'.join(map(str, patch))} | {parameters:.1f} | {gflops:.0f} | "
-                f"{memory:.0f} | {seconds:.2f} |"
+                f"{memory:.0f} | {step_seconds(network, patch, repeats, inductor=False):.2f} |"
             )
+            if inductor:
+                lines[-1] += f" {step_seconds(network, patch, repeats, inductor=True):.2f} |"
     return lines
 
 
@@ -148,6 +171,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="page with the markers")
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--inductor", action="store_true", help="also time the compiled networks")
     parser.add_argument("--only", choices=["comparison", "plans"], help="one of the two tables")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -155,7 +179,7 @@ def main() -> None:
     if options.only != "comparison":
         tables["plans"] = plans()  # first: nnU-Net reads its folders when it is imported
     if options.only != "plans":
-        tables["comparison"] = comparison(options.repeats)
+        tables["comparison"] = comparison(options.repeats, inductor=options.inductor)
     for marker, lines in tables.items():
         if options.write:
             options.write.write_text(replace_between(options.write.read_text(), marker, lines))
