@@ -42,9 +42,7 @@ def dataset(tmp_path):
 
 def loader(dataset, patch, final=None, **kwargs):
     sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS)
-    return EmbolusDataLoader(
-        dataset, 4, patch, final or patch, Labels(), sampler=sampler, center_jitter=0.25, **kwargs
-    )
+    return EmbolusDataLoader(dataset, 4, patch, final or patch, Labels(), sampler=sampler, center_jitter=0.25, **kwargs)
 
 
 @pytest.mark.parametrize("patch", [(8, 8, 8), (12, 24, 40), (12, 10)])

@@ -1,5 +1,7 @@
 """Schedule and weight average, by themselves."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ def test_rises_then_falls_to_its_end():
     rates = [schedule().rate_at(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == rates[10] == 1.0
-    assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert schedule().rate_at(55) == pytest.approx((1 + 0.05) / 2)
     assert schedule().rate_at(100) == schedule().rate_at(500) == pytest.approx(0.05)
 
