@@ -10,9 +10,8 @@ export MPLCONFIGDIR := $(CACHE)/matplotlib
 export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
-export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test env lint format bench clean
+.PHONY: demo test env lint format clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
@@ -38,4 +37,4 @@ $(VENV)/.installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(CACHE) demo build *.egg-info
+	rm -rf $(VENV) $(CACHE) demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
