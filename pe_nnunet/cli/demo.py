@@ -3,8 +3,9 @@
 pe-nnunet demo                         synthetic scans: some minutes on two cores, no GPU
 pe-nnunet demo --studies MY_SCANS      the same on your own scans: one folder a case, with ct and emboli.nii.gz
 
-The cohort of phantoms is small and coarse (2.5 mm voxels, a small thorax), its emboli are large enough to show at that
-spacing: it shows that everything works together, not what the method can do. Phantom results are not clinical results.
+The cohort of phantoms is small and coarse (2.5 mm voxels, a small thorax), and its emboli are large enough to show at
+that spacing (0.8 ml and more, where half of real ones are smaller than that): it shows that everything works together,
+not what the method can do. Phantom results are not clinical results.
 """
 
 from __future__ import annotations

@@ -92,16 +92,8 @@ def _cohort_steps(settings: DemoSettings, out: Path) -> list[Step]:
         Step(
             f"{count} phantom scans to {purpose}",
             (
-                "pe-nnunet",
-                "phantom",
-                str(scans / name),
-                "--coarse",
-                "--cases",
-                str(count),
-                "--seed",
-                seed,
-                "--format",
-                form,
+                *("pe-nnunet", "phantom", str(scans / name), "--coarse", "--min-embolus-mm3", "800"),
+                *("--cases", str(count), "--seed", seed, "--format", form),
             ),
             (scans / name / "phantom.json",),
             everything,

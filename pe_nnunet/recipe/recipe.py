@@ -48,7 +48,7 @@ class TrainingRecipe:
     ema_decay: float = _key(
         0.999, "decay a step of the moving average of the weights; 0 switches it off", low=0, high=0.99999
     )
-    positive_fraction: float = _key(0.6, "share of patches drawn around an embolus", low=0, high=1)
+    positive_fraction: float = _key(0.75, "share of patches drawn around an embolus", low=0, high=1)
     embolus_volume_power: float = _key(
         0.25, "an embolus is drawn with weight volume^power; 1 draws by voxel", low=-1, high=1
     )
