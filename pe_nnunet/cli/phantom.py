@@ -3,37 +3,35 @@
 pe-nnunet phantom OUT --cases 20 --spacing 1
 pe-nnunet phantom OUT --coarse --format mixed
 
-Each case is a folder: ct.nii.gz or a DICOM series in ct/, and emboli (ids), artery, vein and lung as NIfTI. phantom.json
-says how each was made. The same seed gives the same bytes; a second run adds the cases that are missing.
+Each case is a folder: ct.nii.gz or a DICOM series in ct/, and emboli (ids), artery, vein and lung as NIfTI.
+phantom.json says how each was made. The same seed gives the same bytes; a second run adds the cases that are missing.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet phantom`."""
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write to")
-    parser.add_argument("--cases", type=int, default=8, metavar="N", help="number of scans (8)")
-    parser.add_argument("--seed", type=int, default=0, help="0 or more (0)")
-    parser.add_argument(
-        "--format", choices=("nifti", "dicom", "mixed"), default="nifti", help="how the CT is stored (nifti)"
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="folder to write to")
+    add("--cases", type=int, default=8, metavar="N", help="number of scans (8)")
+    add("--seed", type=int, default=0, help="0 or more (0)")
+    add("--format", choices=("nifti", "dicom", "mixed"), default="nifti", help="how the CT is stored (nifti)")
+    add("--spacing", type=float, nargs="+", metavar="MM", help="voxel size: one value, or z y x (1)")
+    add("--size", type=float, nargs="+", metavar="MM", help="width of the thorax: one value, or a range (310 370)")
+    add("--negatives", type=float, metavar="FRACTION", help="share of scans without emboli (0.2)")
+    add("--emboli", type=int, nargs="+", metavar="N", help="emboli in a positive scan: one value, or a range (1 6)")
+    add("--min-embolus-mm3", type=float, metavar="MM3", help="no emboli smaller than this (0)")
+    add(
+        "--coarse",
+        action="store_true",
+        help="for quick runs: 2.5 mm voxels, a thorax of 240 to 280 mm, emboli of 300 mm3 and more; "
+        "what is given beside it overrides",
     )
-    parser.add_argument("--spacing", type=float, nargs="+", metavar="MM", help="voxel size: one value, or z y x (1)")
-    parser.add_argument(
-        "--size", type=float, nargs="+", metavar="MM", help="width of the thorax: one value, or a range (310 370)"
-    )
-    parser.add_argument("--negatives", type=float, metavar="FRACTION", help="share of scans without emboli (0.2)")
-    parser.add_argument(
-        "--emboli", type=int, nargs="+", metavar="N", help="emboli in a positive scan: one value, or a range (1 6)"
-    )
-    parser.add_argument("--min-embolus-mm3", type=float, metavar="MM3", help="no emboli smaller than this (0)")
-    parser.add_argument(
-        "--coarse", action="store_true",
-        help="quick runs: 2.5 mm voxels, a thorax of 240 to 280 mm, emboli of 300 mm3 and more; single values can be overridden",
-    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -44,23 +42,24 @@ def run(args: argparse.Namespace) -> int:
 
     if args.cases < 1 or args.seed < 0:
         raise ConfigurationError(
-            "PE-PHA-001", f"--cases {args.cases} --seed {args.seed}", "at least 1 case, a seed of 0 or more"
+            "PE-PHA-001",
+            f"phantom --cases {args.cases} --seed {args.seed}: expected 1 case or more, a seed of 0 or more",
         )
-    changes: dict[str, object] = {
+    given: dict[str, Any] = {
         "spacing_mm": _several(args.spacing, 3),
         "thorax_width_mm": _several(args.size, 2),
         "emboli_per_scan": _several(args.emboli, 2),
         "negative_fraction": args.negatives,
         "min_embolus_mm3": args.min_embolus_mm3,
     }
-    changes = {name: value for name, value in changes.items() if value is not None}
-    settings = coarse_settings(**changes) if args.coarse else PhantomSettings(**changes)  # type: ignore[arg-type]
+    given = {name: value for name, value in given.items() if value is not None}
+    settings = coarse_settings(**given) if args.coarse else PhantomSettings(**given)
     folders = write_cohort(args.out, args.cases, settings, args.seed, args.format)
     print(f"{len(folders)} scans in {args.out}")
     return 0
 
 
-def _several(values: list[float] | None, count: int) -> tuple[float, ...] | None:
+def _several(values: list[Any] | None, count: int) -> tuple[Any, ...] | None:
     """One value stands for all; a wrong number of values is left for the settings to refuse."""
     if values is None:
         return None

@@ -95,10 +95,15 @@ class Thorax:
 
     def heart(self, at: Coordinates) -> Floats:
         """The pericardium."""
+        size = self.heart_size
         turned = rotated(self.unscaled(at), (-62, -33, 16), -30, -20)
-        return ellipsoid(turned, (-62, -33, 16), tuple(a * self.heart_size for a in (47, 46, 60))) * np.float32(
-            self.scale
-        )
+        pericardium = ellipsoid(turned, (-62, -33, 16), (47 * size, 46 * size, 60 * size))
+        return np.asarray(pericardium * self.scale, dtype=np.float32)
+
+    def left_atrium(self, at: Coordinates) -> Floats:
+        """The left atrium, into which the veins lead."""
+        distance = ellipsoid(self.unscaled(at), (-44, 9, 3), (21, 15, 29))
+        return np.asarray(distance * self.scale, dtype=np.float32)
 
     def spine(self, at: Coordinates) -> Floats:
         """The vertebral bodies, with narrower discs between them."""
@@ -115,7 +120,7 @@ class Thorax:
         frame = self.unscaled(at)
         right = ellipsoid(frame, (-26, 6, -36), (21, 17, 15))
         left = ellipsoid(frame, (-18, 10, 40), (21, 17, 15))
-        return np.minimum(right, left) * np.float32(self.scale)
+        return np.asarray(np.minimum(right, left) * self.scale, dtype=np.float32)
 
     def mediastinum_wall(self, at: Coordinates) -> Floats:
         """What lies between the lungs apart from the great vessels, which have surfaces of their own."""
@@ -129,11 +134,11 @@ class Thorax:
     def lungs(self, at: Coordinates) -> Floats:
         """Both lungs, their vessels and bronchi included, before the great vessels are cut out."""
         inside = np.maximum(self.rib_cage(at), -self.mediastinum_wall(at))
-        return np.maximum(inside, -self.diaphragm_height(at))
+        return np.asarray(np.maximum(inside, -self.diaphragm_height(at)))
 
     def lobe(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
         """Index into `LOBES` for points (n, 3) in mm, by the side and the planes of the fissures."""
-        z, y, x = self.unscaled(tuple(points.T))  # type: ignore[arg-type]
+        z, y, x = self.unscaled(tuple(points.T))
         below = z < 35 - 0.97 * (80 - y)
         middle = (z < -32) & (y < 25)
         right = np.where(below, 2, np.where(middle, 1, 0))

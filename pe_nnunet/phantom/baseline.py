@@ -1,7 +1,7 @@
 """What a threshold can do: the method that a network has to beat.
 
-Vessels with contrast are bright; clot in them is a gap of 0 to 110 HU. So: find the bright vessels between and in the lungs,
-close the gaps in them, and take from the gaps what has the attenuation of clot.
+Vessels with contrast are bright; clot in them is a gap of the attenuation of clot. So: find what is bright between and
+in the lungs, close the gaps in it, and take from the gaps what has 0 to 110 HU and is no larger than an embolus can be.
 """
 
 from __future__ import annotations
@@ -12,12 +12,19 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from pe_nnunet.phantom.shapes import Floats
+from pe_nnunet.phantom.sizes import LARGEST_MM3
+
 Mask = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 
 CLOT_HU = (0.0, 110.0)
 VESSEL_HU = 140.0
-CLOSING_MM = 5.0
+LUNG_HU = -500.0
+CLOSING_MM = 8.0
+"""Radius: gaps as wide as the main arteries are closed."""
+SMOOTHING_MM = 0.8
+SMALLEST_VESSEL_MM3 = 50.0
+SMALLEST_LUNG_MM3 = 50_000.0
 
 
 def threshold_baseline(image: sitk.Image) -> Floats:
@@ -27,49 +34,48 @@ def threshold_baseline(image: sitk.Image) -> Floats:
         image: A CTPA in HU.
 
     Returns:
-        Per voxel (z, y, x) how much it looks like clot, 0 to 1: 0 outside the gaps in bright vessels, and within them
-        the higher the more of the neighbourhood is bright and the nearer the attenuation is to 60 HU.
+        Per voxel (z, y, x) how much it looks like clot, 0 to 1: 0 outside the gaps in what is bright, and in them the
+        more, the more of the neighbourhood is bright and the nearer the attenuation is to 60 HU.
     """
     hu = sitk.GetArrayFromImage(image).astype(np.float32)
     spacing = np.asarray(image.GetSpacing()[::-1])
-    smooth = ndi.gaussian_filter(hu, 0.8 / spacing)  # against the noise
-    chest = _between_the_ribs(smooth, spacing)
-    bright = _vessels(smooth, chest, spacing)
-    away = ndi.distance_transform_edt(~bright, sampling=spacing)
-    filled = ndi.distance_transform_edt(away <= CLOSING_MM, sampling=spacing) > CLOSING_MM  # closing by a ball
-    low, high = CLOT_HU
-    gap = filled & ~bright & chest & (smooth > low) & (smooth < high)
-    surrounded = ndi.gaussian_filter(bright.astype(np.float32), 3.0 / spacing)
+    smooth = ndi.gaussian_filter(hu, SMOOTHING_MM / spacing)  # against the noise
+    chest = _lungs_and_between(smooth, spacing)
+    bright = _large(chest & (smooth > VESSEL_HU), spacing, at_least_mm3=SMALLEST_VESSEL_MM3)
+    gap = _closed(bright, spacing) & ~bright & chest & (smooth > CLOT_HU[0]) & (smooth < CLOT_HU[1])
+    surrounded = ndi.gaussian_filter(bright.astype(np.float32), 0.6 * CLOSING_MM / spacing)
     typical = np.clip(1 - np.abs(smooth - 60) / 60, 0, 1)
-    score = np.sqrt(np.clip(1.6 * surrounded, 0, 1) * typical)
-    return np.where(gap, score, 0).astype(np.float32)
+    score = np.where(gap, np.sqrt(np.clip(1.6 * surrounded, 0, 1) * typical), 0).astype(np.float32)
+    # What hangs together beyond the size of the largest embolus is heart muscle, spine, the tissue of the mediastinum.
+    score[_large(score > 0.2, spacing, at_least_mm3=LARGEST_MM3)] = 0
+    return np.asarray(score)
 
 
-def _between_the_ribs(hu: Floats, spacing: NDArray[np.float64]) -> Mask:
-    """The lungs and what lies between them: per slice, the convex outline of the air inside the body, roughly."""
-    air = hu < -500
-    labels, count = ndi.label(air)
-    border = np.unique(
-        np.concatenate([labels[:, 0].ravel(), labels[:, -1].ravel(), labels[:, :, 0].ravel(), labels[:, :, -1].ravel()])
-    )
-    keep = np.ones(count + 1, bool)
-    keep[border] = keep[0] = False
-    size = np.bincount(labels.ravel(), minlength=count + 1) * float(np.prod(spacing))
-    lungs = (keep & (size > 50_000))[labels]
+def _lungs_and_between(hu: Floats, spacing: NDArray[np.float64]) -> Mask:
+    """Per slice, what lies between the leftmost and rightmost, or the front and the back, of the air in the body."""
+    air, count = ndi.label(hu < LUNG_HU)
+    sides = (air[:, 0], air[:, -1], air[:, :, 0], air[:, :, -1])
+    keep = np.bincount(air.ravel(), minlength=count + 1) * float(np.prod(spacing)) > SMALLEST_LUNG_MM3
+    keep[0] = False
+    keep[np.unique(np.concatenate([side.ravel() for side in sides]))] = False
+    lungs = keep[air]
     inside = np.zeros_like(lungs)
-    for k in np.flatnonzero(lungs.any(axis=(1, 2))):
-        rows = lungs[k]
-        spans = [
-            np.maximum.accumulate(rows, axis) & np.flip(np.maximum.accumulate(np.flip(rows, axis), axis), axis)
-            for axis in (0, 1)
-        ]
-        inside[k] = spans[0] | spans[1]
-    return inside
+    for axis in (1, 2):
+        before = np.maximum.accumulate(lungs, axis)
+        after = np.flip(np.maximum.accumulate(np.flip(lungs, axis), axis), axis)
+        inside |= before & after
+    return np.asarray(inside)
 
 
-def _vessels(hu: Floats, chest: Mask, spacing: NDArray[np.float64]) -> Mask:
-    """Bright voxels of the chest, in connected pieces of 50 mm3 and more."""
-    pieces = cc3d.connected_components(chest & (hu > VESSEL_HU), connectivity=26)
-    size = np.bincount(pieces.ravel()) * float(np.prod(spacing))
-    size[0] = 0
-    return np.asarray((size > 50)[pieces])
+def _closed(mask: Mask, spacing: NDArray[np.float64]) -> Mask:
+    """The mask, closed by a ball."""
+    near = ndi.distance_transform_edt(~mask, sampling=spacing) <= CLOSING_MM
+    return np.asarray(ndi.distance_transform_edt(near, sampling=spacing) > CLOSING_MM)
+
+
+def _large(mask: Mask, spacing: NDArray[np.float64], *, at_least_mm3: float) -> Mask:
+    """The mask's 26-connected pieces of this volume and more."""
+    pieces = cc3d.connected_components(mask, connectivity=26)
+    large = np.bincount(pieces.ravel()) * float(np.prod(spacing)) >= at_least_mm3
+    large[0] = False
+    return np.asarray(large[pieces])

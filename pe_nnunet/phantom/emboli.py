@@ -16,12 +16,11 @@ from scipy import ndimage as ndi
 
 from pe_nnunet.phantom.grid import Grid, block_mean
 from pe_nnunet.phantom.settings import PhantomSettings
-from pe_nnunet.phantom.shapes import occupancy
+from pe_nnunet.phantom.shapes import Floats, occupancy
 from pe_nnunet.phantom.sizes import embolus_volumes
 from pe_nnunet.phantom.tubes import TubeField, Tubes
 
 Kind = Literal["central", "mural", "occlusive"]
-Floats = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 
 GAP_VOXELS = 2
@@ -114,7 +113,7 @@ def _try_one(
     volume_mm3: float,
     rng: np.random.Generator,
 ) -> bool:
-    """Grow one embolus somewhere fitting; False, with nothing changed, where it does not get at least half its volume."""
+    """Grow one embolus where it fits; False, with nothing changed, if it does not get half its volume."""
     seed, kind, width = _choose_site(arteries, volume_mm3, rng)
     radius = float(arteries.radius[seed])
     reach = float(np.clip(14 * radius, 15, 150))

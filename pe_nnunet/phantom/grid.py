@@ -8,7 +8,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from pe_nnunet.phantom.shapes import Floats
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""What readers take for emboli: unmixed contrast, nodes, plugged bronchi, veins without contrast, atelectasis, streaks.
+"""What readers take for emboli: unmixed contrast, nodes, plugged bronchi, veins without contrast, atelectasis.
 
-They are as large as emboli are: their volumes are drawn from the same distribution.
+They are as large as emboli are: volumes are drawn from the same distribution where the kind has one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from pe_nnunet.phantom.tubes import Tubes
 
 Kind = Literal[
     "unmixed contrast",
+    "late mixing",
     "lymph node",
     "thickened sheath",
     "plugged bronchus",
@@ -43,10 +44,10 @@ DARK_SPOTS = (
 """Where blood mixes late or muscle stands in it: right atrium and ventricle, left ventricle and atrium, upper cava;
 (z, y, x) in mm at the reference width, as below."""
 NODE_STATIONS = (
-    (22, -6, -20), (42, -10, -16), (4, -8, 20), (-2, -14, 30), (-18, 22, 2), (-30, 26, -6), (-30, 4, -38), (-44, 4, -44),
-    (-20, 4, 44), (-38, 12, 44), (20, -42, 14), (-22, -40, -12),
+    (22, -6, -20), (42, -10, -16), (4, -8, 20), (-2, -14, 30), (-18, 22, 2), (-30, 26, -6), (-30, 4, -38),
+    (-44, 4, -44), (-20, 4, 44), (-38, 12, 44), (20, -42, 14), (-22, -40, -12),
 )  # fmt: skip
-"""Paratracheal, in the aortopulmonary window, under the carina, at the hila between artery and vein, before the aorta."""
+"""Paratracheal, aortopulmonary window, under the carina, at the hila between artery and vein, before the aorta."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,8 @@ class Lookalike:
     Attributes:
         kind: What it is.
         centre_mm: Where, (z, y, x).
-        size_mm: Half its extent (z, y, x); before it is turned; of a thickened sheath,
-            half its length and its thickness.
-        level: Its attenuation in HU; for unmixed contrast the share of contrast that is missing at its centre.
+        size_mm: Half its extent (z, y, x) before it is turned; of a sheath, half its length and its thickness.
+        level: Its attenuation in HU; for unmixed contrast and late mixing the share of contrast that its centre lacks.
         pieces: The pieces of the tree that it concerns.
         turn_deg: Turns about z and y of what is longer or thinner in one direction.
     """
@@ -67,7 +67,7 @@ class Lookalike:
     centre_mm: tuple[float, float, float]
     size_mm: tuple[float, float, float]
     level: float
-    pieces: NDArray[np.intp]
+    pieces: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
     turn_deg: tuple[float, float] = (0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def draw_lookalikes(
     count: int,
     rng: np.random.Generator,
 ) -> list[Lookalike]:
-    """Draw `count` findings, and on top dark spots in the heart, and veins without contrast where the scan has such.
+    """Draw `count` findings; on top nodes at their stations, late mixing, and veins without contrast in some scans.
 
     Args:
         trees: Arteries, veins and bronchi.
@@ -121,10 +121,10 @@ def draw_lookalikes(
         elif kind == "atelectasis":
             finding = _plate(trees.arteries, thorax, size, rng)
         found.append(finding or _node(trees.arteries, keep_clear, neighbours, size, rng))
-    for landmark in rng.permutation(np.asarray(DARK_SPOTS, float))[: int(rng.integers(4, 9))]:
-        found.append(_unmixed_in_heart(landmark, thorax, contrast.artery, rng))
-    for landmark in rng.permutation(np.asarray(NODE_STATIONS, float))[: int(rng.integers(4, 10))]:
-        found.append(_station(landmark, thorax, rng))
+    spots = rng.permutation(np.asarray(DARK_SPOTS, float))[: int(rng.integers(4, 9))]
+    found += [_late_mixing(landmark, thorax, contrast.artery, rng) for landmark in spots]
+    stations = rng.permutation(np.asarray(NODE_STATIONS, float))[: int(rng.integers(4, 10))]
+    found += [_station(landmark, thorax, rng) for landmark in stations]
     if rng.random() < settings.unopacified_vein_fraction:
         found += [_unopacified(trees.veins, rng) for _ in range(int(rng.integers(1, 4)))]
     return found
@@ -153,14 +153,16 @@ def _node(
     centre = arteries.middle[k] + side * (arteries.radius[k] + 0.9 * size[0])
     up, back, left = arteries.direction[k]
     along = (float(np.degrees(np.arctan2(back, left))), float(np.degrees(np.arcsin(np.clip(up, -1, 1)))))
-    return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)), np.empty(0, np.intp), along)
+    return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)), turn_deg=along)
 
 
 def _station(landmark: Points, thorax: Thorax, rng: np.random.Generator) -> Lookalike:
     """A node of the mediastinum or the hila, in the fat between the great vessels."""
     centre = (landmark + rng.normal(0, 2.5, 3)) * thorax.scale
-    size = (float(np.exp(rng.uniform(np.log(600), np.log(LARGEST_NODE_MM3)))) * 3 / (4 * np.pi)) ** (1 / 3) * rng.uniform(0.75, 1.33, 3)
-    return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)), np.empty(0, np.intp))
+    size = (float(np.exp(rng.uniform(np.log(600), np.log(LARGEST_NODE_MM3)))) * 3 / (4 * np.pi)) ** (
+        1 / 3
+    ) * rng.uniform(0.75, 1.33, 3)
+    return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)))
 
 
 def _sheath(
@@ -188,7 +190,7 @@ def _plate(arteries: Tubes, thorax: Thorax, volume_mm3: float, rng: np.random.Ge
     across = np.sqrt(volume_mm3 * 3 / (4 * np.pi) / thin)
     size = (thin, float(across * 1.3), float(across / 1.3))
     turn = (float(rng.uniform(0, 180)), float(rng.uniform(-35, 35)))
-    return Lookalike("atelectasis", _point(arteries.middle[k]), size, float(rng.uniform(30, 90)), np.empty(0, np.intp), turn)
+    return Lookalike("atelectasis", _point(arteries.middle[k]), size, float(rng.uniform(30, 90)), turn_deg=turn)
 
 
 def _unmixed(
@@ -211,12 +213,11 @@ def _unmixed(
     return Lookalike("unmixed contrast", _point(arteries.middle[k]), (length,) * 3, _missing(artery_hu, rng), pieces)
 
 
-def _unmixed_in_heart(landmark: Points, thorax: Thorax, artery_hu: float, rng: np.random.Generator) -> Lookalike:
-    """A dark spot in a chamber of the heart."""
+def _late_mixing(landmark: Points, thorax: Thorax, artery_hu: float, rng: np.random.Generator) -> Lookalike:
+    """A dark spot in a chamber of the heart or the upper cava."""
     centre = (landmark + rng.normal(0, 4, 3)) * thorax.scale
     length = float(rng.uniform(10, 24)) * thorax.scale
-    nowhere = np.empty(0, np.intp)
-    return Lookalike("unmixed contrast", _point(centre), (length,) * 3, _missing(artery_hu, rng), nowhere)
+    return Lookalike("late mixing", _point(centre), (length,) * 3, _missing(artery_hu, rng))
 
 
 def _missing(artery_hu: float, rng: np.random.Generator) -> float:

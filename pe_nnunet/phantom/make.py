@@ -10,7 +10,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.phantom.grid import Grid, block_mean
-from pe_nnunet.phantom.paint import lung_distance, paint
+from pe_nnunet.phantom.paint import paint
+from pe_nnunet.phantom.paint_chest import lung_distance
 from pe_nnunet.phantom.scanner import blur, expose
 from pe_nnunet.phantom.scene import Scene, compose, stream
 from pe_nnunet.phantom.settings import PhantomSettings
@@ -55,7 +56,8 @@ def make_phantom(settings: PhantomSettings, seed: int, index: int) -> Phantom:
     ct = expose(hu, grid.spacing_mm, scene.contrast.noise, stream(seed, index, "noise"))
     emboli = scene.clot.ids
     artery = _mask(scene.artery.distance < 0, scene) | (emboli > 0)
-    vein = _mask(scene.vein.distance < 0, scene) & ~artery
+    outside_heart = scene.thorax.left_atrium(scene.grid.axes()) > 0
+    vein = _mask((scene.vein.distance < 0) & outside_heart, scene) & ~artery
     box = (slice(0, scene.grid.shape[0]), slice(0, scene.grid.shape[1]), slice(0, scene.grid.shape[2]))
     lung = _mask(lung_distance(scene, box) < 0, scene)
     return Phantom(

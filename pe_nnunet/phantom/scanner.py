@@ -30,4 +30,4 @@ def expose(
     noise = ndi.gaussian_filter(noise, sigma, mode="wrap", truncate=3.0)
     noise *= np.float32(noise_hu / float(noise.std(dtype=np.float64)))
     noise += hu
-    return np.clip(np.rint(noise), LOWEST_HU, HIGHEST_HU).astype(np.int16)
+    return np.asarray(np.clip(np.rint(noise), LOWEST_HU, HIGHEST_HU), dtype=np.int16)

@@ -20,10 +20,10 @@ from pe_nnunet.phantom.great_vessels import (
     SUPERIOR_CAVA,
     single,
 )
-from pe_nnunet.phantom.grid import Floats, Grid
+from pe_nnunet.phantom.grid import Grid
 from pe_nnunet.phantom.lookalikes import Lookalike, draw_lookalikes
 from pe_nnunet.phantom.settings import PhantomSettings
-from pe_nnunet.phantom.shapes import occupancy
+from pe_nnunet.phantom.shapes import Floats, occupancy
 from pe_nnunet.phantom.trees import Trees, grow_trees
 from pe_nnunet.phantom.tubes import FAR, TubeField, Tubes, rasterise
 
@@ -46,7 +46,7 @@ class Scene:
         vein: The veins, kept off the arteries.
         bronchus: The airways, kept off both.
         great: Aorta, caval and azygos veins and oesophagus, kept off the arteries and airways.
-        great_tubes: What `great` was drawn from; `branch` counts in the order of `GREAT`.
+        great_tubes: What `great` was drawn from, a branch each.
         clot: Emboli and their truth.
         lookalikes: What is no embolus.
     """
@@ -67,11 +67,8 @@ class Scene:
     lookalikes: list[Lookalike]
 
 
-GREAT = ("aorta", "upper cava", "brachiocephalic", "azygos", "lower cava", "oesophagus")
-
-
 def stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    """A source of randomness of its own for each case and purpose, so that one draw more in one place moves no other."""
+    """A source of randomness for each case and purpose, so that one draw more in one place moves no other."""
     return np.random.default_rng(np.random.SeedSequence([seed, index, zlib.crc32(purpose.encode())]))
 
 
@@ -106,7 +103,20 @@ def compose(settings: PhantomSettings, seed: int, index: int) -> Scene:
     count = 2 * len(clot.emboli) + int(rng.integers(8, 15))
     lookalikes = draw_lookalikes(trees, great_tubes, thorax, contrast, settings, clear, count, rng)
     return Scene(
-        settings, grid, factors, thorax, contrast, trees, lungs, artery, vein, bronchus, great, great_tubes, clot, lookalikes
+        settings,
+        grid,
+        factors,
+        thorax,
+        contrast,
+        trees,
+        lungs,
+        artery,
+        vein,
+        bronchus,
+        great,
+        great_tubes,
+        clot,
+        lookalikes,
     )
 
 

@@ -1,16 +1,18 @@
 """Signed distances in mm to simple bodies, negative inside: the phantom's vocabulary.
 
 All functions take coordinates (z, y, x) in mm that broadcast against each other, so the same function serves a grid and
-a list of points. Away from a surface the values are approximate; at the surface, where edges and masks are decided, exact.
+a list of points. At a surface, where edges and masks are decided, the values are exact; away from it approximate.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Point = tuple[float, float, float]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]  # float32 on grids
 Coordinates = tuple[Floats, Floats, Floats]
 
 
@@ -50,4 +52,4 @@ def occupancy(distance: Floats, edge_mm: float) -> Floats:
         >>> occupancy(np.array([-1.0, 0.0, 0.25, 1.0], np.float32), 1.0).tolist()
         [1.0, 0.5, 0.25, 0.0]
     """
-    return np.clip(np.float32(0.5) - distance / np.float32(edge_mm), 0, 1)
+    return np.asarray(np.clip(np.float32(0.5) - distance / np.float32(edge_mm), 0, 1))

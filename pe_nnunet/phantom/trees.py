@@ -1,10 +1,10 @@
 """Trees that fill a lobe, as the vessels and bronchi of a lung do.
 
-A branch runs part of the way towards the centre of the tissue that it supplies; the tissue is then parted in two and each
-part gets a branch of its own. Radii follow from the amount of tissue supplied.
+A branch runs part of the way towards the centre of the tissue that it supplies; the tissue is then parted in two and
+each part gets a branch of its own. Radii follow from the amount of tissue supplied.
 
-Source: volume-filling branching after Tawhai, Pullan & Hunter, Annals of Biomedical Engineering 28 (2000), with points in
-place of their host mesh; radii by Murray's law (1926), with the exponent 2.7 that pulmonary arteries show.
+Source: volume-filling branching after Tawhai, Pullan & Hunter, Annals of Biomedical Engineering 28 (2000), with points
+in place of their host mesh; radii by Murray's law (1926), with an exponent of 2.7 in place of 3.
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.phantom.anatomy import LOBES, Thorax
-from pe_nnunet.phantom.great_vessels import PULMONARY_TRUNK, TRACHEA, Hilum, lay, points_and_radii
+from pe_nnunet.phantom.great_vessels import (
+    CENTRAL_BRONCHI,
+    HILAR_ARTERIES,
+    HILAR_VEINS,
+    PULMONARY_TRUNK,
+    TRACHEA,
+    lay,
+    points_and_radii,
+)
 from pe_nnunet.phantom.tubes import Tubes, TubesBuilder, smooth_path
 
 Points = NDArray[np.float64]
@@ -36,45 +44,58 @@ def grow_trees(thorax: Thorax, rng: np.random.Generator, *, tips_per_lung: int) 
 
     Bronchi and arteries supply the same tissue and so run side by side; veins drain the tissue between.
     """
-    supplied = _tissue(thorax, rng, 2 * tips_per_lung)
-    drained = _tissue(thorax, rng, 2 * tips_per_lung)
-    arteries, veins, bronchi = TubesBuilder(), TubesBuilder(), TubesBuilder()
+    supplied, drained = (_tissue(thorax, rng, 2 * tips_per_lung) for _ in range(2))
+    # Arteries and bronchi part the tissue by the same draws.
+    seeds = {lobe: int(rng.integers(2**31)) for lobe in LOBES}
+    return Trees(
+        arteries=_arteries(thorax, supplied, seeds, rng),
+        veins=_veins(thorax, drained, rng),
+        bronchi=_bronchi(thorax, supplied, seeds, rng),
+    )
 
+
+def _arteries(thorax: Thorax, tissue: dict[str, Points], seeds: dict[str, int], rng: np.random.Generator) -> Tubes:
+    tree = TubesBuilder()
     points, radii = points_and_radii(PULMONARY_TRUNK, thorax.scale)
     widen = float(rng.uniform(0.92, 1.12))  # wider where the pressure is high
-    trunk = arteries.add(*smooth_path(points, radii * widen, 5 * thorax.scale))
-    ends = lay(arteries, Hilum.ARTERIES, {"trunk": trunk}, thorax, rng, widen=widen)
-    splits: dict[str, int] = {lobe: int(rng.integers(2**31)) for lobe in LOBES}  # arteries and bronchi split alike
+    trunk = tree.add(*smooth_path(points, radii * widen, 5 * thorax.scale))
+    ends = lay(tree, HILAR_ARTERIES, {"trunk": trunk}, thorax, rng, widen=widen)
     for lobe in LOBES:
-        _fill(arteries, ends[lobe], supplied[lobe], np.random.default_rng(splits[lobe]), thorax.scale)
+        _fill(tree, ends[lobe], tissue[lobe], np.random.default_rng(seeds[lobe]), thorax.scale)
+    return tree.build()
 
-    centre = np.array([[-44.0, 9.0, 3.0]]) * thorax.scale
-    for name, (_, course) in Hilum.VEINS.items():
-        points, radii = points_and_radii(course, thorax.scale)
-        if Hilum.VEINS[name][0] == "atrium":
-            way = np.vstack([centre + 0.5 * (points[0] - centre), points[0]])
-            root = {"atrium": veins.add(way, [radii[0], radii[0]])}
-            ends |= {f"vein {k}": v for k, v in lay(veins, {name: ("atrium", course)}, root, thorax, rng).items()}
-    rest = {k: v for k, v in Hilum.VEINS.items() if v[0] != "atrium"}
-    roots = {k.removeprefix("vein "): v for k, v in ends.items() if k.startswith("vein ")}
-    drains = lay(veins, rest, roots, thorax, rng)
+
+def _veins(thorax: Thorax, tissue: dict[str, Points], rng: np.random.Generator) -> Tubes:
+    tree = TubesBuilder()
+    ends: dict[str, int] = {}
+    for name, (leaves, course) in HILAR_VEINS.items():
+        roots = ends
+        if leaves == "atrium":  # four openings, each the root of a tree of its own
+            opening, radii = points_and_radii(course[:1], thorax.scale)
+            inside = 0.5 * opening + 0.5 * np.array([[-44.0, 9.0, 3.0]]) * thorax.scale
+            roots = {"atrium": tree.add(np.vstack([inside, opening]), [radii[0], radii[0]])}
+        ends[name] = lay(tree, {name: (leaves, course)}, roots, thorax, rng)[name]
     for lobe in LOBES:
-        _fill(veins, drains[lobe], drained[lobe], rng, thorax.scale)
+        _fill(tree, ends[lobe], tissue[lobe], rng, thorax.scale)
+    return tree.build()
 
+
+def _bronchi(thorax: Thorax, tissue: dict[str, Points], seeds: dict[str, int], rng: np.random.Generator) -> Tubes:
+    tree = TubesBuilder()
     points, radii = points_and_radii(TRACHEA, thorax.scale)
-    carina = bronchi.add(*smooth_path(points, radii, 6 * thorax.scale))
-    airways = lay(bronchi, Hilum.BRONCHI, {"carina": carina}, thorax, rng)
+    carina = tree.add(*smooth_path(points, radii, 6 * thorax.scale))
+    ends = lay(tree, CENTRAL_BRONCHI, {"carina": carina}, thorax, rng)
     for lobe in LOBES:
-        few = supplied[lobe][:: max(1, len(supplied[lobe]) // 24)]
-        _fill(bronchi, airways[lobe], few, np.random.default_rng(splits[lobe]), thorax.scale, stop_radius_mm=0.9)
-    return Trees(arteries.build(), veins.build(), bronchi.build())
+        few = tissue[lobe][:: max(1, len(tissue[lobe]) // 24)]
+        _fill(tree, ends[lobe], few, np.random.default_rng(seeds[lobe]), thorax.scale, stop_radius_mm=0.9)
+    return tree.build()
 
 
 def _tissue(thorax: Thorax, rng: np.random.Generator, count: int) -> dict[str, Points]:
     """Points (n, 3) in mm spread through each lobe, 4 mm and more inside the pleura."""
     low, high = (np.asarray(c) for c in thorax.extent_mm())
     points = rng.uniform(low, high, (count * 12, 3))
-    deep = thorax.lungs(tuple(points.T.astype(np.float32))) < -4 * thorax.scale  # type: ignore[arg-type]
+    deep = thorax.lungs(tuple(points.T.astype(np.float32))) < -4 * thorax.scale
     points = points[deep][:count]
     lobes = thorax.lobe(points)
     return {name: points[lobes == k] for k, name in enumerate(LOBES)}

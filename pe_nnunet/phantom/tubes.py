@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from pe_nnunet.phantom.grid import Grid
+from pe_nnunet.phantom.shapes import Floats
 
-Floats = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 
@@ -91,7 +91,7 @@ class TubesBuilder:
         self._branches = 0
 
     def add(self, points: Points, radii: Sequence[float] | Points, parent: int = -1, generation: int = 0) -> int:
-        """Add a branch through `points` (n, 3) with `radii` (n,); returns its last piece, the parent of its children."""
+        """Add a branch through `points` (n, 3) with `radii` (n,); returns its last piece, its children's parent."""
         for k in range(len(points) - 1):
             self._rows.append(
                 (points[k], points[k + 1], float(radii[k]), float(radii[k + 1]), parent, self._branches, generation)
@@ -108,6 +108,10 @@ class TubesBuilder:
     def radius_of(self, piece: int) -> float:
         """Radius at the end of a piece."""
         return self._rows[piece][3]
+
+    def generation_of(self, piece: int) -> int:
+        """Divisions between the root and a piece."""
+        return self._rows[piece][6]
 
     def build(self) -> Tubes:
         """What was added."""
@@ -177,10 +181,13 @@ def _draw(field: TubeField, grid: Grid, box: tuple[slice, slice, slice], tubes: 
     nearer = (distance < field.distance[box]) & (distance < margin)
     np.copyto(field.distance[box], distance, where=nearer)
     np.copyto(field.piece[box], np.int32(k), where=nearer)
-    # A tube thinner than a voxel never fills one: draw it as wide as a voxel, at the share of its section.
+    # Smearing an edge over a voxel adds edge**2 / 12 to a squared radius: draw the tube by so much thinner. One that is
+    # thinner than a voxel never fills one: draw it as wide as a voxel, at the share of its section.
     edge = np.float32(grid.edge_mm)
-    drawn = np.maximum(radius, np.float32(0.56) * edge)
-    filled = (radius / drawn) ** 2 * np.clip(np.float32(0.5) - (away - drawn) / edge, 0, 1)
+    smear = edge * edge / np.float32(12)
+    drawn = np.sqrt(np.maximum(radius * radius - smear, (np.float32(0.48) * edge) ** 2))
+    fullness = np.minimum(radius * radius / (drawn * drawn + smear), 1)
+    filled = fullness * np.clip(np.float32(0.5) - (away - drawn) / edge, 0, 1)
     np.maximum(field.share[box], filled, out=field.share[box])
 
 

@@ -1,0 +1,87 @@
+"""The canvas: a few slices of Hounsfield units on which structures are painted, later ones over earlier ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pe_nnunet.phantom.grid import Grid
+from pe_nnunet.phantom.scene import Scene
+from pe_nnunet.phantom.shapes import Coordinates, Floats, Point, ellipsoid, occupancy, rotated
+from pe_nnunet.phantom.texture import Texture
+
+Box = tuple[slice, slice, slice]
+AIR_HU = -1000.0
+
+
+class Textures:
+    """The random fields of one scan, the same in all its slabs.
+
+    Attributes:
+        parenchyma: Fine grain, as of lung and marrow.
+        tissue: Lobules of fat and muscle.
+        organ: Slow change within an organ.
+        mixing: Swirls of contrast.
+        levels: Uniform numbers for what is drawn once a scan.
+    """
+
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
+        extent, s = scene.thorax.extent_mm(), scene.thorax.scale
+        self.parenchyma = Texture(rng, extent, 5.0 * s)
+        self.tissue = Texture(rng, extent, 9.0 * s)
+        self.organ = Texture(rng, extent, 28.0 * s)
+        self.mixing = Texture(rng, extent, 18.0 * s)
+        self.levels = rng.uniform(size=8)
+
+
+class Slab:
+    """A few slices while they are painted.
+
+    Attributes:
+        scene: What is to be seen.
+        textures: Its random fields.
+        box: The slab's part of the rendering grid.
+        at: Coordinates of its voxels in mm, as broadcasting axes.
+        frame: The same in the reference frame of the anatomy.
+        mm: One millimetre of the reference frame, in mm.
+        hu: What has been painted so far.
+    """
+
+    def __init__(self, scene: Scene, textures: Textures, box: Box) -> None:
+        self.scene, self.textures, self.box = scene, textures, box
+        self.grid: Grid = scene.grid
+        self.at: Coordinates = scene.grid.axes(box)
+        self.frame: Coordinates = scene.thorax.unscaled(self.at)
+        self.mm = np.float32(scene.thorax.scale)
+        self.edge_mm = scene.grid.edge_mm
+        self.hu: Floats = np.full([s.stop - s.start for s in box], AIR_HU, np.float32)
+
+    def fill(self, distance: Floats, value: float | Floats) -> None:
+        """Paint what lies inside a surface, given by signed distances in mm."""
+        self.blend(occupancy(distance, self.edge_mm), value)
+
+    def blend(self, share: Floats, value: float | Floats) -> None:
+        """Paint by the share of each voxel that is covered."""
+        self.hu += (value - self.hu) * share
+
+    def blob(self, centre: Point, axes: Point, value: float, turn_deg: float = 0) -> None:
+        """Paint an ellipsoid given in the reference frame, turned about z."""
+        reach = max(a for a in axes if np.isfinite(a)) * 1.1 + 2 * self.edge_mm / self.mm
+        if np.isfinite(axes[0]) and np.abs(self.frame[0] - centre[0]).min() > reach:
+            return
+        at = rotated(self.frame, centre, turn_deg, 0) if turn_deg else self.frame
+        self.fill(ellipsoid(at, centre, axes) * self.mm, value)
+
+    def shows_a_wall(self) -> NDArray[np.bool_]:
+        """Where a vessel's wall is seen: against fat, not against air or contrast."""
+        return np.asarray((self.hu > -250) & (self.hu < 20))
+
+    def part_around(self, centre_mm: Point, reach_mm: float) -> tuple[Box, Box] | None:
+        """What of this slab is near a point, as a box of the grid and as a box of the slab; None if nothing is."""
+        centre = np.asarray(centre_mm)
+        near = self.grid.box_around(centre - reach_mm, centre + reach_mm)
+        first, last = self.box[0].start, self.box[0].stop
+        if near is None or near[0].stop <= first or near[0].start >= last:
+            return None
+        rows = slice(max(near[0].start, first), min(near[0].stop, last))
+        return (rows, near[1], near[2]), (slice(rows.start - first, rows.stop - first), near[1], near[2])
