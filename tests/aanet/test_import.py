@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from pe_nnunet import precision
 from pe_nnunet.aanet import import_checkpoint
@@ -139,6 +140,30 @@ def test_the_originals_own_outputs_come_out(results, tmp_path):
     folder = with_patch(import_checkpoint(saved(parameters, tmp_path), 900).folder, x.shape)
     image = sitk.GetImageFromArray(x * 600 - 100)
     np.testing.assert_allclose(predicted(folder, image), expected, atol=1e-4, rtol=0)
+
+
+def test_stock_prediction_and_ours_agree(results, tmp_path):
+    folder = with_patch(import_checkpoint(saved(small(), tmp_path), 900).folder, PATCH)
+    image = far_outside_the_window((40, 56, 48))
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    sitk.WriteImage(image, str(scans / "case.nii.gz"))
+    command = ["-d", "900", "-tr", "PEAANetTrainer", "-p", "PEAANetPlans", "-step_size", "0.75", "-device", "cpu"]
+    options = ["--on-no-lungs", "full-volume", "--nms-mm", "10", "--min-embolus-mm3", "0", "--save-probability"]
+    assert main(["predict-fused", "-i", str(scans), "-o", str(tmp_path / "out"), *command, *options]) == 0
+    ours = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "case_probability.nii.gz")))
+    settings = json.loads((tmp_path / "out" / "case.json").read_text())["settings"]
+    assert settings["nms_mm"] == 10
+
+    stock = nnUNetPredictor(tile_step_size=0.75, device=torch.device("cpu"), perform_everything_on_device=False)
+    stock.initialize_from_trained_model_folder(str(folder), (0,))
+    _, probabilities = stock.predict_single_npy_array(
+        sitk.GetArrayFromImage(image)[None], {"spacing": [1.0, 1.0, 1.0]}, save_or_return_probabilities=True
+    )
+    assert ours.std() > 0.01
+    apart = np.abs(probabilities[1] - ours)
+    assert apart.mean() < 1e-3
+    assert np.quantile(apart, 0.99) < 5e-3  # in the corners stock's half precision hardly knows the Gaussian's weight
 
 
 def test_a_dataset_that_has_the_id_gets_the_model_beside_its_own(weights, results, tmp_path):

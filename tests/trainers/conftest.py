@@ -84,7 +84,7 @@ def _write_dataset(folder: Path, scheme: str) -> None:
     (folder / "splits_final.json").write_text(json.dumps([{"train": ["a", "b"], "val": ["c"]}]))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # what it patches holds for one file of tests
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     """Both datasets with their fingerprints."""
     folder = tmp_path_factory.mktemp("workplace")
