@@ -62,9 +62,12 @@ def make_report(out: Path, truth: Path, seconds: Mapping[str, float]) -> Report:
             "",
             _table({"TAR-UNet": evaluation.cohort, f"threshold ({threshold:.1f}, its best here)": baseline}),
             "",
-            "Dice: mean over scans with emboli. Coarse synthetic scans with emboli of 0.8 ml and more: no clinical result."
-            if (truth / "phantom.json").is_file()
-            else "Dice: mean over scans with emboli. No clinical result.",
+            "Dice: mean over scans with emboli. No clinical result."
+            + (
+                " Synthetic scans of 2.5 mm with emboli of 0.8 ml and more."
+                if (truth / "phantom.json").is_file()
+                else ""
+            ),
             f"steps: {', '.join(f'{title} {value:.0f} s' for title, value in seconds.items())}",
             f"per scan: {out / 'predictions'}  scores: {out / 'scores' / 'summary.json'}",
             f"picture: {picture}",
