@@ -23,6 +23,8 @@ from pe_nnunet.phantom.tubes import TubeField, Tubes
 Kind = Literal["central", "mural", "occlusive"]
 Box = tuple[slice, slice, slice]
 
+KINDS: tuple[Kind, ...] = ("central", "mural", "occlusive")
+KIND_SHARES = (0.4, 0.25, 0.35)
 GAP_VOXELS = 2
 """Emboli keep this distance, so that each is one 26-connected component of the truth."""
 
@@ -172,7 +174,7 @@ def _try_one(
 
 def _choose_site(arteries: Tubes, volume_mm3: float, rng: np.random.Generator) -> tuple[int, Kind, float]:
     """A piece of the tree into which the volume fits at a plausible length, the kind, and its width in the lumen."""
-    kind: Kind = rng.choice(["central", "mural", "occlusive"], p=[0.4, 0.25, 0.35])
+    kind = KINDS[int(rng.choice(len(KINDS), p=KIND_SHARES))]
     slenderness = float(rng.uniform(2.5, 7))  # length over diameter
     fitting = (volume_mm3 / (2 * np.pi * slenderness * {"central": 0.4, "mural": 0.5, "occlusive": 1.0}[kind])) ** (
         1 / 3

@@ -83,7 +83,7 @@ class PhantomSettings:
 
         Example:
             >>> [PhantomSettings(negative_fraction=0.25).is_negative(0, i) for i in range(8)]
-            [False, False, True, False, False, False, True, False]
+            [False, True, False, False, False, True, False, False]
         """
         shift = 0.5 + 0.37 * seed
         return math.floor((index + 1) * self.negative_fraction + shift % 1) > math.floor(
