@@ -80,7 +80,7 @@ def run_demo(settings: DemoSettings) -> Report:
             link_scans(out / "scans" / "test", out / "scans" / "to_predict")
         runner.run(step)
     print(f"[{len(steps) + 1}/{len(steps) + 1}] threshold baseline, table and picture", flush=True)
-    return make_report(out, out / "scans" / "test", runner.seconds)
+    return make_report(out, out / "scans" / "test", runner.seconds, settings.min_embolus_mm3)
 
 
 def _cohort_steps(settings: DemoSettings, out: Path) -> list[Step]:

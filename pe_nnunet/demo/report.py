@@ -40,19 +40,20 @@ class Report:
     missed: tuple[str, ...]
 
 
-def make_report(out: Path, truth: Path, seconds: Mapping[str, float]) -> Report:
+def make_report(out: Path, truth: Path, seconds: Mapping[str, float], min_embolus_mm3: float) -> Report:
     """Score the predictions in `out/predictions` and the threshold, and draw the held-out scans.
 
     Args:
         out: The demo's folder.
         truth: One folder a case with `emboli.nii.gz`.
         seconds: What each step took.
+        min_embolus_mm3: Smallest finding that the prediction kept; the threshold is held to the same.
 
     Raises:
         PEError: If predictions or truth cannot be read.
     """
     evaluation = evaluate_folder(out / "predictions", truth)
-    baseline, threshold = _best_baseline(out / "scans" / "to_predict", truth)
+    baseline, threshold = _best_baseline(out / "scans" / "to_predict", truth, min_embolus_mm3)
     by_case = {case.case_id: case for case in evaluation.cases}
     picture = out / "overview.png"
     cohort_picture(_rows(out, truth, by_case), picture, title="Held-out scans: what the network found, and the truth")
@@ -76,21 +77,30 @@ def make_report(out: Path, truth: Path, seconds: Mapping[str, float]) -> Report:
     return Report(evaluation.cohort, baseline, text, picture, missed)
 
 
-def _best_baseline(scans: Path, truth: Path) -> tuple[CohortScores, float]:
+def _best_baseline(scans: Path, truth: Path, min_embolus_mm3: float) -> tuple[CohortScores, float]:
     """The threshold baseline at the threshold that suits it best on these very scans, which favours it."""
     looks = []
     for ref in find_scans(scans):
         image = read_scan(ref).image
         looks.append((ref.case_id, threshold_baseline(image), _truth(truth, ref.case_id), spacing_zyx(image)))
-    scored = {threshold: summarise([_score(*look, threshold) for look in looks]) for threshold in BASELINE_THRESHOLDS}
+    scored = {
+        threshold: summarise(
+            [_score(*look, FusionSettings(threshold=threshold, min_volume_mm3=min_embolus_mm3)) for look in looks]
+        )
+        for threshold in BASELINE_THRESHOLDS
+    }
     best = max(scored, key=lambda threshold: (scored[threshold].f1 or 0, scored[threshold].dice or 0))
     return scored[best], best
 
 
 def _score(
-    case: str, look: NDArray[np.float32], truth: NDArray[Any], spacing_mm: tuple[float, float, float], threshold: float
+    case: str,
+    look: NDArray[np.float32],
+    truth: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    settings: FusionSettings,
 ) -> CaseScores:
-    found = find_emboli(look, spacing_mm, FusionSettings(threshold=threshold))
+    found = find_emboli(look, spacing_mm, settings)
     return evaluate_case(found.labels, truth, spacing_mm, case_id=case)
 
 
