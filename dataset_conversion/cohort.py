@@ -11,7 +11,6 @@ from pe_nnunet.dataset_conversion import raw
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome
 from pe_nnunet.dataset_conversion.environment import (
     dataset_folder_name,
-    nnunet_folder,
     require_free_id,
     stale_preprocessed,
 )
@@ -24,6 +23,7 @@ from pe_nnunet.dataset_conversion.splits import SplitCase, make_splits
 from pe_nnunet.dataset_conversion.staging import Staging, staged
 from pe_nnunet.dataset_conversion.workers import run_cases, sensible_processes
 from pe_nnunet.errors import ConfigurationError, InputError, Note
+from pe_nnunet.nnunet_folders import RAW, nnunet_folder
 from pe_nnunet.volumes import atomic_json
 
 Progress = Callable[[CaseOutcome, int, int], None]
@@ -80,7 +80,7 @@ def convert(
     options = options or ConvertOptions()
     source_module = source_kind(kind)
     folder_name = dataset_folder_name(dataset_id, name)
-    target = nnunet_folder("nnUNet_raw") / folder_name
+    target = nnunet_folder(RAW) / folder_name
     require_free_id(dataset_id, folder_name)
     listing = source_module.find_cases(Path(src), options)
     _require_known_negatives(listing, options)

@@ -9,17 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, Note
-from pe_nnunet.nnunet_folders import PREPROCESSED, RAW, RESULTS, VARIABLES, nnunet_folder
-
-__all__ = [
-    "PREPROCESSED",
-    "RAW",
-    "RESULTS",
-    "dataset_folder_name",
-    "nnunet_folder",
-    "require_free_id",
-    "stale_preprocessed",
-]
+from pe_nnunet.nnunet_folders import PREPROCESSED, VARIABLES
 
 
 def dataset_folder_name(dataset_id: int, name: str) -> str:

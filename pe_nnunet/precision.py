@@ -1,7 +1,7 @@
 """Number format and memory layout of a training step, by device.
 
-On a CPU with bfloat16 instructions nnU-Net's float32 is some three times slower than autocast with channels last, which
-`benchmarks/` measures; CUDA does as nnU-Net does (float16 with gradient scaling).
+On a CPU with bfloat16 instructions: autocast to it, with channels last, where nnU-Net stays in float32. CUDA does as
+nnU-Net does (float16 with gradient scaling).
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def autocast_for(device: torch.device, cpu_bfloat16: bool = True) -> AbstractCon
     return nullcontext()
 
 
+def channels_last_format(dimensions: int) -> torch.memory_format:
+    """Torch's name for channels last, of images with 2 or 3 spatial dimensions."""
+    return torch.channels_last if dimensions == 2 else torch.channels_last_3d
+
+
 def channels_last(network: nn.Module, dimensions: int) -> nn.Module:
     """Lay the network's weights out with channels last, the layout that CPU convolutions prefer.
 
@@ -40,5 +45,4 @@ def channels_last(network: nn.Module, dimensions: int) -> nn.Module:
         network: Changed in place.
         dimensions: 2 or 3.
     """
-    layout = torch.channels_last if dimensions == 2 else torch.channels_last_3d
-    return network.to(memory_format=layout)
+    return network.to(memory_format=channels_last_format(dimensions))

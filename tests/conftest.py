@@ -106,3 +106,13 @@ def wheel_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site_packages,) = (folder / "venv").glob("**/site-packages")
     (site_packages / "third_party.pth").write_text(f"{third_party}\n")
     return python
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of third-party scans."""
+    default = REPOSITORY / ".." / "shared" / "data"
+    folder = Path(os.environ.get("PE_NNUNET_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data in {folder}; PE_NNUNET_TEST_DATA names another folder")
+    return folder

@@ -19,7 +19,7 @@ from torch._dynamo import OptimizedModule
 
 from pe_nnunet.labels import pe_channel, pe_label_values
 from pe_nnunet.losses import DiceFocalLoss
-from pe_nnunet.precision import autocast_for, channels_last
+from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
 from pe_nnunet.trainers.averaging import WeightAverage
@@ -252,8 +252,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; returns its loss."""
+        self._positives_seen.append(self._positive_share(batch["target"]))  # here, where a GPU need not be waited for
         target = self._to_device(batch["target"])
-        self._positives_seen.append(self._positive_share(target))
         self.optimizer.zero_grad(set_to_none=True)
         with autocast_for(self.device, self.recipe.cpu_bfloat16):
             output = self.network(self._to_device(batch["data"], image=True))
@@ -282,8 +282,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             return [self._to_device(item) for item in value]
         moved = value.to(self.device, non_blocking=True)
         if image:
-            layout = torch.channels_last if moved.ndim == 4 else torch.channels_last_3d
-            moved = moved.to(memory_format=layout)
+            moved = moved.to(memory_format=channels_last_format(self._dimensions()))
         return moved
 
     def _positive_share(self, target: Any) -> float:

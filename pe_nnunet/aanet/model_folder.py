@@ -14,8 +14,8 @@ from pe_nnunet.aanet.weights import read_weights
 from pe_nnunet.dataset_conversion.environment import dataset_folder_name, require_free_id
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.nnunet_folders import RESULTS, VARIABLES, nnunet_folder
-from pe_nnunet.outputs import file_sha256
 from pe_nnunet.volumes import atomic_json
+from pe_nnunet.volumes.files import file_sha256
 from pe_nnunet.volumes.write import atomic_path
 
 TRAINER = "PEAANetTrainer"

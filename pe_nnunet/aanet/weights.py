@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.inference.checkpoint import numpy_globals
+from pe_nnunet.inference.checkpoint import load_file
 from pe_nnunet.networks import AANet
 
 FIRST_ENTRY = "in_conv.conv.weight"
@@ -32,8 +32,7 @@ def read_weights(path: Path) -> AANet:
     if not path.is_file():
         raise ConfigurationError("PE-MODEL-002", f"no checkpoint {path}", "give the file with AANet's weights")
     try:
-        with torch.serialization.safe_globals(numpy_globals()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path)
     except Exception as error:
         raise ConfigurationError(
             "PE-MODEL-008",

@@ -162,5 +162,5 @@ def _model_steps(settings: DemoSettings, out: Path, folders: dict[str, Path]) ->
 
 def clean(out: Path) -> None:
     """Remove what the chain has written, so that it starts anew."""
-    for name in ("scans", "nnUNet", "steps", "predictions", "scores", "baseline"):
+    for name in ("scans", "nnUNet", "steps", "predictions", "scores"):
         shutil.rmtree(out / name, ignore_errors=True)

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from pe_nnunet.components import label_components
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.fusion.components import label_components
 
 
 @dataclass(frozen=True)

@@ -9,34 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pe_nnunet.components import label_components
 from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.fusion.components import ComponentStatistics, bounding_box, label_components, measure_components
+from pe_nnunet.fusion.candidate import Candidate
+from pe_nnunet.fusion.components import ComponentStatistics, bounding_box, measure_components
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.suppression import merged, stand_in
 
 ROUNDING = 1e-3  # a mean of overlapping windows may leave [0, 1] by that much, in half precision
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One row of the table: an embolus that is kept, or a weaker finding that is not.
-
-    Attributes:
-        id: 1, 2, ...: kept emboli first, then the others, each by falling probability (then falling volume, then
-            position). For kept ones this is also the value in `Emboli.labels`.
-        voxel_zyx: Index of the most certain voxel.
-        probability: The highest probability in it, which is its score.
-        mean_probability: The mean over its voxels.
-        volume_mm3: Of a kept embolus at `threshold`, of another at `candidate_threshold`.
-        kept: Whether it counts as an embolus under the settings.
-    """
-
-    id: int
-    voxel_zyx: tuple[int, int, int]
-    probability: float
-    mean_probability: float
-    volume_mm3: float
-    kept: bool
 
 
 @dataclass(frozen=True)

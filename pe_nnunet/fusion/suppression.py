@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from pe_nnunet.fusion.emboli import Candidate
+from pe_nnunet.fusion.candidate import Candidate
 
 
 def stand_in(position_mm: NDArray[np.float64], distance_mm: float) -> NDArray[np.intp]:

@@ -13,11 +13,25 @@ from pe_nnunet.errors import ConfigurationError
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
-def numpy_globals() -> list[Any]:
+def _numpy_globals() -> list[Any]:
     """What checkpoints often hold beside tensors, nnU-Net's among them: numpy scalars, the metrics of a training."""
     core = np._core if hasattr(np, "_core") else np.core
     kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")}
     return [core.multiarray.scalar, np.dtype, *kinds]
+
+
+def load_file(path: Path, trust: bool = False) -> Any:
+    """What `torch.save` wrote, on the CPU; tensors and plain values alone, unless the file is trusted.
+
+    Args:
+        path: The file.
+        trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
+
+    Raises:
+        Exception: Of many kinds, as `torch.load`, where the file is damaged or holds more.
+    """
+    with torch.serialization.safe_globals(_numpy_globals()):
+        return torch.load(path, map_location="cpu", weights_only=not trust)
 
 
 def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
@@ -35,8 +49,7 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
             "PE-MODEL-002", f"no checkpoint {path}", "train that fold, or name other folds with -f"
         )
     try:
-        with torch.serialization.safe_globals(numpy_globals()):
-            content = torch.load(path, map_location="cpu", weights_only=not trust)
+        content = load_file(path, trust)
     except Exception as error:
         raise ConfigurationError(
             "PE-MODEL-003",

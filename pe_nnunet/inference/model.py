@@ -16,9 +16,10 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.labels import pe_channel
-from pe_nnunet.outputs import ModelRecord, file_sha256
+from pe_nnunet.outputs import ModelRecord
 from pe_nnunet.precision import channels_last
 from pe_nnunet.registration import register
+from pe_nnunet.volumes.files import file_sha256
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
 from torch import Tensor, nn
 
-from pe_nnunet.precision import autocast_for
+from pe_nnunet.precision import autocast_for, channels_last_format
 
 Progress = Callable[[int, int], None]
 
@@ -93,7 +93,7 @@ def predict_log_odds(
     weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=torch.device("cpu")).reshape(window)
     total = torch.zeros(padded.shape[1:])
     weights = torch.zeros(padded.shape[1:])
-    layout: Any = torch.channels_last_3d if len(patch_size) == 3 else torch.channels_last
+    layout = channels_last_format(len(patch_size))
     done = 0
     for batch in _batches(corners, batch_size):
         places = [tuple(slice(a, a + n) for a, n in zip(corner, window, strict=True)) for corner in batch]
@@ -130,13 +130,9 @@ def _mirrored(network: nn.Module, patches: Tensor, channel: int, regions: bool, 
     """Mean logits over all mirrorings, as log-odds."""
     dims = [axis + 2 for axis in axes]
     flips = list(chain.from_iterable(combinations(dims, count) for count in range(len(dims) + 1)))
-    total: Tensor | None = None
-    for flip in flips:
-        logits = network(torch.flip(patches, flip) if flip else patches).float()
-        logits = torch.flip(logits, flip) if flip else logits
-        total = logits if total is None else total + logits
-    if total is None:
-        raise AssertionError  # there is always the unmirrored one
+    total: Tensor = network(patches).float()
+    for flip in flips[1:]:  # the first is none
+        total = total + torch.flip(network(torch.flip(patches, flip)).float(), flip)
     return pe_log_odds(total / len(flips), channel, regions)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pe_nnunet.outputs.case import CaseResult, ModelRecord
 from pe_nnunet.outputs.cohort import CohortRow, cohort_picture
-from pe_nnunet.outputs.manifest import DISCLAIMER, file_sha256, versions
+from pe_nnunet.outputs.manifest import DISCLAIMER, versions
 from pe_nnunet.outputs.overview import truth_overview, write_overview
 from pe_nnunet.outputs.run import (
     CaseFailure,
@@ -25,7 +25,6 @@ __all__ = [
     "Marker",
     "ModelRecord",
     "cohort_picture",
-    "file_sha256",
     "read_case_summary",
     "read_emboli_csv",
     "truth_overview",

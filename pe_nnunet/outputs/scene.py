@@ -9,8 +9,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pe_nnunet.components import label_components
 from pe_nnunet.fusion import Candidate
-from pe_nnunet.fusion.components import label_components
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.drawing import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR, Volume, lps_array
 from pe_nnunet.outputs.findings import Box, boxes_by_id, widest_slice

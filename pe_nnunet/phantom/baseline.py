@@ -6,12 +6,12 @@ in the lungs, close the gaps in it, and take from the gaps what has 0 to 110 HU 
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from pe_nnunet.components import label_components
 from pe_nnunet.phantom.shapes import Floats
 from pe_nnunet.phantom.sizes import LARGEST_MM3
 
@@ -75,7 +75,7 @@ def _closed(mask: Mask, spacing: NDArray[np.float64]) -> Mask:
 
 def _large(mask: Mask, spacing: NDArray[np.float64], *, at_least_mm3: float) -> Mask:
     """The mask's 26-connected pieces of this volume and more."""
-    pieces = cc3d.connected_components(mask, connectivity=26)
+    pieces, _ = label_components(mask)
     large = np.bincount(pieces.ravel()) * float(np.prod(spacing)) >= at_least_mm3
     large[0] = False
     return np.asarray(large[pieces])

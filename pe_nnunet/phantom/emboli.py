@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from pe_nnunet.components import label_components
 from pe_nnunet.phantom.grid import Grid, block_mean
 from pe_nnunet.phantom.settings import PhantomSettings
 from pe_nnunet.phantom.shapes import Floats, occupancy
@@ -235,7 +235,7 @@ def _truth(share: Floats, factors: tuple[int, int, int]) -> NDArray[np.bool_]:
     half = (share if factors == (1, 1, 1) else block_mean(share, factors)) >= 0.5
     if not half.any():
         return half
-    pieces = cc3d.connected_components(half, connectivity=26)
+    pieces, _ = label_components(half)
     return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pe_nnunet.components import label_components
+
 FOLDER = "pe_nnunet_emboli"
 POINTS_PER_EMBOLUS = 128
 BRIGHT_POINTS = 1024
@@ -62,7 +64,7 @@ def index_case(
     """
     rng = np.random.default_rng(seed)
     pe = np.isin(label, pe_values)
-    ids, count = cc3d.connected_components(pe, connectivity=26, return_N=True)
+    ids, count = label_components(pe)
     boxes = cc3d.statistics(ids)["bounding_boxes"] if count else []
     points = []
     for number in range(1, count + 1):

@@ -7,12 +7,12 @@ import pytest
 
 from pe_nnunet.dataset_conversion.environment import (
     dataset_folder_name,
-    nnunet_folder,
     require_free_id,
     stale_preprocessed,
 )
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.nnunet_folders import nnunet_folder
 
 SPLITS = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]
 

@@ -14,7 +14,6 @@ from pe_nnunet.fusion import find_emboli
 from pe_nnunet.outputs import (
     CaseFailure,
     CaseResult,
-    file_sha256,
     read_case_summary,
     read_emboli_csv,
     write_case,
@@ -22,6 +21,7 @@ from pe_nnunet.outputs import (
     write_summary,
 )
 from pe_nnunet.outputs import write as write_module
+from pe_nnunet.volumes.files import file_sha256
 from pe_nnunet.volumes.geometry import require_same_grid
 
 

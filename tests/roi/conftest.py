@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,13 +40,3 @@ def make_thorax() -> MakeThorax:
         return image
 
     return make
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of third-party scans."""
-    default = Path(__file__).parents[2] / ".." / "shared" / "data"
-    folder = Path(os.environ.get("PE_NNUNET_TEST_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no real data in {folder}; PE_NNUNET_TEST_DATA names another folder")
-    return folder

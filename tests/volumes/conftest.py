@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,16 +60,6 @@ def only() -> Callable[[Path], ScanRef]:
         return ref
 
     return find
-
-
-@pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of third-party scans."""
-    default = Path(__file__).parents[2] / ".." / "shared" / "data"
-    folder = Path(os.environ.get("PE_NNUNET_TEST_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no real data in {folder}; PE_NNUNET_TEST_DATA names another folder")
-    return folder
 
 
 @pytest.fixture(scope="session")
