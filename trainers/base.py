@@ -21,12 +21,10 @@ from pe_nnunet.labels import pe_channel, pe_label_values
 from pe_nnunet.losses import DiceFocalLoss
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
 from pe_nnunet.recipe import resolve_recipe
-from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.sampling import EmbolusDataLoader, make_loader
 from pe_nnunet.trainers.averaging import WeightAverage
 from pe_nnunet.trainers.prior import start_from_prior
 from pe_nnunet.trainers.schedule import WarmupCosine
-
-BRIGHT_HU = 150.0  # opacified vessels lie above
 
 
 class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no types
@@ -179,8 +177,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         only_shape = self.get_validation_transforms(scales, **labels)
         train, validation = self.get_tr_and_val_datasets()
         loaders = (
-            self._loader(train, initial_patch_size, augment),
-            self._loader(validation, patch_size, only_shape),
+            self._loader(train, initial_patch_size, augment, training=True),
+            self._loader(validation, patch_size, only_shape, training=False),
         )
         workers = get_allowed_n_proc_DA()
         counts = (workers, max(1, workers // 2))
@@ -203,44 +201,18 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         sequence = np.random.SeedSequence([self.recipe.seed, self.local_rank, self.current_epoch, which, worker])
         return int(sequence.generate_state(1)[0])
 
-    def _loader(self, dataset: Any, patch_size: Any, transforms: Any) -> EmbolusDataLoader:
-        values = pe_label_values(self.dataset_json["labels"])
-        sampler = PatchSampler(
-            index_dataset(dataset, values, self._bright_range()),
-            SamplingSettings(
-                positive_fraction=self.recipe.positive_fraction,
-                embolus_volume_power=self.recipe.embolus_volume_power,
-                case_ratio_power=self.recipe.case_ratio_power,
-                hard_negative_fraction=self.recipe.hard_negative_fraction,
-                minimum_embolus_mm3=self.recipe.minimum_embolus_mm3,
-                voxel_mm3=self._voxel_mm3(),
-            ),
-        )
-        return EmbolusDataLoader(
+    def _loader(self, dataset: Any, patch_size: Any, transforms: Any, *, training: bool) -> EmbolusDataLoader:
+        return make_loader(
             dataset,
-            self.batch_size,
             patch_size,
-            self.configuration_manager.patch_size,
-            self.label_manager,
-            transforms=transforms,
-            sampler=sampler,
-            center_jitter=self.recipe.center_jitter,
+            transforms,
+            recipe=self.recipe,
+            plans=self.plans_manager,
+            configuration=self.configuration_manager,
+            dataset_json=self.dataset_json,
+            batch_size=self.batch_size,
+            training=training,
         )
-
-    def _voxel_mm3(self) -> float:
-        spacing = list(self.configuration_manager.spacing)
-        if len(spacing) == 2:  # 2D plans keep each scan's own slice distance
-            spacing.insert(0, self.plans_manager.original_median_spacing_after_transp[0])
-        return float(np.prod(spacing))
-
-    def _bright_range(self) -> tuple[float, float]:
-        """The normalised intensities of opacified vessels; an empty range where the images are not in HU."""
-        if self.configuration_manager.normalization_schemes[0] != "CTNormalization":
-            return float("inf"), float("inf")
-        known = self.plans_manager.foreground_intensity_properties_per_channel["0"]
-        # normalisation clips at the upper percentile: above it everything is as bright
-        low = min(BRIGHT_HU, (known["median"] + known["percentile_99_5"]) / 2)
-        return (low - known["mean"]) / max(known["std"], 1e-8), float("inf")
 
     # ---- steps
 

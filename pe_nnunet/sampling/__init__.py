@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from pe_nnunet.sampling.build import make_loader
 from pe_nnunet.sampling.draw import Draw, PatchSampler, SamplingSettings
 from pe_nnunet.sampling.index import CaseEmboli, index_case, index_dataset
 from pe_nnunet.sampling.loader import EmbolusDataLoader
 
-__all__ = ["CaseEmboli", "Draw", "EmbolusDataLoader", "PatchSampler", "SamplingSettings", "index_case", "index_dataset"]
+__all__ = [
+    "CaseEmboli",
+    "Draw",
+    "EmbolusDataLoader",
+    "PatchSampler",
+    "SamplingSettings",
+    "index_case",
+    "index_dataset",
+    "make_loader",
+]
