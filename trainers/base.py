@@ -21,7 +21,7 @@ from pe_nnunet.labels import pe_channel, pe_label_values
 from pe_nnunet.losses import DiceFocalLoss
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
 from pe_nnunet.recipe import resolve_recipe
-from pe_nnunet.sampling import EmbolusDataLoader, make_loader
+from pe_nnunet.sampling import BatchSeeds, EmbolusDataLoader, make_loader
 from pe_nnunet.trainers.averaging import WeightAverage
 from pe_nnunet.trainers.prior import start_from_prior
 from pe_nnunet.trainers.schedule import WarmupCosine
@@ -182,6 +182,11 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         )
         workers = get_allowed_n_proc_DA()
         counts = (workers, max(1, workers // 2))
+        for stream, (loader, count) in enumerate(zip(loaders, counts, strict=True)):
+            per_epoch = (self.num_iterations_per_epoch, self.num_val_iterations_per_epoch)[stream]
+            loader.seeds = BatchSeeds(
+                self.recipe.seed, self.local_rank, stream, per_epoch, self.current_epoch * per_epoch, max(1, count)
+            )
         if workers == 0:
             return tuple(SingleThreadedAugmenter(loader, None) for loader in loaders)
         return tuple(
@@ -190,16 +195,11 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
                 transform=None,
                 num_processes=count,
                 num_cached=max(3, count // 2),
-                seeds=[self._worker_seed(which, worker) for worker in range(count)],
                 pin_memory=self.device.type == "cuda",
                 wait_time=0.002,
             )
-            for which, (loader, count) in enumerate(zip(loaders, counts, strict=True))
+            for loader, count in zip(loaders, counts, strict=True)
         )
-
-    def _worker_seed(self, which: int, worker: int) -> int:
-        sequence = np.random.SeedSequence([self.recipe.seed, self.local_rank, self.current_epoch, which, worker])
-        return int(sequence.generate_state(1)[0])
 
     def _loader(self, dataset: Any, patch_size: Any, transforms: Any, *, training: bool) -> EmbolusDataLoader:
         return make_loader(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.build import make_loader
 from pe_nnunet.sampling.draw import Draw, PatchSampler, SamplingSettings
 from pe_nnunet.sampling.index import CaseEmboli, index_case, index_dataset
 from pe_nnunet.sampling.loader import EmbolusDataLoader
 
 __all__ = [
+    "BatchSeeds",
     "CaseEmboli",
     "Draw",
     "EmbolusDataLoader",
@@ -16,4 +18,5 @@ __all__ = [
     "index_case",
     "index_dataset",
     "make_loader",
+    "seeded",
 ]

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.draw import Draw, PatchSampler
 
 
 class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publishes no types
     """Draws with a `PatchSampler`, reads only the patch, augments it.
+
+    Chance follows from `seeds` (a `BatchSeeds`, to be set before the first batch) and the number of batches made.
 
     Args:
         sampler: What is drawn.
@@ -29,6 +32,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         super().__init__(*args, **kwargs)
         self.sampler = sampler
         self.center_jitter = center_jitter
+        self.seeds = BatchSeeds()
+        self._made = 0
 
     def generate_train_batch(self) -> dict[str, Any]:
         """A batch.
@@ -37,11 +42,9 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             `data` (batch, channels, ...) float32; `target` on the same grid (under deep supervision a list, finest
             first); `keys`, the cases; `kinds`, why each patch was drawn.
         """
-        # augmentation draws from the global sources of chance; all follow from numpy's, which each worker seeds
-        seed = int(np.random.randint(2**31))  # noqa: NPY002
-        rng = np.random.default_rng(seed)
-        with torch.no_grad(), torch.random.fork_rng(devices=[]), threadpool_limits(limits=1, user_api=None):
-            torch.manual_seed(seed)
+        seed = self.seeds.of(self._made, self.thread_id)
+        self._made += 1
+        with torch.no_grad(), threadpool_limits(limits=1, user_api=None), seeded(seed) as rng:
             draws = [self.sampler.draw(rng) for _ in range(self.batch_size)]
             samples = [self._cut_and_augment(draw, rng) for draw in draws]
         images, targets = zip(*samples, strict=True)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
-from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.sampling import BatchSeeds, EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
 from pe_nnunet.sampling.index import FOLDER
 
 SETTINGS = SamplingSettings(
@@ -47,7 +48,6 @@ def loader(dataset, patch, final=None, **kwargs):
 
 @pytest.mark.parametrize("patch", [(8, 8, 8), (12, 24, 40), (12, 10)])
 def test_positive_patches_hold_an_embolus(dataset, patch):
-    np.random.seed(0)  # noqa: NPY002 - the loader follows numpy's global source, as nnU-Net's workers seed it
     batch = next(loader(dataset, patch))
     assert tuple(batch["data"].shape) == (4, 1, *patch)
     assert tuple(batch["target"].shape) == (4, 1, *patch)
@@ -57,20 +57,34 @@ def test_positive_patches_hold_an_embolus(dataset, patch):
 
 
 def test_small_embolus_is_drawn_beside_a_large_one(dataset):
-    np.random.seed(0)  # noqa: NPY002
     source = loader(dataset, (6, 6, 6))
     totals = [int((target == 1).sum()) for _ in range(20) for target in next(source)["target"]]
     share_of_speck = np.mean([total == 1 for total in totals])
     assert 0.2 < share_of_speck < 0.6  # 1 voxel against 18: 1 / (1 + 18 ** 0.25) = 0.33
 
 
-def test_same_seed_same_batch(dataset):
-    batches = []
-    for _ in range(2):
-        np.random.seed(5)  # noqa: NPY002
-        batches.append(next(loader(dataset, (8, 8, 8))))
-    assert (batches[0]["data"] == batches[1]["data"]).all()
-    assert batches[0]["keys"] == batches[1]["keys"]
+def test_a_batch_follows_from_its_place_in_the_training_alone(dataset):
+    def at(first, skipped=0, **facts):
+        source = loader(dataset, (8, 8, 8))
+        source.seeds = BatchSeeds(per_epoch=3, first=first, **facts)
+        for _ in range(skipped):
+            next(source)
+        return next(source)
+
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    expected = at(0, skipped=4)
+    for same in (at(4), at(1, skipped=3)):
+        assert (same["data"] == expected["data"]).all()
+        assert same["keys"] == expected["keys"]
+    for other in (at(5), at(1), at(4, rank=1), at(4, stream=1), at(4, seed=1)):
+        assert not torch.equal(other["data"], expected["data"])
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002 - global sources are left as they were
+
+
+def test_workers_share_the_batches():
+    seeds = BatchSeeds(per_epoch=5, workers=2)
+    alone = BatchSeeds(per_epoch=5)
+    assert [seeds.of(made, worker) for made in range(3) for worker in range(2)] == [alone.of(n) for n in range(6)]
 
 
 def test_index_is_cached_and_renewed(dataset, tmp_path):
