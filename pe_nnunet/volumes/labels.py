@@ -40,7 +40,7 @@ def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
         hint = "a scan without emboli needs an empty label file, not a missing one"
         raise InputError("PE-LBL-001", f"the label {path} does not exist", hint)
     image, found = read_file(path)
-    array, notes = _whole(sitk.GetArrayFromImage(image), path, list(found))
+    array, notes = _whole(sitk.GetArrayViewFromImage(image), path, list(found))
     low, high = int(array.min()), int(array.max())
     if low < 0:
         raise InputError(
@@ -52,7 +52,10 @@ def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
         )
     if high == 0:
         notes.append(Note("PE-LBL-006", "warning", f"{path.name} is empty: a scan without emboli"))
-    label = sitk.GetImageFromArray(array.astype(np.uint8 if high <= 255 else np.uint16))
+    wanted = np.dtype(np.uint8 if high <= 255 else np.uint16)
+    if array.dtype == wanted:
+        return image, tuple(notes)
+    label = sitk.GetImageFromArray(array.astype(wanted))
     label.CopyInformation(image)
     return label, tuple(notes)
 
