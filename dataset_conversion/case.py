@@ -78,7 +78,7 @@ def convert_case(job: CaseJob) -> CaseOutcome:
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return CaseOutcome(case, error=CaseError(case, "PE-ENV-006", message, "please report it"))
     for role in CASE_FILES:
-        path = case_file(job.folder, role, case)
+        path = case_file(job.folder, role, case, test=job.source.test)
         if role in prepared.images:
             write_image(prepared.images[role], path)
         else:
@@ -93,14 +93,14 @@ def _keep_earlier(job: CaseJob) -> CaseRecord | None:
         return None
     digest = job.source.digest(job.options)
     for record, folder in job.done:
-        files = {role: case_file(folder, role, record.case) for role in CASE_FILES}
+        files = {role: case_file(folder, role, record.case, test=record.test) for role in CASE_FILES}
         needed = {"image", "label", "instances"} | ({"lungs"} if record.lungs_found else set())
         needed |= {"artery"} if job.source.artery is not None else set()
         if record.digest != digest or not all(files[role].is_file() for role in needed):
             continue
         if folder != job.folder:
             for role in needed:
-                _link(files[role], case_file(job.folder, role, record.case))
+                _link(files[role], case_file(job.folder, role, record.case, test=record.test))
             write_progress(job.folder, record)
         return record
     return None

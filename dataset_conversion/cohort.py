@@ -15,12 +15,14 @@ from pe_nnunet.dataset_conversion.environment import (
     stale_preprocessed,
 )
 from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.published import Published, count_notes
 from pe_nnunet.dataset_conversion.records import CaseRecord
-from pe_nnunet.dataset_conversion.registry import source_kind
+from pe_nnunet.dataset_conversion.registry import published, source_kind
 from pe_nnunet.dataset_conversion.schemes import dataset_json
 from pe_nnunet.dataset_conversion.sources import CaseError, Listing
 from pe_nnunet.dataset_conversion.splits import SplitCase, make_splits
 from pe_nnunet.dataset_conversion.staging import Staging, staged
+from pe_nnunet.dataset_conversion.subsets import require_no_leakage, with_test_cases
 from pe_nnunet.dataset_conversion.workers import run_cases, sensible_processes
 from pe_nnunet.errors import ConfigurationError, InputError, Note
 from pe_nnunet.nnunet_folders import RAW, nnunet_folder
@@ -78,12 +80,10 @@ def convert(
         OutputError: If the dataset cannot be written.
     """
     options = options or ConvertOptions()
-    source_module = source_kind(kind)
     folder_name = dataset_folder_name(dataset_id, name)
     target = nnunet_folder(RAW) / folder_name
     require_free_id(dataset_id, folder_name)
-    listing = source_module.find_cases(Path(src), options)
-    _require_known_negatives(listing, options)
+    listing = list_cases(kind, src, options)
     with staged(target, resume=options.resume, overwrite=options.overwrite) as staging:
         outcomes = _run(kind, listing, options, staging, progress)
         records = {o.case: o.record for o in outcomes if o.record is not None}
@@ -94,6 +94,18 @@ def convert(
         reused = frozenset(outcome.case for outcome in outcomes if outcome.reused)
         notes = _finish(kind, staging, records, errors, options, cases_changed=len(reused) < len(records))
         return ConversionReport(target, dict(sorted(records.items())), errors, notes, reused)
+
+
+def list_cases(kind: str, src: Path, options: ConvertOptions) -> Listing:
+    """The cases of a source and their files, as a conversion would take them; no volume is read.
+
+    Raises:
+        ConfigurationError: If cases listed as negative or as test cases do not exist.
+        InputError: If the source holds no case.
+    """
+    listing = source_kind(kind).find_cases(Path(src), options)
+    _require_known_negatives(listing, options)
+    return with_test_cases(listing, options, published(kind))
 
 
 def _require_known_negatives(listing: Listing, options: ConvertOptions) -> None:
@@ -155,11 +167,14 @@ def _finish(
 ) -> tuple[Note, ...]:
     """Write what concerns all cases, and publish the dataset."""
     folder, name, program = staging.building, staging.target.name, f"pe-nnunet {__version__}"
+    training = require_no_leakage(records)
     splits = make_splits(
-        {case: SplitCase(r.patient, r.clot_mm3) for case, r in records.items()}, folds=options.folds, seed=options.seed
+        {case: SplitCase(r.patient, r.clot_mm3) for case, r in training.items()}, folds=options.folds, seed=options.seed
     )
+    counts = count_notes(published(kind) or Published(), records, own_labels=options.labels is None)
     raw.remove_leftovers(folder, records)
-    raw.write_cases(folder, records, {"converted_by": program, "kind": kind, "scheme": options.scheme})
+    heading = {"converted_by": program, "kind": kind, "scheme": options.scheme, "notes": [str(n) for n in counts]}
+    raw.write_cases(folder, records, heading)
     raw.write_report(folder, records, splits)
     atomic_json(folder / raw.ERRORS, [vars(error) for error in errors])
     (folder / raw.SPLITS).unlink(missing_ok=True)
@@ -167,9 +182,10 @@ def _finish(
         atomic_json(folder / raw.SPLITS, splits)
     atomic_json(
         folder / raw.DATASET,
-        dataset_json(options.scheme, name=name, cases=len(records), converted_by=program),
+        dataset_json(options.scheme, name=name, cases=len(training), converted_by=program),
     )
-    notes = [*_split_notes(records, splits, options), *stale_preprocessed(name, splits, cases_changed=cases_changed)]
+    notes = [*counts, *_split_notes(training, splits, options)]
+    notes += stale_preprocessed(name, splits, cases_changed=cases_changed)
     staging.publish()
     raw.remove_progress(staging.target)
     return tuple(notes)
@@ -187,6 +203,8 @@ def _split_notes(
     if len(splits) < options.folds:
         text = f"{patients} patients give {len(splits)} folds instead of {options.folds}"
         notes.append(Note("PE-CONV-020", "warning", text))
+    if options.scheme == "artery":
+        return notes
     bare = [k for k, fold in enumerate(splits) if not any(records[case].embolus_count for case in fold["val"])]
     if bare:
         text = f"no embolus to validate on in fold {', '.join(map(str, bare))}"

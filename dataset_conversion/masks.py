@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.dataset_conversion.layout import one_scan
 from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
 from pe_nnunet.errors import ConfigurationError, InputError, PEError
 from pe_nnunet.volumes import ScanRef, find_scans
@@ -34,37 +34,55 @@ class CaseMasks:
         """All masks that the options name, of whatever case, resolved."""
         return {path.resolve() for lookup in (self._labels, self._arteries) if lookup for path in lookup.files()}
 
+    def has_label(self, case_id: str) -> bool:
+        """Whether the options name an embolus mask for a case, or several."""
+        try:
+            return self._labels is not None and self._labels.find(case_id) is not None
+        except InputError:
+            return True  # asked for its files, the case says that there are several
+
     def source(
-        self, ref: ScanRef, name: str, *, own_label: Path | None = None, own_artery: Path | None = None
+        self,
+        ref: ScanRef,
+        name: str,
+        *,
+        own_label: Path | None = None,
+        own_label_kind: LabelKind = "instances",
+        own_artery: Path | None = None,
+        known_negative: bool = False,
     ) -> CaseSource:
         """The files of a case; what the options name goes before what the source has of its own.
 
         Args:
             ref: The scan, under its final case id.
             name: Where it lies, relative to the source folder.
-            own_label: Embolus mask with one value an embolus that the source has for it.
+            own_label: Embolus mask that the source has for it.
+            own_label_kind: How that one is read under `auto`.
             own_artery: Artery mask that the source has for it.
+            known_negative: The source says that it has no embolus, so that it needs no mask.
 
         Raises:
             InputError: If a mask that is needed is missing, or could be several files.
         """
         options, case = self._options, ref.case_id
         label = self._labels.find(case) if self._labels else own_label
-        if label is None and case not in options.negatives:
+        needs_label = options.scheme != "artery" and not known_negative and case not in options.negatives
+        if label is None and needs_label:
             raise InputError(
                 "PE-CONV-005",
                 f"no embolus label: {_where_looked(self._labels, case, '--labels')}",
                 "a case without emboli is listed in the file of --negatives",
             )
         artery = self._arteries.find(case) if self._arteries else own_artery
-        if artery is None and options.scheme == "artery-pe":
+        if artery is None and options.scheme != "pe":
             raise InputError(
                 "PE-CONV-008",
                 f"no artery mask: {_where_looked(self._arteries, case, '--artery')}",
                 "give --artery, or use --scheme pe",
             )
-        own_ids = label is not None and label == own_label and options.label_kind == "auto"
-        return CaseSource(case, ref, name, label, artery, "instances" if own_ids else options.label_kind)
+        own = label is not None and label == own_label
+        kind = own_label_kind if own and options.label_kind == "auto" else options.label_kind
+        return CaseSource(case, ref, name, label, artery, kind, own_label=own)
 
 
 def _where_looked(lookup: MaskLookup | None, case: str, option: str) -> str:
@@ -113,10 +131,7 @@ def _scans(src: Path, options: ConvertOptions) -> tuple[list[ScanRef], list[Case
     errors: list[CaseError] = []
     for case, path in match_cases(str(src)).items():
         try:
-            found = find_scans(path, pick=options.pick)
-            if len(found) != 1:
-                raise InputError("PE-CONV-009", f"{path} holds {len(found)} scans, one expected", "leave one there")
-            refs.append(replace(found[0], case_id=case))
+            refs.append(one_scan(path, case, options))
         except PEError as error:
             errors.append(CaseError.of(case, error))
     return refs, errors

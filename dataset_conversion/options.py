@@ -10,7 +10,7 @@ from typing import Literal
 from pe_nnunet.errors import ConfigurationError
 
 LabelKind = Literal["auto", "binary", "instances"]
-Scheme = Literal["pe", "artery-pe"]
+Scheme = Literal["pe", "artery-pe", "artery"]
 
 # Raised when the files of a case change for the same input and settings, so that --resume does not mix two versions.
 CASE_FORMAT = 1
@@ -25,10 +25,13 @@ class ConvertOptions:
         label_kind: `"instances"`, each value an embolus; `"binary"`, everything above 0 is embolus, connected
             components count; `"auto"`, instances where a mask holds more than one value.
         negatives: Case ids that have no embolus and need no label file.
-        scheme: `"pe"`, or `"artery-pe"` with the pulmonary arteries as a region around the emboli.
+        scheme: `"pe"`; `"artery-pe"` with the pulmonary arteries as a region around the emboli; or `"artery"`, for
+            which no emboli need be labelled.
         artery: Where the artery masks are, like `labels`.
         lung_margin_mm: Width of the rim around the lungs that the crop keeps.
         min_embolus_mm3: Emboli of a smaller volume are kept, and warned of.
+        test: Case ids that go into the test set, imagesTs and labelsTs, and into no fold.
+        published_test: Put the source's published test cases there as well.
         folds: Number of cross-validation folds.
         seed: Decides which of several equally good splits is taken; 12345 is nnU-Net's own.
         on_error: `"continue"` with the other cases, or `"stop"`.
@@ -49,6 +52,8 @@ class ConvertOptions:
     artery: str | None = None
     lung_margin_mm: float = 10.0
     min_embolus_mm3: float = 10.0
+    test: frozenset[str] = frozenset()
+    published_test: bool = False
     folds: int = 5
     seed: int = 12345
     on_error: Literal["continue", "stop"] = "continue"

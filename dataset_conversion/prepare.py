@@ -54,7 +54,8 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
         box, grown = _grown_to_hold(box, emboli)
         notes += grown
     images = {"image": crop(image, box)}
-    shape, ids_from = box.shape, "source"
+    unlabelled = emboli is None and options.scheme == "artery" and source.case_id not in options.negatives
+    shape, ids_from = box.shape, "none" if unlabelled else "source"
     ids: npt.NDArray[np.uint16] = np.zeros(shape, np.uint16)
     if emboli is not None:
         ids, ids_from = embolus_ids(sitk.GetArrayFromImage(crop(emboli, box)), source.label_kind)
@@ -91,6 +92,7 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
             target_ratio_after=voxels / inside,
             target_ratio_factor=whole / inside,
             notes=tuple(notes),
+            test=source.test,
         ),
     )
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,20 +23,22 @@ CASE_FILES = {
     "lungs": "pe_nnunet/lungs/{case}.nii.gz",
     "artery": "pe_nnunet/arteries/{case}.nii.gz",
 }
+TEST_FILES = CASE_FILES | {"image": "imagesTs/{case}_0000.nii.gz", "label": "labelsTs/{case}.nii.gz"}
 CASES, REPORT, ERRORS = "pe_nnunet/cases.json", "pe_nnunet/report.csv", "pe_nnunet/errors.json"
 SPLITS, DATASET = "splits_final.json", "dataset.json"
 _PROGRESS = "pe_nnunet/unfinished"  # one record a case while the conversion runs
 
 
-def case_file(dataset_folder: Path, role: str, case: str) -> Path:
+def case_file(dataset_folder: Path, role: str, case: str, *, test: bool = False) -> Path:
     """Path of an image of a case.
 
     Args:
         dataset_folder: The dataset.
         role: A key of `CASE_FILES`.
         case: Case id.
+        test: It is of the test set.
     """
-    return dataset_folder / CASE_FILES[role].format(case=case)
+    return dataset_folder / (TEST_FILES if test else CASE_FILES)[role].format(case=case)
 
 
 def load_cases(dataset_folder: Path) -> dict[str, CaseRecord]:
@@ -90,11 +92,11 @@ def remove_progress(dataset_folder: Path) -> None:
     shutil.rmtree(dataset_folder / _PROGRESS, ignore_errors=True)
 
 
-def remove_leftovers(dataset_folder: Path, cases: Collection[str]) -> None:
+def remove_leftovers(dataset_folder: Path, records: Mapping[str, CaseRecord]) -> None:
     """Remove the images of all but these cases, half-written ones of a killed process included."""
-    for role, template in CASE_FILES.items():
-        kept = {case_file(dataset_folder, role, case) for case in cases}
-        for path in (dataset_folder / template).parent.glob("*"):
+    kept = {case_file(dataset_folder, role, c, test=r.test) for c, r in records.items() for role in CASE_FILES}
+    for folder in {(dataset_folder / template).parent for template in (*CASE_FILES.values(), *TEST_FILES.values())}:
+        for path in folder.glob("*"):
             if path not in kept:
                 path.unlink()
 
@@ -118,6 +120,7 @@ def _row(record: CaseRecord, fold: int | None) -> dict[str, Any]:
         "case": record.case,
         "source": record.source,
         "patient": record.patient,
+        "subset": "test" if record.test else "train",
         "validation_fold": "" if fold is None else fold,
         "size_xyz": "x".join(map(str, grid.size_xyz)),
         "spacing_xyz_mm": "x".join(f"{mm:.4g}" for mm in grid.spacing_xyz_mm),

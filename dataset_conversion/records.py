@@ -64,13 +64,15 @@ class CaseRecord:
         box: The crop, in voxels of the source grid brought to LPS axes.
         margin_mm: Rim around the lungs that was asked for.
         lungs_found: False where the whole volume was taken for want of lungs.
-        ids_from: `"source"` where the embolus ids are the source's, `"components"` where they were counted here.
+        ids_from: `"source"` where the embolus ids are the source's, `"components"` where they were counted here,
+            `"none"` where nobody labelled emboli.
         embolus_mm3: Volume of each embolus, by its id in `instances/`.
         embolus_voxels: Voxels of all emboli.
         target_ratio_before: Embolus voxels over voxels of the whole scan.
         target_ratio_after: Embolus voxels over voxels of the crop.
         target_ratio_factor: How many times as dense in targets the crop is: voxels of the scan over voxels of the crop.
         notes: What was repaired or deserves a look.
+        test: It belongs to the test set, and to no fold.
     """
 
     case: str
@@ -90,6 +92,7 @@ class CaseRecord:
     target_ratio_after: float
     target_ratio_factor: float
     notes: tuple[Note, ...]
+    test: bool = False
 
     @property
     def embolus_count(self) -> int:

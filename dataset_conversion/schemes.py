@@ -13,6 +13,7 @@ from pe_nnunet.dataset_conversion.options import Scheme
 _LABELS: dict[Scheme, dict[str, int | list[int]]] = {
     "pe": {"background": 0, "PE": 1},
     "artery-pe": {"background": 0, "artery": [1, 2], "PE": 2},
+    "artery": {"background": 0, "artery": 1},
 }
 _REGIONS_CLASS_ORDER: dict[Scheme, list[int]] = {"artery-pe": [1, 2]}
 
@@ -25,7 +26,7 @@ def make_label(
     Args:
         scheme: A label scheme.
         emboli: Embolus ids, 0 elsewhere, any shape.
-        artery: Artery mask of the same shape; needed by `"artery-pe"` alone. Emboli count as inside the artery.
+        artery: Artery mask of the same shape; needed by all but `"pe"`. Emboli count as inside the artery.
 
     Returns:
         An array of the same shape.
@@ -41,9 +42,9 @@ def make_label(
     if scheme == "pe":
         return clot.astype(np.uint8)
     if artery is None:
-        raise ValueError("the scheme artery-pe needs an artery mask")
+        raise ValueError(f"the scheme {scheme} needs an artery mask")
     label = (artery > 0).astype(np.uint8)
-    label[clot] = 2
+    label[clot] = 2 if scheme == "artery-pe" else 1
     return label
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import SimpleITK as sitk
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
 from pe_nnunet.errors import GeometryError, InputError, Note, PEError
 from pe_nnunet.volumes import (
+    Scan,
     ScanRef,
     from_lps,
     image_like,
@@ -36,6 +38,8 @@ class CaseSource:
         label: Embolus mask; None for a case that is known to have no embolus.
         artery: Artery mask, if there is one.
         label_kind: How the embolus mask is to be read.
+        own_label: The embolus mask is the one that comes with the dataset, not one that replaces it.
+        test: It belongs to the test set.
     """
 
     case_id: str
@@ -44,12 +48,15 @@ class CaseSource:
     label: Path | None
     artery: Path | None
     label_kind: LabelKind
+    own_label: bool = False
+    test: bool = False
 
     def digest(self, options: ConvertOptions) -> str:
         """Hash of all bytes and settings that the converted case depends on."""
         roles = {"image": self.image.files, "label": [self.label], "artery": [self.artery]}
         negative = self.case_id in options.negatives
-        total = hashlib.sha256(f"{options.case_digest()} {self.label_kind} {negative}".encode())
+        how = (options.case_digest(), self.label_kind, negative, self.own_label, self.test)
+        total = hashlib.sha256(" ".join(map(str, how)).encode())
         for role, files in roles.items():
             total.update(role.encode())
             for path in sorted(path for path in files if path is not None):
@@ -112,8 +119,22 @@ class Listing:
     errors: tuple[CaseError, ...] = ()
 
 
+# Reads a mask onto the grid of a scan; the third is its role, for messages and notes.
+MaskReader = Callable[[Path, Scan, str], tuple[sitk.Image, list[Note]]]
+
+
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
+    """Read scan, embolus mask and artery mask of a case whose masks are ordinary ones."""
+    return read_case_with(source, options, read_label=read_mask_file)
+
+
+def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: MaskReader) -> CaseVolumes:
     """Read scan, embolus mask and artery mask.
+
+    Args:
+        source: The files of the case.
+        options: Which cases have no embolus.
+        read_label: Reads the embolus mask.
 
     Raises:
         PEError: If one of them cannot be read, a mask is not on the grid of the scan, or a case that was declared to
@@ -124,9 +145,8 @@ def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     masks: dict[str, sitk.Image] = {}
     for role, path in (("label", source.label), ("artery", source.artery)):
         if path is not None:
-            mask, found = read_label_noted(path)
-            masks[role], turned = _on_grid_of(scan.image, mask, f"the {role} {path.name}")
-            notes += [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in _GRID_NOTES] + turned
+            masks[role], found = (read_label if role == "label" else read_mask_file)(path, scan, role)
+            notes += found
             sha256[role] = file_sha256(path)
     if "label" in masks and source.case_id in options.negatives and sitk.GetArrayViewFromImage(masks["label"]).any():
         raise InputError(
@@ -140,6 +160,17 @@ def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
         sha256,
         tuple(notes),
     )
+
+
+def read_mask_file(path: Path, scan: Scan, role: str) -> tuple[sitk.Image, list[Note]]:
+    """Read a mask that lies on the grid of its scan, its axes perhaps others.
+
+    Raises:
+        PEError: If it cannot be read, or lies on another grid.
+    """
+    mask, found = read_label_noted(path)
+    label, turned = _on_grid_of(scan.image, mask, f"the {role} {path.name}")
+    return label, [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in _GRID_NOTES] + turned
 
 
 def _on_grid_of(image: sitk.Image, mask: sitk.Image, what: str) -> tuple[sitk.Image, list[Note]]:

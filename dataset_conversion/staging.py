@@ -10,17 +10,26 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.raw import CASES, DATASET, SPLITS, load_progress
+from pe_nnunet.dataset_conversion.raw import (
+    CASES,
+    DATASET,
+    SPLITS,
+    TEST_FILES,
+    case_file,
+    load_cases,
+    load_progress,
+)
 from pe_nnunet.errors import ConfigurationError, OutputError
 
 if sys.platform != "win32":
     import fcntl
 
 _OURS = frozenset({"imagesTr", "labelsTr", "pe_nnunet", SPLITS, DATASET})
+_TEST_FOLDERS = frozenset(TEST_FILES[role].split("/")[0] for role in ("image", "label"))
 
 
 @dataclass(frozen=True)
@@ -54,14 +63,31 @@ class Staging:
         if not self.target.exists():
             old.rename(self.target)
             return
-        for path in old.iterdir():
-            if path.name not in _OURS and not (self.target / path.name).exists():
-                path.rename(self.target / path.name)
+        for path in _added_by_people(old):
+            kept = self.target / path.relative_to(old)
+            if not kept.exists():
+                kept.parent.mkdir(exist_ok=True)
+                path.rename(kept)
         shutil.rmtree(old)
 
     def discard(self) -> None:
         """Leave no trace of the new dataset."""
         shutil.rmtree(self.building, ignore_errors=True)
+
+
+def _added_by_people(dataset_folder: Path) -> list[Path]:
+    """What lies in a dataset that no conversion wrote; the folders of test cases may hold both."""
+    converted: set[Path] = set()
+    with suppress(ConfigurationError):  # no readable record: then nothing there is known to be ours
+        for case, record in load_cases(dataset_folder).items():
+            converted |= {case_file(dataset_folder, role, case, test=True) for role in TEST_FILES if record.test}
+    found = []
+    for path in dataset_folder.iterdir():
+        if path.name in _TEST_FOLDERS and path.is_dir():
+            found += [file for file in path.iterdir() if file not in converted]
+        elif path.name not in _OURS:
+            found.append(path)
+    return found
 
 
 @contextmanager

@@ -9,14 +9,13 @@ The layout that `pe-nnunet phantom` writes, and an easy one to bring data of one
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.dataset_conversion.layout import one_scan
 from pe_nnunet.dataset_conversion.masks import CaseMasks
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing, read_case
 from pe_nnunet.errors import InputError, PEError
-from pe_nnunet.volumes import find_scans
 from pe_nnunet.volumes.case_ids import case_ids
 from pe_nnunet.volumes.write import image_suffix
 
@@ -59,13 +58,8 @@ def _study(case: str, folder: Path, masks: CaseMasks, options: ConvertOptions) -
     scan = _volume(folder, "ct", "CT scan")
     if scan is None:
         raise InputError("PE-CONV-009", f"{folder.name} holds neither ct/ nor ct.nii.gz", "add the scan")
-    refs = find_scans(scan, pick=options.pick)
-    if len(refs) != 1:
-        raise InputError(
-            "PE-CONV-009", f"{folder.name}/ct holds {len(refs)} scans, one expected", "leave one of them there"
-        )
     return masks.source(
-        replace(refs[0], case_id=case),
+        one_scan(scan, case, options),
         f"{folder.name}/{scan.name}",
         own_label=_volume(folder, "emboli", "embolus label"),
         own_artery=_volume(folder, "artery", "artery mask"),

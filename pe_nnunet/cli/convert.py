@@ -3,6 +3,7 @@
   pe-nnunet convert studies SCANS/ -d 501                                   one folder a case: ct/, emboli.nii.gz
   pe-nnunet convert dicom DICOM/ -d 502 --labels MASKS/                     MASKS/<case>.nii.gz
   pe-nnunet convert nifti 'D/{case}/ct.nrrd' -d 503 --labels 'D/{case}/clot.nrrd'
+  pe-nnunet convert cad-pe CAD-PE/ -d 504 --test published                  a public dataset as it was unpacked
 
 Writes $nnUNet_raw/Dataset<ID>_<NAME>/, and beside imagesTr a folder pe_nnunet/ with a record of every case.
 Exit code 0 done, 2 no case could be converted, 3 some could not: they are listed in pe_nnunet/errors.json.
@@ -42,7 +43,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--negatives", type=Path, metavar="FILE", help="case ids without emboli, one a line: they need no label"
     )
     masks.add_argument(
-        "--scheme", choices=("pe", "artery-pe"), default="pe", help="labels to train on (default: %(default)s)"
+        "--scheme",
+        choices=("pe", "artery-pe", "artery"),
+        default="pe",
+        help="labels to train on (default: %(default)s)",
     )
     masks.add_argument("--artery", metavar="WHERE", help="artery masks, like --labels; value 1 is artery")
     masks.add_argument(
@@ -60,6 +64,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("error", "full-volume"),
         default="error",
         help="for a scan without lungs (default: %(default)s)",
+    )
+    crop.add_argument(
+        "--test",
+        metavar="FILE",
+        help="test set, kept out of all folds: a file of case ids, one a line, or `published` for CAD-PE's",
     )
     crop.add_argument("--folds", type=int, default=5, help="cross-validation folds, by patient (default: %(default)s)")
     crop.add_argument("--seed", type=int, default=12345, help="of the folds (default: %(default)s)")
@@ -90,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         artery=args.artery,
         lung_margin_mm=args.lung_margin_mm,
         min_embolus_mm3=args.min_embolus_mm3,
+        test=frozenset() if args.test == "published" else _case_list(None if args.test is None else Path(args.test)),
+        published_test=args.test == "published",
         folds=args.folds,
         seed=args.seed,
         on_error=args.on_error,

@@ -69,6 +69,7 @@ CODES: dict[str, str] = {
     "PE-LBL-004": "label values too high",
     "PE-LBL-005": "label values rounded to whole numbers",
     "PE-LBL-006": "an empty label",
+    "PE-MAT-001": "the MATLAB file lacks the variable",
     # lungs
     "PE-ROI-001": "no lungs in the image",
     "PE-ROI-002": "only one lung: the box spans the body's width",
@@ -95,11 +96,18 @@ CODES: dict[str, str] = {
     "PE-CONV-020": "too few patients, or positive patients, for the folds asked for",
     "PE-CONV-021": "the conversion was stopped at its first failing case",
     "PE-CONV-022": "a mask lay on the scan's grid with other axes, and was turned to them",
+    "PE-CONV-023": "counts that differ from those published of the dataset",
+    "PE-CONV-024": "test cases that do not exist, leave nothing to train on, or share a patient with the training",
+    "PE-CONV-025": "a mask of a public dataset was brought into the order of its scan",
+    "PE-CONV-026": "the folder is not laid out as the dataset",
+    "PE-CONV-027": "a table of a dataset lacks columns, contradicts itself or cannot be read",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
     "PE-TRAIN-003": "the training recipe cannot be read",
     "PE-TRAIN-004": "the trainer's network does not exist in the configuration's number of dimensions",
+    "PE-TRAIN-005": "a checkpoint that training cannot go on from",
+    "PE-TRAIN-006": "the network cannot fit a few patches",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",

@@ -1,0 +1,54 @@
+"""CAD-PE: 91 CTPA scans as NRRD with one value an embolus.
+
+    SRC/images/001.nrrd ... 040.nrrd, e0032.nrrd ...
+    SRC/rs/0001RefStd.nrrd, e0032RefStd.nrrd   also seen as 001RefStd.nrrd
+    SRC/vessel/001.nii.gz                      optional, by the authors of AANet: 1 artery, 2 vein
+
+The published split tests on 021 to 040 (`--test published`).
+
+Source: Gonzalez et al., Computer aided detection for pulmonary embolism challenge (CAD-PE), arXiv:2003.13440 (2020).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pe_nnunet.dataset_conversion.layout import (
+    existing,
+    list_cases,
+    one_scan,
+    require_subfolder,
+    scans_in,
+    stem,
+    subfolder,
+)
+from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.published import Published
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
+
+__all__ = ["PUBLISHED", "find_cases", "read_case"]
+
+PUBLISHED = Published(
+    cases=91,
+    emboli=317,
+    negatives=frozenset({"002", "031"}),
+    test=frozenset(f"{number:03d}" for number in range(21, 41)),
+)
+
+
+def find_cases(src: Path, options: ConvertOptions) -> Listing:
+    """List the scans, with their emboli under either naming and their vessels where there are any."""
+    images, masks = require_subfolder(src, "CAD-PE", "images"), CaseMasks(options)
+    labels, vessels = subfolder(src, "rs"), subfolder(src, "vessel")
+
+    def source_of(case: str, path: Path) -> CaseSource:
+        name = stem(path)
+        names = dict.fromkeys((name, name.zfill(4)))  # 001 -> 0001; e0032 stays
+        own = existing(*(labels / f"{n}RefStd.nrrd" for n in names)) if labels is not None else None
+        artery = existing(vessels / f"{name}.nii.gz", vessels / f"{name}.nrrd") if vessels is not None else None
+        return masks.source(
+            one_scan(path, case, options), f"{images.name}/{path.name}", own_label=own, own_artery=artery
+        )
+
+    return list_cases(scans_in(images), source_of, f"scan in {images}")

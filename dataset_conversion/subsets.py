@@ -1,0 +1,64 @@
+"""Which cases are kept out of training for the test, and the check that none of their patients is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.published import Published
+from pe_nnunet.dataset_conversion.records import CaseRecord
+from pe_nnunet.dataset_conversion.sources import Listing
+from pe_nnunet.errors import ConfigurationError
+
+
+def with_test_cases(listing: Listing, options: ConvertOptions, published: Published | None) -> Listing:
+    """Mark the test cases of a listing.
+
+    Args:
+        listing: All cases of a source.
+        options: Which cases are for the test.
+        published: Of the dataset, if it is a public one.
+
+    Raises:
+        ConfigurationError: PE-CONV-024 if named cases do not exist, there is no published test set, or nothing would
+            be left to train on.
+    """
+    known = {case.case_id for case in listing.cases} | {error.case for error in listing.errors}
+    unknown = sorted(options.test - known)
+    if unknown:
+        raise ConfigurationError(
+            "PE-CONV-024",
+            f"{len(unknown)} of the test cases do not exist: {', '.join(unknown[:5])}",
+            f"the cases are {', '.join(sorted(known)[:5])}{', ...' if len(known) > 5 else ''}",
+        )
+    test = options.test
+    if options.published_test:
+        if published is None or not published.test:
+            raise ConfigurationError(
+                "PE-CONV-024", "this source has no published test set", "give --test a file of case ids"
+            )
+        test |= published.test
+    if listing.cases and all(case.case_id in test for case in listing.cases):
+        raise ConfigurationError("PE-CONV-024", "every case is a test case", "leave some to train on")
+    return replace(listing, cases=tuple(replace(case, test=case.case_id in test) for case in listing.cases))
+
+
+def require_no_leakage(records: Mapping[str, CaseRecord]) -> dict[str, CaseRecord]:
+    """The training cases, if no patient is on both sides.
+
+    Raises:
+        ConfigurationError: PE-CONV-024 if a test patient has training scans as well, or no training case was converted.
+    """
+    training = {case: record for case, record in records.items() if not record.test}
+    if not training:
+        raise ConfigurationError("PE-CONV-024", "no training case could be converted", "see the errors above")
+    trained_on = {record.patient for record in training.values()}
+    leaks = sorted(case for case, record in records.items() if record.test and record.patient in trained_on)
+    if leaks:
+        raise ConfigurationError(
+            "PE-CONV-024",
+            f"the patients of {len(leaks)} test cases have training scans as well: {', '.join(leaks[:5])}",
+            "put all scans of a patient on one side; --resume keeps what is done",
+        )
+    return training
