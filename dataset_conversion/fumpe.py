@@ -54,9 +54,9 @@ def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     return replace(volumes, patient=source.case_id)  # a folder is a patient, whatever anonymised headers say
 
 
-def _read_label(path: Path, scan: Scan, role: str) -> tuple[sitk.Image, list[Note]]:
+def _read_label(path: Path, scan: Scan, role: str, options: ConvertOptions) -> tuple[sitk.Image, list[Note]]:
     if path.suffix.lower() != ".mat":
-        return read_mask_file(path, scan, role)
+        return read_mask_file(path, scan, role, options)
     mask = read_mat(path, "Mask")
     if scan.dicom is None:
         raise InputError(

@@ -20,8 +20,8 @@ class MaskLookup:
 
     Args:
         where: A folder, in which `CASE.<suffix>`, a subfolder `CASE` with one mask in it, or a file whose path joined
-            by `_` is the case id is looked for; or a pattern such as `masks/{case}*RefStd.nrrd`, in which `*`, `?` and
-            `**/` match as in a shell.
+            by `_` is the case id is looked for, in an image format or as `.dcm`; or a pattern such as
+            `masks/{case}*RefStd.nrrd`, in which `*`, `?` and `**/` match as in a shell.
         what: What the masks are, for messages: "embolus label".
 
     Raises:
@@ -105,7 +105,7 @@ def _index_folder(root: Path) -> dict[str, list[Path]]:
     by_path: dict[str, list[Path]] = defaultdict(list)
     by_folder: dict[str, list[Path]] = defaultdict(list)
     for path in sorted(root.rglob("*")):
-        suffix = image_suffix(path)
+        suffix = image_suffix(path) or (path.suffix if path.suffix.lower() == ".dcm" else "")
         if not suffix or path.name.startswith("."):
             continue
         *folders, name = path.relative_to(root).parts

@@ -24,6 +24,8 @@ class ConvertOptions:
         labels: Where the embolus masks are: a folder, or a pattern with `{case}`. The `studies` layout brings its own.
         label_kind: `"instances"`, each value an embolus; `"binary"`, everything above 0 is embolus, connected
             components count; `"auto"`, instances where a mask holds more than one value.
+        segments: Which segments of a DICOM SEG, or regions of an RTSTRUCT, are emboli: a shell pattern for their names;
+            None takes all, if they are called alike.
         negatives: Case ids that have no embolus and need no label file.
         scheme: `"pe"`; `"artery-pe"` with the pulmonary arteries as a region around the emboli; or `"artery"`, for
             which no emboli need be labelled.
@@ -47,6 +49,7 @@ class ConvertOptions:
 
     labels: str | None = None
     label_kind: LabelKind = "auto"
+    segments: str | None = None
     negatives: frozenset[str] = frozenset()
     scheme: Scheme = "pe"
     artery: str | None = None
@@ -78,6 +81,7 @@ class ConvertOptions:
         relevant = {
             "format": CASE_FORMAT,
             "label_kind": self.label_kind,
+            "segments": self.segments,
             "scheme": self.scheme,
             "lung_margin_mm": float(self.lung_margin_mm),
             "min_embolus_mm3": float(self.min_embolus_mm3),

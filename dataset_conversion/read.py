@@ -65,7 +65,9 @@ def _groups(folder: Path) -> list[Path]:
     return [folder, *(path for path in entries(folder) if path.is_dir() and path.name.endswith(_GROUP))]
 
 
-def _by_index(path: Path, scan: Scan, role: str, *, patient: str) -> tuple[sitk.Image, list[Note]]:
+def _by_index(
+    path: Path, scan: Scan, role: str, _options: ConvertOptions, *, patient: str
+) -> tuple[sitk.Image, list[Note]]:
     mask, found = read_label_noted(path)
     label = image_like(sitk.GetArrayViewFromImage(mask), scan.image) if mask.GetSize() == scan.image.GetSize() else None
     if label is None:

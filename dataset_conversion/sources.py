@@ -16,6 +16,8 @@ from pe_nnunet.volumes import (
     ScanRef,
     from_lps,
     image_like,
+    image_suffix,
+    read_dicom_label,
     read_label_noted,
     read_scan,
     require_same_grid,
@@ -120,7 +122,7 @@ class Listing:
 
 
 # Reads a mask onto the grid of a scan; the third is its role, for messages and notes.
-MaskReader = Callable[[Path, Scan, str], tuple[sitk.Image, list[Note]]]
+MaskReader = Callable[[Path, Scan, str, ConvertOptions], tuple[sitk.Image, list[Note]]]
 
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
@@ -145,7 +147,7 @@ def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: M
     masks: dict[str, sitk.Image] = {}
     for role, path in (("label", source.label), ("artery", source.artery)):
         if path is not None:
-            masks[role], found = (read_label if role == "label" else read_mask_file)(path, scan, role)
+            masks[role], found = (read_label if role == "label" else read_mask_file)(path, scan, role, options)
             notes += found
             sha256[role] = file_sha256(path)
     if "label" in masks and source.case_id in options.negatives and sitk.GetArrayViewFromImage(masks["label"]).any():
@@ -162,12 +164,16 @@ def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: M
     )
 
 
-def read_mask_file(path: Path, scan: Scan, role: str) -> tuple[sitk.Image, list[Note]]:
-    """Read a mask that lies on the grid of its scan, its axes perhaps others.
+def read_mask_file(path: Path, scan: Scan, role: str, options: ConvertOptions) -> tuple[sitk.Image, list[Note]]:
+    """Read a mask that lies on the grid of its scan, its axes perhaps others, or that DICOM ties to its slices.
 
     Raises:
         PEError: If it cannot be read, or lies on another grid.
     """
+    if not image_suffix(path):
+        names = options.segments if role == "label" else None
+        label, found = read_dicom_label(path, scan, names=names)
+        return label, list(found)
     mask, found = read_label_noted(path)
     label, turned = _on_grid_of(scan.image, mask, f"the {role} {path.name}")
     return label, [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in _GRID_NOTES] + turned

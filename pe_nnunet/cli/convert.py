@@ -20,7 +20,7 @@ from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pe_nnunet.dataset_conversion import ConversionReport
+    from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "binary", "instances"),
         default="auto",
         help="instances: a value is an embolus; binary: a connected component is (default: by the number of values)",
+    )
+    masks.add_argument(
+        "--segments", metavar="NAMES", help="segments of a DICOM SEG or RTSTRUCT that are emboli, such as 'embol*'"
     )
     masks.add_argument(
         "--negatives", type=Path, metavar="FILE", help="case ids without emboli, one a line: they need no label"
@@ -80,6 +83,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="keep cases that are done, if source and settings are the same"
     )
     course.add_argument("--overwrite", action="store_true", help="replace the dataset, once the new one is complete")
+    course.add_argument("--dry-run", action="store_true", help="list the cases and their files, and write nothing")
     course.add_argument("--num-processes", type=int, metavar="N", help="default: by processors and memory")
 
 
@@ -94,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
     options = ConvertOptions(
         labels=args.labels,
         label_kind=args.label_kind,
+        segments=args.segments,
         negatives=_case_list(args.negatives),
         scheme=args.scheme,
         artery=args.artery,
@@ -110,6 +115,8 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         num_processes=args.num_processes,
     )
+    if args.dry_run:
+        return _list(args.kind, args.src, options)
     with tqdm(desc="converting", unit="case", disable=None) as bar:
 
         def show(outcome: CaseOutcome, done: int, total: int) -> None:
@@ -123,6 +130,25 @@ def run(args: argparse.Namespace) -> int:
     if report.dataset_folder is None:
         return NOTHING_DONE
     return SOME_FAILED if report.errors else DONE
+
+
+def _list(kind: str, src: Path, options: ConvertOptions) -> int:
+    """Print what a conversion would take, a case a line, fields parted by tabs."""
+    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.dataset_conversion.cohort import list_cases
+
+    listing = list_cases(kind, src, options)
+    print("case", "subset", "files", "scan", "label", "artery", sep="\t")
+    for case in listing.cases:
+        label = case.label.name if case.label else "-"
+        artery = case.artery.name if case.artery else "-"
+        subset = "test" if case.test else "train"
+        print(case.case_id, subset, len(case.image.files), case.name, label, artery, sep="\t")
+    for error in listing.errors:
+        print(error, file=sys.stderr)
+    if not listing.cases:
+        return NOTHING_DONE
+    return SOME_FAILED if listing.errors else DONE
 
 
 def _case_list(path: Path | None) -> frozenset[str]:

@@ -69,6 +69,10 @@ CODES: dict[str, str] = {
     "PE-LBL-004": "label values too high",
     "PE-LBL-005": "label values rounded to whole numbers",
     "PE-LBL-006": "an empty label",
+    "PE-SEG-001": "the DICOM file is neither a segmentation nor a structure set",
+    "PE-SEG-002": "the DICOM segmentation or structure set was drawn on another series",
+    "PE-SEG-003": "no segment or region of that name, or several that are not called alike",
+    "PE-SEG-004": "segments or contours that cannot be laid on the slices of the scan",
     "PE-MAT-001": "the MATLAB file lacks the variable",
     # lungs
     "PE-ROI-001": "no lungs in the image",
@@ -107,7 +111,6 @@ CODES: dict[str, str] = {
     "PE-TRAIN-003": "the training recipe cannot be read",
     "PE-TRAIN-004": "the trainer's network does not exist in the configuration's number of dimensions",
     "PE-TRAIN-005": "a checkpoint that training cannot go on from",
-    "PE-TRAIN-006": "the network cannot fit a few patches",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",
@@ -136,6 +139,9 @@ CODES: dict[str, str] = {
     "PE-EVAL-003": "evaluation settings that are out of range or unknown",
     "PE-EVAL-004": "two label or prediction files for one case",
     "PE-EVAL-005": "no table of candidates beside the predictions, so no sensitivity at a false-positive budget",
+    "PE-EVAL-006": "a table of markers that is not `Scan X Y Z Confidence`",
+    "PE-EVAL-007": "a table of subgroups that cannot be read, or lacks cases or the column",
+    "PE-EVAL-008": "two results that cannot be compared: no cases in common, or other settings",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

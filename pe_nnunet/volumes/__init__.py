@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pe_nnunet.volumes.dicom_labels import read_dicom_label
 from pe_nnunet.volumes.dicom_writer import write_dicom_series
 from pe_nnunet.volumes.files import read_file
 from pe_nnunet.volumes.find import find_scans
@@ -22,6 +23,7 @@ __all__ = [
     "from_lps",
     "image_like",
     "image_suffix",
+    "read_dicom_label",
     "read_file",
     "read_label",
     "read_label_noted",

@@ -1,0 +1,74 @@
+"""Labels as DICOM keeps them: segmentations (SEG), matched to slices by SOPInstanceUID, and contours (RTSTRUCT)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pydicom
+import SimpleITK as sitk
+from pydicom.uid import RTStructureSetStorage, SegmentationStorage
+
+from pe_nnunet.errors import InputError, Note
+from pe_nnunet.volumes.dicom_headers import quiet_pydicom, text_of
+from pe_nnunet.volumes.rtstruct import contour_mask, roi_names
+from pe_nnunet.volumes.scan import Scan
+from pe_nnunet.volumes.seg import segment_mask, segment_names
+
+
+def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tuple[sitk.Image, tuple[Note, ...]]:
+    """Read a DICOM SEG or RTSTRUCT onto the grid of its scan.
+
+    Args:
+        path: The file.
+        scan: A scan read from DICOM, the one that the label was drawn on.
+        names: Which segments or regions to take, as a shell pattern for their names, upper or lower case. Without it
+            all are taken, which must then be called alike but for numbers, for they may be of other things.
+
+    Returns:
+        Ids, uint16: the number of the segment or region; 0 outside.
+
+    Raises:
+        InputError: PE-LBL-001 no such file, PE-IN-003 no DICOM, PE-SEG-001 neither of both kinds, PE-SEG-002 drawn on
+            another series, PE-SEG-003 names that do not fit, PE-SEG-004 contours or frames that do not lie on slices.
+    """
+    if not path.is_file():
+        raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
+    with quiet_pydicom():
+        try:
+            dataset = pydicom.dcmread(path)
+        except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
+            raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {error}", "fetch it again") from error
+        if scan.dicom is None:
+            raise InputError(
+                "PE-SEG-002", f"{path.name} was drawn on a DICOM series, and the scan is none", "convert the DICOM"
+            )
+        kind = text_of(dataset, "SOPClassUID")
+        if kind == SegmentationStorage:
+            numbers = _chosen(segment_names(dataset), names, path)
+            return segment_mask(dataset, scan.image, scan.dicom, numbers, path), ()
+        if kind == RTStructureSetStorage:
+            numbers = _chosen(roi_names(dataset), names, path)
+            return contour_mask(dataset, scan.image, scan.dicom, numbers, path), ()
+    raise InputError(
+        "PE-SEG-001",
+        f"{path.name} is {pydicom.uid.UID(kind).name or 'of no known kind'}, expected a DICOM SEG or RTSTRUCT",
+        "give the segmentation",
+    )
+
+
+def _chosen(found: Mapping[int, str], names: str | None, path: Path) -> list[int]:
+    """The numbers of those segments or regions that are meant."""
+    listed = ", ".join(repr(name) for name in list(found.values())[:8]) or "none"
+    if names is not None:
+        chosen = [number for number, name in found.items() if fnmatch(name.lower(), names.lower())]
+        if not chosen:
+            raise InputError("PE-SEG-003", f"{path.name} holds no {names!r}, but {listed}", "see --segments")
+        return chosen
+    if len({re.sub(r"[\W\d_]+", "", name).lower() for name in found.values()}) > 1:
+        raise InputError(
+            "PE-SEG-003", f"{path.name} holds several things: {listed}", "say which are meant: --segments 'embol*'"
+        )
+    return list(found)

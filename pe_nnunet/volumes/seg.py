@@ -1,0 +1,88 @@
+"""The segments of a DICOM SEG, on the slices that they were drawn on (PS3.3 A.51)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import SimpleITK as sitk
+
+from pe_nnunet.errors import InputError
+from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.volumes.scan import DicomInfo
+
+
+def segment_names(dataset: pydicom.Dataset) -> dict[int, str]:
+    """Name of each segment by its number."""
+    return {int(item.SegmentNumber): str(item.get("SegmentLabel", "")) for item in dataset.get("SegmentSequence", ())}
+
+
+def segment_mask(
+    dataset: pydicom.Dataset, image: sitk.Image, dicom: DicomInfo, numbers: Sequence[int], path: Path
+) -> sitk.Image:
+    """Numbers of segments on the grid of their scan; a slice without a frame has none.
+
+    Args:
+        dataset: The whole SEG.
+        image: The scan.
+        dicom: Of the scan.
+        numbers: Segments to take.
+        path: For messages.
+
+    Raises:
+        InputError: PE-SEG-002 if it refers to other slices, PE-SEG-004 if segments overlap, are fractional, or its
+            frames do not lie pixel on pixel over the slices.
+    """
+    from highdicom.seg import Segmentation
+
+    uids = dicom.sop_instance_uids
+    if len(set(uids)) != len(uids):
+        raise InputError("PE-SEG-004", f"{path.name}: its scan is one multi-frame file", "export the label as NIfTI")
+    drawn = _referenced(dataset)
+    strangers = drawn - set(uids)
+    if not drawn or strangers:
+        raise InputError(
+            "PE-SEG-002",
+            f"{path.name} refers to {len(strangers)} slices that are not of this series"
+            if drawn
+            else f"{path.name} names no slices that it was drawn on",
+            "give the segmentation of this series",
+        )
+    try:
+        seg = Segmentation.from_dataset(dataset, copy=False)
+        used = [k for k, uid in enumerate(uids) if uid in drawn]
+        planes = seg.get_pixels_by_source_instance(
+            [uids[k] for k in used],
+            segment_numbers=list(numbers),
+            combine_segments=True,
+            assert_missing_frames_are_empty=True,
+            dtype=np.uint16,
+        )
+    except (ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            "PE-SEG-004", f"{path.name} cannot be laid on its scan: {reason}", "export it again"
+        ) from error
+    rows, columns = image.GetSize()[1], image.GetSize()[0]
+    if planes.shape[1:] != (rows, columns):
+        raise InputError(
+            "PE-SEG-004",
+            f"{path.name} has frames of {planes.shape[1:]}, its slices are {(rows, columns)}",
+            "resample it",
+        )
+    ids = np.zeros(image.GetSize()[::-1], np.uint16)
+    ids[used] = planes
+    return image_like(ids, image)
+
+
+def _referenced(dataset: pydicom.Dataset) -> set[str]:
+    """SOPInstanceUIDs of the slices under the frames."""
+    shared = dataset.get("SharedFunctionalGroupsSequence", ())
+    return {
+        str(source.ReferencedSOPInstanceUID)
+        for group in (*shared, *dataset.get("PerFrameFunctionalGroupsSequence", ()))
+        for derivation in group.get("DerivationImageSequence", ())
+        for source in derivation.get("SourceImageSequence", ())
+    }
