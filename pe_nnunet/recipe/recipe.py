@@ -57,6 +57,15 @@ class TrainingRecipe:
     hard_negative_fraction: float = _key(
         0.5, "share of the other patches centred on bright vessels instead of anywhere", low=0, high=1
     )
+    hard_negatives: str = _key(
+        "bright",
+        "where those lie: bright vessels, or arteries, where the raw dataset has artery masks",
+        choices=("bright", "artery"),
+    )
+    strict_positives: bool = _key(
+        False,
+        "redraw until positive_fraction of the patches, as augmented, hold half of the drawn embolus or 100 mm3 of any",
+    )
     center_jitter: float = _key(
         0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pe_nnunet.labels import pe_label_values
+from pe_nnunet.labels import pe_channel, pe_label_values
+from pe_nnunet.nnunet_folders import RAW
 from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.sampling.draw import PatchSampler, SamplingSettings
 from pe_nnunet.sampling.index import index_dataset
 from pe_nnunet.sampling.loader import EmbolusDataLoader
+from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.sampling.source import RawMasks
 
 BRIGHT_HU = 150.0  # opacified vessels lie above
 
@@ -47,18 +52,33 @@ def make_loader(
         hard_negative_fraction=recipe.hard_negative_fraction,
         minimum_embolus_mm3=recipe.minimum_embolus_mm3,
         voxel_mm3=voxel_mm3(plans, configuration),
+        hard_negatives="artery" if recipe.hard_negatives == "artery" else "bright",
     )
-    index = index_dataset(dataset, pe_label_values(dataset_json["labels"]), bright_range(plans, configuration))
+    labels = dataset_json["labels"]
+    values = pe_label_values(labels)
+    index = index_dataset(dataset, values, bright_range(plans, configuration), raw_masks(plans))
+    label_manager = plans.get_label_manager(dataset_json)
+    # without augmentation targets are label maps, under regions too
+    channel = pe_channel(labels, regions=True) if label_manager.has_regions and transforms is not None else None
     return EmbolusDataLoader(
         dataset,
         batch_size,
         patch_size,
         configuration.patch_size,
-        plans.get_label_manager(dataset_json),
+        label_manager,
         transforms=transforms,
         sampler=PatchSampler(index, settings),
         center_jitter=recipe.center_jitter,
+        strictly=PositiveRule(settings.voxel_mm3, values, channel) if recipe.strict_positives else None,
     )
+
+
+def raw_masks(plans: Any) -> RawMasks | None:
+    """The masks of the dataset that the plans are for; None where nnU-Net's raw folder is not named."""
+    raw = os.environ.get(RAW, "").strip()
+    if not raw:
+        return None
+    return RawMasks(Path(raw) / plans.dataset_name, plans.image_reader_writer_class(), plans.transpose_forward)
 
 
 def voxel_mm3(plans: Any, configuration: Any) -> float:

@@ -22,15 +22,17 @@ class SamplingSettings:
     hard_negative_fraction: float
     minimum_embolus_mm3: float
     voxel_mm3: float
+    hard_negatives: Literal["bright", "artery"] = "bright"
 
 
 @dataclass(frozen=True)
 class Draw:
-    """A patch to be cut: its case, the voxel (z, y, x) it is drawn around (None: anywhere), and why."""
+    """A patch to be cut: its case, the voxel (z, y, x) it is drawn around (None: anywhere), why, and which embolus."""
 
     case: str
     voxel: NDArray[np.int32] | None
     kind: Literal["positive", "hard negative", "anywhere"]
+    embolus: int | None = None
 
 
 class PatchSampler:
@@ -76,12 +78,25 @@ class PatchSampler:
             What to cut.
         """
         if self.positive_cases and rng.random() < self.settings.positive_fraction:
-            case = self.positive_cases[rng.choice(len(self.positive_cases), p=self.case_weights)]
-            weights = self.embolus_weights[case]
-            points = self.index[case].points[rng.choice(weights.size, p=weights)]
-            return Draw(case, points[rng.integers(len(points))], "positive")
+            return self.draw_positive(rng)
+        return self.draw_negative(rng)
+
+    def draw_positive(self, rng: np.random.Generator) -> Draw:
+        """A patch around an embolus; there must be one."""
+        case = self.positive_cases[rng.choice(len(self.positive_cases), p=self.case_weights)]
+        weights = self.embolus_weights[case]
+        embolus = int(rng.choice(weights.size, p=weights))
+        points = self.index[case].points[embolus]
+        return Draw(case, points[rng.integers(len(points))], "positive", embolus)
+
+    def draw_negative(self, rng: np.random.Generator) -> Draw:
+        """A patch that is not drawn around an embolus, though it may hold one."""
         case = self.cases[rng.integers(len(self.cases))]
-        bright = self.index[case].bright_points
-        if len(bright) and rng.random() < self.settings.hard_negative_fraction:
-            return Draw(case, bright[rng.integers(len(bright))], "hard negative")
+        hard = self._hard_points(self.index[case])
+        if len(hard) and rng.random() < self.settings.hard_negative_fraction:
+            return Draw(case, hard[rng.integers(len(hard))], "hard negative")
         return Draw(case, None, "anywhere")
+
+    def _hard_points(self, case: CaseEmboli) -> NDArray[np.int32]:
+        in_arteries = self.settings.hard_negatives == "artery" and len(case.artery_points)
+        return case.artery_points if in_arteries else case.bright_points

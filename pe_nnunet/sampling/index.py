@@ -1,7 +1,8 @@
 """Where the emboli of a preprocessed case lie, and where a patch without one is hard.
 
 nnU-Net stores at most 10,000 voxels, or 1 %, of a class as locations, so that a small embolus beside a big clot may
-have none. Here every embolus (26-connected, on the preprocessed grid) keeps some of its own voxels.
+have none. Here every embolus keeps some of its own voxels: an id of the raw dataset's `instances/`, or, where there are
+none, a 26-connected component of the preprocessed label.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.components import label_components
+from pe_nnunet.sampling.source import RawMasks, artery_points, nearest_ids
 
 FOLDER = "pe_nnunet_emboli"
 POINTS_PER_EMBOLUS = 128
 BRIGHT_POINTS = 1024
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,33 @@ class CaseEmboli:
     """The emboli of one preprocessed case.
 
     Attributes:
+        shape: (z, y, x) of the preprocessed case.
+        ids: (n,) id of each embolus in `instances/`, or its component's number.
         voxel_counts: (n,) size of each embolus in voxels.
+        boxes: (n, 2, 3) first voxel of each embolus, and the one behind its last.
         points: One (k, 3) array of voxel indices (z, y, x) an embolus.
         bright_points: (m, 3) voxels as bright as opacified vessels, outside emboli.
+        artery_points: (m, 3) voxels in arteries, outside emboli; none where the raw dataset has no artery mask.
         target_ratio: Embolus voxels over all voxels of the case.
     """
 
+    shape: tuple[int, int, int]
+    ids: NDArray[np.int64]
     voxel_counts: NDArray[np.int64]
+    boxes: NDArray[np.int64]
     points: tuple[NDArray[np.int32], ...]
     bright_points: NDArray[np.int32]
+    artery_points: NDArray[np.int32]
     target_ratio: float
+
+    def __len__(self) -> int:
+        """Number of emboli."""
+        return len(self.voxel_counts)
+
+    def meets(self, box: Sequence[Sequence[int]]) -> NDArray[np.bool_]:
+        """Which emboli may reach into a box ([start, stop] an axis): those whose own boxes do."""
+        low, high = np.array(box).T
+        return np.asarray(((self.boxes[:, 0] < high) & (self.boxes[:, 1] > low)).all(axis=1), bool)
 
 
 def index_case(
@@ -49,6 +67,10 @@ def index_case(
     pe_values: Sequence[int],
     bright_range: tuple[float, float],
     seed: int,
+    *,
+    instances: NDArray[np.integer[Any]] | None = None,
+    artery: NDArray[np.integer[Any]] | None = None,
+    source_spacing_mm: NDArray[np.float64] | None = None,
 ) -> CaseEmboli:
     """Find the emboli of a case.
 
@@ -58,24 +80,37 @@ def index_case(
         pe_values: Label values that mean PE.
         bright_range: The normalised intensities between which a voxel counts as an opacified vessel.
         seed: Chooses the voxels that are kept.
+        instances: Embolus ids before resampling; without them, or where they do not fit, components are counted.
+        artery: Artery mask before resampling.
+        source_spacing_mm: Of these two.
 
     Returns:
         The case's emboli; no embolus gives empty arrays.
     """
     rng = np.random.default_rng(seed)
     pe = np.isin(label, pe_values)
-    ids, count = label_components(pe)
-    boxes = cc3d.statistics(ids)["bounding_boxes"] if count else []
-    points = []
-    for number in range(1, count + 1):
-        where = boxes[number]
-        voxels = np.argwhere(ids[where] == number) + [part.start for part in where]
-        points.append((voxels, _some(voxels, POINTS_PER_EMBOLUS, rng)))
+    voxels = np.argwhere(pe)
+    numbers = None
+    if instances is not None and source_spacing_mm is not None:
+        numbers = nearest_ids(voxels, label.shape, instances, source_spacing_mm)
+    if numbers is None:
+        numbers = label_components(pe)[0][pe].astype(np.int64)
+    ids, first = np.unique(numbers, return_index=True)
+    ids = ids[np.argsort(first)]  # in the order of their first voxels, as components are numbered
+    emboli = [voxels[numbers == number] for number in ids]
+    points = tuple(_some(members, POINTS_PER_EMBOLUS, rng).astype(np.int32) for members in emboli)
     bright = np.argwhere((image > bright_range[0]) & (image < bright_range[1]) & ~pe)
+    bright = _some(bright, BRIGHT_POINTS, rng)
+    in_arteries = np.zeros((0, 3)) if artery is None else artery_points(artery, pe, BRIGHT_POINTS, rng)
+    boxes = [np.stack([members.min(axis=0), members.max(axis=0) + 1]) for members in emboli]
     return CaseEmboli(
-        voxel_counts=np.array([len(voxels) for voxels, _ in points], np.int64),
-        points=tuple(kept.astype(np.int32) for _, kept in points),
-        bright_points=_some(bright, BRIGHT_POINTS, rng).astype(np.int32),
+        shape=(label.shape[0], label.shape[1], label.shape[2]),
+        ids=ids,
+        voxel_counts=np.array([len(members) for members in emboli], np.int64),
+        boxes=np.array(boxes, np.int64).reshape(-1, 2, 3),
+        points=points,
+        bright_points=bright.astype(np.int32),
+        artery_points=in_arteries.astype(np.int32),
         target_ratio=float(pe.mean()),
     )
 
@@ -84,13 +119,16 @@ def _some(voxels: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDAr
     return voxels if len(voxels) <= most else voxels[rng.choice(len(voxels), most, replace=False)]
 
 
-def index_dataset(dataset: Any, pe_values: Sequence[int], bright_range: tuple[float, float]) -> dict[str, CaseEmboli]:
+def index_dataset(
+    dataset: Any, pe_values: Sequence[int], bright_range: tuple[float, float], source: RawMasks | None = None
+) -> dict[str, CaseEmboli]:
     """The emboli of every case of a preprocessed dataset, read from a cache beside it where that is up to date.
 
     Args:
         dataset: An nnU-Net dataset (`nnUNetBaseDataset`): `identifiers`, `load_case`, `source_folder`.
         pe_values: Label values that mean PE.
         bright_range: See `index_case`.
+        source: The masks of the raw dataset; a cached index stays good where they have gone since.
 
     Returns:
         By case id.
@@ -99,17 +137,30 @@ def index_dataset(dataset: Any, pe_values: Sequence[int], bright_range: tuple[fl
     folder.mkdir(exist_ok=True)
     index = {}
     for case in tqdm(dataset.identifiers, desc="embolus index", disable=None, leave=False):
-        image, label, _, _ = dataset.load_case(case)
         stamp = _stamp(Path(dataset.source_folder), case, pe_values, bright_range)
+        source_stamp = "" if source is None else source.stamp(case)
         path = folder / f"{case}.npz"
-        known = _read(path, stamp)
+        known = _read(path, stamp, source_stamp)
         if known is None:
-            known = index_case(
-                np.asarray(image[0]), np.asarray(label[0]), pe_values, bright_range, crc32(case.encode())
-            )
-            _write(path, known, stamp)
+            known = _index_stored(dataset, case, pe_values, bright_range, source)
+            _write(path, known, stamp, source_stamp)
         index[case] = known
     return index
+
+
+def _index_stored(
+    dataset: Any, case: str, pe_values: Sequence[int], bright_range: tuple[float, float], source: RawMasks | None
+) -> CaseEmboli:
+    image, label, _, properties = dataset.load_case(case)
+    seed = crc32(case.encode())
+    given: dict[str, Any] = {}
+    if source is not None and source.stamp(case):
+        given = {
+            "instances": source.read("instances", case, properties),
+            "artery": source.read("arteries", case, properties),
+            "source_spacing_mm": source.spacing_mm(properties),
+        }
+    return index_case(np.asarray(image[0]), np.asarray(label[0]), pe_values, bright_range, seed, **given)
 
 
 def _stamp(folder: Path, case: str, pe_values: Sequence[int], bright_range: tuple[float, float]) -> str:
@@ -119,30 +170,39 @@ def _stamp(folder: Path, case: str, pe_values: Sequence[int], bright_range: tupl
     return repr((VERSION, facts, tuple(pe_values), [round(value, 6) for value in bright_range]))
 
 
-def _write(path: Path, case: CaseEmboli, stamp: str) -> None:
-    points = np.concatenate([*case.points, np.zeros((0, 3), np.int32)])
+def _write(path: Path, case: CaseEmboli, stamp: str, source_stamp: str) -> None:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
     np.savez(
         temporary,
         stamp=np.array(stamp),
+        source_stamp=np.array(source_stamp),
+        shape=np.array(case.shape),
+        ids=case.ids,
         voxel_counts=case.voxel_counts,
-        points=points,
+        boxes=case.boxes,
+        points=np.concatenate([*case.points, np.zeros((0, 3), np.int32)]),
         ends=np.cumsum([len(part) for part in case.points], dtype=np.int64),
         bright_points=case.bright_points,
+        artery_points=case.artery_points,
         target_ratio=np.array(case.target_ratio),
     )
     temporary.replace(path)
 
 
-def _read(path: Path, stamp: str) -> CaseEmboli | None:
+def _read(path: Path, stamp: str, source_stamp: str) -> CaseEmboli | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if str(stored["stamp"]) != stamp:
+            if str(stored["stamp"]) != stamp or source_stamp not in ("", str(stored["source_stamp"])):
                 return None
+            depth, height, width = stored["shape"].tolist()
             return CaseEmboli(
+                shape=(depth, height, width),
+                ids=stored["ids"],
                 voxel_counts=stored["voxel_counts"],
+                boxes=stored["boxes"],
                 points=tuple(np.split(stored["points"], stored["ends"])[:-1]),
                 bright_points=stored["bright_points"],
+                artery_points=stored["artery_points"],
                 target_ratio=float(stored["target_ratio"]),
             )
     except (OSError, KeyError, ValueError):

@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.draw import Draw, PatchSampler
+from pe_nnunet.sampling.positive import PositiveRule
+
+AUGMENTED_TRIES = 5  # patches that are cut and augmented before one of the wrong kind is taken
+PLACES_TRIED = 20  # places looked up in the index before one is cut, which costs nothing
 
 
 class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publishes no types
@@ -24,14 +27,24 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
     Args:
         sampler: What is drawn.
         center_jitter: How far the patch's centre may lie from the drawn voxel, as a share of the final patch.
+        strictly: Judges augmented patches; those that do not hold what was drawn, or hold PE where none was, are drawn
+            anew, so that the share of positive patches is the one that was set. None takes them as they are.
         *args: As `nnUNetDataLoader`.
         **kwargs: As `nnUNetDataLoader`.
     """
 
-    def __init__(self, *args: Any, sampler: PatchSampler, center_jitter: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        sampler: PatchSampler,
+        center_jitter: float,
+        strictly: PositiveRule | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.sampler = sampler
         self.center_jitter = center_jitter
+        self.strictly = strictly
         self.seeds = BatchSeeds()
         self._made = 0
 
@@ -46,8 +59,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         self._made += 1
         with torch.no_grad(), threadpool_limits(limits=1, user_api=None), seeded(seed) as rng:
             draws = [self.sampler.draw(rng) for _ in range(self.batch_size)]
-            samples = [self._cut_and_augment(draw, rng) for draw in draws]
-        images, targets = zip(*samples, strict=True)
+            samples = [self.sample(draw, rng) for draw in draws]
+        draws, _, images, targets = (list(part) for part in zip(*samples, strict=True))
         return {
             "data": torch.stack(images),
             "target": [torch.stack(scale) for scale in zip(*targets, strict=True)]
@@ -57,35 +70,95 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             "kinds": [draw.kind for draw in draws],
         }
 
-    def _cut_and_augment(self, draw: Draw, rng: np.random.Generator) -> tuple[Tensor, Any]:
-        image, label, _, _ = self._data.load_case(draw.case)
-        box = self.patch_box(np.array(image.shape[1:]), draw, rng)
-        data = torch.from_numpy(crop_and_pad_nd(image, box, 0)).float()
-        target = torch.from_numpy(crop_and_pad_nd(label, box, -1, cast_cropped_to=np.int16))
-        if self.patch_size_was_2d:
-            data, target = data[:, 0], target[:, 0]
-        if self.transforms is None:
-            return data, target
-        transformed = self.transforms(image=data, segmentation=target)
-        return transformed["image"].float(), transformed["segmentation"]
-
-    def patch_box(self, shape: NDArray[np.int64], draw: Draw, rng: np.random.Generator) -> list[list[int]]:
-        """Where to cut.
+    def sample(self, draw: Draw, rng: np.random.Generator) -> tuple[Draw, list[list[int]], Tensor, Any]:
+        """A patch for a draw.
 
         Args:
-            shape: (z, y, x) of the case in voxels.
             draw: What was drawn.
             rng: The source of chance.
 
         Returns:
+            What was cut in the end (under `strictly` not always what was drawn), from where, its image and target.
+        """
+        rule = self.strictly
+        if rule is None:
+            box = self.patch_box(draw, rng)
+            return draw, box, *self._augmented(*self._cut(draw, box))
+        jitter = self.center_jitter
+        for _ in range(AUGMENTED_TRIES):
+            if draw.kind == "positive":
+                box = self.patch_box(draw, rng, jitter)
+                jitter /= 2
+            else:
+                draw, box = self._away_from_emboli(draw, rng)
+            data, label = self._cut(draw, box)
+            needed = self.needed_voxels(rule, draw, box, label)
+            image, target = self._augmented(data, label)
+            if (rule.pe_voxels(target) >= needed) == (draw.kind == "positive"):
+                break
+        return draw, box, image, target
+
+    def _away_from_emboli(self, draw: Draw, rng: np.random.Generator) -> tuple[Draw, list[list[int]]]:
+        """The draw, or one in its place, and a box that no embolus reaches into if one is found."""
+        box = self.patch_box(draw, rng)
+        for _ in range(PLACES_TRIED):
+            if not self.sampler.index[draw.case].meets(box).any():
+                break
+            draw = self.sampler.draw_negative(rng)
+            box = self.patch_box(draw, rng)
+        return draw, box
+
+    def needed_voxels(self, rule: PositiveRule, draw: Draw, box: list[list[int]], label: Tensor) -> float:
+        """The PE voxels from which the patch of a draw is positive.
+
+        Args:
+            rule: What positive means.
+            draw: What was drawn.
+            box: Where it was cut.
+            label: What was cut there, before augmentation.
+        """
+        if draw.embolus is None:
+            return rule.needed_voxels(None)
+        case = self.sampler.index[draw.case]
+        voxels = float(case.voxel_counts[draw.embolus])
+        if self.patch_size_was_2d:  # a slice holds half of what the embolus has in it, not half of the embolus
+            inside = int(torch.isin(label, torch.tensor(rule.pe_values, dtype=label.dtype)).sum())
+            return rule.needed_voxels(min(voxels, inside))
+        near = case.meets(box)
+        near[draw.embolus] = False
+        return rule.needed_voxels(voxels, float(case.voxel_counts[near].sum()))
+
+    def _cut(self, draw: Draw, box: list[list[int]]) -> tuple[Tensor, Tensor]:
+        image, label, _, _ = self._data.load_case(draw.case)
+        data = torch.from_numpy(crop_and_pad_nd(image, box, 0)).float()
+        target = torch.from_numpy(crop_and_pad_nd(label, box, -1, cast_cropped_to=np.int16))
+        return (data[:, 0], target[:, 0]) if self.patch_size_was_2d else (data, target)
+
+    def _augmented(self, data: Tensor, label: Tensor) -> tuple[Tensor, Any]:
+        if self.transforms is None:
+            return data, label
+        transformed = self.transforms(image=data, segmentation=label)
+        return transformed["image"].float(), transformed["segmentation"]
+
+    def patch_box(self, draw: Draw, rng: np.random.Generator, center_jitter: float | None = None) -> list[list[int]]:
+        """Where to cut.
+
+        Args:
+            draw: What was drawn.
+            rng: The source of chance.
+            center_jitter: Another one than the loader's.
+
+        Returns:
             [start, stop] an axis; outside the case it is padded.
         """
+        spread = self.center_jitter if center_jitter is None else center_jitter
+        shape = np.array(self.sampler.index[draw.case].shape)
         patch, final = np.array(self.patch_size), np.array(self.final_patch_size)
         padding = np.maximum(self.need_to_pad, patch - shape)
         lowest, highest = -(padding // 2), shape + padding // 2 + padding % 2 - patch
         if draw.voxel is None:
             start = rng.integers(lowest, highest + 1)
         else:
-            jitter = np.rint(rng.uniform(-self.center_jitter, self.center_jitter, 3) * final).astype(int)
+            jitter = np.rint(rng.uniform(-spread, spread, 3) * final).astype(int)
             start = np.clip(draw.voxel - patch // 2 + jitter * (final > 1), lowest, highest)
         return [[int(a), int(a + n)] for a, n in zip(start, patch, strict=True)]

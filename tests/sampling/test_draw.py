@@ -15,9 +15,13 @@ SETTINGS = SamplingSettings(
 )
 
 
-def case(*counts, ratio=1e-3, bright=7):
+def case(*counts, ratio=1e-3, bright=7, arteries=0):
     """A case whose embolus k has all its points at z = k."""
     return CaseEmboli(
+        shape=(100, 100, 100),
+        ids=np.arange(1, len(counts) + 1),
+        boxes=np.array([[[k] * 3, [k + 1] * 3] for k in range(len(counts))]).reshape(-1, 2, 3),
+        artery_points=np.full((arteries, 3), 77, np.int32),
         voxel_counts=np.array(counts, np.int64),
         points=tuple(np.full((3, 3), k, np.int32) for k in range(len(counts))),
         bright_points=np.full((bright, 3), 99, np.int32),
@@ -57,6 +61,14 @@ def test_low_target_ratio_is_drawn_more_often():
     index = {"low": case(50, ratio=1e-4), "high": case(50, ratio=16e-4)}
     drawn = shares(PatchSampler(index, settings), lambda d: d.case if d.kind == "positive" else "-")
     assert drawn["low"] / drawn["high"] == pytest.approx(4, rel=0.15)
+
+
+def test_hard_negatives_lie_in_arteries_where_these_are_known():
+    settings = SamplingSettings(**{**SETTINGS.__dict__, "hard_negatives": "artery"})
+    for known, z in ((5, 77), (0, 99)):
+        sampler = PatchSampler({"a": case(9, arteries=known)}, settings)
+        draws = [sampler.draw_negative(np.random.default_rng(seed)) for seed in range(20)]
+        assert {int(draw.voxel[0]) for draw in draws if draw.kind == "hard negative"} == {z}
 
 
 def test_without_any_embolus_only_others_are_drawn():
