@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+LANES = 16
+"""float32 values in a vector register: channels-last kernels are quick for a multiple of that many channels only."""
 
 
 class InstanceNorm(nn.Module):
@@ -14,9 +16,10 @@ class InstanceNorm(nn.Module):
     torch refuses a training input of one voxel per channel; a deep bottleneck on a small patch has just that. There
     the deviation from the mean is zero, so the result is the bias, and a gradient of zero flows back.
 
-    On a CPU torch's kernel also copies maps that lie channels last to channels first, and the next convolution copies
-    them back. Batch norm of one sample is the same function and has a kernel for either layout: with it a training
-    step of a recurrent U-Net takes 0.7 to 0.9 of the time, and prediction 0.6 to 0.9.
+    On a CPU torch's kernel leaves maps that lie channels last in channels first, and every operation up to the next
+    convolution meets two layouts. Batch norm of one sample is the same function and has a kernel for either layout, but
+    a slow one, five times slower backwards, unless the channels fill the vector registers. So: batch norm where they
+    do, elsewhere there and back. `benchmarks/instance_norm.py` has the times.
 
     Args:
         channels: Number of channels.
@@ -33,9 +36,15 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Each channel of each sample (n, c, ...) brought to mean 0 and variance 1, then scaled and shifted."""
-        if x.device.type == "cpu" and _lies_channels_last(x):
-            samples = [self._batch_norm(sample) for sample in torch.split(x, 1)]
-            return samples[0] if len(samples) == 1 else torch.cat(samples)
+        if x.device.type != "cpu" or not _lies_channels_last(x):
+            return self._instance_norm(x)
+        if self.channels % LANES:
+            return self._instance_norm(x.contiguous()).contiguous(memory_format=CHANNELS_LAST[x.dim()])
+        samples = [self._batch_norm(sample) for sample in torch.split(x, 1)]
+        return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+    def _instance_norm(self, x: Tensor) -> Tensor:
+        """Not `F.instance_norm`, which refuses a single voxel."""
         return torch.instance_norm(
             x,
             self.weight,

@@ -102,7 +102,7 @@ def test_aanet_gets_its_patch_at_the_default_target(make_dataset):
 
 def test_a_small_memory_target_narrows_the_network_before_the_patch_is_useless(make_dataset):
     plan = PETARUNetPlanner(make_dataset(*DEMO), 1).plan_experiment()["configurations"]["3d_fullres"]
-    assert plan["architecture"]["arch_kwargs"]["features_per_stage"] == [8, 16, 32, 64]
+    assert plan["architecture"]["arch_kwargs"]["features_per_stage"] == [16, 32, 64, 128]
     assert plan["batch_size"] == 2
     assert all(48 <= side <= 72 for side in plan["patch_size"])
 
