@@ -4,7 +4,7 @@ pe-nnunet demo                         synthetic scans: some minutes on two core
 pe-nnunet demo --studies MY_SCANS      the same on your own scans: one folder a case, with ct and emboli.nii.gz
 
 The cohort of phantoms is small and coarse (2.5 mm voxels, a small thorax), and its emboli are large enough to show at
-that spacing (0.8 ml and more; in FUMPE the median embolus has 1.05 ml, the smallest twentieth under 0.01 ml): it shows
+that spacing (0.4 ml and more; in FUMPE the median embolus has 1.05 ml, the smallest twentieth under 0.01 ml): it shows
 that everything works together, not what the method can do. Phantom results are not clinical results.
 """
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="of training; default: what the goal of the demo needs")
     parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
     parser.add_argument(
-        "--min-embolus-mm3", type=float, default=100.0, help="smallest finding kept; default %(default)s"
+        "--min-embolus-mm3", type=float, default=200.0, help="smallest finding kept; default %(default)s"
     )
     parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
     parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")

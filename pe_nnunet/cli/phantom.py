@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--coarse",
         action="store_true",
-        help="for quick runs: 2.5 mm voxels, a thorax of 240 to 280 mm, emboli of 300 mm3 and more; "
+        help="for quick runs: 2.5 mm voxels, a thorax of 240 to 280 mm, emboli of 400 mm3 and more; "
         "what is given beside it overrides",
     )
 

@@ -65,7 +65,7 @@ def make_report(out: Path, truth: Path, seconds: Mapping[str, float], min_embolu
             "",
             "Dice: mean over scans with emboli. No clinical result."
             + (
-                " Synthetic scans of 2.5 mm with emboli of 0.8 ml and more."
+                " Synthetic scans of 2.5 mm with emboli of 0.4 ml and more."
                 if (truth / "phantom.json").is_file()
                 else ""
             ),

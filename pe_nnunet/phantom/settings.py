@@ -100,7 +100,7 @@ def coarse_settings(**changes: Any) -> PhantomSettings:
     base: dict[str, Any] = {
         "spacing_mm": (2.5, 2.5, 2.5),
         "thorax_width_mm": (240.0, 280.0),
-        "min_embolus_mm3": 300.0,
+        "min_embolus_mm3": 400.0,
         "min_embolus_voxels": 12,
     }
     return PhantomSettings(**{**base, **changes})
