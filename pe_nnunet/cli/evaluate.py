@@ -2,9 +2,12 @@
 
 pe-nnunet evaluate -i PREDICTIONS -g LABELS -o SCORES
 
-PREDICTIONS holds <case>.nii.gz (ids of emboli, or a mask) and, where there are scored candidates, <case>_emboli.csv.
+PREDICTIONS holds <case>.nii.gz (ids of emboli, or a mask) and, where there are scores, <case>_emboli.csv or <case>.csv
+(id,x,y,z,prob in LPS mm) or <case>_probability.nii.gz; or such tables alone; or is one text file of lines
+`Scan X Y Z Confidence`, as the CAD-PE challenge has them.
 LABELS holds <case>.nii.gz or .nrrd (ids or a mask), or one folder a case with emboli.nii.gz in it.
-Writes SCORES/summary.json and SCORES/cases.csv and prints a table. docs/evaluation.md defines every number.
+Writes SCORES/summary.json, cases.csv, froc.csv, report.html and plots, and prints a table. docs/evaluation.md defines
+every number.
 """
 
 from __future__ import annotations
@@ -16,7 +19,14 @@ from pathlib import Path
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet evaluate`."""
-    parser.add_argument("-i", "--input", required=True, type=Path, metavar="PREDICTIONS", help="folder of predictions")
+    parser.add_argument(
+        "-i",
+        "--input",
+        required=True,
+        type=Path,
+        metavar="PREDICTIONS",
+        help="folder of predictions, or one CAD-PE text file",
+    )
     parser.add_argument("-g", "--labels", required=True, type=Path, metavar="LABELS", help="folder of labels")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="SCORES", help="folder for the scores")
     parser.add_argument(
@@ -42,6 +52,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="false positives a scan at which the sensitivity is read from the candidates' scores (default: 1 2 4)",
     )
+    parser.add_argument(
+        "--protocol",
+        nargs="+",
+        default=["cad-pe"],
+        metavar="NAME",
+        help="FROC protocols: cad-pe (the default), aanet",
+    )
+    parser.add_argument(
+        "--eps", type=float, nargs="+", default=[0.0, 2.0, 5.0], metavar="MM", help="tolerances in mm (default: 0 2 5)"
+    )
+    parser.add_argument(
+        "--bootstrap", type=int, default=1000, metavar="N", help="samples of the intervals (default: 1000; 0: none)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
+    parser.add_argument(
+        "--groups",
+        nargs=2,
+        metavar=("CSV", "COLUMN"),
+        help="numbers by subgroup too: a CSV with a column `case`, and the column that names the subgroups",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
         EvaluationSettings,
         LabelKind,
         OverlapCriterion,
+        Resampling,
         evaluate_folder,
+        read_groups,
         table,
         write_evaluation,
     )
@@ -61,13 +93,17 @@ def run(args: argparse.Namespace) -> int:
         label_kind=LabelKind.parse(args.label_kind),
         prediction_kind=LabelKind.parse(args.prediction_kind),
         fp_budgets=tuple(args.fp_budgets),
+        protocols=tuple(dict.fromkeys(args.protocol)),
+        eps_mm=tuple(dict.fromkeys(args.eps)),
+        resampling=Resampling(args.bootstrap, args.seed),
     )
-    evaluation = evaluate_folder(args.input, args.labels, settings, progress=True)
+    groups = read_groups(Path(args.groups[0]), args.groups[1]) if args.groups else None
+    evaluation = evaluate_folder(args.input, args.labels, settings, groups=groups, progress=True)
     if not evaluation.cases:
         for failure in evaluation.failures:
             print(failure, file=sys.stderr)
         return NOTHING_DONE
     write_evaluation(evaluation, args.output)
     print(table(evaluation))
-    print(f"\nwritten: {args.output / 'summary.json'}, {args.output / 'cases.csv'}")
+    print(f"\nwritten: {args.output / 'summary.json'}, {args.output / 'report.html'}")
     return SOME_FAILED if evaluation.failures else DONE

@@ -105,6 +105,7 @@ CODES: dict[str, str] = {
     "PE-CONV-025": "a mask of a public dataset was brought into the order of its scan",
     "PE-CONV-026": "the folder is not laid out as the dataset",
     "PE-CONV-027": "a table of a dataset lacks columns, contradicts itself or cannot be read",
+    "PE-CONV-028": "the label looks as if its slices were in reverse order",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import GeometryError
+from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.overlap import ANY_OVERLAP, OverlapCriterion, contingency, match
 from pe_nnunet.evaluation.policy import EmptyPolicy
 
@@ -31,8 +32,8 @@ class CaseScores:
         precision: True findings of all findings; None without findings.
         f1: Harmonic mean of sensitivity and precision; `EmptyPolicy` decides where one side is empty.
         truth_ml: Volume of the emboli.
-        predicted_ml: Volume of the findings.
-        pe_score: The scan's score, where the prediction came with a table.
+        predicted_ml: Volume of the findings; None where the prediction is markers alone.
+        pe_score: The scan's score: of its most certain marker; None where the tool gives no scores.
     """
 
     case_id: str
@@ -47,7 +48,7 @@ class CaseScores:
     precision: float | None
     f1: float | None
     truth_ml: float
-    predicted_ml: float
+    predicted_ml: float | None
     pe_score: float | None = None
 
     @property
@@ -121,6 +122,39 @@ def evaluate_case(
         truth_ml=true_voxels * voxel_ml,
         predicted_ml=voxels * voxel_ml,
         pe_score=pe_score,
+    )
+
+
+def evaluate_markers(
+    hits: ScanHits, markers_in_emboli: int, *, empty: EmptyPolicy | None = None, scored: bool = True
+) -> CaseScores:
+    """Score a prediction of markers alone: a marker inside an embolus is true, and voxels are not scored.
+
+    Args:
+        hits: Of the protocol `cad-pe` without a tolerance.
+        markers_in_emboli: Markers that hit, several in one embolus included.
+        empty: What F1 is worth where a side is empty; the default policy if None.
+        scored: Whether the markers' probabilities mean anything.
+    """
+    emboli, found, findings = len(hits.embolus_scores), hits.true_positives, markers_in_emboli + len(hits.false_scores)
+    sensitivity = found / emboli if emboli else None
+    precision = markers_in_emboli / findings if findings else None
+    probabilities = [score for score in (*hits.embolus_scores, *hits.false_scores) if score is not None]
+    return CaseScores(
+        case_id=hits.case_id,
+        emboli=emboli,
+        found=found,
+        findings=findings,
+        true_findings=markers_in_emboli,
+        merged=0,
+        split=0,
+        dice=None,
+        sensitivity=sensitivity,
+        precision=precision,
+        f1=f1_score(sensitivity, precision, empty or EmptyPolicy()),
+        truth_ml=sum(hits.volumes_mm3) / 1000,
+        predicted_ml=None,
+        pe_score=max(probabilities, default=0.0) if scored else None,
     )
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pe_nnunet.evaluation.case import CaseScores, f1_score
 from pe_nnunet.evaluation.operating_point import OperatingPoint
 from pe_nnunet.evaluation.policy import EmptyPolicy
+
+LEAST_NEGATIVES = 10  # with fewer, as the two each of FUMPE and CAD-PE, one scan moves an AUROC by too much
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class PatientLevel:
         false_positive: Scans without, called positive.
         sensitivity: None without positive scans.
         specificity: None without negative scans.
+        auroc: Of the scans' scores; None under ten negative scans, or where a scan has no score.
     """
 
     true_positive: int
@@ -48,6 +53,7 @@ class PatientLevel:
     false_positive: int
     sensitivity: float | None
     specificity: float | None
+    auroc: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ def summarise(
     *,
     empty: EmptyPolicy | None = None,
     sensitivity_at_fp: tuple[OperatingPoint, ...] | None = None,
+    least_negatives: int = LEAST_NEGATIVES,
 ) -> CohortScores:
     """Bring the scans of a cohort together.
 
@@ -107,6 +114,7 @@ def summarise(
         cases: The scans.
         empty: What the cohort's F1 is worth where there are no emboli or no findings at all; the default if None.
         sensitivity_at_fp: Passed on.
+        least_negatives: Negative scans that an AUROC needs.
     """
     positive = [case for case in cases if case.positive]
     negative = [case for case in cases if not case.positive]
@@ -128,9 +136,9 @@ def summarise(
         f1=f1_score(sensitivity, precision, empty or EmptyPolicy()),
         merged=sum(c.merged for c in cases),
         split=sum(c.split for c in cases),
-        volume_error_ml=_mean(abs(c.predicted_ml - c.truth_ml) for c in positive),
+        volume_error_ml=_mean(abs(c.predicted_ml - c.truth_ml) for c in positive if c.predicted_ml is not None),
         negatives=_negatives(negative),
-        patients=_patients(positive, negative),
+        patients=_patients(positive, negative, least_negatives),
         sensitivity_at_fp=sensitivity_at_fp,
     )
 
@@ -146,7 +154,7 @@ def _negatives(cases: Sequence[CaseScores]) -> NegativeScans:
     )
 
 
-def _patients(positive: Sequence[CaseScores], negative: Sequence[CaseScores]) -> PatientLevel:
+def _patients(positive: Sequence[CaseScores], negative: Sequence[CaseScores], least_negatives: int) -> PatientLevel:
     called, quiet = sum(c.findings > 0 for c in positive), sum(c.findings == 0 for c in negative)
     return PatientLevel(
         true_positive=called,
@@ -155,7 +163,17 @@ def _patients(positive: Sequence[CaseScores], negative: Sequence[CaseScores]) ->
         false_positive=len(negative) - quiet,
         sensitivity=_ratio(called, len(positive)),
         specificity=_ratio(quiet, len(negative)),
+        auroc=_auroc(positive, negative) if len(negative) >= least_negatives else None,
     )
+
+
+def _auroc(positive: Sequence[CaseScores], negative: Sequence[CaseScores]) -> float | None:
+    """How often a scan with emboli scores above one without, ties by half."""
+    high, low = ([c.pe_score for c in cases if c.pe_score is not None] for cases in (positive, negative))
+    if not high or not low or len(high) + len(low) < len(positive) + len(negative):
+        return None
+    difference = np.subtract.outer(high, low)
+    return float((difference > 0).mean() + (difference == 0).mean() / 2)
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -7,12 +7,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, InputError
+from pe_nnunet.evaluation.marker_files import read_cad_pe
+from pe_nnunet.evaluation.markers import VoxelMarker
 from pe_nnunet.outputs.run import CaseFailure
 from pe_nnunet.volumes.case_ids import clean
 from pe_nnunet.volumes.write import image_suffix
 
 PROBABILITY_ENDING = "_probability"  # written beside the instance maps on request, and no instance map
 STUDY_LABEL = "emboli"  # name of the label inside a study's own folder
+TABLE_ENDINGS = ("_emboli.csv", ".csv")  # ours, and AANet's
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a tool has left for one case: a mask, a table of markers, or both.
+
+    Attributes:
+        mask: Ids of findings, or a mask.
+        table: `id,x,y,z,prob`, LPS mm.
+        probability: Beside the mask.
+        markers: Of a file of all scans, in place of the others.
+    """
+
+    mask: Path | None = None
+    table: Path | None = None
+    probability: Path | None = None
+    markers: tuple[VoxelMarker, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +46,7 @@ class Pairs:
         unlabelled: Cases with a prediction and no label.
     """
 
-    pairs: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    pairs: dict[str, tuple[Prediction, Path]] = field(default_factory=dict)
     failures: tuple[CaseFailure, ...] = ()
     missing: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
@@ -36,17 +56,18 @@ def find_pairs(predictions: Path, labels: Path) -> Pairs:
     """Pair files by case id; ids are compared in the cleaned form in which results are named.
 
     Args:
-        predictions: A folder of `<case>.nii.gz` (or .nii, .nrrd, .mha); `<case>_probability...` is passed over.
+        predictions: A folder of `<case>.nii.gz` (or .nii, .nrrd, .mha), with `<case>_emboli.csv` or `<case>.csv` and
+            `<case>_probability.nii.gz` beside it or none; of such tables alone; or one file `Scan X Y Z Confidence` of
+            the CAD-PE challenge for all scans, of which those without a line have no findings.
         labels: A folder of the same, or of one folder a case with `emboli.nii.gz` (or .nii, .nrrd, .mha) in it.
 
     Raises:
         ConfigurationError: PE-IN-002 if a folder does not exist.
-        InputError: PE-IN-001 if there is no label.
+        InputError: PE-IN-001 if there is no label; PE-EVAL-006 for a file that is not the challenge's.
     """
-    for folder, what in ((predictions, "predictions"), (labels, "labels")):
-        if not folder.is_dir():
-            raise ConfigurationError("PE-IN-002", f"the folder of {what} {folder} does not exist")
-    found = _by_case(path for path in _images(predictions) if not _stem(path).endswith(PROBABILITY_ENDING))
+    for path, what in ((predictions, "predictions"), (labels, "labels")):
+        if not path.is_dir() and not (path is predictions and path.is_file()):
+            raise ConfigurationError("PE-IN-002", f"the folder of {what} {path} does not exist")
     true = _by_case(_label_files(labels))
     if not true:
         raise InputError(
@@ -54,20 +75,55 @@ def find_pairs(predictions: Path, labels: Path) -> Pairs:
             f"{labels} holds no label",
             f"expected <case>.nii.gz, or folders <case>/ with {STUDY_LABEL}.nii.gz in them",
         )
-    pairs: dict[str, tuple[Path, Path]] = {}
+    found = _of_one_file(predictions, true) if predictions.is_file() else _of_folder(predictions, true)
+    pairs: dict[str, tuple[Prediction, Path]] = {}
     failures, missing = [], []
     for case, files in true.items():
-        doubles = files if len(files) > 1 else found.get(case, [])
+        given = found.get(case, [])
+        doubles = files if len(files) > 1 else [p.mask or p.table for p in given]
         if len(doubles) > 1:
             names = " and ".join(str(path) for path in doubles)
             failures.append(CaseFailure(case, "PE-EVAL-004", f"{names} are both for this case", "remove one of them"))
-        elif case not in found:
+        elif not given:
             missing.append(case)
             hint = f"expected {predictions / case}.nii.gz; predict it, or take its label away"
             failures.append(CaseFailure(case, "PE-EVAL-001", f"no prediction for the label {files[0]}", hint))
         else:
-            pairs[case] = found[case][0], files[0]
+            pairs[case] = given[0], files[0]
     return Pairs(pairs, tuple(failures), tuple(missing), tuple(sorted(found.keys() - true.keys())))
+
+
+def _of_folder(folder: Path, labelled: Iterable[str]) -> dict[str, list[Prediction]]:
+    images = _images(folder)
+    probabilities = {_stem(path): path for path in images if _stem(path).endswith(PROBABILITY_ENDING)}
+    masks = _by_case(path for path in images if _stem(path) not in probabilities)
+    found = {
+        case: [Prediction(path, _table(path), probabilities.get(_stem(path) + PROBABILITY_ENDING)) for path in paths]
+        for case, paths in masks.items()
+    }
+    # Tables alone count only where a label waits for them: a folder of results holds other tables too.
+    names = set(labelled) - found.keys()
+    for path in sorted(folder.glob("*.csv")):
+        stem = path.name.removesuffix(".csv")
+        case = clean(stem if clean(stem) in names else stem.removesuffix("_emboli"))
+        if case in names:
+            found.setdefault(case, []).append(Prediction(table=path))
+    return found
+
+
+def _of_one_file(path: Path, labelled: Iterable[str]) -> dict[str, list[Prediction]]:
+    scans = {clean(scan): markers for scan, markers in read_cad_pe(path).items()}
+    by_number = {scan.lstrip("0"): scan for scan in scans}  # `21` is scan 021
+    found = {}
+    for case in labelled:
+        scan = case if case in scans else by_number.get(case.lstrip("0"), case)
+        found[case] = [Prediction(markers=scans.pop(scan, ()))]
+    return {**found, **{scan: [Prediction(markers=markers)] for scan, markers in scans.items()}}
+
+
+def _table(mask: Path) -> Path | None:
+    tables = (mask.with_name(_stem(mask) + ending) for ending in TABLE_ENDINGS)
+    return next((table for table in tables if table.is_file()), None)
 
 
 def _by_case(files: Iterable[Path]) -> dict[str, list[Path]]:

@@ -1,4 +1,4 @@
-"""The evaluation as files and as a table for people."""
+"""The evaluation as JSON, CSV and a table for people."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from pe_nnunet import __version__
+from pe_nnunet.evaluation.bootstrap import Estimate
 from pe_nnunet.evaluation.case import CaseScores
 from pe_nnunet.evaluation.cohort import CohortScores
+from pe_nnunet.evaluation.detection import Detection
 from pe_nnunet.evaluation.folder import Evaluation
-from pe_nnunet.volumes.write import atomic_json, atomic_text
 
 CASE_COLUMNS = (
     "case",
@@ -33,24 +33,16 @@ CASE_COLUMNS = (
 )
 
 
-def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Write `summary.json` (cohort, failures, settings) and `cases.csv` (one line a scored case).
-
-    Args:
-        evaluation: From `evaluate_folder`.
-        folder: Where to; made if missing.
-
-    Raises:
-        OutputError: PE-OUT-001 if a file cannot be written.
-    """
-    atomic_text(folder / "cases.csv", cases_csv(evaluation.cases))
-    atomic_json(folder / "summary.json", summary(evaluation))
-
-
 def summary(evaluation: Evaluation) -> dict[str, Any]:
     """Everything but the single cases, in JSON's types; null where a number is not defined."""
     return {
         "cohort": asdict(evaluation.cohort),
+        "intervals": _intervals(evaluation.intervals),
+        "froc": _froc(evaluation.detections),
+        "groups": {
+            name: {"cohort": asdict(group.cohort), "intervals": _intervals(group.intervals)}
+            for name, group in evaluation.groups.items()
+        },
         "failed": len(evaluation.failures),
         "failures": [asdict(failure) for failure in evaluation.failures],
         "missing": list(evaluation.missing),
@@ -72,6 +64,28 @@ def cases_csv(cases: Sequence[CaseScores]) -> str:
     return text.getvalue()
 
 
+def froc_csv(detections: Sequence[Detection]) -> str:
+    """Every point of every curve: protocol, eps_mm, threshold, false_positives_per_scan, sensitivity."""
+    lines = ["protocol,eps_mm,threshold,false_positives_per_scan,sensitivity"]
+    for found in detections:
+        curve = found.curve
+        if len(curve.sensitivity):
+            points = zip(curve.thresholds, curve.fp_per_scan, curve.sensitivity, strict=True)
+            lines += [f"{found.protocol},{found.eps_mm:g}," + ",".join(f"{v:.6g}" for v in point) for point in points]
+    return "\n".join(lines) + "\n"
+
+
+def _intervals(values: dict[str, Estimate]) -> dict[str, list[float | None]]:
+    return {name: [estimate.low, estimate.high] for name, estimate in values.items()}
+
+
+def _froc(detections: Sequence[Detection]) -> dict[str, dict[str, Any]]:
+    nested: dict[str, dict[str, Any]] = {}
+    for found in detections:
+        nested.setdefault(found.protocol, {})[f"{found.eps_mm:g}"] = found.to_dict()
+    return nested
+
+
 def table(evaluation: Evaluation) -> str:
     """The evaluation for people: one line a case, then the cohort, then what is missing."""
     head = ("case", "emboli", "found", "false+", "merged", "Dice", "truth ml", "found ml", "PE score")
@@ -90,12 +104,18 @@ def table(evaluation: Evaluation) -> str:
         for case in evaluation.cases
     ]
     parts = [_grid(head, rows), cohort_lines(evaluation.cohort)]
+    if evaluation.detections:
+        parts.append("FROC score (mean sensitivity) with its 95 % interval\n" + _scores(evaluation.detections))
     if evaluation.failures:
         lines = "\n".join(f"  {failure}" for failure in evaluation.failures)
         parts.append(f"not scored, and in none of these numbers: {len(evaluation.failures)}\n{lines}")
     if evaluation.notes:
         parts.append("\n".join(map(str, evaluation.notes)))
     return "\n\n".join(parts)
+
+
+def _scores(detections: Sequence[Detection]) -> str:
+    return "\n".join(f"  {d.protocol:<7} eps {d.eps_mm:g} mm  {d.score}" for d in detections)
 
 
 def cohort_lines(cohort: CohortScores) -> str:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.evaluation.bootstrap import Resampling
+from pe_nnunet.evaluation.froc import PROTOCOLS, ProtocolName
 from pe_nnunet.evaluation.instances import AUTO, LabelKind
 from pe_nnunet.evaluation.overlap import ANY_OVERLAP, OverlapCriterion
 from pe_nnunet.evaluation.policy import EmptyPolicy
@@ -21,9 +23,12 @@ class EvaluationSettings:
         label_kind: What the values of labels mean.
         prediction_kind: What the values of predictions mean.
         fp_budgets: False positives a scan at which the sensitivity is read from the candidates' scores.
+        protocols: FROC protocols.
+        eps_mm: Tolerances of the protocols.
+        resampling: For the intervals.
 
     Raises:
-        ConfigurationError: PE-EVAL-003 for a negative budget.
+        ConfigurationError: PE-EVAL-003 for a negative budget or tolerance, or an unknown protocol.
     """
 
     overlap: OverlapCriterion = ANY_OVERLAP
@@ -31,10 +36,22 @@ class EvaluationSettings:
     label_kind: LabelKind = AUTO
     prediction_kind: LabelKind = AUTO
     fp_budgets: tuple[float, ...] = (1.0, 2.0, 4.0)
+    protocols: tuple[ProtocolName, ...] = ("cad-pe",)
+    eps_mm: tuple[float, ...] = (0.0, 2.0, 5.0)
+    resampling: Resampling = field(default_factory=Resampling)
 
     def __post_init__(self) -> None:
         if not all(budget >= 0 for budget in self.fp_budgets):
             raise ConfigurationError("PE-EVAL-003", f"false positives a scan {self.fp_budgets}: expected 0 or more")
+
+        if not all(0 <= eps < float("inf") for eps in self.eps_mm):
+            raise ConfigurationError("PE-EVAL-003", f"tolerances {self.eps_mm} mm: expected 0 or more")
+        if unknown := set(self.protocols) - set(PROTOCOLS):
+            raise ConfigurationError(
+                "PE-EVAL-003", f"protocol {', '.join(sorted(unknown))}: expected {' or '.join(PROTOCOLS)}"
+            )
+        if self.resampling.samples < 0:
+            raise ConfigurationError("PE-EVAL-003", f"{self.resampling.samples} bootstrap samples: expected 0 or more")
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types, in the forms that the command line reads."""
@@ -44,4 +61,7 @@ class EvaluationSettings:
             "label_kind": str(self.label_kind),
             "prediction_kind": str(self.prediction_kind),
             "fp_budgets": list(self.fp_budgets),
+            "protocols": list(self.protocols),
+            "eps_mm": list(self.eps_mm),
+            "bootstrap": asdict(self.resampling),
         }

@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pe_nnunet.evaluation import EmptyPolicy, evaluate_case, summarise
-from pe_nnunet.evaluation.operating_point import ScoredMarker, locate_markers, sensitivity_at
+from pe_nnunet.evaluation import CaseScores, EmptyPolicy, evaluate_case, summarise
+from pe_nnunet.evaluation.froc import froc
+from pe_nnunet.evaluation.hits import ScanHits
+from pe_nnunet.evaluation.markers import VoxelMarker, markers_of_table
+from pe_nnunet.evaluation.operating_point import operating_points
 from pe_nnunet.outputs import Marker
 
 
@@ -63,35 +66,36 @@ def test_what_is_not_defined_is_none() -> None:
 
 
 def test_sensitivity_at_a_budget_of_false_positives() -> None:
-    markers = [
-        ScoredMarker("a", 0.9, 1),
-        ScoredMarker("a", 0.8, 0),
-        ScoredMarker("b", 0.8, 1),  # the same score as a false one: both or none
-        ScoredMarker("a", 0.7, 1),  # a second marker in an embolus that is hit already
-        ScoredMarker("b", 0.6, 0),
-        ScoredMarker("a", 0.5, 2),
-        ScoredMarker("b", 0.4, 0),
-    ]
-    none, half, one, many = sensitivity_at([0, 0.5, 1, 10], markers, emboli=4, scans=2)
+    # 0.8 is the score of an embolus and of something false: both or none
+    curve = froc([ScanHits("a", (0.9, 0.5), (0.8,)), ScanHits("b", (0.8, None), (0.6, 0.4))])
+    none, half, one, many = operating_points(curve, [0, 0.5, 1, 10])
     assert (none.threshold, none.sensitivity, none.false_positives_per_scan) == (0.9, 0.25, 0.0)
-    assert (half.threshold, half.sensitivity, half.false_positives_per_scan) == (0.7, 0.5, 0.5)
+    assert (half.threshold, half.sensitivity, half.false_positives_per_scan) == (0.8, 0.5, 0.5)
     assert (one.threshold, one.sensitivity, one.false_positives_per_scan) == (0.5, 0.75, 1.0)
     assert (many.threshold, many.sensitivity, many.false_positives_per_scan) == (0.4, 0.75, 1.5)
 
 
 def test_a_budget_that_nothing_meets() -> None:
-    (point,) = sensitivity_at([0.5], [ScoredMarker("a", 0.9, 0)], emboli=1, scans=1)
+    (point,) = operating_points(froc([ScanHits("a", (None,), (0.9,))]), [0.5])
     assert (point.threshold, point.sensitivity, point.false_positives_per_scan) == (None, 0.0, 0.0)
-    (point,) = sensitivity_at([1], [], emboli=1, scans=1)
+    (point,) = operating_points(froc([ScanHits("a", (None,), ())]), [1])
     assert (point.threshold, point.sensitivity) == (None, 0.0)
 
 
-def test_markers_hit_the_embolus_that_they_lie_in() -> None:
-    truth = np.zeros((3, 4, 5), np.uint16)
-    truth[2, 1, 4] = 7
-    grid = sitk.GetImageFromArray(truth)
+def test_tables_are_brought_onto_the_grid() -> None:
+    grid = sitk.Image((5, 4, 3), sitk.sitkUInt8)
     grid.SetOrigin((100.0, -20.0, 5.0))
     grid.SetSpacing((0.5, 2.0, 3.0))
-    positions = [(102.0, -18.0, 11.0), (102.0, -18.0, 8.0), (0.0, 0.0, 0.0)]
-    markers = [Marker(k, position, 0.5, None, True) for k, position in enumerate(positions)]
-    assert [m.embolus_id for m in locate_markers("a", markers, truth, grid)] == [7, 0, 0]
+    rows = [Marker(1, (102.0, -18.0, 11.0), 0.5, None, True), Marker(2, (99.0, -18.0, 8.0), 0.4, None, True)]
+    assert markers_of_table(rows, grid) == (VoxelMarker((2, 1, 4), 0.5), VoxelMarker((1, 1, -2), 0.4))
+
+
+def test_auroc_of_scans_needs_ten_negatives_and_a_score_of_each() -> None:
+    def scan(emboli: int, score: float | None) -> CaseScores:
+        return evaluate_case(line(0), line(emboli), (1, 1, 1), pe_score=score)
+
+    high, negatives = [scan(1, 0.9), scan(1, 0.5)], [scan(0, k / 10) for k in range(10)]
+    assert summarise([*high, *negatives[1:]]).patients.auroc is None
+    assert summarise([*high, *negatives[1:], scan(0, None)]).patients.auroc is None
+    # 0.9 is above nine and ties with one; 0.5 above five and ties with one
+    assert summarise([*high, *negatives]).patients.auroc == pytest.approx((9.5 + 5.5) / 20)

@@ -1,0 +1,73 @@
+"""Markers: points with a score, from the tables, masks and probability maps of any tool."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pe_nnunet.errors import GeometryError
+from pe_nnunet.outputs.table import Marker
+
+Voxel = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class VoxelMarker:
+    """A marker on the label's grid.
+
+    Attributes:
+        voxel_zyx: The voxel that it lies in; outside the scan where the tool put it there.
+        probability: Its score.
+    """
+
+    voxel_zyx: Voxel
+    probability: float
+
+
+def markers_of_table(rows: Sequence[Marker], grid: sitk.Image) -> tuple[VoxelMarker, ...]:
+    """Rows of a table, in LPS mm, on a grid."""
+    indices = (grid.TransformPhysicalPointToIndex(row.position_lps_mm) for row in rows)
+    return tuple(VoxelMarker((k, j, i), row.probability) for (i, j, k), row in zip(indices, rows, strict=True))
+
+
+def markers_of_findings(
+    finding_ids: NDArray[Any], probability: NDArray[np.floating[Any]] | None = None
+) -> tuple[VoxelMarker, ...]:
+    """One marker a finding, for a tool that gives no table.
+
+    Args:
+        finding_ids: One id a finding, 0 background, (z, y, x).
+        probability: The same shape. With it a finding's score is its highest probability, and the marker that voxel;
+            without it every score is 1, and the marker the finding's voxel nearest to its centre of mass.
+
+    Raises:
+        GeometryError: PE-GEO-001 if the shapes differ.
+
+    Example:
+        >>> markers_of_findings(np.array([[[3, 3, 3, 0, 0]]]))
+        (VoxelMarker(voxel_zyx=(0, 0, 1), probability=1.0),)
+    """
+    if probability is not None and probability.shape != finding_ids.shape:
+        raise GeometryError(
+            "PE-GEO-001", f"the probability has shape {probability.shape} (z, y, x), the findings {finding_ids.shape}"
+        )
+    markers = []
+    for number, box in enumerate(ndimage.find_objects(finding_ids), 1):
+        if box is None:
+            continue
+        voxels = np.argwhere(finding_ids[box] == number)
+        if probability is None:
+            best, score = int(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()), 1.0
+        else:
+            scores = probability[box][tuple(voxels.T)]
+            best = int(scores.argmax())
+            score = float(scores[best])
+        k, j, i = (int(n) + side.start for n, side in zip(voxels[best], box, strict=True))
+        markers.append(VoxelMarker((k, j, i), score))
+    return tuple(markers)

@@ -1,0 +1,29 @@
+"""Write an evaluation: files for programs, a page and pictures for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pe_nnunet.evaluation.folder import Evaluation
+from pe_nnunet.evaluation.page import page
+from pe_nnunet.evaluation.plots import write_plots
+from pe_nnunet.evaluation.report import cases_csv, froc_csv, summary
+from pe_nnunet.volumes.write import atomic_json, atomic_text
+
+
+def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
+    """Write `summary.json`, `cases.csv` (one line a scored case), `froc.csv`, plots and `report.html`.
+
+    Args:
+        evaluation: From `evaluate_folder`.
+        folder: Where to; made if missing.
+
+    Raises:
+        OutputError: PE-OUT-001 if a file cannot be written.
+    """
+    atomic_text(folder / "cases.csv", cases_csv(evaluation.cases))
+    if evaluation.detections:
+        atomic_text(folder / "froc.csv", froc_csv(evaluation.detections))
+    pictures = write_plots(evaluation, folder)
+    atomic_text(folder / "report.html", page(evaluation, pictures))
+    atomic_json(folder / "summary.json", summary(evaluation))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pe_nnunet.evaluation.bootstrap import Estimate, Resampling, estimates
+from pe_nnunet.evaluation.detection import detection
+from pe_nnunet.evaluation.froc import Pool, froc
+from pe_nnunet.evaluation.hits import ScanHits
+
+COHORT = [
+    ScanHits("a", (0.9, None), (0.8,), (50.0, 2000.0)),
+    ScanHits("b", (0.7,), (0.6, 0.6, 0.2), (500.0,)),
+    ScanHits("c", (), (0.5,), ()),
+]
+
+
+def test_the_interval_of_a_mean_is_that_of_the_textbook() -> None:
+    values = np.random.default_rng(1).normal(10, 2, 200)
+    found = estimates(lambda w: {"mean": float(w @ values / w.sum())}, 200, Resampling(1000))["mean"]
+    assert found.value == pytest.approx(values.mean())
+    half = 1.96 * values.std() / np.sqrt(200)
+    assert found.low == pytest.approx(values.mean() - half, abs=0.06)
+    assert found.high == pytest.approx(values.mean() + half, abs=0.06)
+
+
+def test_the_same_seed_gives_the_same_and_no_samples_no_interval() -> None:
+    def mean(weights: np.ndarray) -> dict[str, float | None]:
+        return {"x": float(weights @ np.arange(20.0) / weights.sum())}
+
+    assert estimates(mean, 20, Resampling(50, 3)) == estimates(mean, 20, Resampling(50, 3))
+    assert estimates(mean, 20, Resampling(50, 3)) != estimates(mean, 20, Resampling(50, 4))
+    assert estimates(mean, 20, Resampling(0)) == {"x": Estimate(9.5)}
+
+
+def test_what_is_never_defined_has_neither_value_nor_interval() -> None:
+    found = estimates(lambda _: {"nothing": None}, 3, Resampling(10))
+    assert found == {"nothing": Estimate(None)}
+    assert str(found["nothing"]) == "-"
+
+
+def test_a_weighted_curve_is_the_curve_of_the_repeated_scans() -> None:
+    for weights in Resampling(30, 1).weights(3):
+        repeated = froc([scan for scan, times in zip(COHORT, weights, strict=True) for _ in range(times)])
+        weighted = Pool.of(COHORT).curve(weights)
+        for name in ("fp_per_scan", "sensitivity", "thresholds"):
+            assert getattr(weighted, name).tolist() == pytest.approx(getattr(repeated, name).tolist())
+        assert weighted.true_positives == repeated.true_positives
+        assert weighted.false_negatives == repeated.false_negatives
+
+
+def test_detection_by_size() -> None:
+    found = detection("cad-pe", 0.0, COHORT, Resampling(200))
+    assert [(s.emboli, s.found) for s in found.sizes] == [(1, 1), (1, 1), (1, 0), (0, 0)]
+    assert found.sizes[2].recall.value == 0
+    assert found.sizes[3].recall == Estimate(None)
+    assert found.sensitivity_at_fp[1].value == pytest.approx(2 / 3)
+    interval = found.sensitivity_at_fp[1]
+    assert interval.low is not None
+    assert interval.high is not None
+    assert 0 <= interval.low <= 2 / 3 <= interval.high <= 1
+    record = found.to_dict()
+    assert (record["tp"], record["fn"], record["fp"]) == (2, 1, 5)
+    assert record["sensitivity_at_fp"].keys() == {"0.125", "0.25", "0.5", "1", "2", "4", "8"}
+    assert detection("aanet", 2.0, COHORT, Resampling(0)).sizes == ()

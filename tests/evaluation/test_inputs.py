@@ -1,0 +1,151 @@
+"""Predictions in the forms of any tool, and what the command writes of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from pe_nnunet.cli import main
+from pe_nnunet.errors import ConfigurationError, InputError
+from pe_nnunet.evaluation import EvaluationSettings, Resampling, evaluate_folder, read_groups
+from pe_nnunet.evaluation.marker_files import aanet_csv, cad_pe_text, read_cad_pe
+from pe_nnunet.evaluation.markers import VoxelMarker, markers_of_table
+from pe_nnunet.outputs.table import read_emboli_csv
+
+SHAPE = (4, 10, 20)
+FEW = Resampling(20)
+BOTH = EvaluationSettings(protocols=("cad-pe", "aanet"), resampling=FEW)
+
+
+def image_of(array: np.ndarray) -> sitk.Image:
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((0.5, 0.5, 2.0))
+    image.SetOrigin((-10.0, 20.0, 3.0))
+    return image
+
+
+def save(array: np.ndarray, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image_of(array), str(path))
+
+
+def truth() -> np.ndarray:
+    ids = np.zeros(SHAPE, np.uint8)
+    ids[1, 2:5, 2:5] = 1
+    ids[1, 2:5, 15:18] = 2
+    return ids
+
+
+MARKERS = (VoxelMarker((1, 3, 3), 0.9), VoxelMarker((3, 9, 10), 0.6), VoxelMarker((1, 3, 13), 0.4))  # last: 1 mm off
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    save(truth(), tmp_path / "labels" / "021.nii.gz")
+    save(truth() * 0, tmp_path / "labels" / "022.nii.gz")
+    return tmp_path / "labels"
+
+
+def test_tables_alone_in_aanets_format(labels: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "aanet"
+    folder.mkdir()
+    grid = image_of(truth())
+    (folder / "021.csv").write_text(aanet_csv(MARKERS, grid))
+    (folder / "022.csv").write_text(aanet_csv((), grid))
+    (folder / "summary.csv").write_text("case,what\n")  # of another kind, and nobody's
+    assert markers_of_table(read_emboli_csv(folder / "021.csv"), grid) == MARKERS
+    found = evaluate_folder(folder, labels, BOTH)
+    assert found.failures == found.unlabelled == ()
+    first, second = found.cases
+    assert (first.emboli, first.found, first.findings, first.true_findings, first.pe_score) == (2, 1, 3, 1, 0.9)
+    assert (first.dice, first.predicted_ml, first.truth_ml) == (None, None, pytest.approx(9 / 1000))
+    assert (second.findings, second.pe_score) == (0, 0.0)
+    counts = {(d.protocol, d.eps_mm): (d.curve.true_positives, d.curve.false_positives) for d in found.detections}
+    assert counts == {
+        ("cad-pe", 0): (1, 2),
+        ("cad-pe", 2): (2, 1),
+        ("cad-pe", 5): (2, 1),  # the second marker is 5.3 mm off
+        ("aanet", 0): (1, 2),
+        ("aanet", 2): (2, 1),
+        ("aanet", 5): (1, 0),  # both emboli in one piece, whose rounded-up ball holds it
+    }
+
+
+def test_one_file_of_the_challenge(labels: Path, tmp_path: Path) -> None:
+    file = tmp_path / "submission.txt"
+    file.write_text("Scan X Y Z Confidence\n" + cad_pe_text({"21": MARKERS}))
+    assert read_cad_pe(file) == {"21": MARKERS}
+    found = evaluate_folder(file, labels, BOTH)
+    assert [(c.case_id, c.found, c.findings) for c in found.cases] == [("021", 1, 3), ("022", 0, 0)]
+    assert found.failures == found.unlabelled == ()
+    file.write_text("7 1,2 3\n\n7\t4 5 6 .5\n")  # commas, tabs, and a marker without a confidence
+    assert read_cad_pe(file) == {"7": (VoxelMarker((3, 2, 1), 1.0), VoxelMarker((6, 5, 4), 0.5))}
+    assert evaluate_folder(file, labels, BOTH).unlabelled == ("7",)
+
+
+@pytest.mark.parametrize("line", ["021 1 2", "021 1 2 x 0.5", "021 1 2 3 0.5 6", "021 1 2 3 nan"])
+def test_a_broken_line_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "submission.txt"
+    file.write_text(f"021 1 2 3 0.5\n{line}\n")
+    with pytest.raises(InputError, match=r"PE-EVAL-006.*line 2"):
+        read_cad_pe(file)
+
+
+def test_masks_with_and_without_a_probability(labels: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tool"
+    mask = (truth() == 1).astype(np.uint8)
+    mask[3, 9, 9:12] = 1
+    probability = np.where(mask, 0.6, 0.1).astype(np.float32)
+    probability[1, 2, 2] = 0.95
+    for case, values in (("021", mask), ("022", mask * 0)):
+        save(values, folder / f"{case}.nii.gz")
+    plain = evaluate_folder(folder, labels, BOTH)
+    assert [note.code for note in plain.notes] == ["PE-EVAL-005"]
+    assert (plain.cohort.sensitivity_at_fp, plain.calibration) == (None, ())
+    assert plain.detections[0].curve.thresholds.tolist() == [np.inf, 1.0]
+    for case, values in (("021", probability), ("022", probability * 0)):
+        save(values, folder / f"{case}_probability.nii.gz")
+    scored = evaluate_folder(folder, labels, BOTH)
+    assert scored.notes == ()
+    assert [case.pe_score for case in scored.cases] == [pytest.approx(0.95), 0.0]
+    assert scored.detections[0].sensitivity_at_fp[0.125].value == 0.5
+    assert sorted(scored.calibration) == [(pytest.approx(0.6), False), (pytest.approx(0.95), True)]
+
+
+def test_the_command_writes_numbers_pictures_and_a_page(labels: Path, tmp_path: Path) -> None:
+    file, groups = tmp_path / "submission.txt", tmp_path / "groups.csv"
+    file.write_text(cad_pe_text({"021": MARKERS}))
+    groups.write_text("case,scanner\n021,A\n022,B <1>\n")
+    out = tmp_path / "scores"
+    arguments = ["evaluate", "-i", str(file), "-g", str(labels), "-o", str(out), "--protocol", "cad-pe", "aanet"]
+    assert main([*arguments, "--eps", "0", "2", "--bootstrap", "20", "--groups", str(groups), "scanner"]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["froc"].keys() == {"cad-pe", "aanet"}
+    assert {k: summary["froc"]["cad-pe"]["2"][k] for k in ("tp", "fn", "fp")} == {"tp": 2, "fn": 0, "fp": 1}
+    assert summary["froc"]["aanet"]["0"]["sensitivity_at_fp"]["1"] == 0.5
+    assert summary["groups"]["A"]["cohort"]["emboli"] == 2
+    low, high = summary["intervals"]["sensitivity"]
+    assert 0 <= low <= 0.5 <= high <= 1
+    assert {p.name for p in out.iterdir()} == {
+        "cases.csv", "froc.csv", "summary.json", "report.html", "froc.png", "sizes.png", "calibration.png",
+    }  # fmt: skip
+    html = (out / "report.html").read_text()
+    assert "Subgroup B &lt;1&gt;" in html
+    assert 'src="froc.png"' in html
+    assert (out / "froc.csv").read_text().splitlines()[1] == "cad-pe,0,inf,0,0"
+
+
+def test_settings_and_groups_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    for wrong in ({"eps_mm": (-1.0,)}, {"protocols": ("luna",)}, {"resampling": Resampling(-1)}):
+        with pytest.raises(ConfigurationError, match="PE-EVAL-003"):
+            EvaluationSettings(**wrong)
+    table = tmp_path / "groups.csv"
+    table.write_text("name,scanner\na,b\n")
+    with pytest.raises(InputError, match=r"PE-EVAL-007.*case"):
+        read_groups(table, "scanner")
+    with pytest.raises(InputError, match="PE-IN-002"):
+        read_groups(tmp_path / "none.csv", "scanner")
