@@ -86,8 +86,8 @@ def cohort_picture(rows: Iterable[CohortRow], path: Path, *, title: str = "") ->
             Line2D([], [], color=drawing.TRUTH_COLOUR, linewidth=2.5, label="truth"),
             Line2D([], [], color=drawing.PREDICTION_COLOUR, linewidth=2.5, label="found"),
         ],
-        loc="upper right",
-        bbox_to_anchor=(0.995, 1 - 0.08 / height),
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1 - 0.42 / height),  # under the title, which may be as long as the sheet is wide
         ncols=2,
         frameon=False,
         labelcolor=drawing.TEXT,
