@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "import-aanet": "make AANet's published weights an nnU-Net model",
     "predict-fused": "find emboli in scans with an ensemble of trained models",
     "evaluate": "score predictions against labels: voxels, emboli, scans",
+    "compare": "compare two methods scored on the same scans, with a paired test",
     "analyse": "how rare the target is, and which patches training draws",
     "run": "start an nnU-Net command with our planners and trainers registered",
     "doctor": "say what works in this environment, and why not",

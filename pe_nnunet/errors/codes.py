@@ -142,7 +142,7 @@ CODES: dict[str, str] = {
     "PE-EVAL-005": "no table of candidates beside the predictions, so no sensitivity at a false-positive budget",
     "PE-EVAL-006": "a table of markers that is not `Scan X Y Z Confidence`",
     "PE-EVAL-007": "a table of subgroups that cannot be read, or lacks cases or the column",
-    "PE-EVAL-008": "two results that cannot be compared: no cases in common, or other settings",
+    "PE-EVAL-008": "two results that cannot be compared: other scans, other labels, or no table of cases",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

@@ -1,0 +1,125 @@
+"""Two methods on the same scans: differences with intervals, and a paired test."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pe_nnunet.errors import InputError
+from pe_nnunet.evaluation.bootstrap import Estimate, Resampling, estimates
+from pe_nnunet.evaluation.case import CaseScores
+from pe_nnunet.evaluation.cohort import LEAST_NEGATIVES, summarise
+from pe_nnunet.evaluation.intervals import cohort_numbers
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number of two methods.
+
+    Attributes:
+        first: Of the first method.
+        second: Of the second.
+        difference: Second less first, with its interval over resampled scans, the same for both.
+        p_value: Two-sided, of the paired permutation test.
+    """
+
+    first: float | None
+    second: float | None
+    difference: Estimate
+    p_value: float | None
+
+
+def compare(first: Sequence[CaseScores], second: Sequence[CaseScores], resampling: Resampling) -> dict[str, Difference]:
+    """Compare two methods scan by scan.
+
+    The permutation test swaps the two methods in a random half of the scans and asks how often the difference is then
+    as large as the real one; emboli of one scan stay together. With `samples` draws p is at least 1 / (samples + 1).
+
+    Args:
+        first: Scores of the first method.
+        second: Of the second, for the same scans in the same order.
+        resampling: Samples of the interval and of the test, and their seed.
+
+    Raises:
+        InputError: PE-EVAL-008 if the scans differ, or there are none.
+    """
+    if not first or [(c.case_id, c.emboli) for c in first] != [(c.case_id, c.emboli) for c in second]:
+        raise InputError("PE-EVAL-008", "the two results hold other scans, other labels, or none", "score both alike")
+    enough = sum(not case.positive for case in first) >= LEAST_NEGATIVES
+
+    def numbers(cases: list[CaseScores]) -> dict[str, float | None]:
+        return cohort_numbers(summarise(cases, least_negatives=1 if enough else len(cases) + 1))
+
+    def change(one: list[CaseScores], other: list[CaseScores]) -> dict[str, float | None]:
+        a, b = numbers(one), numbers(other)
+        return {name: None if a[name] is None or b[name] is None else b[name] - a[name] for name in a}  # type: ignore[operator]  # both are checked
+
+    def resampled(weights: NDArray[np.int64]) -> dict[str, float | None]:
+        drawn = np.repeat(np.arange(len(first)), weights).tolist()
+        return change([first[i] for i in drawn], [second[i] for i in drawn])
+
+    differences = estimates(resampled, len(first), resampling)
+    as_large = dict.fromkeys(differences, 0)
+    random = np.random.default_rng(resampling.seed)
+    for _ in range(resampling.samples):
+        swap = random.integers(2, size=len(first)).astype(bool)
+        one = [b if s else a for a, b, s in zip(first, second, swap, strict=True)]
+        other = [a if s else b for a, b, s in zip(first, second, swap, strict=True)]
+        for name, value in change(one, other).items():
+            real = differences[name].value
+            # What is not defined under a swap counts against a difference; the rounding of sums must not count for it.
+            as_large[name] += value is None or real is None or abs(value) >= abs(real) - 1e-12
+    a, b = numbers(list(first)), numbers(list(second))
+    return {
+        name: Difference(
+            a[name],
+            b[name],
+            found,
+            None if found.value is None or not resampling.samples else (as_large[name] + 1) / (resampling.samples + 1),
+        )
+        for name, found in differences.items()
+    }
+
+
+def read_cases(folder: Path) -> list[CaseScores]:
+    """Read the `cases.csv` that `pe-nnunet evaluate` wrote, by case id.
+
+    Raises:
+        InputError: PE-IN-002 if there is none, PE-EVAL-008 if it is not such a table.
+    """
+    path = folder / "cases.csv"
+    if not path.is_file():
+        raise InputError("PE-IN-002", f"{path} does not exist", "give the folder that `pe-nnunet evaluate -o` wrote")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            cases = [_case(row) for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError("PE-EVAL-008", f"{path} is no table of scored cases: {error}", "evaluate again") from error
+    return sorted(cases, key=lambda case: case.case_id)
+
+
+def _case(row: dict[str, str]) -> CaseScores:
+    def number(name: str) -> float | None:
+        return float(row[name]) if row[name] else None
+
+    return CaseScores(
+        case_id=row["case"],
+        emboli=int(row["emboli"]),
+        found=int(row["found"]),
+        findings=int(row["findings"]),
+        true_findings=int(row["findings"]) - int(row["false_positives"]),
+        merged=int(row["merged"]),
+        split=int(row["split"]),
+        dice=number("dice"),
+        sensitivity=number("sensitivity"),
+        precision=number("precision"),
+        f1=number("f1"),
+        truth_ml=float(row["truth_ml"]),
+        predicted_ml=number("predicted_ml"),
+        pe_score=number("pe_score"),
+    )
