@@ -66,6 +66,12 @@ class TrainingRecipe:
         False,
         "redraw until positive_fraction of the patches, as augmented, hold half of the drawn embolus or 100 mm3 of any",
     )
+    concatenate_probability: float = _key(
+        0.0, "share of patches around an embolus joined with another, if both target ratios are low", low=0, high=1
+    )
+    concatenate_below_ratio: float = _key(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
+    concatenate_axis: int = _key(0, "axis of the patch across which the halves meet", low=0, high=2)
+    concatenate_seam_voxels: int = _key(2, "width of the cross-fade on either side of the seam", low=0, high=32)
     center_jitter: float = _key(
         0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5
     )

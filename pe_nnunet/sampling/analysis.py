@@ -81,11 +81,11 @@ def draw_patches(loader: EmbolusDataLoader, rule: PositiveRule, count: int, seed
     rng = np.random.default_rng(seed)
     ratios, kinds, positive, drawn_mm3 = [], [], [], []
     for _ in range(count):
-        draw, box, _, target = loader.sample(loader.sampler.draw(rng), rng)
+        draw, _, target = loader.sample(loader.sampler.draw(rng), rng)
         voxels = rule.pe_voxels(target)
         ratios.append(voxels / target[0].numel())
         kinds.append(draw.kind)
-        positive.append(voxels >= loader.needed_voxels(rule, draw, box, target) and voxels > 0)
+        positive.append(voxels >= loader.needed_voxels(rule, draw, target) and voxels > 0)
         if draw.embolus is not None:
             drawn_mm3.append(float(loader.sampler.index[draw.case].voxel_counts[draw.embolus]) * rule.voxel_mm3)
     return Patches(tuple(ratios), tuple(kinds), tuple(positive), tuple(drawn_mm3))

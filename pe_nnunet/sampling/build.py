@@ -11,6 +11,7 @@ import numpy as np
 from pe_nnunet.labels import pe_channel, pe_label_values
 from pe_nnunet.nnunet_folders import RAW
 from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
 from pe_nnunet.sampling.draw import PatchSampler, SamplingSettings
 from pe_nnunet.sampling.index import index_dataset
 from pe_nnunet.sampling.loader import EmbolusDataLoader
@@ -60,6 +61,14 @@ def make_loader(
     label_manager = plans.get_label_manager(dataset_json)
     # without augmentation targets are label maps, under regions too
     channel = pe_channel(labels, regions=True) if label_manager.has_regions and transforms is not None else None
+    concatenate = None
+    if training and recipe.concatenate_probability:
+        concatenate = ConcatenateLowRatio(
+            recipe.concatenate_probability,
+            recipe.concatenate_below_ratio,
+            recipe.concatenate_axis,
+            recipe.concatenate_seam_voxels,
+        )
     return EmbolusDataLoader(
         dataset,
         batch_size,
@@ -70,6 +79,8 @@ def make_loader(
         sampler=PatchSampler(index, settings),
         center_jitter=recipe.center_jitter,
         strictly=PositiveRule(settings.voxel_mm3, values, channel) if recipe.strict_positives else None,
+        concatenate=concatenate,
+        pe_values=values,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
+from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
 from pe_nnunet.sampling.draw import Draw, PatchSampler
 from pe_nnunet.sampling.positive import PositiveRule
 
@@ -29,6 +31,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         center_jitter: How far the patch's centre may lie from the drawn voxel, as a share of the final patch.
         strictly: Judges augmented patches; those that do not hold what was drawn, or hold PE where none was, are drawn
             anew, so that the share of positive patches is the one that was set. None takes them as they are.
+        concatenate: Joins patches of low target ratio, before augmentation; None for never.
+        pe_values: Label values that mean PE.
         *args: As `nnUNetDataLoader`.
         **kwargs: As `nnUNetDataLoader`.
     """
@@ -39,12 +43,16 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         sampler: PatchSampler,
         center_jitter: float,
         strictly: PositiveRule | None = None,
+        concatenate: ConcatenateLowRatio | None = None,
+        pe_values: Sequence[int] = (1,),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.sampler = sampler
         self.center_jitter = center_jitter
         self.strictly = strictly
+        self.concatenate = concatenate
+        self.pe_values = pe_values
         self.seeds = BatchSeeds()
         self._made = 0
 
@@ -60,7 +68,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         with torch.no_grad(), threadpool_limits(limits=1, user_api=None), seeded(seed) as rng:
             draws = [self.sampler.draw(rng) for _ in range(self.batch_size)]
             samples = [self.sample(draw, rng) for draw in draws]
-        draws, _, images, targets = (list(part) for part in zip(*samples, strict=True))
+        draws, images, targets = (list(part) for part in zip(*samples, strict=True))
         return {
             "data": torch.stack(images),
             "target": [torch.stack(scale) for scale in zip(*targets, strict=True)]
@@ -70,7 +78,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             "kinds": [draw.kind for draw in draws],
         }
 
-    def sample(self, draw: Draw, rng: np.random.Generator) -> tuple[Draw, list[list[int]], Tensor, Any]:
+    def sample(self, draw: Draw, rng: np.random.Generator) -> tuple[Draw, Tensor, Any]:
         """A patch for a draw.
 
         Args:
@@ -78,12 +86,12 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             rng: The source of chance.
 
         Returns:
-            What was cut in the end (under `strictly` not always what was drawn), from where, its image and target.
+            What was cut in the end, under `strictly` not always what was drawn; its image and target.
         """
         rule = self.strictly
         if rule is None:
             box = self.patch_box(draw, rng)
-            return draw, box, *self._augmented(*self._cut(draw, box))
+            return draw, *self._augmented(*self._joined(draw, *self._cut(draw, box), rng))
         jitter = self.center_jitter
         for _ in range(AUGMENTED_TRIES):
             if draw.kind == "positive":
@@ -92,11 +100,12 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             else:
                 draw, box = self._away_from_emboli(draw, rng)
             data, label = self._cut(draw, box)
-            needed = self.needed_voxels(rule, draw, box, label)
+            needed = self.needed_voxels(rule, draw, label)
+            data, label = self._joined(draw, data, label, rng)
             image, target = self._augmented(data, label)
             if (rule.pe_voxels(target) >= needed) == (draw.kind == "positive"):
                 break
-        return draw, box, image, target
+        return draw, image, target
 
     def _away_from_emboli(self, draw: Draw, rng: np.random.Generator) -> tuple[Draw, list[list[int]]]:
         """The draw, or one in its place, and a box that no embolus reaches into if one is found."""
@@ -108,31 +117,38 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             box = self.patch_box(draw, rng)
         return draw, box
 
-    def needed_voxels(self, rule: PositiveRule, draw: Draw, box: list[list[int]], label: Tensor) -> float:
+    def needed_voxels(self, rule: PositiveRule, draw: Draw, label: Tensor) -> float:
         """The PE voxels from which the patch of a draw is positive.
 
         Args:
             rule: What positive means.
             draw: What was drawn.
-            box: Where it was cut.
-            label: What was cut there, before augmentation.
+            label: What was cut for it, before augmentation.
         """
         if draw.embolus is None:
             return rule.needed_voxels(None)
-        case = self.sampler.index[draw.case]
-        voxels = float(case.voxel_counts[draw.embolus])
+        voxels = float(self.sampler.index[draw.case].voxel_counts[draw.embolus])
         if self.patch_size_was_2d:  # a slice holds half of what the embolus has in it, not half of the embolus
-            inside = int(torch.isin(label, torch.tensor(rule.pe_values, dtype=label.dtype)).sum())
-            return rule.needed_voxels(min(voxels, inside))
-        near = case.meets(box)
-        near[draw.embolus] = False
-        return rule.needed_voxels(voxels, float(case.voxel_counts[near].sum()))
+            inside = sum(int((label == value).sum()) for value in rule.pe_values)
+            voxels = min(voxels, inside)
+        return rule.needed_voxels(voxels)
 
     def _cut(self, draw: Draw, box: list[list[int]]) -> tuple[Tensor, Tensor]:
         image, label, _, _ = self._data.load_case(draw.case)
         data = torch.from_numpy(crop_and_pad_nd(image, box, 0)).float()
         target = torch.from_numpy(crop_and_pad_nd(label, box, -1, cast_cropped_to=np.int16))
         return (data[:, 0], target[:, 0]) if self.patch_size_was_2d else (data, target)
+
+    def _joined(self, draw: Draw, data: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """The patch, or, where the recipe wants it and both are of low ratio, joined with another."""
+        joiner = self.concatenate
+        if joiner is None or draw.kind != "positive" or rng.random() >= joiner.probability:
+            return data, label
+        other = self.sampler.draw_positive(rng)
+        second = self._cut(other, self.patch_box(other, rng))
+        if not (joiner.is_low(label, self.pe_values) and joiner.is_low(second[1], self.pe_values)):
+            return data, label
+        return joiner.join((data, label), second, self.pe_values, self.final_patch_size[-(data.ndim - 1) :])
 
     def _augmented(self, data: Tensor, label: Tensor) -> tuple[Tensor, Any]:
         if self.transforms is None:
