@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import json
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,22 +13,28 @@ import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from torch import Tensor, nn
-from torch._dynamo import OptimizedModule
 
 from pe_nnunet.labels import pe_channel, pe_label_values
-from pe_nnunet.losses import DiceFocalLoss
+from pe_nnunet.losses import AANetLoss, DiceFocalLoss
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling import BatchSeeds, EmbolusDataLoader, make_loader
+from pe_nnunet.sampling.build import voxel_mm3
+from pe_nnunet.trainers.augmentation import without_clock
 from pe_nnunet.trainers.averaging import WeightAverage
+from pe_nnunet.trainers.history import HISTORY_FILE, write_history
+from pe_nnunet.trainers.monitor import SIZE_NAMES, collapse, count_emboli, summarise
 from pe_nnunet.trainers.prior import start_from_prior
+from pe_nnunet.trainers.resumable import ResumableTrainer
 from pe_nnunet.trainers.schedule import WarmupCosine
+from pe_nnunet.trainers.stopping import StopSignal
+from pe_nnunet.trainers.validation_scores import validation_scores
+from pe_nnunet.volumes.write import atomic_json
 
 
-class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no types
+class PETrainer(ResumableTrainer):
     """Trains the plans' own architecture with the recipe; trainers of one network derive from it.
 
     Hyper-parameters come from `TrainingRecipe`: its defaults, then `recipe_defaults` of the class, then the plans, then
@@ -55,10 +62,10 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         self.initial_lr = self.recipe.learning_rate
         self.weight_decay = self.recipe.weight_decay
         self.oversample_foreground_percent = self.recipe.positive_fraction
-        self.save_every = max(1, min(50, self.recipe.epochs // 10))
-        self.average: WeightAverage | None = None
+        self.save_every = sys.maxsize  # `checkpoint_epochs` and `checkpoint_minutes` say when
         self._averaged = ExitStack()
-        self._positives_seen: list[float] = []
+        self._counts: list[dict[str, Any]] = []
+        self._positive_patches = 0.0
         self.print_to_log_file(f"Recipe: {self.recipe}", add_timestamp=False)
 
     # ---- building
@@ -71,16 +78,23 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         start_from_prior(network, self.recipe.foreground_prior, self.label_manager.has_regions)
         channels_last(network, self._dimensions())
 
-    def _bare_network(self) -> nn.Module:
-        network = self.network.module if self.is_ddp else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
-
     def _dimensions(self) -> int:
         return len(self.configuration_manager.patch_size)
 
     def _build_loss(self) -> nn.Module:
+        loss = self._loss_of_one_output()
+        if not self.enable_deep_supervision:
+            return loss
+        wrapped: nn.Module = DeepSupervisionWrapper(loss, self._deep_supervision_weights())
+        return wrapped
+
+    def _loss_of_one_output(self) -> nn.Module:
+        regions = self.label_manager.has_regions
+        if self.recipe.loss == "aanet":
+            channel = pe_channel(self.dataset_json["labels"], regions)
+            return AANetLoss(channel, regions=regions, ignore_label=self.label_manager.ignore_label)
         loss = DiceFocalLoss(
-            regions=self.label_manager.has_regions,
+            regions=regions,
             batch_dice=self.configuration_manager.batch_dice,
             ignore_label=self.label_manager.ignore_label,
             ddp=self.is_ddp,
@@ -91,10 +105,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         )
         if self._do_i_compile():
             loss.dc = torch.compile(loss.dc)
-        if not self.enable_deep_supervision:
-            return loss
-        wrapped: nn.Module = DeepSupervisionWrapper(loss, self._deep_supervision_weights())
-        return wrapped
+        return loss
 
     def _get_deep_supervision_scales(self) -> Any:
         """The sizes of the network's outputs; of a network that does not tell them, those of the plans' stages.
@@ -165,14 +176,16 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             "regions": self.label_manager.foreground_regions if self.label_manager.has_regions else None,
             "ignore_label": self.label_manager.ignore_label,
         }
-        augment = self.get_training_transforms(
-            patch_size,
-            rotation,
-            scales,
-            mirror_axes,
-            dummy_2d,
-            use_mask_for_norm=self.configuration_manager.use_mask_for_norm,
-            **labels,
+        augment = without_clock(
+            self.get_training_transforms(
+                patch_size,
+                rotation,
+                scales,
+                mirror_axes,
+                dummy_2d,
+                use_mask_for_norm=self.configuration_manager.use_mask_for_norm,
+                **labels,
+            )
         )
         only_shape = self.get_validation_transforms(scales, **labels)
         train, validation = self.get_tr_and_val_datasets()
@@ -184,9 +197,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         counts = (workers, max(1, workers // 2))
         for stream, (loader, count) in enumerate(zip(loaders, counts, strict=True)):
             per_epoch = (self.num_iterations_per_epoch, self.num_val_iterations_per_epoch)[stream]
-            loader.seeds = BatchSeeds(
-                self.recipe.seed, self.local_rank, stream, per_epoch, self.current_epoch * per_epoch, max(1, count)
-            )
+            first = self.current_epoch * per_epoch + (0 if stream else len(self.outputs_so_far))
+            loader.seeds = BatchSeeds(self.recipe.seed, self.local_rank, stream, per_epoch, first, max(1, count))
         if workers == 0:
             return tuple(SingleThreadedAugmenter(loader, None) for loader in loaders)
         return tuple(
@@ -224,7 +236,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; returns its loss."""
-        self._positives_seen.append(self._positive_share(batch["target"]))  # here, where a GPU need not be waited for
+        positive = self._pe_of(batch["target"]).flatten(1).any(1).float().mean()  # here no GPU need be waited for
         target = self._to_device(batch["target"])
         self.optimizer.zero_grad(set_to_none=True)
         with autocast_for(self.device, self.recipe.cpu_bfloat16):
@@ -234,7 +246,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         self.lr_scheduler.advance()
         if self.average is not None:
             self.average.update()
-        return {"loss": loss.detach().cpu().numpy()}
+        return {"loss": loss.detach().cpu().numpy(), "positive": positive.numpy()}
 
     def _backward(self, loss: Tensor) -> None:
         clip = self.recipe.gradient_clip_norm
@@ -257,20 +269,22 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             moved = moved.to(memory_format=channels_last_format(self._dimensions()))
         return moved
 
-    def _positive_share(self, target: Any) -> float:
+    def _pe_of(self, target: Any) -> Tensor:
+        """Where the finest target is PE, (batch, ...)."""
         finest = target[0] if isinstance(target, list) else target
         labels = self.dataset_json["labels"]
+        found: Tensor
         if self.label_manager.has_regions:
-            pe = finest[:, pe_channel(labels, regions=True)] > 0
+            found = finest[:, pe_channel(labels, regions=True)] > 0
         else:
-            pe = finest[:, 0] == pe_label_values(labels)[0]
-        return float(pe.flatten(1).any(1).float().mean())
+            found = finest[:, 0] == pe_label_values(labels)[0]
+        return found
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """As nnU-Net, and the share of patches that held PE is logged."""
         super().on_train_epoch_end(train_outputs)
-        self.print_to_log_file(f"patches with PE: {np.mean(self._positives_seen):.0%}")
-        self._positives_seen.clear()
+        self._positive_patches = float(np.mean([output["positive"] for output in train_outputs]))
+        self.print_to_log_file(f"patches with PE: {self._positive_patches:.0%}")
 
     # ---- validation, with the averaged weights
 
@@ -280,18 +294,39 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         super().on_validation_epoch_start()
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As nnU-Net, in the precision of training."""
-        with autocast_for(self.device, self.recipe.cpu_bfloat16):
-            return super().validation_step(batch)  # type: ignore[no-any-return]
+        """As nnU-Net, in the precision of training; emboli are counted as well."""
+        truth = self._pe_of(batch["target"]).numpy()
+        outputs: list[Any] = []
+        hook = self.network.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
+        try:
+            with autocast_for(self.device, self.recipe.cpu_bfloat16):
+                result: dict[str, Any] = super().validation_step(batch)
+        finally:
+            hook.remove()
+        logits = outputs[0][0] if isinstance(outputs[0], (list, tuple)) else outputs[0]
+        channel = pe_channel(self.dataset_json["labels"], self.label_manager.has_regions)
+        predicted = logits[:, channel] > 0 if self.label_manager.has_regions else logits.argmax(1) == channel
+        self._counts.append(
+            count_emboli(predicted.cpu().numpy(), truth, voxel_mm3(self.plans_manager, self.configuration_manager))
+        )
+        return result
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
-        """Training goes on with its own weights."""
+        """Training goes on with its own weights; the score that chooses the best checkpoint is PE's alone."""
+        self._restore_trained_weights()
+        losses, dice = validation_scores(val_outputs, self.is_ddp)
+        regions = self.label_manager.has_regions
+        pe = dice[pe_channel(self.dataset_json["labels"], regions) - (0 if regions else 1)]
+        self.logger.log("mean_fg_dice", 0.0 if np.isnan(pe) else pe, self.current_epoch)
+        self.logger.log("dice_per_class_or_region", dice, self.current_epoch)
+        self.logger.log("val_losses", losses, self.current_epoch)
+
+    def _restore_trained_weights(self) -> None:
         self._averaged.close()
-        super().on_validation_epoch_end(val_outputs)
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """As nnU-Net, with the averaged weights."""
-        with ExitStack() as averaged, autocast_for(self.device, self.recipe.cpu_bfloat16):
+        with StopSignal(at_once=True), ExitStack() as averaged, autocast_for(self.device, self.recipe.cpu_bfloat16):
             self._apply_average(averaged)
             super().perform_actual_validation(save_probabilities)
 
@@ -299,47 +334,42 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         if self.average is not None:
             stack.enter_context(self.average.applied())
 
-    # ---- checkpoints
+    # ---- records
 
-    def save_checkpoint(self, filename: str) -> None:
-        """Written whole or not at all; `network_weights` are the averaged ones.
+    def on_epoch_end(self) -> None:
+        """As nnU-Net, with a row in `history.csv` and a warning where the network has collapsed."""
+        self._record_epoch()
+        super().on_epoch_end()
 
-        Args:
-            filename: Where to.
-        """
-        if self.local_rank != 0 or self.disable_checkpointing:
-            return
-        weights = self._bare_network().state_dict()
-        checkpoint = {
-            "network_weights": weights if self.average is None else self.average.state_dict(),
-            "pe_trained_weights": None if self.average is None else weights,
-            "pe_average_updates": 0 if self.average is None else self.average.updates,
-            "pe_recipe": self.recipe.as_dict(),
-            "optimizer_state": self.optimizer.state_dict(),
-            "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
-            "logging": self.logger.get_checkpoint(),
-            "_best_ema": self._best_ema,
-            "current_epoch": self.current_epoch + 1,
-            "init_args": self.my_init_kwargs,
-            "trainer_name": self.__class__.__name__,
-            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+    def _record_epoch(self) -> None:
+        nnunet = {
+            "train_loss": "train_losses",
+            "validation_loss": "val_losses",
+            "pe_dice": "mean_fg_dice",
+            "pe_dice_averaged": "ema_fg_dice",
+            "learning_rate": "lrs",
         }
-        temporary = Path(f"{filename}.{os.getpid()}.tmp")
-        torch.save(checkpoint, temporary)
-        temporary.replace(filename)
+        known = {name: float(self.logger.get_value(key, step=-1)) for name, key in nnunet.items()}
+        ours = {"positive_patches": self._positive_patches} | summarise(self._counts)
+        self._counts.clear()
+        self.history.append({"epoch": self.current_epoch} | known | ours)
+        if self.local_rank != 0:
+            return
+        write_history(Path(self.output_folder) / HISTORY_FILE, self.history)
+        for logger in self.logger.loggers:
+            for name, value in ours.items():
+                if value is not None:
+                    logger.log(name, value, self.current_epoch)
+        recalls = {name: ours[f"recall_{name}"] for name in SIZE_NAMES}
+        shown = [f"{name} {value:.0%}" for name, value in recalls.items() if value is not None]
+        self.print_to_log_file(f"emboli found: {', '.join(shown) or 'none there'}")
+        warning = collapse(self.history)
+        if warning:
+            self.print_to_log_file(warning)
 
-    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
-        """As nnU-Net; training goes on from the trained weights, validation from the averaged ones.
-
-        Args:
-            filename_or_checkpoint: A checkpoint of this trainer, or its path.
-        """
-        super().load_checkpoint(filename_or_checkpoint)
-        checkpoint = filename_or_checkpoint
-        if isinstance(checkpoint, str):
-            checkpoint = torch.load(checkpoint, map_location=self.device, weights_only=False)
-        trained = checkpoint.get("pe_trained_weights")
-        if trained is not None:
-            self.average = WeightAverage(self._bare_network(), self.recipe.ema_decay)
-            self.average.load(checkpoint["network_weights"], checkpoint["pe_average_updates"])
-            self._bare_network().load_state_dict(trained)
+    def _save_debug_information(self) -> None:
+        """As nnU-Net, with the recipe as a table."""
+        super()._save_debug_information()
+        if self.local_rank == 0:
+            path = Path(self.output_folder) / "debug.json"
+            atomic_json(path, json.loads(path.read_text(encoding="utf-8")) | {"recipe": self.recipe.as_dict()})

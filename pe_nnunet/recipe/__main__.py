@@ -16,7 +16,8 @@ path of a TOML file.
     export PE_NNUNET_RECIPE="epochs=200 learning_rate=5e-4"      # or: PE_NNUNET_RECIPE=recipe.toml
     nnUNetv2_train 501 3d_fullres 0 -tr PETARUNetTrainer -p PETARUNetPlans
 
-An unknown key or a bad value is one clear error. The recipe is printed, logged and stored in the checkpoint.
+An unknown key or a bad value is one clear error. The recipe is printed, logged and stored in the checkpoint and in
+`debug.json`. [Training](training.md) says what happens in one.
 
 | key | default | meaning | limits |
 | --- | --- | --- | --- |

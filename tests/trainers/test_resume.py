@@ -1,0 +1,149 @@
+"""A training that is killed goes on to the same result, bit by bit."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.registration.table import load_class
+from pe_nnunet.trainers.checkpoint import LATEST, OLDER, read_checkpoint, write_checkpoint
+
+CPU = torch.device("cpu")
+RECIPE = "epochs=4 iterations=3 validation_iterations=1 checkpoint_epochs=1 learning_rate=0.01"
+TIMES = ("epoch_start_timestamps", "epoch_end_timestamps")
+FORK = multiprocessing.get_context("fork") if os.name != "nt" else None
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="no fork and no SIGKILL")
+
+
+@pytest.fixture
+def place(workplace, monkeypatch, tmp_path):
+    """Settings of a run, and its results in a folder of their own."""
+    workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"])
+    monkeypatch.setenv("PE_NNUNET_RECIPE", RECIPE)
+    monkeypatch.setattr(LocalLogger, "plot_progress_png", lambda *_: None)  # seconds each
+
+    def choose(name, workers):
+        monkeypatch.setenv("nnUNet_results", str(tmp_path / name))
+        monkeypatch.setenv("nnUNet_n_proc_DA", str(workers))
+
+    choose.preprocessed = workplace.preprocessed("pe")
+    return choose
+
+
+def trainer_here(place, resume):
+    plans = json.loads((place.preprocessed / "PETARUNetPlans.json").read_text()) | {"continue_training": resume}
+    dataset = json.loads((place.preprocessed / "dataset.json").read_text())
+    trainer = load_class("PETARUNetTrainer")(plans, "3d_fullres", 0, dataset, CPU)
+    maybe_load_checkpoint(trainer, resume, False)
+    return trainer
+
+
+def train(place, resume=False):
+    trainer = trainer_here(place, resume)
+    trainer.run_training()
+    return Path(trainer.output_folder)
+
+
+def train_until(place, cut, end):
+    """Train in another process, which gets a signal as soon as a step is reached; returns its exit code."""
+
+    def work():
+        os.setpgrp()
+        trainer = trainer_here(place, False)
+        step, steps = trainer.train_step, []
+
+        def counted(batch):
+            steps.append(step(batch))
+            if len(steps) == cut:
+                end(os.getpid())
+            return steps[-1]
+
+        trainer.train_step = counted
+        trainer.run_training()
+
+    process = FORK.Process(target=work)
+    process.start()
+    until = time.monotonic() + 100
+    while process.exitcode is None and time.monotonic() < until:  # `join` would wait for orphaned workers too
+        time.sleep(0.02)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.exitcode
+
+
+def assert_same(first, second, path=""):
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            if key not in TIMES:
+                assert_same(first[key], second[key], f"{path}/{key}")
+    elif isinstance(first, (list, tuple)):
+        assert len(first) == len(second), path
+        for index, pair in enumerate(zip(first, second, strict=True)):
+            assert_same(*pair, f"{path}/{index}")
+    else:
+        assert first == second, path
+
+
+def final(folder):
+    return torch.load(folder / "checkpoint_final.pth", weights_only=True)  # plain types and tensors alone
+
+
+def test_killed_training_ends_as_the_unbroken_one(place):
+    place("unbroken", 0)
+    unbroken = train(place)
+    expected = final(unbroken)
+    assert expected["current_epoch"] == 4
+    assert expected["pe_average_updates"] == 12
+
+    # killed in the first epoch, where there is no checkpoint, and in the third; asked to stop in the fourth
+    for cut, number, code in ((2, signal.SIGKILL, -9), (8, signal.SIGKILL, -9), (11, signal.SIGTERM, 0)):
+        place(f"cut_{cut}", 0)
+        assert train_until(place, cut, lambda process, number=number: os.kill(process, number)) == code
+        cut_off = train(place, resume=True)
+        assert_same(expected, final(cut_off))
+        assert (cut_off / "history.csv").read_text() == (unbroken / "history.csv").read_text()
+        best = "checkpoint_best.pth"
+        assert_same(torch.load(unbroken / best), torch.load(cut_off / best))
+        assert not [file.name for file in cut_off.iterdir() if "latest" in file.name]
+
+
+def test_damaged_latest_gives_way_to_the_older_copy(tmp_path):
+    for number in range(2):
+        write_checkpoint(tmp_path / LATEST, {"pe_recipe": {}, "number": number}, tmp_path / OLDER)
+    assert read_checkpoint(tmp_path / LATEST, CPU)["number"] == 1
+    (tmp_path / LATEST).write_bytes((tmp_path / LATEST).read_bytes()[:100])
+    assert read_checkpoint(tmp_path / LATEST, CPU)["number"] == 0
+    (tmp_path / OLDER).unlink()
+    with pytest.raises(ConfigurationError, match="PE-TRAIN-005"):
+        read_checkpoint(tmp_path / LATEST, CPU)
+
+
+def test_no_moment_of_a_write_leaves_nothing_to_read(tmp_path):
+    """Killed again and again while writing."""
+    write_checkpoint(tmp_path / LATEST, {"pe_recipe": {}, "weights": torch.zeros(1000)}, tmp_path / OLDER)
+
+    def work():
+        while True:
+            write_checkpoint(tmp_path / LATEST, {"pe_recipe": {}, "weights": torch.ones(1000)}, tmp_path / OLDER)
+
+    for attempt in range(10):
+        process = FORK.Process(target=work)
+        process.start()
+        time.sleep(0.02 + 0.007 * attempt)
+        process.kill()
+        process.join()
+        assert torch.load(tmp_path / LATEST, weights_only=True)["weights"].shape == (1000,)
