@@ -147,3 +147,22 @@ def test_no_moment_of_a_write_leaves_nothing_to_read(tmp_path):
         process.kill()
         process.join()
         assert torch.load(tmp_path / LATEST, weights_only=True)["weights"].shape == (1000,)
+
+
+def test_stop_file_and_patience_end_training_as_usual(place, monkeypatch):
+    monkeypatch.setenv("PE_NNUNET_RECIPE", f"{RECIPE} epochs=9 patience=2 learning_rate=0")
+    place("no_gain", 0)
+    folder = train(place)
+    scores = final(folder)["logging"]["ema_fg_dice"]
+    assert len(scores) == 3 + scores.index(max(scores))
+    assert len(scores) < 9
+    recipe = json.loads((folder / "debug.json").read_text())["recipe"]
+    assert (recipe["patience"], recipe["learning_rate"]) == (2, 0.0)
+
+    monkeypatch.setenv("PE_NNUNET_RECIPE", RECIPE)
+    place("stopped_by_file", 0)
+    trainer = trainer_here(place, False)
+    (Path(trainer.output_folder) / "stop").touch()
+    trainer.run_training()
+    assert final(Path(trainer.output_folder))["current_epoch"] == 1
+    assert not (Path(trainer.output_folder) / "stop").exists()
