@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from pe_nnunet.dataset_conversion.audit import CLOT_HU, flip_note
 from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.records import CaseRecord, Geometry
@@ -15,9 +16,7 @@ from pe_nnunet.dataset_conversion.schemes import make_label
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note
 from pe_nnunet.roi import Box, crop, find_roi, paste
-from pe_nnunet.volumes import from_lps, image_like, to_lps
-
-CLOT_HU = (0.0, 150.0)  # median density under a label outside it: the label belongs to something else, or is flipped
+from pe_nnunet.volumes import from_lps, image_like, spacing_zyx, to_lps
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
     if emboli is not None:
         box, grown = _grown_to_hold(box, emboli)
         notes += grown
+        hu, mask = sitk.GetArrayViewFromImage(image), sitk.GetArrayViewFromImage(emboli)
+        notes += flip_note(hu, mask, spacing_zyx(image))
     images = {"image": crop(image, box)}
     unlabelled = emboli is None and options.scheme == "artery" and source.case_id not in options.negatives
     shape, ids_from = box.shape, "none" if unlabelled else "source"
