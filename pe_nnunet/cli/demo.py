@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="of training; default: what the goal of the demo needs")
     parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
     parser.add_argument(
-        "--min-embolus-mm3", type=float, default=300.0, help="smallest finding kept; default %(default)s"
+        "--min-embolus-mm3", type=float, help="smallest finding kept; default: chosen on the validation scans"
     )
     parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
     parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")

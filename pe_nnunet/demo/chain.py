@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pe_nnunet.demo.command import Step, StepRunner, TrainingWatcher, everything, matching
 from pe_nnunet.demo.held_out import link_scans, split_studies
+from pe_nnunet.demo.operating_point import choose_operating_point
 from pe_nnunet.demo.report import Report, make_report
 
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
+NAME = "Demo"
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
 
 
@@ -28,7 +30,7 @@ class DemoSettings:
         memory_gb: The planner's memory target; a small one gives a network that a CPU trains in minutes.
         recipe: Training recipe, `key=value` pairs.
         epochs: Epochs.
-        min_embolus_mm3: Smaller findings are not kept; the phantoms' smallest embolus has 400.
+        min_embolus_mm3: Smaller findings are not kept; None chooses on the validation scans.
         device: Where the network runs: `cuda`, `mps` or `cpu`.
     """
 
@@ -48,7 +50,7 @@ class DemoSettings:
             "test_time_mirroring": "no",
         }
     )
-    min_embolus_mm3: float = 300.0
+    min_embolus_mm3: float | None = None
     device: str = "cpu"
 
 
@@ -74,14 +76,35 @@ def run_demo(settings: DemoSettings) -> Report:
         "nnUNet_compile": "f",
         "PYTHONUNBUFFERED": "1",
     }
-    steps = _cohort_steps(settings, out) + _model_steps(settings, out, folders)
-    runner = StepRunner(out / "steps", environment, len(steps) + 1)
-    for step in steps:
-        if step.command[0] == "pe-nnunet-predict-fused":
-            link_scans(out / "scans" / "test", out / "scans" / "to_predict")
+    learning = _cohort_steps(settings, out) + _training_steps(settings, out, folders)
+    count = len(learning) + 3
+    runner = StepRunner(out / "steps", environment, count)
+    for step in learning:
         runner.run(step)
-    print(f"[{len(steps) + 1}/{len(steps) + 1}] threshold baseline, table and picture", flush=True)
-    return make_report(out, out / "scans" / "test", runner.seconds, settings.min_embolus_mm3)
+    smallest = settings.min_embolus_mm3
+    if smallest is None:
+        smallest = _choose_smallest(settings, folders)
+    link_scans(out / "scans" / "test", out / "scans" / "to_predict")
+    for step in _scoring_steps(settings, out, smallest):
+        runner.run(step)
+    print(f"[{count}/{count}] threshold baseline, table and picture", flush=True)
+    return make_report(out, out / "scans" / "test", runner.seconds, smallest)
+
+
+def _choose_smallest(settings: DemoSettings, folders: dict[str, Path]) -> float:
+    raw, _, results = (folder / _dataset(settings) for folder in folders.values())
+    point = choose_operating_point(results / MODEL / "fold_0" / "validation", raw / "pe_nnunet" / "instances")
+    scores = point.scores
+    print(
+        f"    findings of {point.min_embolus_mm3:g} mm3 and more: on the validation scans {scores.found} of "
+        f"{scores.emboli} emboli and {scores.false_positives_per_scan or 0:.1f} false positives a scan",
+        flush=True,
+    )
+    return point.min_embolus_mm3
+
+
+def _dataset(settings: DemoSettings) -> str:
+    return f"Dataset{settings.dataset_id:03d}_{NAME}"
 
 
 def _cohort_steps(settings: DemoSettings, out: Path) -> list[Step]:
@@ -106,17 +129,15 @@ def _cohort_steps(settings: DemoSettings, out: Path) -> list[Step]:
     ]
 
 
-def _model_steps(settings: DemoSettings, out: Path, folders: dict[str, Path]) -> list[Step]:
-    number, name = settings.dataset_id, "Demo"
-    dataset = f"Dataset{number:03d}_{name}"
+def _training_steps(settings: DemoSettings, out: Path, folders: dict[str, Path]) -> list[Step]:
+    number, dataset = settings.dataset_id, _dataset(settings)
     raw, preprocessed, results = folders.values()
     recipe = {"epochs": str(settings.epochs), **settings.recipe}
-    train, test = str(out / "scans" / "train"), str(out / "scans" / "test")
-    predictions, scores = out / "predictions", out / "scores"
+    train = str(out / "scans" / "train")
     return [
         Step(
             "convert: crop to the lungs",
-            ("pe-nnunet", "convert", "studies", train, "-d", str(number), "--name", name, "--overwrite"),
+            ("pe-nnunet", "convert", "studies", train, "-d", str(number), "--name", NAME, "--overwrite"),
             (raw / dataset / "dataset.json",),
             everything,
         ),
@@ -143,19 +164,25 @@ def _model_steps(settings: DemoSettings, out: Path, folders: dict[str, Path]) ->
             TrainingWatcher(settings.epochs),
             {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items())},
         ),
+    ]
+
+
+def _scoring_steps(settings: DemoSettings, out: Path, min_embolus_mm3: float) -> list[Step]:
+    predictions, scores, test = out / "predictions", out / "scores", out / "scans" / "test"
+    return [
         Step(
             "predict the held-out scans",
             (
                 *("pe-nnunet-predict-fused", "-i", str(out / "scans" / "to_predict"), "-o", str(predictions)),
-                *("-d", str(number), "-f", "0", "-device", settings.device),
-                *("--min-embolus-mm3", f"{settings.min_embolus_mm3:g}"),
+                *("-d", str(settings.dataset_id), "-f", "0", "-device", settings.device),
+                *("--min-embolus-mm3", f"{min_embolus_mm3:g}"),
             ),
             (predictions / "summary.csv",),
             everything,
         ),
         Step(
             "evaluate",
-            ("pe-nnunet", "evaluate", "-i", str(predictions), "-g", test, "-o", str(scores)),
+            ("pe-nnunet", "evaluate", "-i", str(predictions), "-g", str(test), "-o", str(scores)),
             (scores / "summary.json",),
         ),
     ]
