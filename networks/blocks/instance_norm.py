@@ -38,7 +38,7 @@ class InstanceNorm(nn.Module):
         """Each channel of each sample (n, c, ...) brought to mean 0 and variance 1, then scaled and shifted."""
         if x.device.type != "cpu" or not _lies_channels_last(x):
             return self._instance_norm(x)
-        if self.channels % LANES:
+        if self.channels % LANES and x.shape[0] > 1:  # of one sample torch's gradient is wrong where the layouts differ
             return self._instance_norm(x.contiguous()).contiguous(memory_format=CHANNELS_LAST[x.dim()])
         samples = [self._batch_norm(sample) for sample in torch.split(x, 1)]
         return samples[0] if len(samples) == 1 else torch.cat(samples)
