@@ -22,9 +22,9 @@ from pe_nnunet.dataset_conversion.schemes import dataset_json
 from pe_nnunet.dataset_conversion.sources import CaseError, Listing
 from pe_nnunet.dataset_conversion.splits import SplitCase, make_splits
 from pe_nnunet.dataset_conversion.staging import Staging, staged
-from pe_nnunet.dataset_conversion.subsets import require_no_leakage, with_test_cases
+from pe_nnunet.dataset_conversion.subsets import require_known, require_no_leakage, with_test_cases
 from pe_nnunet.dataset_conversion.workers import run_cases, sensible_processes
-from pe_nnunet.errors import ConfigurationError, InputError, Note
+from pe_nnunet.errors import InputError, Note
 from pe_nnunet.nnunet_folders import RAW, nnunet_folder
 from pe_nnunet.volumes import atomic_json
 
@@ -104,19 +104,8 @@ def list_cases(kind: str, src: Path, options: ConvertOptions) -> Listing:
         InputError: If the source holds no case.
     """
     listing = source_kind(kind).find_cases(Path(src), options)
-    _require_known_negatives(listing, options)
+    require_known(listing, options.negatives, "PE-CONV-010", "cases listed as negative")
     return with_test_cases(listing, options, published(kind))
-
-
-def _require_known_negatives(listing: Listing, options: ConvertOptions) -> None:
-    known = {case.case_id for case in listing.cases} | {error.case for error in listing.errors}
-    unknown = sorted(options.negatives - known)
-    if unknown:
-        raise ConfigurationError(
-            "PE-CONV-010",
-            f"{len(unknown)} of the cases listed as negative do not exist: {', '.join(unknown[:5])}",
-            f"the cases are {', '.join(sorted(known)[:5])}{', ...' if len(known) > 5 else ''}",
-        )
 
 
 def _run(

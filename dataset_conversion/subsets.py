@@ -24,14 +24,7 @@ def with_test_cases(listing: Listing, options: ConvertOptions, published: Publis
         ConfigurationError: PE-CONV-024 if named cases do not exist, there is no published test set, or nothing would
             be left to train on.
     """
-    known = {case.case_id for case in listing.cases} | {error.case for error in listing.errors}
-    unknown = sorted(options.test - known)
-    if unknown:
-        raise ConfigurationError(
-            "PE-CONV-024",
-            f"{len(unknown)} of the test cases do not exist: {', '.join(unknown[:5])}",
-            f"the cases are {', '.join(sorted(known)[:5])}{', ...' if len(known) > 5 else ''}",
-        )
+    require_known(listing, options.test, "PE-CONV-024", "test cases")
     test = options.test
     if options.published_test:
         if published is None or not published.test:
@@ -42,6 +35,28 @@ def with_test_cases(listing: Listing, options: ConvertOptions, published: Publis
     if listing.cases and all(case.case_id in test for case in listing.cases):
         raise ConfigurationError("PE-CONV-024", "every case is a test case", "leave some to train on")
     return replace(listing, cases=tuple(replace(case, test=case.case_id in test) for case in listing.cases))
+
+
+def require_known(listing: Listing, named: frozenset[str], code: str, what: str) -> None:
+    """Refuse case ids that the source does not have.
+
+    Args:
+        listing: Of the source; a case that failed is known too.
+        named: Case ids.
+        code: Of the error.
+        what: What the cases were named as.
+
+    Raises:
+        ConfigurationError: With that code.
+    """
+    known = {case.case_id for case in listing.cases} | {error.case for error in listing.errors}
+    unknown = sorted(named - known)
+    if unknown:
+        raise ConfigurationError(
+            code,
+            f"{len(unknown)} of the {what} do not exist: {', '.join(unknown[:5])}",
+            f"the cases are {', '.join(sorted(known)[:5])}{', ...' if len(known) > 5 else ''}",
+        )
 
 
 def require_no_leakage(records: Mapping[str, CaseRecord]) -> dict[str, CaseRecord]:
