@@ -91,5 +91,5 @@ def collapse(history: Sequence[Mapping[str, Any]]) -> str | None:
     if nothing and any(row["predicted_share"] for row in history):
         return "WARNING: the network has ceased to predict PE: lower learning_rate, or raise positive_fraction"
     if nothing and len(history) >= EPOCHS_TO_START:
-        return f"WARNING: no voxel predicted as PE in {len(history)} epochs: try pe-nnunet check-fit"
+        return f"WARNING: no voxel predicted as PE in {len(history)} epochs: look at the labels with pe-nnunet analyse"
     return None
