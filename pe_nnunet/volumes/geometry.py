@@ -94,7 +94,8 @@ def lps_axes(image: sitk.Image) -> tuple[tuple[int, int, int], tuple[bool, bool,
         For the patient's axes left, posterior, superior: the image axis (0 x, 1 y, 2 z), and whether it is flipped.
     """
     direction = np.array(image.GetDirection()).reshape(3, 3)  # [patient axis, image axis]
-    best = max(permutations(range(3)), key=lambda order: sum(abs(direction[i, order[i]]) for i in range(3)))
+    # rounded, so that what a header's digits leave undecided is decided alike for every copy of a grid
+    best = max(permutations(range(3)), key=lambda order: round(sum(abs(direction[i, order[i]]) for i in range(3)), 6))
     axes = (best[0], best[1], best[2])
     return axes, (
         bool(direction[0, axes[0]] < 0),

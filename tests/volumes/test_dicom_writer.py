@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.errors import OutputError
@@ -22,6 +22,9 @@ def read_back(folder: Path) -> sitk.Image:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(  # two orders of the axes are as near to LPS as each other
+    axis=(1.0, 1.0, 0.125), angle=1.25, origin=(0.0, 0.0, 0.0), spacing=(1.0, 1.0, 1.0), mirrored=False
+)
 @given(
     axis=st.tuples(unit, unit, unit),
     angle=st.floats(-3.2, 3.2),
