@@ -1,0 +1,93 @@
+"""Axial slices as pictures of one pixel size, and boxes from voxels to pixels and back.
+
+Everything the detector sees has the same scale in mm, however large the scan or its crop: pictures are padded, never
+stretched to a size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from pe_nnunet.detection.windows import window_channels
+
+STRIDE = 32  # the coarsest grid of the detectors: sides of a picture are multiples of it
+AIR_HU = -1000.0
+
+Boxes = npt.NDArray[np.float64]  # (n, 4): y0, x0, y1, x1, continuous; voxel or pixel i reaches from i to i + 1
+
+
+@dataclass(frozen=True)
+class Raster:
+    """What the pictures of one detector have in common.
+
+    Attributes:
+        pixel_mm: Side of a pixel.
+        side: Height and width of a picture in pixels, a multiple of `STRIDE`; larger slices make larger pictures.
+    """
+
+    pixel_mm: float
+    side: int
+
+    def lay_out(self, shape_yx: tuple[int, int], spacing_yx_mm: tuple[float, float]) -> Layout:
+        """How slices of this shape and spacing lie in their pictures."""
+        height, width = (max(1, round(n * mm / self.pixel_mm)) for n, mm in zip(shape_yx, spacing_yx_mm, strict=True))
+        canvas = (_up(max(height, self.side)), _up(max(width, self.side)))
+        return Layout(shape_yx, (height, width), canvas)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A slice in the middle of its picture.
+
+    Attributes:
+        slice_shape: Voxels (y, x).
+        scaled_shape: Pixels that the slice takes (y, x).
+        picture_shape: Pixels of the whole picture (y, x).
+    """
+
+    slice_shape: tuple[int, int]
+    scaled_shape: tuple[int, int]
+    picture_shape: tuple[int, int]
+
+    def pictures(self, hu: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+        """Draw slices: linear interpolation, antialiased where pixels are larger than voxels, then the windows.
+
+        Args:
+            hu: (n, y, x).
+
+        Returns:
+            (n, y, x, 3), air around the slices.
+        """
+        slices = torch.from_numpy(np.ascontiguousarray(hu, dtype=np.float32))[:, None]
+        scaled = F.interpolate(slices, size=self.scaled_shape, mode="bilinear", align_corners=False, antialias=True)
+        (top, left), (height, width) = self._offset, self.scaled_shape
+        canvas = np.full((len(hu), *self.picture_shape), AIR_HU, np.float32)
+        canvas[:, top : top + height, left : left + width] = scaled[:, 0].numpy()
+        return window_channels(canvas)
+
+    def to_pixels(self, boxes: Boxes) -> Boxes:
+        """Boxes in voxels of the slice to boxes in pixels of the picture."""
+        return boxes * self._scale + self._offset * 2
+
+    def to_voxels(self, boxes: Boxes) -> Boxes:
+        """Undo `to_pixels`."""
+        return (boxes - self._offset * 2) / self._scale
+
+    @property
+    def _offset(self) -> tuple[int, int]:
+        (height, width), (tall, wide) = self.scaled_shape, self.picture_shape
+        return (tall - height) // 2, (wide - width) // 2
+
+    @property
+    def _scale(self) -> Boxes:
+        scale = [pixels / voxels for pixels, voxels in zip(self.scaled_shape, self.slice_shape, strict=True)]
+        return np.array(scale * 2)
+
+
+def _up(pixels: int) -> int:
+    return -(-pixels // STRIDE) * STRIDE
