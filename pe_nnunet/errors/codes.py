@@ -19,6 +19,7 @@ CODES: dict[str, str] = {
     "PE-IN-002": "the path does not exist",
     "PE-IN-003": "the file is not what its name says, or is truncated",
     "PE-IN-004": "two cases would get the same id",
+    "PE-IN-006": "the volume is too large for the memory that is free",
     # grids
     "PE-GEO-001": "two images that should share a grid differ in size",
     "PE-GEO-002": "two images that should share a grid lie in different places",
@@ -107,6 +108,11 @@ CODES: dict[str, str] = {
     "PE-CONV-026": "the folder is not laid out as the dataset",
     "PE-CONV-027": "a table of a dataset lacks columns, contradicts itself or cannot be read",
     "PE-CONV-028": "the label looks as if its slices were in reverse order",
+    "PE-CONV-029": "no contrast in the central vessels, or too late a phase",
+    "PE-CONV-030": "slices too thick for small emboli",
+    "PE-CONV-031": "the lungs reach the edge of the scan: the field of view is cut",
+    "PE-CONV-032": "worker processes cannot be started",
+    "PE-CONV-033": "a link in the source leads nowhere",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
@@ -168,6 +174,8 @@ CODES: dict[str, str] = {
     "PE-EVAL-006": "a table of markers that is not `Scan X Y Z Confidence`",
     "PE-EVAL-007": "a table of subgroups that cannot be read, or lacks cases or the column",
     "PE-EVAL-008": "two results that cannot be compared: other scans, other labels, or no table of cases",
+    "PE-EVAL-009": "no lung mask for a case, so its clot has no side",
+    "PE-EVAL-010": "a worker process died while it scored",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from pe_nnunet.errors import GeometryError, Note
 from pe_nnunet.fusion import Emboli
 from pe_nnunet.volumes.geometry import require_same_grid
+from pe_nnunet.volumes.scan import DicomInfo
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class CaseResult:
         image: The scan in HU.
         emboli: Kept emboli and candidates; labels and voxel indices are on `image`'s grid.
         probability: Embolus probability, float32, 0 outside the region of interest; None if it need not be written.
+        agreement: Share of the ensemble's members that call a voxel PE, float32; None if it was not asked for.
         source: Where the scan came from, as the user gave it.
         source_sha256: Hash of the scan, empty if not known.
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
@@ -48,6 +50,7 @@ class CaseResult:
         arguments: What the run was asked for.
         timings_s: Seconds by stage; their sum counts as the case's duration.
         notes: Repairs and warnings.
+        dicom: The series that the scan was read from; None for other formats.
 
     Raises:
         GeometryError: PE-GEO-001 or PE-GEO-002 if the parts do not share one grid.
@@ -57,6 +60,7 @@ class CaseResult:
     image: sitk.Image
     emboli: Emboli
     probability: sitk.Image | None = None
+    agreement: sitk.Image | None = None
     source: str = ""
     source_sha256: str = ""
     roi: Mapping[str, Any] = field(default_factory=dict)
@@ -64,6 +68,7 @@ class CaseResult:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    dicom: DicomInfo | None = None
 
     def __post_init__(self) -> None:
         shape = self.image.GetSize()[::-1]
@@ -74,6 +79,8 @@ class CaseResult:
             )
         if self.probability is not None:
             require_same_grid(self.image, self.probability, f"the probability map of case {self.case_id}")
+        if self.agreement is not None:
+            require_same_grid(self.image, self.agreement, f"the agreement map of case {self.case_id}")
 
     @property
     def seconds(self) -> float:
