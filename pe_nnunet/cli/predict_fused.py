@@ -33,8 +33,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--disable_tta", action="store_true", help="no averaging over mirrored inputs: up to 8 times faster"
     )
+    how.add_argument("--float32", action="store_true", help="single precision, also where half precision is faster")
+    how.add_argument("--batch-size", type=int, help="windows at once; default: as suits the device")
     how.add_argument("--lung-margin-mm", type=float, default=10.0, help="around the lungs; default %(default)s")
     how.add_argument("--on-no-lungs", choices=("error", "full-volume"), default="error")
+    how.add_argument(
+        "--roi",
+        choices=("lungs", "artery"),
+        default="lungs",
+        help="search the lungs' convex hull, or only along the arteries; default %(default)s",
+    )
+    how.add_argument(
+        "--artery", type=Path, help="with --roi artery: mask of the arteries, or a folder with one <case>.nii.gz a scan"
+    )
     emboli = parser.add_argument_group("emboli")
     emboli.add_argument("--threshold", type=float, default=0.5, help="probability of a voxel; default %(default)s")
     emboli.add_argument(
@@ -45,6 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--nms-mm", type=float, default=0.0, help="of findings this near the strongest stands for all; default: off"
     )
     parser.add_argument("--save-probability", action="store_true", help="also write <case>_probability.nii.gz")
+    parser.add_argument(
+        "--save-agreement", action="store_true", help="also write <case>_agreement.nii.gz: share of members that agree"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,9 +83,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("PE-MODEL-001", "no model given", "name a dataset with -d, or model folders with -m")
     if not 0 < args.step <= 1:
         raise ConfigurationError("PE-MODEL-007", f"-step_size is {args.step}, expected more than 0 and at most 1")
+    if args.batch_size is not None and args.batch_size < 1:
+        raise ConfigurationError("PE-MODEL-007", f"--batch-size is {args.batch_size}, expected 1 or more")
+    if (args.roi == "artery") != (args.artery is not None):
+        raise ConfigurationError("PE-MODEL-007", "--roi artery and --artery belong together: give both, or neither")
 
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.inference.ensemble import InferenceSettings
     from pe_nnunet.outputs import write_errors
 
     predictor = PEPredictor(
@@ -80,13 +99,15 @@ def run(args: argparse.Namespace) -> int:
         fusion=fusion,
         margin_mm=args.lung_margin_mm,
         on_no_lungs=args.on_no_lungs,
-        mirroring=not args.disable_tta,
-        step=args.step,
+        inference=InferenceSettings(not args.disable_tta, args.step, args.float32, args.batch_size),
+        agreement=args.save_agreement,
         trust_checkpoint=args.trust_checkpoint,
     )
     print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
     write_errors([], args.output)  # before the work: an output that cannot be written is known at once
-    written, failed = predict_batch(predictor, refs, args.output, save_probability=args.save_probability)
+    written, failed = predict_batch(
+        predictor, refs, args.output, save_probability=args.save_probability, artery=args.artery
+    )
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:
         return DONE

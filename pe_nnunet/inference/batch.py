@@ -7,15 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
 from tqdm import tqdm
 
+from pe_nnunet.errors import InputError
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseFailure, CaseResult, CaseSummary, write_case, write_errors, write_summary
-from pe_nnunet.volumes import ScanRef, read_scan
+from pe_nnunet.volumes import ScanRef, read_label, read_scan
 
 
 def predict_batch(
-    predictor: PEPredictor, refs: Sequence[ScanRef], folder: Path, *, save_probability: bool = False
+    predictor: PEPredictor,
+    refs: Sequence[ScanRef],
+    folder: Path,
+    *,
+    save_probability: bool = False,
+    artery: Path | None = None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict every scan and write its files, then `summary.csv` and `errors.json`.
 
@@ -24,6 +31,7 @@ def predict_batch(
         refs: The scans.
         folder: Where to.
         save_probability: Whether to write probability maps too.
+        artery: Mask of the arteries to search along, or a folder with one a case.
 
     Returns:
         The scans that were written, and those that failed.
@@ -36,7 +44,8 @@ def predict_batch(
     for number, ref in enumerate(refs, 1):
         try:
             with tqdm(desc=f"{number}/{len(refs)} {ref.case_id}", unit="window", disable=None, leave=False) as bar:
-                result = predictor.predict(read_scan(ref), progress=_Bar(bar))
+                mask = None if artery is None else _artery_mask(artery, ref.case_id)
+                result = predictor.predict(read_scan(ref), artery=mask, progress=_Bar(bar))
             summary = write_case(result, folder, save_probability=save_probability)
         except Exception as error:  # noqa: BLE001 - one scan must not stop the others; its error is reported
             failure = CaseFailure.of(ref.case_id, error)
@@ -48,6 +57,14 @@ def predict_batch(
     write_summary(written, folder)
     write_errors(failed, folder)
     return written, failed
+
+
+def _artery_mask(path: Path, case_id: str) -> sitk.Image:
+    if path.is_dir():
+        folder, path = path, path / f"{case_id}.nii.gz"
+        if not path.is_file():
+            raise InputError("PE-ROI-004", f"no artery mask {path.name} in {folder}", "name masks like the cases")
+    return read_label(path)
 
 
 class _Bar:

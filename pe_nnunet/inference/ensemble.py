@@ -1,9 +1,9 @@
-"""Mean PE probability of several models and folds on the grid of one image."""
+"""Mean PE probability of any number of models and folds on the grid of one image."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,95 +12,131 @@ from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.inference.model import TrainedModel
-from pe_nnunet.inference.windows import as_tensor, predict_log_odds
+from pe_nnunet.inference.preparation import Prepared, mask_on_network_grid, prepare, probability_slabs
+from pe_nnunet.inference.windows import predict_log_odds
+from pe_nnunet.volumes.geometry import spacing_zyx
 
 Progress = Callable[[str, int, int], None]
 
 
-def predict_probability(
+@dataclass(frozen=True)
+class InferenceSettings:
+    """How networks are run over an image.
+
+    Attributes:
+        mirroring: Whether to average over the mirrorings that each model allows.
+        step: Largest step between windows, as a share of the window.
+        float32: Whether to compute in single precision where half precision is faster (CUDA, CPUs with bfloat16).
+        batch_size: Windows at once; as many as suit the device if None.
+    """
+
+    mirroring: bool = True
+    step: float = 0.5
+    float32: bool = False
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True)
+class EnsembleMap:
+    """What the members of an ensemble came to, (z, y, x) on the image's grid.
+
+    Attributes:
+        probability: Mean of the members' PE probabilities.
+        agreement: Share of members whose own probability reaches the threshold; None unless asked for.
+    """
+
+    probability: NDArray[np.float32]
+    agreement: NDArray[np.float32] | None = None
+
+
+def predict_ensemble(
     models: Sequence[TrainedModel],
     image: sitk.Image,
     device: torch.device,
+    settings: InferenceSettings | None = None,
     *,
-    mirroring: bool = True,
-    step: float = 0.5,
-    bfloat16: bool = True,
+    within: NDArray[np.bool_] | None = None,
+    agreement_at: float | None = None,
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Mean over models and folds of the PE probability.
+) -> EnsembleMap:
+    """Mean over models and folds of the PE probability; every fold of every model counts alike.
 
-    Each fold's log-odds are brought to the image's grid with the plans' own resampling, as nnU-Net does with logits,
-    and become probabilities there; probabilities are averaged (nnU-Net averages the folds' logits).
+    Models may differ in network, patch, spacing, dimensions and kind of output: each fold's log-odds of PE are brought
+    to the image's grid as its plans say, and become probabilities there; probabilities are averaged (nnU-Net averages
+    the folds' logits).
 
     Args:
         models: At least one.
         image: In HU, with axes as in training (LPS).
         device: Where the networks run.
-        mirroring: Whether to average over the mirrorings that each model allows.
-        step: Largest step between windows, as a share of the window.
-        bfloat16: Whether to use bfloat16 on CPUs that have it.
+        settings: The defaults if None.
+        within: (z, y, x); outside it the probability is 0, and windows that lie outside it are not computed.
+        agreement_at: Also count the members whose probability is at least this.
         progress: Called with a model's name and fold, windows done and in all.
 
-    Returns:
-        (z, y, x) on the image's grid, in [0, 1].
-
     Raises:
-        InputError: PE-MODEL-005 if the model needs more than one image channel, or a volume where there is a slice.
+        InputError: PE-MODEL-005 if a model needs more than one image channel, or a volume where there is a slice.
     """
-    total: NDArray[np.float32] | None = None
-    count = 0
+    if not models:
+        raise ValueError("an ensemble needs at least one model")
+    settings = settings or InferenceSettings()
+    hu = sitk.GetArrayViewFromImage(image)
+    total = np.zeros(hu.shape, np.float32)
+    votes = None if agreement_at is None else np.zeros(hu.shape, np.float32)
     for model in models:
-        prepared, properties = _preprocess(model, image)
-        for fold, weights in model.folds:
-            model.network.load_state_dict(weights)
-            name = f"{model.name} fold {fold}"
-            odds = predict_log_odds(
-                model.network,
-                prepared,
-                patch_size=model.patch_size,
-                channel=model.pe_channel,
-                regions=model.regions,
-                device=device,
-                step=step,
-                mirror_axes=model.mirror_axes if mirroring else (),
-                bfloat16=bfloat16,
-                progress=None if progress is None else lambda done, of, name=name: progress(name, done, of),  # type: ignore[misc]
-            )
-            probability = _on_image_grid(model, odds.numpy(), properties)
-            total = probability if total is None else total + probability
-            count += 1
-    if total is None:
-        raise ValueError("predict_probability needs at least one model")
-    return np.asarray(total / count, np.float32)
+        _require_fit(model, hu.shape)
+        prepared = prepare(model, hu, spacing_zyx(image))
+        forward = tuple(model.plans.transpose_forward)
+        mask = None if within is None else mask_on_network_grid(prepared, within, forward)
+        turned = total.transpose(forward)[prepared.inside]
+        turned_votes = None if votes is None else votes.transpose(forward)[prepared.inside]
+        for fold, _ in model.folds:
+            odds = _fold_log_odds(model, fold, prepared, mask, device, settings, progress)
+            for first, slab in probability_slabs(model, prepared, odds):
+                turned[first : first + len(slab)] += slab
+                if turned_votes is not None and agreement_at is not None:
+                    turned_votes[first : first + len(slab)] += slab >= agreement_at
+    members = sum(len(model.folds) for model in models)
+    for volume in (total, votes):
+        if volume is not None:
+            volume /= members
+            if within is not None:
+                volume *= within
+    return EnsembleMap(np.minimum(total, 1, out=total), votes)  # a sum of ones may round above their number
 
 
-def _preprocess(model: TrainedModel, image: sitk.Image) -> tuple[torch.Tensor, dict[str, Any]]:
+def _fold_log_odds(
+    model: TrainedModel,
+    fold: str,
+    prepared: Prepared,
+    mask: NDArray[np.bool_] | None,
+    device: torch.device,
+    settings: InferenceSettings,
+    progress: Progress | None,
+) -> torch.Tensor:
+    model.network.load_state_dict(dict(model.folds)[fold])
+    name = f"{model.name} fold {fold}"
+    return predict_log_odds(
+        model.network,
+        prepared.data,
+        patch_size=model.patch_size,
+        channel=model.pe_channel,
+        regions=model.regions,
+        device=device,
+        step=settings.step,
+        mirror_axes=model.mirror_axes if settings.mirroring else (),
+        batch_size=settings.batch_size,
+        float32=settings.float32,
+        within=mask,
+        progress=None if progress is None else lambda done, windows: progress(name, done, windows),
+    )
+
+
+def _require_fit(model: TrainedModel, shape: tuple[int, ...]) -> None:
     channels = model.dataset_json.get("channel_names", {"0": "CT"})
-    array = sitk.GetArrayViewFromImage(image)
     if len(channels) != 1:
         raise InputError("PE-MODEL-005", f"{model.name} needs {len(channels)} channels, a scan has one")
-    if len(model.patch_size) == 3 and min(array.shape) < 4:
+    if len(model.patch_size) == 3 and min(shape) < 4:
         raise InputError(
-            "PE-MODEL-005", f"{model.name} is 3D, the scan has {array.shape} voxels", "use a 2d model for single slices"
+            "PE-MODEL-005", f"{model.name} is 3D, the scan has {shape} voxels", "use a 2d model for single slices"
         )
-    properties: dict[str, Any] = {"spacing": [float(s) for s in image.GetSpacing()[::-1]]}
-    preprocessor = model.configuration.preprocessor_class(verbose=False)
-    data, _, properties = preprocessor.run_case_npy(
-        array[None], None, properties, model.plans, model.configuration, model.dataset_json
-    )
-    return as_tensor(data), properties
-
-
-def _on_image_grid(model: TrainedModel, odds: NDArray[np.float32], properties: dict[str, Any]) -> NDArray[np.float32]:
-    """Undo nnU-Net's resampling, cropping and transposing."""
-    spacing = [properties["spacing"][axis] for axis in model.plans.transpose_forward]
-    target = list(model.configuration.spacing)
-    if len(target) == 2:
-        target = [spacing[0], *target]
-    shape = properties["shape_after_cropping_and_before_resampling"]
-    resampled = np.asarray(model.configuration.resampling_fn_probabilities(odds[None], shape, target, spacing))[0]
-    full = np.zeros(properties["shape_before_cropping"], np.float32)
-    inside = tuple(slice(start, stop) for start, stop in properties["bbox_used_for_cropping"])
-    with np.errstate(over="ignore"):
-        full[inside] = 1 / (1 + np.exp(-resampled.astype(np.float32)))
-    return np.ascontiguousarray(full.transpose(model.plans.transpose_backward))

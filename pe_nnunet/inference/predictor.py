@@ -11,15 +11,17 @@ from typing import Any, Literal
 import numpy as np
 import SimpleITK as sitk
 import torch
+from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.inference.device import pick_device
-from pe_nnunet.inference.ensemble import Progress, predict_probability
+from pe_nnunet.inference.ensemble import InferenceSettings, Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model
+from pe_nnunet.inference.region import Region, artery_region, lung_region
 from pe_nnunet.outputs import CaseResult
-from pe_nnunet.roi import Roi, crop, find_roi, lung_hull, paste
+from pe_nnunet.roi import Box, crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
 
 
@@ -27,13 +29,14 @@ class PEPredictor:
     """Finds pulmonary emboli in CT pulmonary angiograms.
 
     Args:
-        models: nnU-Net model folders (all their trained folds), or locations with chosen folds.
+        models: nnU-Net model folders (all their trained folds), or locations with chosen folds; any mixture of
+            networks, plans, 2D and 3D.
         device: `auto`, `cuda`, `mps` or `cpu`.
         fusion: Thresholds; the defaults if None.
+        inference: How the networks are run; the defaults if None.
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
-        mirroring: Whether to average over mirrored inputs where the models allow it.
-        step: Largest step between windows, as a share of the window.
+        agreement: Whether to map how many members of the ensemble agree, too.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
     Raises:
@@ -46,28 +49,34 @@ class PEPredictor:
         *,
         device: str = "auto",
         fusion: FusionSettings | None = None,
+        inference: InferenceSettings | None = None,
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
-        mirroring: bool = True,
-        step: float = 0.5,
+        agreement: bool = False,
         trust_checkpoint: bool = False,
     ) -> None:
         self.device = pick_device(device)
         self.fusion = fusion or FusionSettings()
+        self.inference = inference or InferenceSettings()
         self.margin_mm = margin_mm
         self.on_no_lungs = on_no_lungs
-        self.mirroring = mirroring
-        self.step = step
+        self.agreement = agreement
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
         self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
 
     def predict(
-        self, scan: Path | str | sitk.Image | Scan, *, case_id: str = "scan", progress: Progress | None = None
+        self,
+        scan: Path | str | sitk.Image | Scan,
+        *,
+        artery: sitk.Image | None = None,
+        case_id: str = "scan",
+        progress: Progress | None = None,
     ) -> CaseResult:
         """Find the emboli of one scan.
 
         Args:
             scan: A file, a DICOM folder, an image in HU, or a scan that was read.
+            artery: A mask of the pulmonary arteries on the scan's grid: emboli are looked for along it alone.
             case_id: For an image; otherwise it comes from the file name.
             progress: Called with a model's name and fold, windows done and in all.
 
@@ -78,58 +87,52 @@ class PEPredictor:
         Raises:
             PEError: If the scan cannot be read, has no lungs, or does not fit the models.
         """
-        started = time.perf_counter()
-        notes: list[Note] = []
-        source, sha256 = "", ""
-        if isinstance(scan, (str, Path)):
-            scan = _only_scan(Path(scan))
-        if isinstance(scan, Scan):
-            case_id, image = scan.case_id, scan.image
-            notes += scan.notes
-            source, sha256 = scan.ref.path.name, scan.sha256
-        else:
-            image = scan
-        read = time.perf_counter()
+        clock = _Clock()
+        scan = _read(scan)
+        image, case_id = (scan.image, scan.case_id) if isinstance(scan, Scan) else (scan, case_id)
+        clock.lap("read")
 
         upright = to_lps(image)
-        roi: Roi = find_roi(upright, margin_mm=self.margin_mm, on_no_lungs=self.on_no_lungs)
-        notes += roi.notes
-        part = crop(upright, roi.box)
-        found_roi = time.perf_counter()
+        region = self._region(upright, artery)
+        part = crop(upright, region.box)
+        clock.lap("roi")
 
-        inside = predict_probability(
+        found = predict_ensemble(
             self.models,
             part,
             self.device,
-            mirroring=self.mirroring,
-            step=self.step,
+            self.inference,
+            within=region.within,
+            agreement_at=self.fusion.threshold if self.agreement else None,
             progress=progress,
         )
-        if roi.lungs is not None and not roi.lungs.one_sided:
-            inside *= lung_hull(crop(roi.lungs.mask, roi.box))  # no pulmonary artery lies in the chest wall
-        predicted = time.perf_counter()
+        clock.lap("segmentation")
 
-        probability = from_lps(paste(image_like(inside, part), roi.box, upright), image)
+        probability = _on_grid(found.probability, part, region.box, upright, image)
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
-        finished = time.perf_counter()
+        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
+        clock.lap("emboli")
+        read_notes: tuple[Note, ...] = scan.notes if isinstance(scan, Scan) else ()
         return CaseResult(
             case_id=case_id,
             image=image,
             probability=probability,
+            agreement=agreement,
             emboli=emboli,
-            roi=_roi_facts(roi, upright),
+            roi=region.facts(upright.GetSize()[::-1]),
             models=tuple(record for model in self.models for record in model.records),
-            source=source,
-            source_sha256=sha256,
+            dicom=scan.dicom if isinstance(scan, Scan) else None,
+            source=scan.ref.path.name if isinstance(scan, Scan) else "",
+            source_sha256=scan.sha256 if isinstance(scan, Scan) else "",
             arguments=self.settings(),
-            timings_s={
-                "read": read - started,
-                "roi": found_roi - read,
-                "segmentation": predicted - found_roi,
-                "emboli": finished - predicted,
-            },
-            notes=tuple(notes),
+            timings_s=clock.seconds,
+            notes=(*read_notes, *region.notes),
         )
+
+    def _region(self, upright: sitk.Image, artery: sitk.Image | None) -> Region:
+        if artery is not None:
+            return artery_region(upright, artery, self.margin_mm)
+        return lung_region(upright, self.margin_mm, self.on_no_lungs)
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, for the record."""
@@ -138,25 +141,36 @@ class PEPredictor:
             "fusion": asdict(self.fusion),
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
-            "mirroring": self.mirroring,
-            "step": self.step,
+            **asdict(self.inference),
             "threads": torch.get_num_threads(),
         }
 
 
-def _only_scan(path: Path) -> Scan:
-    refs = find_scans(path)
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def _read(scan: Path | str | sitk.Image | Scan) -> sitk.Image | Scan:
+    if not isinstance(scan, (str, Path)):
+        return scan
+    refs = find_scans(Path(scan))
     if len(refs) != 1:
         raise InputError(
-            "PE-IN-005", f"{path} holds {len(refs)} scans, expected one", "predict them one by one, or name one of them"
+            "PE-IN-005", f"{scan} holds {len(refs)} scans, expected one", "predict them one by one, or name one of them"
         )
     return read_scan(refs[0])
 
 
-def _roi_facts(roi: Roi, upright: sitk.Image) -> dict[str, Any]:
-    shape = np.array(upright.GetSize()[::-1])
-    return {
-        "box_zyx_lps": roi.box.to_list(),
-        "volume_fraction": float(np.prod(roi.box.shape) / np.prod(shape)),
-        "lungs_found": roi.lungs is not None,
-    }
+def _on_grid(
+    values: NDArray[np.float32], part: sitk.Image, box: Box, upright: sitk.Image, image: sitk.Image
+) -> sitk.Image:
+    return from_lps(paste(image_like(values, part), box, upright), image)

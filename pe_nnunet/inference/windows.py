@@ -8,17 +8,22 @@ equals averaging nnU-Net's logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pe_nnunet.errors import InputError
 from pe_nnunet.precision import autocast_for, channels_last_format
 
 Progress = Callable[[int, int], None]
+
+NOT_SEEN = -30.0  # log-odds where nothing was computed: a probability of zero
 
 
 def pe_log_odds(logits: Tensor, channel: int, regions: bool) -> Tensor:
@@ -65,11 +70,15 @@ def predict_log_odds(
     device: torch.device,
     step: float = 0.5,
     mirror_axes: tuple[int, ...] = (),
-    batch_size: int = 1,
-    bfloat16: bool = True,
+    batch_size: int | None = None,
+    float32: bool = False,
+    within: NDArray[np.bool_] | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Log-odds of PE for a whole image.
+
+    Where memory does not suffice, fewer windows are computed at once; where one is too much for the device, the CPU
+    takes over.
 
     Args:
         network: Returns logits.
@@ -80,36 +89,113 @@ def predict_log_odds(
         device: Where the network runs; the sums stay on the CPU.
         step: Largest step between windows, as a share of the window.
         mirror_axes: Spatial axes of the patch over which predictions are averaged.
-        batch_size: Windows at once.
-        bfloat16: Whether to use bfloat16 on CPUs that have it.
+        batch_size: Windows at once; as many as suit the device if None.
+        float32: Whether to compute in single precision even where half precision is faster.
+        within: Windows that hold no true voxel of this mask (z, y, x) are skipped.
         progress: Called with windows done and in all.
 
     Returns:
-        (z, y, x) float32 on the CPU.
+        (z, y, x) float32 on the CPU; `NOT_SEEN` where no window was computed. Within the mask skipping changes nothing.
+
+    Raises:
+        InputError: PE-MODEL-010 if memory does not suffice for one window on the CPU.
     """
     window = patch_size if len(patch_size) == 3 else (1, *patch_size)
     padded, inner = _pad(image, window)
-    corners = window_corners(tuple(padded.shape[1:]), window, step)
+    needed = None if within is None else _pad(torch.from_numpy(within)[None], window)[0][0].numpy()
+    corners = [
+        corner
+        for corner in window_corners(tuple(padded.shape[1:]), window, step)
+        if needed is None or needed[_place(corner, window)].any()
+    ]
     weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=torch.device("cpu")).reshape(window)
     total = torch.zeros(padded.shape[1:])
     weights = torch.zeros(padded.shape[1:])
     layout = channels_last_format(len(patch_size))
-    done = 0
-    for batch in _batches(corners, batch_size):
-        places = [tuple(slice(a, a + n) for a, n in zip(corner, window, strict=True)) for corner in batch]
+    batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
+    for batch in batches:
+        places = [_place(corner, window) for corner in batch]
         patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
         if len(patch_size) == 2:
             patches = patches[:, :, 0]
-        patches = patches.to(device).contiguous(memory_format=layout)
-        with autocast_for(device, bfloat16):
-            odds = _mirrored(network, patches, channel, regions, mirror_axes)
-        for place, values in zip(places, odds.cpu().reshape(-1, *window), strict=True):
+        try:
+            patches = patches.to(batches.device).contiguous(memory_format=layout)
+            with nullcontext() if float32 else autocast_for(batches.device):
+                odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes).cpu()
+        except (RuntimeError, MemoryError) as error:
+            batches.retry(error)
+            continue
+        for place, values in zip(places, odds.reshape(-1, *window), strict=True):
             total[place] += values * weight
             weights[place] += weight
-        done += len(batch)
         if progress is not None:
-            progress(done, len(corners))
-    return (total / weights)[inner]
+            progress(batches.done, len(corners))
+    seen = weights > 0
+    return torch.where(seen, total.div_(weights), NOT_SEEN)[inner]
+
+
+def windows_at_once(window: tuple[int, ...], device: torch.device) -> int:
+    """How many windows suit a device: as many as keep it busy, few enough for a small card.
+
+    Args:
+        window: (z, y, x).
+        device: Where the network runs.
+
+    Example:
+        >>> windows_at_once((1, 256, 256), torch.device("cpu")), windows_at_once((96, 96, 96), torch.device("cpu"))
+        (4, 1)
+    """
+    voxels = 2**18 if device.type == "cpu" else 2**22
+    return max(1, voxels // int(np.prod(window)))
+
+
+class _Batches:
+    """Batches of window corners, which become smaller where memory does not suffice."""
+
+    def __init__(self, corners: list[tuple[int, ...]], size: int, device: torch.device) -> None:
+        self.corners = corners
+        self.size = size
+        self.device = device
+        self.done = 0
+        self.last = 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+        while self.done < len(self.corners):
+            batch = self.corners[self.done : self.done + self.size]
+            self.last = len(batch)
+            self.done += len(batch)
+            yield batch
+
+    def retry(self, error: Exception) -> None:
+        """Take the last batch again, smaller or on the CPU; anything but a lack of memory is raised."""
+        if not is_out_of_memory(error):
+            raise error
+        self.done -= self.last
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.size > 1:
+            self.size //= 2
+        elif self.device.type != "cpu":
+            self.device = torch.device("cpu")
+        else:
+            raise InputError(
+                "PE-MODEL-010", "not enough memory for one window", "close other programs, or use a smaller model"
+            ) from error
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error means that memory did not suffice, on a GPU or on the CPU.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
+        True
+    """
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+def _place(corner: tuple[int, ...], window: tuple[int, ...]) -> tuple[slice, ...]:
+    return tuple(slice(a, a + n) for a, n in zip(corner, window, strict=True))
 
 
 def _pad(image: Tensor, window: tuple[int, ...]) -> tuple[Tensor, tuple[slice, ...]]:
@@ -119,11 +205,6 @@ def _pad(image: Tensor, window: tuple[int, ...]) -> tuple[Tensor, tuple[slice, .
     sides = list(chain.from_iterable((b, n - b) for b, n in zip(reversed(before), reversed(missing), strict=True)))
     inner = tuple(slice(b, b + size) for b, size in zip(before, image.shape[1:], strict=True))
     return nn.functional.pad(image, sides), inner
-
-
-def _batches(corners: list[tuple[int, ...]], size: int) -> Iterator[list[tuple[int, ...]]]:
-    for first in range(0, len(corners), size):
-        yield corners[first : first + size]
 
 
 def _mirrored(network: nn.Module, patches: Tensor, channel: int, regions: bool, axes: tuple[int, ...]) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
 from torch import nn
 
-from pe_nnunet.inference.windows import pe_log_odds, predict_log_odds, window_corners
+from pe_nnunet.errors import InputError
+from pe_nnunet.inference.windows import NOT_SEEN, pe_log_odds, predict_log_odds, window_corners
 
 
 class Net(nn.Module):
@@ -82,7 +83,7 @@ def test_equals_the_obvious_and_nnunet_up_to_its_half_precision(patch, mirror):
         regions=False,
         device=torch.device("cpu"),
         mirror_axes=mirror,
-        bfloat16=False,
+        float32=True,
         batch_size=3,
     )
     assert ours.shape == image.shape[1:]
@@ -105,7 +106,7 @@ def test_constant_image_is_the_same_however_it_is_cut():
         channel=1,
         regions=False,
         device=torch.device("cpu"),
-        bfloat16=False,
+        float32=True,
     )
     torch.testing.assert_close(odds, torch.full((9, 30, 11), 1.5))
 
@@ -142,3 +143,64 @@ def test_log_odds_of_softmax(channels):
 def test_log_odds_of_a_region_is_its_logit():
     logits = torch.randn(2, 2, 5, generator=torch.Generator().manual_seed(2))
     assert torch.equal(pe_log_odds(logits, 1, regions=True), logits[:, 1])
+
+
+class Hungry(nn.Module):
+    """Runs out of memory with more than one window at a time."""
+
+    def __init__(self, most):
+        super().__init__()
+        self.most = most
+        self.sizes = []
+
+    def forward(self, x):
+        self.sizes.append(len(x))
+        if len(x) > self.most:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return torch.cat([torch.zeros_like(x), x], 1)
+
+
+def run(network, image, **options):
+    arguments = {
+        "patch_size": (8, 8, 8),
+        "channel": 1,
+        "regions": False,
+        "device": torch.device("cpu"),
+        "float32": True,
+    }
+    return predict_log_odds(network, image, **arguments | options)
+
+
+def test_fewer_windows_at_once_where_memory_is_short():
+    image = torch.randn(1, 20, 16, 9, generator=torch.Generator().manual_seed(1))
+    network = Hungry(1)
+    seen = []
+    odds = run(network, image, batch_size=5, progress=lambda done, of: seen.append((done, of)))
+    assert network.sizes[:3] == [5, 2, 1]
+    assert seen[-1] == (24, 24)
+    torch.testing.assert_close(odds, image[0])
+
+
+def test_a_window_too_large_for_memory_is_an_error_with_a_code_and_other_errors_stay_themselves():
+    with pytest.raises(InputError, match="PE-MODEL-010"):
+        run(Hungry(0), torch.zeros(1, 8, 8, 8))
+    with pytest.raises(RuntimeError, match="channels"):
+        run(nn.Conv3d(2, 2, 1), torch.zeros(1, 8, 8, 8))
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 64])
+def test_batches_change_nothing(batch_size):
+    image = torch.randn(1, 14, 21, 17, generator=torch.Generator().manual_seed(1))
+    network = Net(3).eval()
+    torch.testing.assert_close(run(network, image, batch_size=batch_size), run(network, image), atol=1e-5, rtol=0)
+
+
+def test_windows_outside_a_mask_are_not_computed():
+    image = torch.randn(1, 8, 8, 40, generator=torch.Generator().manual_seed(1))
+    network = Hungry(99)
+    within = np.zeros((8, 8, 40), bool)
+    within[:, :, 2:5] = True
+    odds = run(network, image, within=within, batch_size=1)
+    assert len(network.sizes) == 2  # those from 0 and from 4
+    torch.testing.assert_close(odds[..., :12], image[0, ..., :12])
+    assert (odds[..., 12:] == NOT_SEEN).all()

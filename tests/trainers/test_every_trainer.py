@@ -11,7 +11,7 @@ import torch
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference import locate_folder
-from pe_nnunet.inference.ensemble import predict_probability
+from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.networks import list_networks
 from pe_nnunet.registration.table import PLANNERS, TRAINERS, load_class
@@ -64,7 +64,7 @@ def test_one_epoch_leaves_a_model_that_predicts(workplace, name, configuration):
     expected = load_class(planner_of(name)).network_class
     assert type(model.network) is expected
     image = sitk.ReadImage(str(workplace.folder / "nnUNet_raw" / "Dataset601_Pe" / "imagesTr" / "a_0000.nii.gz"))
-    probability = predict_probability([model], image, CPU, step=1.0)
+    probability = predict_ensemble([model], image, CPU, InferenceSettings(step=1.0)).probability
     assert probability.shape == image.GetSize()[::-1]
     assert np.isfinite(probability).all()
     assert 0 < probability.min() <= probability.max() < 1

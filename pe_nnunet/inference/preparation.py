@@ -1,0 +1,147 @@
+"""From an image to what a network sees, and from its output back onto the image's grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+from numpy.typing import NDArray
+from scipy import ndimage as ndi
+from torch import Tensor
+
+from pe_nnunet.fusion.components import bounding_box
+from pe_nnunet.inference.model import TrainedModel
+from pe_nnunet.inference.resampling import Resampling
+from pe_nnunet.inference.windows import as_tensor
+
+Slices = tuple[slice, slice, slice]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image as a network sees it.
+
+    Attributes:
+        data: (1, z, y, x), normalised, on the plans' spacing and order of axes.
+        inside: Which part of the image, its axes in the plans' order, it covers.
+        shape: Of that part.
+        spacing_mm: Of that part.
+        new_spacing_mm: Of `data`.
+    """
+
+    data: Tensor
+    inside: Slices
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, ...]
+    new_spacing_mm: tuple[float, ...]
+
+
+def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Prepared:
+    """Do what nnU-Net's preprocessing does to one CT: transpose, crop zeros at the edge, normalise, resample.
+
+    Args:
+        model: Whose plans count.
+        image: HU, (z, y, x), with axes as in training (LPS).
+        spacing_mm: (z, y, x).
+    """
+    forward = list(model.plans.transpose_forward)
+    turned = image.transpose(forward)
+    spacing = tuple(float(spacing_mm[axis]) for axis in forward)
+    target = tuple(float(s) for s in model.configuration.spacing)
+    target = target if len(target) == 3 else (spacing[0], *target)
+    inside = bounding_box(turned != 0) or (slice(None), slice(None), slice(None))
+    part = turned[inside]
+    new_shape = compute_new_shape(part.shape, spacing, target)
+    settings = model.configuration.configuration
+    resampling = Resampling.of_plans(
+        settings["resampling_fn_data"], settings["resampling_fn_data_kwargs"], part.shape, new_shape, spacing, target
+    )
+    if resampling is None or not _is_plain(model):
+        data = _by_nnunet(model, image, spacing_mm)
+    else:
+        normalise = _CTNormalisation(model.plans.foreground_intensity_properties_per_channel["0"])
+        limits = normalise(np.array([part.min(), part.max()]))
+        data = resampling.whole(lambda low, high: normalise(part[low:high]), (float(limits[0]), float(limits[1])))[None]
+    return Prepared(data, inside, (part.shape[0], part.shape[1], part.shape[2]), spacing, target)
+
+
+def mask_on_network_grid(prepared: Prepared, mask: NDArray[np.bool_], forward: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask of the image as one of the network's grid, a voxel wider so that no voxel at its edge is lost.
+
+    Args:
+        prepared: The image.
+        mask: (z, y, x) on the image's grid.
+        forward: The plans' order of axes.
+    """
+    part = mask.transpose(forward)[prepared.inside]
+    for axis, count in enumerate(prepared.data.shape[1:]):
+        if count < part.shape[axis]:  # several voxels fall into one: none of them may be lost
+            part = ndi.maximum_filter1d(part, int(np.ceil(part.shape[axis] / count)), axis=axis)
+        index = np.floor((np.arange(count) + 0.5) * (part.shape[axis] / count)).astype(int)
+        part = np.take(part, np.minimum(index, part.shape[axis] - 1), axis=axis)
+    return np.asarray(ndi.binary_dilation(part, np.ones((3, 3, 3), bool)))
+
+
+def probability_slabs(
+    model: TrainedModel, prepared: Prepared, log_odds: Tensor
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Bring log-odds to the image's grid, as nnU-Net does with logits, and make them probabilities there.
+
+    Args:
+        model: Whose plans count.
+        prepared: The image.
+        log_odds: On the grid of `prepared.data`, (z, y, x).
+
+    Yields:
+        The first slice within `prepared.inside`, and probabilities (slices, y, x) from there on.
+    """
+    settings = model.configuration.configuration
+    resampling = Resampling.of_plans(
+        settings["resampling_fn_probabilities"],
+        settings["resampling_fn_probabilities_kwargs"],
+        log_odds.shape,
+        prepared.shape,
+        prepared.new_spacing_mm,
+        prepared.spacing_mm,
+    )
+    if resampling is None:
+        whole = model.configuration.resampling_fn_probabilities(
+            log_odds.numpy()[None], prepared.shape, prepared.new_spacing_mm, prepared.spacing_mm
+        )
+        yield 0, torch.sigmoid(torch.as_tensor(np.asarray(whole)[0]).float()).numpy()
+        return
+    for first, slab in resampling.slabs(lambda low, high: log_odds[low:high]):
+        yield first, torch.sigmoid(slab).numpy()
+
+
+class _CTNormalisation:
+    """nnU-Net's `CTNormalization`: clipped to percentiles of the training foreground, then standardised."""
+
+    def __init__(self, properties: dict[str, float]) -> None:
+        self.low, self.high = properties["percentile_00_5"], properties["percentile_99_5"]
+        self.mean, self.scale = properties["mean"], max(properties["std"], 1e-8)
+
+    def __call__(self, hu: NDArray[Any]) -> Tensor:
+        values = as_tensor(hu.astype(np.float32))
+        return values.clamp_(self.low, self.high).sub_(self.mean).div_(self.scale)
+
+
+def _is_plain(model: TrainedModel) -> bool:
+    """Whether the plans ask for nnU-Net's own preprocessing and its normalisation of CT."""
+    plain: bool = model.configuration.preprocessor_class is DefaultPreprocessor and list(
+        model.configuration.normalization_schemes
+    ) == ["CTNormalization"]
+    return plain
+
+
+def _by_nnunet(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Tensor:
+    preprocessor = model.configuration.preprocessor_class(verbose=False)
+    data, _, _ = preprocessor.run_case_npy(
+        image[None], None, {"spacing": list(spacing_mm)}, model.plans, model.configuration, model.dataset_json
+    )
+    return as_tensor(data)

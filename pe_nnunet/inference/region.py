@@ -1,0 +1,107 @@
+"""Where in a scan the networks look: the lungs' box and hull, or along a given artery tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pe_nnunet.errors import InputError, Note
+from pe_nnunet.roi import Box, crop, find_roi, lung_hull
+from pe_nnunet.roi.coarse import distance_mm
+from pe_nnunet.volumes import require_same_grid, spacing_zyx, to_lps
+
+ARTERY_MARGIN_MM = 5.0  # clots of an occluded branch lie where its contrast, and so its mask, ends
+FEWEST_SLICES_3D = 4
+
+
+@dataclass(frozen=True)
+class Region:
+    """What the networks see of an image in LPS axes.
+
+    Attributes:
+        box: In array order (z, y, x); the image is cropped to it.
+        within: (z, y, x) in the box; windows outside it are not computed and its outside holds no embolus. None: all.
+        kind: What decided: `lungs`, `artery`, or `whole` scan.
+        notes: What a user should know.
+    """
+
+    box: Box
+    within: NDArray[np.bool_] | None
+    kind: Literal["lungs", "artery", "whole"]
+    notes: tuple[Note, ...] = ()
+
+    def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """For the record of a case.
+
+        Args:
+            shape: Of the whole image (z, y, x).
+        """
+        within = 1.0 if self.within is None else float(self.within.mean())
+        return {
+            "kind": self.kind,
+            "box_zyx_lps": self.box.to_list(),
+            "volume_fraction": float(np.prod(self.box.shape) / np.prod(shape)),
+            "searched_fraction": float(np.prod(self.box.shape) / np.prod(shape)) * within,
+        }
+
+
+def lung_region(
+    upright: sitk.Image, margin_mm: float, on_no_lungs: Literal["error", "full-volume"], also: Box | None = None
+) -> Region:
+    """The box around the lungs, and their convex hull where both show: no pulmonary artery lies in the chest wall.
+
+    A few loose slices have no lungs that could be told by their shape: they are searched whole.
+
+    Args:
+        upright: HU, axes in LPS order.
+        margin_mm: Around the lungs.
+        on_no_lungs: What to do where there are none.
+        also: A box that must be inside too, as of lungs that a detector saw: then nothing of the union is left out.
+
+    Raises:
+        InputError: PE-ROI-001 if there are no lungs.
+    """
+    shape = upright.GetSize()[::-1]
+    if shape[0] < FEWEST_SLICES_3D:
+        return Region(Box.whole(shape), None, "whole")
+    roi = find_roi(upright, margin_mm=margin_mm, on_no_lungs="full-volume" if also is not None else on_no_lungs)
+    if roi.lungs is None:
+        if also is None:
+            return Region(Box.whole(shape), None, "whole", roi.notes)
+        return Region(also.grown(margin_mm, spacing_zyx(upright), shape), None, "lungs")
+    box = roi.box if also is None else roi.box.union(also.grown(margin_mm, spacing_zyx(upright), shape))
+    if roi.lungs.one_sided:
+        return Region(box, None, "lungs", roi.notes)
+    within = lung_hull(crop(roi.lungs.mask, box))
+    if also is not None:
+        start = [a - o for a, o in zip(also.start, box.start, strict=True)]
+        within[tuple(slice(a, a + n) for a, n in zip(start, also.shape, strict=True))] = True
+    return Region(box, within, "lungs", roi.notes)
+
+
+def artery_region(upright: sitk.Image, artery: sitk.Image, context_mm: float) -> Region:
+    """Everything within 5 mm of a mask of the pulmonary arteries.
+
+    Args:
+        upright: HU, axes in LPS order.
+        artery: Of any axis order, not 0 in arteries, on the grid of the scan.
+        context_mm: Around the box, so that networks see what lies beside the outermost arteries.
+
+    Raises:
+        GeometryError: PE-GEO-001 or -002 if the mask lies on another grid.
+        InputError: PE-ROI-004 if it is empty.
+    """
+    mask = to_lps(artery)
+    require_same_grid(upright, mask, "the artery mask")
+    inside = sitk.GetArrayFromImage(mask) > 0
+    spacing = spacing_zyx(upright)
+    held = Box.around(inside)
+    if held is None:
+        raise InputError("PE-ROI-004", "the artery mask is empty", "leave --roi artery out for this scan")
+    box = held.grown(max(context_mm, ARTERY_MARGIN_MM), spacing, inside.shape)
+    near = distance_mm(np.ascontiguousarray(inside[box.slices]), spacing) >= -ARTERY_MARGIN_MM
+    return Region(box, np.asarray(near), "artery")
