@@ -29,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.evaluation.bootstrap import Resampling
-    from pe_nnunet.evaluation.compare import compare, read_cases
+    from pe_nnunet.evaluation.case_table import read_cases
+    from pe_nnunet.evaluation.compare import compare
     from pe_nnunet.volumes.write import atomic_json
 
     if args.bootstrap < 0:

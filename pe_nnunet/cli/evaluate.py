@@ -67,6 +67,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
     parser.add_argument(
+        "--surface-tolerance",
+        type=float,
+        default=1.0,
+        metavar="MM",
+        help="surfaces this near count as the same in the surface Dice (default: 1)",
+    )
+    parser.add_argument(
+        "--lungs",
+        type=Path,
+        metavar="DIR",
+        help="lung masks, <case>.nii.gz or <case>_lungmask.nii.gz: adds the clot on each side to cases.csv",
+    )
+    parser.add_argument(
+        "--patients",
+        type=Path,
+        metavar="FILE",
+        help="whose each scan is, so that the scans of a patient are resampled together: a CSV with the columns `case` "
+        "and `patient`, or the cases.json of a converted dataset",
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: by cases and processors)")
+    parser.add_argument(
         "--groups",
         nargs=2,
         metavar=("CSV", "COLUMN"),
@@ -77,6 +98,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write, print; the exit code says whether all, some or none of the cases were scored."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.evaluation import (
         EvaluationSettings,
         LabelKind,
@@ -84,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
         Resampling,
         evaluate_folder,
         read_groups,
+        read_patients,
         table,
         write_evaluation,
     )
@@ -96,9 +119,21 @@ def run(args: argparse.Namespace) -> int:
         protocols=tuple(dict.fromkeys(args.protocol)),
         eps_mm=tuple(dict.fromkeys(args.eps)),
         resampling=Resampling(args.bootstrap, args.seed),
+        surface_tolerance_mm=args.surface_tolerance,
     )
+    if args.workers is not None and args.workers < 1:
+        raise ConfigurationError("PE-EVAL-003", f"--workers {args.workers}: expected 1 or more")
     groups = read_groups(Path(args.groups[0]), args.groups[1]) if args.groups else None
-    evaluation = evaluate_folder(args.input, args.labels, settings, groups=groups, progress=True)
+    evaluation = evaluate_folder(
+        args.input,
+        args.labels,
+        settings,
+        groups=groups,
+        patients=read_patients(args.patients) if args.patients else None,
+        lungs=args.lungs,
+        workers=args.workers,
+        progress=True,
+    )
     if not evaluation.cases:
         for failure in evaluation.failures:
             print(failure, file=sys.stderr)

@@ -7,7 +7,7 @@ from pe_nnunet.evaluation.case import CaseScores, evaluate_case
 from pe_nnunet.evaluation.cohort import CohortScores, summarise
 from pe_nnunet.evaluation.folder import Evaluation, evaluate_folder
 from pe_nnunet.evaluation.instances import LabelKind, to_instances
-from pe_nnunet.evaluation.intervals import read_groups
+from pe_nnunet.evaluation.intervals import read_groups, read_patients
 from pe_nnunet.evaluation.overlap import OverlapCriterion
 from pe_nnunet.evaluation.policy import EmptyPolicy
 from pe_nnunet.evaluation.report import cohort_lines, table
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate_case",
     "evaluate_folder",
     "read_groups",
+    "read_patients",
     "summarise",
     "table",
     "to_instances",

@@ -1,8 +1,8 @@
-"""Bootstrap over scans: how much a cohort's numbers would move if other patients had come."""
+"""Bootstrap over patients: how much a cohort's numbers would move if other patients had come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ LOW_PERCENT, HIGH_PERCENT = 2.5, 97.5
 
 @dataclass(frozen=True)
 class Resampling:
-    """How to resample.
+    """How to resample: patients, with all their scans.
 
     Attributes:
         samples: How many times; 0 gives no intervals.
@@ -23,11 +23,19 @@ class Resampling:
     samples: int = 1000
     seed: int = 0
 
-    def weights(self, scans: int) -> Iterator[NDArray[np.int64]]:
-        """For each sample how often each scan is in it: as many scans as there are, drawn with replacement."""
+    def weights(self, patients: Sequence[Hashable]) -> Iterator[NDArray[np.int64]]:
+        """For each sample how often each scan is in it: as many patients as there are, drawn with replacement.
+
+        Args:
+            patients: Whose each scan is; the scans of a patient are drawn together.
+        """
+        number = {patient: place for place, patient in enumerate(dict.fromkeys(patients))}
+        of_scan = np.array([number[patient] for patient in patients])
+        count = len(number)
         random = np.random.default_rng(self.seed)
         for _ in range(self.samples):
-            yield np.bincount(random.integers(scans, size=scans), minlength=scans).astype(np.int64)
+            drawn = np.bincount(random.integers(count, size=count), minlength=count).astype(np.int64)
+            yield drawn[of_scan]
 
 
 @dataclass(frozen=True)
@@ -52,23 +60,25 @@ class Estimate:
 
 
 def estimates(
-    statistic: Callable[[NDArray[np.int64]], dict[str, float | None]], scans: int, resampling: Resampling
+    statistic: Callable[[NDArray[np.int64]], dict[str, float | None]],
+    patients: Sequence[Hashable],
+    resampling: Resampling,
 ) -> dict[str, Estimate]:
     """Several numbers of a cohort with their intervals, all from the same samples.
 
     Args:
         statistic: From how often each scan counts to named numbers.
-        scans: How many there are, at least one.
+        patients: Whose each scan is, at least one.
         resampling: How often, and the seed.
 
     Example:
         >>> values = np.array([1.0, 3.0])
-        >>> estimates(lambda w: {"mean": float(w @ values / w.sum())}, 2, Resampling(100))["mean"]
+        >>> estimates(lambda w: {"mean": float(w @ values / w.sum())}, "ab", Resampling(100))["mean"]
         Estimate(value=2.0, low=1.0, high=3.0)
     """
-    whole = statistic(np.ones(scans, np.int64))
+    whole = statistic(np.ones(len(patients), np.int64))
     drawn: dict[str, list[float]] = {name: [] for name in whole}
-    for weights in resampling.weights(scans):
+    for weights in resampling.weights(patients):
         for name, value in statistic(weights).items():
             if value is not None:
                 drawn[name].append(value)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import GeometryError
+from pe_nnunet.evaluation.clot import ClotGeometry, LungGeometry, clot_geometry
 from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.overlap import ANY_OVERLAP, OverlapCriterion, contingency, match
+from pe_nnunet.evaluation.panoptic import PanopticScores, panoptic_scores
 from pe_nnunet.evaluation.policy import EmptyPolicy
+from pe_nnunet.evaluation.surface import SurfaceScores, surface_scores
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class CaseScores:
         truth_ml: Volume of the emboli.
         predicted_ml: Volume of the findings; None where the prediction is markers alone.
         pe_score: The scan's score: of its most certain marker; None where the tool gives no scores.
+        patient: Key that scans of one patient share; empty where each scan is one.
+        surface: Distances of surfaces; None in all where they were not asked for, or the prediction is markers alone.
+        panoptic: Outlines of single emboli; likewise.
+        truth_clot: Geometry of the label's clot.
+        predicted_clot: And of the prediction's; None where it is markers alone.
     """
 
     case_id: str
@@ -50,11 +58,21 @@ class CaseScores:
     truth_ml: float
     predicted_ml: float | None
     pe_score: float | None = None
+    patient: str = ""
+    surface: SurfaceScores = field(default_factory=SurfaceScores)
+    panoptic: PanopticScores = field(default_factory=PanopticScores)
+    truth_clot: ClotGeometry | None = None
+    predicted_clot: ClotGeometry | None = None
 
     @property
     def false_positives(self) -> int:
         """Findings that are no embolus."""
         return self.findings - self.true_findings
+
+    @property
+    def drawn_with(self) -> str:
+        """Whose scan it is: scans of the same key are resampled together."""
+        return f"patient {self.patient}" if self.patient else f"scan {self.case_id}"
 
     @property
     def positive(self) -> bool:
@@ -71,6 +89,8 @@ def evaluate_case(
     overlap: OverlapCriterion = ANY_OVERLAP,
     empty: EmptyPolicy | None = None,
     pe_score: float | None = None,
+    surface_tolerance_mm: float | None = None,
+    lungs: LungGeometry | None = None,
 ) -> CaseScores:
     """Score one prediction. Both maps hold one id per embolus; `to_instances` makes them from masks.
 
@@ -82,6 +102,8 @@ def evaluate_case(
         overlap: When an embolus counts as found.
         empty: What Dice and F1 are worth where a side is empty; the default policy if None.
         pe_score: Passed on.
+        surface_tolerance_mm: Of the surface Dice; no distances of surfaces if None.
+        lungs: On the same grid, for the clot on each side; None where there is no mask.
 
     Raises:
         GeometryError: PE-GEO-001 if the shapes differ.
@@ -122,17 +144,29 @@ def evaluate_case(
         truth_ml=true_voxels * voxel_ml,
         predicted_ml=voxels * voxel_ml,
         pe_score=pe_score,
+        surface=SurfaceScores()
+        if surface_tolerance_mm is None
+        else surface_scores(prediction_ids, truth_ids, spacing_mm, surface_tolerance_mm, policy),
+        panoptic=panoptic_scores(table, policy),
+        truth_clot=clot_geometry(truth_ids, spacing_mm, lungs),
+        predicted_clot=clot_geometry(prediction_ids, spacing_mm, lungs),
     )
 
 
 def evaluate_markers(
-    hits: ScanHits, markers_in_emboli: int, *, empty: EmptyPolicy | None = None, scored: bool = True
+    hits: ScanHits,
+    markers_in_emboli: int,
+    *,
+    truth_clot: ClotGeometry | None = None,
+    empty: EmptyPolicy | None = None,
+    scored: bool = True,
 ) -> CaseScores:
     """Score a prediction of markers alone: a marker inside an embolus is true, and voxels are not scored.
 
     Args:
         hits: Of the protocol `cad-pe` without a tolerance.
         markers_in_emboli: Markers that hit, several in one embolus included.
+        truth_clot: Passed on.
         empty: What F1 is worth where a side is empty; the default policy if None.
         scored: Whether the markers' probabilities mean anything.
     """
@@ -155,6 +189,7 @@ def evaluate_markers(
         truth_ml=sum(hits.volumes_mm3) / 1000,
         predicted_ml=None,
         pe_score=max(probabilities, default=0.0) if scored else None,
+        truth_clot=truth_clot,
     )
 
 

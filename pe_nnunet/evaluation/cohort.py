@@ -57,6 +57,27 @@ class PatientLevel:
 
 
 @dataclass(frozen=True)
+class Outlines:
+    """How well clot is outlined: means over scans with emboli, of those in which each number is defined.
+
+    Attributes:
+        surface_dice: See `SurfaceScores`.
+        hd95_mm: See there; scans where nothing is found have none.
+        assd_mm: Likewise.
+        measured: Scans that the two distances are means of.
+        panoptic_quality: See `PanopticScores`.
+        matched_dice: See there; scans without a match have none.
+    """
+
+    surface_dice: float | None
+    hd95_mm: float | None
+    assd_mm: float | None
+    measured: int
+    panoptic_quality: float | None
+    matched_dice: float | None
+
+
+@dataclass(frozen=True)
 class CohortScores:
     """All scans together; emboli are pooled over scans (a scan of many emboli weighs more), Dice is a mean over scans.
 
@@ -78,6 +99,7 @@ class CohortScores:
         volume_error_ml: Mean absolute difference of volumes over positive scans.
         negatives: Scans without emboli.
         patients: Scans as a whole.
+        outlines: Surfaces and single emboli.
         sensitivity_at_fp: Where every scan came with a table of candidates, else None.
     """
 
@@ -98,6 +120,7 @@ class CohortScores:
     volume_error_ml: float | None
     negatives: NegativeScans
     patients: PatientLevel
+    outlines: Outlines
     sensitivity_at_fp: tuple[OperatingPoint, ...] | None = None
 
 
@@ -139,7 +162,19 @@ def summarise(
         volume_error_ml=_mean(abs(c.predicted_ml - c.truth_ml) for c in positive if c.predicted_ml is not None),
         negatives=_negatives(negative),
         patients=_patients(positive, negative, least_negatives),
+        outlines=_outlines(positive),
         sensitivity_at_fp=sensitivity_at_fp,
+    )
+
+
+def _outlines(cases: Sequence[CaseScores]) -> Outlines:
+    return Outlines(
+        surface_dice=_mean(c.surface.surface_dice for c in cases),
+        hd95_mm=_mean(c.surface.hd95_mm for c in cases),
+        assd_mm=_mean(c.surface.assd_mm for c in cases),
+        measured=sum(c.surface.assd_mm is not None for c in cases),
+        panoptic_quality=_mean(c.panoptic.panoptic_quality for c in cases),
+        matched_dice=_mean(c.panoptic.matched_dice for c in cases),
     )
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +22,7 @@ class Difference:
     Attributes:
         first: Of the first method.
         second: Of the second.
-        difference: Second less first, with its interval over resampled scans, the same for both.
+        difference: Second less first, with its interval over resampled patients, the same for both.
         p_value: Two-sided, of the paired permutation test.
     """
 
@@ -37,8 +35,9 @@ class Difference:
 def compare(first: Sequence[CaseScores], second: Sequence[CaseScores], resampling: Resampling) -> dict[str, Difference]:
     """Compare two methods scan by scan.
 
-    The permutation test swaps the two methods in a random half of the scans and asks how often the difference is then
-    as large as the real one; emboli of one scan stay together. With `samples` draws p is at least 1 / (samples + 1).
+    The permutation test swaps the two methods in a random half of the patients and asks how often the difference is
+    then as large as the real one; emboli of one scan, and scans of one patient, stay together. With `samples` draws p
+    is at least 1 / (samples + 1).
 
     Args:
         first: Scores of the first method.
@@ -48,7 +47,7 @@ def compare(first: Sequence[CaseScores], second: Sequence[CaseScores], resamplin
     Raises:
         InputError: PE-EVAL-008 if the scans differ, or there are none.
     """
-    if not first or [(c.case_id, c.emboli) for c in first] != [(c.case_id, c.emboli) for c in second]:
+    if not first or _scans(first) != _scans(second):
         raise InputError("PE-EVAL-008", "the two results hold other scans, other labels, or none", "score both alike")
     enough = sum(not case.positive for case in first) >= LEAST_NEGATIVES
 
@@ -63,11 +62,14 @@ def compare(first: Sequence[CaseScores], second: Sequence[CaseScores], resamplin
         drawn = np.repeat(np.arange(len(first)), weights).tolist()
         return change([first[i] for i in drawn], [second[i] for i in drawn])
 
-    differences = estimates(resampled, len(first), resampling)
+    patients = [case.drawn_with for case in first]
+    number = {patient: place for place, patient in enumerate(dict.fromkeys(patients))}
+    of_scan = [number[patient] for patient in patients]
+    differences = estimates(resampled, patients, resampling)
     as_large = dict.fromkeys(differences, 0)
     random = np.random.default_rng(resampling.seed)
     for _ in range(resampling.samples):
-        swap = random.integers(2, size=len(first)).astype(bool)
+        swap = random.integers(2, size=len(number)).astype(bool)[of_scan]
         one = [b if s else a for a, b, s in zip(first, second, swap, strict=True)]
         other = [a if s else b for a, b, s in zip(first, second, swap, strict=True)]
         for name, value in change(one, other).items():
@@ -86,40 +88,5 @@ def compare(first: Sequence[CaseScores], second: Sequence[CaseScores], resamplin
     }
 
 
-def read_cases(folder: Path) -> list[CaseScores]:
-    """Read the `cases.csv` that `pe-nnunet evaluate` wrote, by case id.
-
-    Raises:
-        InputError: PE-IN-002 if there is none, PE-EVAL-008 if it is not such a table.
-    """
-    path = folder / "cases.csv"
-    if not path.is_file():
-        raise InputError("PE-IN-002", f"{path} does not exist", "give the folder that `pe-nnunet evaluate -o` wrote")
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            cases = [_case(row) for row in csv.DictReader(file)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError("PE-EVAL-008", f"{path} is no table of scored cases: {error}", "evaluate again") from error
-    return sorted(cases, key=lambda case: case.case_id)
-
-
-def _case(row: dict[str, str]) -> CaseScores:
-    def number(name: str) -> float | None:
-        return float(row[name]) if row[name] else None
-
-    return CaseScores(
-        case_id=row["case"],
-        emboli=int(row["emboli"]),
-        found=int(row["found"]),
-        findings=int(row["findings"]),
-        true_findings=int(row["findings"]) - int(row["false_positives"]),
-        merged=int(row["merged"]),
-        split=int(row["split"]),
-        dice=number("dice"),
-        sensitivity=number("sensitivity"),
-        precision=number("precision"),
-        f1=number("f1"),
-        truth_ml=float(row["truth_ml"]),
-        predicted_ml=number("predicted_ml"),
-        pe_score=number("pe_score"),
-    )
+def _scans(cases: Sequence[CaseScores]) -> list[tuple[str, str, int]]:
+    return [(case.case_id, case.patient, case.emboli) for case in cases]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -88,7 +88,13 @@ class Detection:
         }
 
 
-def detection(protocol: ProtocolName, eps_mm: float, scans: Sequence[ScanHits], resampling: Resampling) -> Detection:
+def detection(
+    protocol: ProtocolName,
+    eps_mm: float,
+    scans: Sequence[ScanHits],
+    resampling: Resampling,
+    patients: Sequence[Hashable] | None = None,
+) -> Detection:
     """Bring the scans of one protocol and tolerance together.
 
     Args:
@@ -96,8 +102,10 @@ def detection(protocol: ProtocolName, eps_mm: float, scans: Sequence[ScanHits], 
         eps_mm: At which.
         scans: At least one.
         resampling: For the intervals.
+        patients: Whose each scan is; each its own if None.
     """
     pool = Pool.of(scans)
+    patients = range(len(scans)) if patients is None else patients
 
     def readings(weights: NDArray[np.int64]) -> dict[str, float | None]:
         curve = pool.curve(weights)
@@ -105,7 +113,7 @@ def detection(protocol: ProtocolName, eps_mm: float, scans: Sequence[ScanHits], 
         band = {f"band {rate:g}": sensitivity_at(curve, rate, "cad-pe") for rate in BAND_RATES}
         return {**values, **band, "score": score(curve, protocol)}
 
-    found = estimates(readings, len(scans), resampling)
+    found = estimates(readings, patients, resampling)
     return Detection(
         protocol=protocol,
         eps_mm=eps_mm,
@@ -113,11 +121,11 @@ def detection(protocol: ProtocolName, eps_mm: float, scans: Sequence[ScanHits], 
         sensitivity_at_fp={rate: found[f"at {rate:g}"] for rate in FP_RATES[protocol]},
         score=found["score"],
         band=tuple(found[f"band {rate:g}"] for rate in BAND_RATES),
-        sizes=_sizes(scans, resampling) if protocol == "cad-pe" else (),
+        sizes=_sizes(scans, resampling, patients) if protocol == "cad-pe" else (),
     )
 
 
-def _sizes(scans: Sequence[ScanHits], resampling: Resampling) -> tuple[SizeStratum, ...]:
+def _sizes(scans: Sequence[ScanHits], resampling: Resampling, patients: Sequence[Hashable]) -> tuple[SizeStratum, ...]:
     strata = []
     for least, below in pairwise(SIZE_BOUNDS_MM3):
         pool = Pool.of([scan.between(least, below) for scan in scans])
@@ -131,7 +139,7 @@ def _sizes(scans: Sequence[ScanHits], resampling: Resampling) -> tuple[SizeStrat
                 "at 1": sensitivity_at(curve, 1.0, "cad-pe"),
             }
 
-        found = estimates(readings, len(scans), resampling)
+        found = estimates(readings, patients, resampling)
         strata.append(
             SizeStratum(
                 least,

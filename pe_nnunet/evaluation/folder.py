@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from pe_nnunet.evaluation.cohort import CohortScores, summarise
 from pe_nnunet.evaluation.detection import Detection, detection
 from pe_nnunet.evaluation.froc import froc
 from pe_nnunet.evaluation.intervals import cohort_estimates, split_cases
+from pe_nnunet.evaluation.lung_masks import find_lung_masks
 from pe_nnunet.evaluation.operating_point import OperatingPoint, operating_points
 from pe_nnunet.evaluation.pairs import find_pairs
-from pe_nnunet.evaluation.score_case import ScoredCase, score_case
+from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase
 from pe_nnunet.evaluation.settings import EvaluationSettings
+from pe_nnunet.evaluation.workers import score_cases, sensible_workers
 from pe_nnunet.outputs.run import CaseFailure
 
 
@@ -72,6 +74,9 @@ def evaluate_folder(
     settings: EvaluationSettings | None = None,
     *,
     groups: Mapping[str, str] | None = None,
+    patients: Mapping[str, str] | None = None,
+    lungs: Path | None = None,
+    workers: int | None = 1,
     progress: bool = False,
 ) -> Evaluation:
     """Score all cases that have a label; a case that fails is listed, and the rest goes on.
@@ -81,6 +86,9 @@ def evaluate_folder(
         labels: Folder of `<case>.nii.gz` or .nrrd with ids or a mask, or of one folder a case, `emboli.nii.gz` in it.
         settings: How to score; the defaults if None.
         groups: case id -> subgroup, from `read_groups`.
+        patients: case id -> patient, from `read_patients`; a case that is not in it is a patient of its own.
+        lungs: Folder of lung masks, for the clot on each side; see `find_lung_masks`.
+        workers: Processes; 1 for none beside this one; None for as many as are sensible.
         progress: Show a bar on a terminal.
 
     Raises:
@@ -89,14 +97,25 @@ def evaluate_folder(
     """
     settings = settings or EvaluationSettings()
     files = find_pairs(predictions, labels)
-    done: list[ScoredCase] = []
-    failures = list(files.failures)
-    bar = tqdm(sorted(files.pairs.items()), desc="evaluate", unit="case", disable=None if progress else True)
-    for case_id, (prediction, label) in bar:
-        try:
-            done.append(score_case(case_id, prediction, label, settings))
-        except Exception as error:  # noqa: BLE001 - a case that fails is listed with its reason, and never stops the rest
-            failures.append(CaseFailure.of(case_id, error))
+    masks = {} if lungs is None else find_lung_masks(lungs, files.pairs)
+    jobs = [
+        CaseJob(case_id, prediction, label, (patients or {}).get(case_id, ""), masks.get(case_id))
+        for case_id, (prediction, label) in sorted(files.pairs.items())
+    ]
+    outcomes = tqdm(
+        score_cases(jobs, settings, sensible_workers(len(jobs)) if workers is None else workers),
+        total=len(jobs),
+        desc="evaluate",
+        unit="case",
+        disable=None if progress else True,
+    )
+    done, failures = [], list(files.failures)
+    for outcome in outcomes:
+        if isinstance(outcome, CaseFailure):
+            failures.append(outcome)
+        else:
+            done.append(outcome)
+    whose = [case.scores.drawn_with for case in done]
     cases = tuple(case.scores for case in done)
     unscored = [case.scores.case_id for case in done if not case.scored]
     split = split_cases(cases, groups) if groups and cases else {}
@@ -107,11 +126,11 @@ def evaluate_folder(
         failures=tuple(sorted(failures, key=lambda failure: failure.case_id)),
         missing=files.missing,
         unlabelled=files.unlabelled,
-        notes=_notes(files.unlabelled, unscored),
+        notes=_notes(files.unlabelled, unscored, [] if lungs is None else sorted(files.pairs.keys() - masks.keys())),
         settings=settings,
         intervals=cohort_estimates(cases, resampling, settings.empty) if cases else {},
         detections=tuple(
-            detection(protocol, eps, [case.hits[protocol, eps] for case in done], resampling)
+            detection(protocol, eps, [case.hits[protocol, eps] for case in done], resampling, whose)
             for protocol in settings.protocols
             for eps in settings.eps_mm
             if done
@@ -131,7 +150,7 @@ def _points(done: list[ScoredCase], settings: EvaluationSettings) -> tuple[Opera
     return operating_points(froc([case.hits["cad-pe", 0.0] for case in done]), settings.fp_budgets)
 
 
-def _notes(unlabelled: tuple[str, ...], unscored: list[str]) -> tuple[Note, ...]:
+def _notes(unlabelled: Sequence[str], unscored: Sequence[str], no_lungs: Sequence[str]) -> tuple[Note, ...]:
     notes = []
     if unlabelled:
         notes.append(
@@ -140,4 +159,6 @@ def _notes(unlabelled: tuple[str, ...], unscored: list[str]) -> tuple[Note, ...]
     if unscored:
         message = f"neither scores nor a probability for {', '.join(unscored)}: a curve of one point, all scores 1"
         notes.append(Note("PE-EVAL-005", "warning", message))
+    if no_lungs:
+        notes.append(Note("PE-EVAL-009", "warning", f"no lung mask, so no clot by side: {', '.join(no_lungs)}"))
     return tuple(notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def cohort_numbers(cohort: CohortScores) -> dict[str, float | None]:
     """The numbers that get an interval."""
     return {
         "dice": cohort.dice,
+        "surface_dice": cohort.outlines.surface_dice,
+        "hd95_mm": cohort.outlines.hd95_mm,
+        "assd_mm": cohort.outlines.assd_mm,
+        "panoptic_quality": cohort.outlines.panoptic_quality,
+        "matched_dice": cohort.outlines.matched_dice,
         "sensitivity": cohort.sensitivity,
         "precision": cohort.precision,
         "f1": cohort.f1,
@@ -35,7 +41,7 @@ def cohort_numbers(cohort: CohortScores) -> dict[str, float | None]:
 def cohort_estimates(
     cases: Sequence[CaseScores], resampling: Resampling, empty: EmptyPolicy | None = None
 ) -> dict[str, Estimate]:
-    """A cohort's numbers with 95 % intervals from resampling its scans.
+    """A cohort's numbers with 95 % intervals from resampling its patients.
 
     Args:
         cases: At least one.
@@ -49,7 +55,7 @@ def cohort_estimates(
         # A sample of a cohort with negatives enough may have fewer.
         return cohort_numbers(summarise(drawn, empty=empty, least_negatives=1 if enough else len(cases) + 1))
 
-    return estimates(numbers, len(cases), resampling)
+    return estimates(numbers, [case.drawn_with for case in cases], resampling)
 
 
 def read_groups(path: Path, column: str) -> dict[str, str]:
@@ -78,6 +84,31 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
             )
         rows = [(clean(row["case"] or ""), (row[column] or "").strip()) for row in reader]
     return {case: group for case, group in rows if group}
+
+
+def read_patients(path: Path) -> dict[str, str]:
+    """Read whose each case is.
+
+    Args:
+        path: A CSV with the columns `case` and `patient`, or the `cases.json` of a converted dataset.
+
+    Returns:
+        case id, cleaned as results are named -> patient.
+
+    Raises:
+        InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it does not say.
+    """
+    if path.suffix != ".json":
+        return read_groups(path, "patient")
+    if not path.is_file():
+        raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
+    try:
+        cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        return {clean(case): str(record["patient"]) for case, record in cases.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            "PE-EVAL-007", f"{path} names no patients: {error}", "give the cases.json of convert"
+        ) from error
 
 
 def split_cases(cases: Sequence[CaseScores], groups: Mapping[str, str]) -> dict[str, list[CaseScores]]:

@@ -15,6 +15,7 @@ from pe_nnunet.volumes.write import image_suffix
 
 PROBABILITY_ENDING = "_probability"  # written beside the instance maps on request, and no instance map
 STUDY_LABEL = "emboli"  # name of the label inside a study's own folder
+REFERENCE = "RefStd"  # how CAD-PE's labels end
 TABLE_ENDINGS = ("_emboli.csv", ".csv")  # ours, and AANet's
 
 
@@ -59,7 +60,8 @@ def find_pairs(predictions: Path, labels: Path) -> Pairs:
         predictions: A folder of `<case>.nii.gz` (or .nii, .nrrd, .mha), with `<case>_emboli.csv` or `<case>.csv` and
             `<case>_probability.nii.gz` beside it or none; of such tables alone; or one file `Scan X Y Z Confidence` of
             the CAD-PE challenge for all scans, of which those without a line have no findings.
-        labels: A folder of the same, or of one folder a case with `emboli.nii.gz` (or .nii, .nrrd, .mha) in it.
+        labels: A folder of the same, of CAD-PE's `0001RefStd.nrrd` or `001RefStd.nrrd` for scan `001`, or of one folder
+            a case with `emboli.nii.gz` (or .nii, .nrrd, .mha) in it.
 
     Raises:
         ConfigurationError: PE-IN-002 if a folder does not exist.
@@ -130,8 +132,14 @@ def _by_case(files: Iterable[Path]) -> dict[str, list[Path]]:
     cases: dict[str, list[Path]] = {}
     for path in files:
         name = path.parent.name if _stem(path) == STUDY_LABEL else _stem(path)
-        cases.setdefault(clean(name), []).append(path)
+        cases.setdefault(clean(_scan_of(name)), []).append(path)
     return cases
+
+
+def _scan_of(name: str) -> str:
+    """CAD-PE's labels are `001RefStd` or `0001RefStd` of the scan `001`, and `e0032RefStd` of `e0032`."""
+    scan = name.removesuffix(REFERENCE)
+    return f"{int(scan):03d}" if scan != name and scan.isdecimal() else scan
 
 
 def _label_files(labels: Path) -> list[Path]:

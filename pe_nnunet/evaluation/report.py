@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from pe_nnunet import __version__
 from pe_nnunet.evaluation.bootstrap import Estimate
-from pe_nnunet.evaluation.case import CaseScores
 from pe_nnunet.evaluation.cohort import CohortScores
 from pe_nnunet.evaluation.detection import Detection
 from pe_nnunet.evaluation.folder import Evaluation
-
-CASE_COLUMNS = (
-    "case",
-    "emboli",
-    "found",
-    "findings",
-    "false_positives",
-    "merged",
-    "split",
-    "dice",
-    "sensitivity",
-    "precision",
-    "f1",
-    "truth_ml",
-    "predicted_ml",
-    "pe_score",
-)
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
@@ -51,17 +31,6 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "settings": evaluation.settings.to_dict(),
         "version": __version__,
     }
-
-
-def cases_csv(cases: Sequence[CaseScores]) -> str:
-    """One line a case; empty where a number is not defined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CASE_COLUMNS)
-    for case in cases:
-        values = [case.case_id, *(getattr(case, name) for name in CASE_COLUMNS[1:])]
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
-    return text.getvalue()
 
 
 def froc_csv(detections: Sequence[Detection]) -> str:
@@ -120,7 +89,7 @@ def _scores(detections: Sequence[Detection]) -> str:
 
 def cohort_lines(cohort: CohortScores) -> str:
     """The cohort's numbers, one a line, each with the counts that it comes from."""
-    negatives, patients = cohort.negatives, cohort.patients
+    negatives, patients, outlines = cohort.negatives, cohort.patients, cohort.outlines
     lines = [
         ("scans", f"{cohort.scans} ({cohort.positive_scans} with emboli, {negatives.scans} without)"),
         ("Dice", f"{_number(cohort.dice, 3)} (mean over the scans with emboli)"),
@@ -134,6 +103,15 @@ def cohort_lines(cohort: CohortScores) -> str:
             f"{_number(cohort.false_positives_per_scan, 2)} ({cohort.false_positives} in {cohort.scans} scans)",
         ),
         ("embolus precision, F1", f"{_number(cohort.precision, 3)}, {_number(cohort.f1, 3)}"),
+        (
+            "surface Dice, panoptic quality",
+            f"{_number(outlines.surface_dice, 3)}, {_number(outlines.panoptic_quality, 3)} (means over the same)",
+        ),
+        (
+            "HD95, mean distance",
+            f"{_number(outlines.hd95_mm, 1)}, {_number(outlines.assd_mm, 1)} mm (the {outlines.measured} of these in "
+            "which anything is found)",
+        ),
         ("volume error", f"{_number(cohort.volume_error_ml, 2)} ml (mean over the scans with emboli)"),
         (
             "scans without emboli",

@@ -12,12 +12,14 @@ import SimpleITK as sitk
 from pe_nnunet.evaluation.aanet import aanet_hits
 from pe_nnunet.evaluation.cad_pe import cad_pe_hits
 from pe_nnunet.evaluation.case import CaseScores, evaluate_case, evaluate_markers
+from pe_nnunet.evaluation.clot import LungGeometry, clot_geometry
 from pe_nnunet.evaluation.froc import ProtocolName
 from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.instances import to_instances
 from pe_nnunet.evaluation.markers import VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.evaluation.pairs import Prediction
 from pe_nnunet.evaluation.settings import EvaluationSettings
+from pe_nnunet.outputs.run import CaseFailure
 from pe_nnunet.outputs.table import read_emboli_csv
 from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.files import read_file
@@ -25,6 +27,25 @@ from pe_nnunet.volumes.geometry import require_same_grid, spacing_zyx
 from pe_nnunet.volumes.labels import read_label
 
 HitsBy = dict[tuple[ProtocolName, float], ScanHits]
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """One case to score.
+
+    Attributes:
+        case_id: Names it.
+        prediction: Its files.
+        label: Its label.
+        patient: Key that scans of one patient share; empty where each scan is one.
+        lungs: A mask of its lungs, or None.
+    """
+
+    case_id: str
+    prediction: Prediction
+    label: Path
+    patient: str = ""
+    lungs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -44,20 +65,27 @@ class ScoredCase:
     calibration: tuple[tuple[float, bool], ...]
 
 
-def score_case(case_id: str, prediction: Prediction, label: Path, settings: EvaluationSettings) -> ScoredCase:
+def try_case(job: CaseJob, settings: EvaluationSettings) -> ScoredCase | CaseFailure:
+    """`score_case`, with the reason in place of scores where a case fails: it never stops the rest."""
+    try:
+        return score_case(job, settings)
+    except Exception as error:  # noqa: BLE001 - listed with its reason
+        return CaseFailure.of(job.case_id, error)
+
+
+def score_case(job: CaseJob, settings: EvaluationSettings) -> ScoredCase:
     """Read a case, each file once, and score it.
 
     Args:
-        case_id: Names it.
-        prediction: Its files.
-        label: Its label.
+        job: The case.
         settings: How to score.
 
     Raises:
         InputError: What reading a label, a probability or a table raises.
         GeometryError: PE-GEO-001 or PE-GEO-002 where they are not on the label's grid.
     """
-    grid = read_label(label)
+    case_id, prediction = job.case_id, job.prediction
+    grid = read_label(job.label)
     spacing_mm = spacing_zyx(grid)
     truth = sitk.GetArrayViewFromImage(grid)
     found_image = None
@@ -73,6 +101,8 @@ def score_case(case_id: str, prediction: Prediction, label: Path, settings: Eval
     box = box.grown(room_mm, spacing_mm, truth.shape)
     truth_ids = to_instances(truth[box.slices], settings.label_kind)
     found_ids = None if found is None else to_instances(found[box.slices], settings.prediction_kind)
+    lungs = None if job.lungs is None else _lungs(job.lungs, grid, case_id)
+    lungs = None if lungs is None else lungs.part(box.slices)
 
     scored = True
     if prediction.markers is not None:
@@ -104,7 +134,8 @@ def score_case(case_id: str, prediction: Prediction, label: Path, settings: Eval
     ]
     plain = hits["cad-pe", 0.0]
     if found_ids is None:
-        scores = evaluate_markers(plain, sum(inside), empty=settings.empty)
+        clot = clot_geometry(truth_ids, spacing_mm, lungs)
+        scores = evaluate_markers(plain, sum(inside), truth_clot=clot, empty=settings.empty)
     else:
         scores = evaluate_case(
             found_ids,
@@ -114,9 +145,17 @@ def score_case(case_id: str, prediction: Prediction, label: Path, settings: Eval
             overlap=settings.overlap,
             empty=settings.empty,
             pe_score=max((m.probability for m in markers), default=0.0) if scored else None,
+            surface_tolerance_mm=settings.surface_tolerance_mm,
+            lungs=lungs,
         )
     pairs = tuple((m.probability, true) for m, true in zip(markers, inside, strict=True))
-    return ScoredCase(scores, hits, scored, pairs if scored else ())
+    return ScoredCase(replace(scores, patient=job.patient), hits, scored, pairs if scored else ())
+
+
+def _lungs(path: Path, grid: sitk.Image, case_id: str) -> LungGeometry | None:
+    lungs = read_label(path)
+    require_same_grid(grid, lungs, f"the lung mask of case {case_id}")
+    return LungGeometry.of(lungs)
 
 
 def _moved(markers: Sequence[VoxelMarker], box: Box) -> tuple[VoxelMarker, ...]:

@@ -26,6 +26,7 @@ class EvaluationSettings:
         protocols: FROC protocols.
         eps_mm: Tolerances of the protocols.
         resampling: For the intervals.
+        surface_tolerance_mm: Surfaces this near count as the same in the surface Dice.
 
     Raises:
         ConfigurationError: PE-EVAL-003 for a negative budget or tolerance, or an unknown protocol.
@@ -39,13 +40,15 @@ class EvaluationSettings:
     protocols: tuple[ProtocolName, ...] = ("cad-pe",)
     eps_mm: tuple[float, ...] = (0.0, 2.0, 5.0)
     resampling: Resampling = field(default_factory=Resampling)
+    surface_tolerance_mm: float = 1.0
 
     def __post_init__(self) -> None:
         if not all(budget >= 0 for budget in self.fp_budgets):
             raise ConfigurationError("PE-EVAL-003", f"false positives a scan {self.fp_budgets}: expected 0 or more")
 
-        if not all(0 <= eps < float("inf") for eps in self.eps_mm):
-            raise ConfigurationError("PE-EVAL-003", f"tolerances {self.eps_mm} mm: expected 0 or more")
+        tolerances = (*self.eps_mm, self.surface_tolerance_mm)
+        if not all(0 <= mm < float("inf") for mm in tolerances):
+            raise ConfigurationError("PE-EVAL-003", f"tolerances {tolerances} mm: expected 0 or more")
         if unknown := set(self.protocols) - set(PROTOCOLS):
             raise ConfigurationError(
                 "PE-EVAL-003", f"protocol {', '.join(sorted(unknown))}: expected {' or '.join(PROTOCOLS)}"
@@ -64,4 +67,5 @@ class EvaluationSettings:
             "protocols": list(self.protocols),
             "eps_mm": list(self.eps_mm),
             "bootstrap": asdict(self.resampling),
+            "surface_tolerance_mm": self.surface_tolerance_mm,
         }

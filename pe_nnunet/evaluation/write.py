@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pe_nnunet.evaluation.case_table import cases_csv
 from pe_nnunet.evaluation.folder import Evaluation
 from pe_nnunet.evaluation.page import page
 from pe_nnunet.evaluation.plots import write_plots
-from pe_nnunet.evaluation.report import cases_csv, froc_csv, summary
+from pe_nnunet.evaluation.report import froc_csv, summary
 from pe_nnunet.volumes.write import atomic_json, atomic_text
 
 

@@ -10,8 +10,8 @@ import pytest
 from pe_nnunet.cli import main
 from pe_nnunet.errors import InputError
 from pe_nnunet.evaluation import CaseScores, Resampling, evaluate_case
-from pe_nnunet.evaluation.compare import compare, read_cases
-from pe_nnunet.evaluation.report import cases_csv
+from pe_nnunet.evaluation.case_table import cases_csv, read_cases
+from pe_nnunet.evaluation.compare import compare
 from pe_nnunet.volumes.write import atomic_text
 
 

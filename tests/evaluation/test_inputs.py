@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError, InputError
-from pe_nnunet.evaluation import EvaluationSettings, Resampling, evaluate_folder, read_groups
+from pe_nnunet.evaluation import EvaluationSettings, Resampling, evaluate_folder, read_groups, read_patients
+from pe_nnunet.evaluation.case_table import read_cases
 from pe_nnunet.evaluation.marker_files import aanet_csv, cad_pe_text, read_cad_pe
 from pe_nnunet.evaluation.markers import VoxelMarker, markers_of_table
 from pe_nnunet.outputs.table import read_emboli_csv
@@ -149,3 +150,40 @@ def test_settings_and_groups_that_make_no_sense_are_refused(tmp_path: Path) -> N
         read_groups(table, "scanner")
     with pytest.raises(InputError, match="PE-IN-002"):
         read_groups(tmp_path / "none.csv", "scanner")
+
+
+def test_whose_the_scans_are(labels: Path, tmp_path: Path) -> None:
+    file, table, record = tmp_path / "submission.txt", tmp_path / "patients.csv", tmp_path / "cases.json"
+    file.write_text(cad_pe_text({"021": MARKERS}))
+    table.write_text("case,patient\n021,p\n022,p\n")
+    record.write_text(json.dumps({"cases": {"021": {"patient": "p"}, "022": {"patient": "p"}}}))
+    assert read_patients(table) == read_patients(record) == {"021": "p", "022": "p"}
+    found = evaluate_folder(file, labels, BOTH, patients=read_patients(table))
+    assert [case.patient for case in found.cases] == ["p", "p"]
+    interval = found.intervals["false_positives_per_scan"]
+    assert (interval.low, interval.value, interval.high) == (1, 1, 1)  # one patient, so every sample is the cohort
+    band = found.detections[0].sensitivity_at_fp[1.0]
+    assert band.low == band.value == band.high
+    out = tmp_path / "scores"
+    command = ["evaluate", "-i", str(file), "-g", str(labels), "-o", str(out), "--bootstrap", "5"]
+    assert main([*command, "--patients", str(record), "--workers", "1"]) == 0
+    assert [case.patient for case in read_cases(out)] == ["p", "p"]
+    record.write_text("[]")
+    with pytest.raises(InputError, match="PE-EVAL-007"):
+        read_patients(record)
+    with pytest.raises(InputError, match="PE-IN-002"):
+        read_patients(tmp_path / "none.json")
+    assert main([*command, "--workers", "0"]) == 2
+
+
+def test_workers_give_the_same(labels: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tool"
+    for case in ("021", "022"):
+        save((truth() == 1).astype(np.uint8), folder / f"{case}.nii.gz")
+    (labels / "023.nii.gz").write_bytes(b"no image")
+    save(truth(), folder / "023.nii.gz")
+    alone = evaluate_folder(folder, labels, BOTH)
+    together = evaluate_folder(folder, labels, BOTH, workers=2)
+    assert together.cases == alone.cases
+    assert [(f.case_id, f.code) for f in together.failures] == [("023", "PE-IN-003")]
+    assert [d.score for d in together.detections] == [d.score for d in alone.detections]
