@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "demo": "the whole chain on a synthetic cohort, ending in numbers and a picture",
     "phantom": "write synthetic CTPA scans with exact truth",
     "convert": "DICOM, NIfTI, NRRD or MHA to an nnU-Net dataset, cropped to the lungs",
+    "slices": "volumes to DICOM series or PNG slices and back, with their masks",
     "import-aanet": "make AANet's published weights an nnU-Net model",
     "predict-fused": "find emboli in scans with an ensemble of trained models",
     "evaluate": "score predictions against labels: voxels, emboli, scans",

@@ -28,7 +28,7 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
             all are taken, which must then be called alike but for numbers, for they may be of other things.
 
     Returns:
-        Ids, uint16: the number of the segment or region; 0 outside.
+        Ids, uint16: the number of the region or segment, or the id that `pe-nnunet slices` gave it; 0 outside.
 
     Raises:
         InputError: PE-LBL-001 no such file, PE-IN-003 no DICOM, PE-SEG-001 neither of both kinds, PE-SEG-002 drawn on

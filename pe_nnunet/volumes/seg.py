@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.volumes.labels import HIGHEST_LABEL
 from pe_nnunet.volumes.scan import DicomInfo
 
 
@@ -19,10 +21,24 @@ def segment_names(dataset: pydicom.Dataset) -> dict[int, str]:
     return {int(item.SegmentNumber): str(item.get("SegmentLabel", "")) for item in dataset.get("SegmentSequence", ())}
 
 
+def tracking_id(embolus: int) -> str:
+    """How a segment of ours says which embolus it is: numbers of segments have no gaps, ids of emboli may."""
+    return f"embolus {embolus}"
+
+
+def segment_ids(dataset: pydicom.Dataset) -> dict[int, int]:
+    """Id of each segment by its number: that of `tracking_id`, in a SEG in which every segment has one, else itself."""
+    texts = {int(item.SegmentNumber): str(item.get("TrackingID", "")) for item in dataset.get("SegmentSequence", ())}
+    ids = {number: int(text[8:]) for number, text in texts.items() if re.fullmatch(r"embolus [1-9]\d{0,4}", text)}
+    if len(set(ids.values())) == len(texts) and max(ids.values(), default=0) <= HIGHEST_LABEL:
+        return ids
+    return {number: number for number in texts}
+
+
 def segment_mask(
     dataset: pydicom.Dataset, image: sitk.Image, dicom: DicomInfo, numbers: Sequence[int], path: Path
 ) -> sitk.Image:
-    """Numbers of segments on the grid of their scan; a slice without a frame has none.
+    """Ids of segments on the grid of their scan, see `segment_ids`; a slice without a frame has none.
 
     Args:
         dataset: The whole SEG.
@@ -72,8 +88,11 @@ def segment_mask(
             f"{path.name} has frames of {planes.shape[1:]}, its slices are {(rows, columns)}",
             "resample it",
         )
+    of_number = segment_ids(dataset)
+    table = np.zeros(max(of_number) + 1, np.uint16)
+    table[list(of_number)] = list(of_number.values())
     ids = np.zeros(image.GetSize()[::-1], np.uint16)
-    ids[used] = planes
+    ids[used] = table[planes]
     return image_like(ids, image)
 
 

@@ -1,0 +1,102 @@
+"""Volumes to slices and back, with their masks: nothing is resampled, and a round trip gives the same HU and grid.
+
+  pe-nnunet slices dicom SCAN.nii.gz OUT --labels MASK.nii.gz     a CT series, and its mask as DICOM SEG
+  pe-nnunet slices dicom SERIES/ OUT --labels MASK.nii.gz         the SEG alone, for the series as it is
+  pe-nnunet slices png SERIES/ OUT --labels MASK.nii.gz           16-bit PNGs called by SOPInstanceUID, and masks
+  pe-nnunet slices nifti SERIES/ OUT --labels MASKS/              NIfTI; masks may be such PNGs, SEG or RTSTRUCT
+  pe-nnunet slices nifti PNGS/ OUT                                back from PNG slices
+
+SRC is a scan, a folder of scans, or a pattern in which {case} stands for a case. Each gets a folder OUT/<case> with
+`ct` and `emboli`. Exit code 0 done, 2 nothing could be done, 3 some cases failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pe_nnunet.slices import LabelLookup, Source
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet slices`."""
+    add = parser.add_argument
+    add("to", choices=("dicom", "png", "nifti"), metavar="TO", help="dicom, png or nifti")
+    add("src", type=Path, metavar="SRC", help="scan, folder of scans or of PNG slices, or a pattern with {case}")
+    add("out", type=Path, metavar="OUT", help="folder to write to")
+    add("--labels", metavar="WHERE", help="masks: one for one scan, a folder with <case>.*, or a pattern with {case}")
+    add("--segments", metavar="NAMES", help="which segments of a SEG or RTSTRUCT to take, such as 'embol*'")
+    add(
+        "--window",
+        type=float,
+        nargs=2,
+        metavar=("LOW", "HIGH"),
+        help="png: 8 bits from LOW to HIGH HU; not to be brought back",
+    )
+    add("--round", action="store_true", help="dicom, png: round HU that are not whole")
+    add("--algorithm", metavar="NAME", help="dicom: the program that made the masks; without it, people")
+    add("--series-uid", metavar="UID", help="only this DICOM series")
+    add("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+    add("--assume-hu", action="store_true", help="take values for HU that do not look like it")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert each scan, with one line on stderr for each that fails."""
+    from tqdm import tqdm
+
+    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.errors import PEError
+    from pe_nnunet.slices import LabelLookup, find_sources
+
+    _require_sense(args)
+    sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
+    labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
+    failed = 0
+    for source in tqdm(sources, desc="converting", unit="scan", disable=None):
+        try:
+            _convert(source, labels, args)
+        except PEError as error:
+            failed += 1
+            tqdm.write(f"{source.ref.case_id}: {error}", file=sys.stderr)
+            if args.debug:
+                raise
+    print(f"{len(sources) - failed} of {len(sources)} scans written to {args.out}")
+    return NOTHING_DONE if failed == len(sources) else SOME_FAILED if failed else DONE
+
+
+def _convert(source: Source, labels: LabelLookup | None, args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from pe_nnunet.slices import export, read_label_of
+
+    case = source.ref.case_id
+    scan, label = source.read(assume_hu=args.assume_hu)
+    notes = list(scan.notes)
+    if labels is not None:
+        label, found = read_label_of(scan, labels.find(case), segments=args.segments)
+        notes += found
+    for note in notes:
+        tqdm.write(f"{case}: {note}", file=sys.stderr)
+    window = None if args.window is None else (args.window[0], args.window[1])
+    export(scan, label, args.out / case, args.to, window_hu=window, round_hu=args.round, algorithm=args.algorithm)
+
+
+def _require_sense(args: argparse.Namespace) -> None:
+    """Refuse options that the target has no use for, or a window that is none."""
+    from pe_nnunet.errors import ConfigurationError
+
+    for option, value, targets in (
+        ("--window", args.window is not None, {"png"}),
+        ("--round", args.round, {"dicom", "png"}),
+        ("--algorithm", args.algorithm is not None, {"dicom"}),
+        ("--segments", args.segments is not None and args.labels is None, set()),
+    ):
+        if value and args.to not in targets:
+            wanted = f"it goes with {' or '.join(sorted(targets))}" if targets else "it goes with --labels"
+            raise ConfigurationError("PE-SLC-007", f"{option} has no meaning here, for {args.to}", wanted)
+    if args.window is not None and not args.window[0] < args.window[1]:
+        low, high = args.window
+        raise ConfigurationError("PE-SLC-007", f"--window {low:g} {high:g} is empty", "give LOW below HIGH")

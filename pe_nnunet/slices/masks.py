@@ -1,0 +1,79 @@
+"""Masks of a scan from whatever holds them: a volume, a DICOM SEG or RTSTRUCT, or PNGs called as the slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.sources import read_mask_file
+from pe_nnunet.errors import InputError, Note
+from pe_nnunet.slices.names import slice_names
+from pe_nnunet.slices.planes import read_plane
+from pe_nnunet.volumes import Scan, image_like
+
+WHITE = 255
+
+
+def read_label_of(scan: Scan, path: Path, *, segments: str | None = None) -> tuple[sitk.Image, list[Note]]:
+    """Read the label of a scan onto its grid.
+
+    Args:
+        scan: The scan.
+        path: A volume, a DICOM SEG or RTSTRUCT that was drawn on the scan, or a folder of PNGs called by
+            SOPInstanceUID, or by number where the scan is no DICOM.
+        segments: Which segments of a SEG or regions of an RTSTRUCT to take, a shell pattern for their names.
+
+    Raises:
+        PEError: What reading them raises: it cannot be read, or belongs to another scan.
+    """
+    if not path.is_dir():
+        return read_mask_file(path, scan, "label", ConvertOptions(segments=segments))
+    columns, rows, slices = scan.image.GetSize()
+    ids, notes = read_png_masks(path, slice_names(scan.dicom, slices), (rows, columns))
+    return image_like(ids, scan.image), notes
+
+
+def read_png_masks(
+    folder: Path, names: Sequence[str], shape: tuple[int, int]
+) -> tuple[npt.NDArray[np.uint16], list[Note]]:
+    """Read masks of slices; a slice without a file has none.
+
+    Args:
+        folder: With `<name>.png`.
+        names: Of all slices, in their order.
+        shape: Rows and columns of a slice.
+
+    Returns:
+        Ids as (slices, rows, columns). Where all masks are black and white, white is 1, with a note.
+
+    Raises:
+        InputError: PE-SLC-004 if there is no mask, or one that belongs to no slice; PE-SLC-002 if one cannot be read
+            or has another size; PE-LBL-004 above 65,535.
+    """
+    files = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    strangers = sorted(files.keys() - set(names))
+    if strangers or not files:
+        raise InputError(
+            "PE-SLC-004",
+            f"{folder} holds {len(strangers)} masks of other slices, for example {strangers[0]}.png"
+            if strangers
+            else f"{folder} holds no .png",
+            f"masks are called as their slices, for example {names[0]}.png",
+        )
+    ids = np.zeros((len(names), *shape), np.uint16)
+    values: set[int] = set()
+    for k, name in enumerate(names):
+        if name in files:
+            plane = read_plane(files[name], shape)
+            if plane.max() > 65535:
+                raise InputError("PE-LBL-004", f"{files[name]} holds ids up to {plane.max()}", "number anew")
+            ids[k] = plane
+            values.update(np.unique(plane).tolist())
+    if values - {0} != {WHITE}:
+        return ids, []
+    return np.minimum(ids, 1), [Note("PE-SLC-005", "repaired", "masks of black and white: white is 1")]

@@ -1,0 +1,113 @@
+"""Which scans a path holds, PNG folders included, and which label belongs to each."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
+from pe_nnunet.errors import InputError
+from pe_nnunet.slices.png import MANIFEST, read_png_scan
+from pe_nnunet.volumes import Scan, ScanRef, find_scans, read_scan
+from pe_nnunet.volumes.case_ids import case_ids
+from pe_nnunet.volumes.find import Pick
+
+
+@dataclass(frozen=True)
+class Source:
+    """A scan before it is converted.
+
+    Attributes:
+        ref: Where it lies.
+        png: It is a folder of PNG slices.
+    """
+
+    ref: ScanRef
+    png: bool
+
+    def read(self, *, assume_hu: bool = False) -> tuple[Scan, sitk.Image | None]:
+        """The scan, and the label that a folder of PNG slices has of its own.
+
+        Raises:
+            PEError: What reading raises.
+        """
+        if not self.png:
+            return read_scan(self.ref, assume_hu=assume_hu), None
+        content = read_png_scan(self.ref.path)
+        manifest = (self.ref.path / MANIFEST).read_bytes()
+        scan = Scan(self.ref.case_id, content.image, self.ref, (), None, hashlib.sha256(manifest).hexdigest())
+        return scan, content.label
+
+
+def find_sources(src: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[Source]:
+    """Find the scans in a path: folders of PNG slices if there are any, else what `find_scans` finds.
+
+    Args:
+        src: A file, a folder, or a pattern in which `{case}` stands for the name of a case.
+        series_uid: Only this DICOM series.
+        pick: `"largest-ct"` takes that series from a folder with several.
+
+    Raises:
+        InputError: PE-IN-001 nothing there, PE-IN-002 no such path, PE-IN-004 two cases with one id, PE-IN-005 a match
+            of the pattern that holds no single scan.
+    """
+    if CASE in str(src):
+        found = []
+        for case, path in match_cases(str(src)).items():
+            sources = find_sources(path, series_uid=series_uid, pick=pick)
+            if len(sources) != 1:
+                raise InputError("PE-IN-005", f"{path} holds {len(sources)} scans, expected one", "name it further")
+            found.append(replace(sources[0], ref=replace(sources[0].ref, case_id=case)))
+        return found
+    folders = sorted(path.parent for path in src.rglob(MANIFEST)) if src.is_dir() else []
+    if not folders:
+        return [Source(ref, png=False) for ref in find_scans(src, series_uid=series_uid, pick=pick)]
+    root = src.resolve()
+    ids = case_ids([root / folder.relative_to(src) for folder in folders], root)
+    return [
+        Source(ScanRef(case, "file", folder, (folder / MANIFEST,)), png=True)
+        for case, folder in zip(ids, folders, strict=True)
+    ]
+
+
+class LabelLookup:
+    """Finds the label of each case.
+
+    Args:
+        where: One label for one scan, a folder with `<case>.*` or a folder `<case>` of PNGs, or a pattern with
+            `{case}`.
+        cases: How many scans there are.
+
+    Raises:
+        ConfigurationError: PE-IN-002 if there is no such file or folder.
+    """
+
+    def __init__(self, where: str, cases: int) -> None:
+        path = Path(where)
+        self._where = where
+        self._one = path if cases == 1 and (path.is_file() or _holds_png(path)) else None
+        self._folders = path if self._one is None and path.is_dir() else None
+        self._lookup = None if self._one is not None else MaskLookup(where, "label")
+
+    def find(self, case_id: str) -> Path:
+        """The label of a case.
+
+        Raises:
+            InputError: PE-LBL-001 if there is none, PE-CONV-006 if there are several.
+        """
+        if self._one is not None:
+            return self._one
+        if self._folders is not None and _holds_png(self._folders / case_id):
+            return self._folders / case_id
+        found = self._lookup.find(case_id) if self._lookup else None
+        if found is None:
+            looked = self._lookup.where_looked(case_id) if self._lookup else self._where
+            raise InputError("PE-LBL-001", f"{case_id} has no label: {looked}", "add an empty one where nothing is")
+        return found
+
+
+def _holds_png(folder: Path) -> bool:
+    return folder.is_dir() and next(folder.glob("*.png"), None) is not None
