@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from pe_nnunet.errors import OutputError
+from pe_nnunet.errors import Note, OutputError
 from pe_nnunet.outputs.case import CaseResult
+from pe_nnunet.outputs.dicom_seg import MOST_SEGMENTS, write_dicom_seg
 from pe_nnunet.outputs.manifest import case_manifest
 from pe_nnunet.outputs.overview import write_overview
 from pe_nnunet.outputs.run import CaseSummary
@@ -13,18 +15,36 @@ from pe_nnunet.outputs.table import emboli_csv
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.volumes.write import atomic_json, atomic_text, write_image
 
+FILES = {
+    "emboli": "{}.nii.gz",
+    "table": "{}_emboli.csv",
+    "probability": "{}_probability.nii.gz",
+    "agreement": "{}_agreement.nii.gz",
+    "dicom_seg": "{}_seg.dcm",
+    "picture": "{}.png",
+}
 
-def write_case(case: CaseResult, folder: Path, *, save_probability: bool = False, picture: bool = True) -> CaseSummary:
+
+def write_case(
+    case: CaseResult,
+    folder: Path,
+    *,
+    save_probability: bool = False,
+    picture: bool = True,
+    dicom_seg: bool = True,
+) -> CaseSummary:
     """Write all files of a case; the manifest comes last, so where it is, the case is complete.
 
     `<case>.nii.gz` (ids of the kept emboli), `<case>_emboli.csv` (all candidates), `<case>.png` (overview),
-    `<case>_probability.nii.gz` on request, `<case>.json` (manifest). Every file appears whole or not at all.
+    `<case>_probability.nii.gz` on request, `<case>_agreement.nii.gz` if the case has one, `<case>_seg.dcm` for a DICOM
+    scan with emboli, `<case>.json` (manifest). Every file appears whole or not at all, and none of an earlier run stays beside a newer manifest.
 
     Args:
         case: The results, on the scan's own grid.
         folder: Where to; made if missing.
         save_probability: Also write the probability map, if the case has one.
         picture: Draw the overview.
+        dicom_seg: Write the DICOM SEG where the scan was DICOM; a series that does not allow one gets a note instead.
 
     Returns:
         The case's line in the run's summary.
@@ -33,19 +53,44 @@ def write_case(case: CaseResult, folder: Path, *, save_probability: bool = False
         OutputError: If a file cannot be written.
     """
     manifest_path = folder / f"{case.case_id}.json"
-    _remove(manifest_path)  # from here on an older run's result is no longer complete
-    files = {"emboli": f"{case.case_id}.nii.gz", "table": f"{case.case_id}_emboli.csv"}
-    write_image(image_like(case.emboli.labels, case.image), folder / files["emboli"])
-    atomic_text(folder / files["table"], emboli_csv(case.emboli.candidates, case.image))
+    names = {kind: name.format(case.case_id) for kind, name in FILES.items()}
+    for name in (manifest_path.name, *names.values()):  # from here on an older run's result is no longer complete
+        _remove(folder / name)
+    files = {kind: names[kind] for kind in ("emboli", "table")}
+    write_image(image_like(case.emboli.labels, case.image), folder / names["emboli"])
+    atomic_text(folder / names["table"], emboli_csv(case.emboli.candidates, case.image))
     if save_probability and case.probability is not None:
-        files["probability"] = f"{case.case_id}_probability.nii.gz"
-        write_image(case.probability, folder / files["probability"])
+        files["probability"] = names["probability"]
+        write_image(case.probability, folder / names["probability"])
+    if case.agreement is not None:
+        files["agreement"] = names["agreement"]
+        write_image(case.agreement, folder / names["agreement"])
+    if dicom_seg and case.dicom is not None and case.emboli.kept:
+        note = _try_dicom_seg(case, folder / names["dicom_seg"])
+        if (folder / names["dicom_seg"]).exists():
+            files["dicom_seg"] = names["dicom_seg"]
+        case = replace(case, notes=(*case.notes, *note))
     if picture:
-        files["picture"] = f"{case.case_id}.png"
-        write_overview(case, folder / files["picture"])
+        files["picture"] = names["picture"]
+        write_overview(case, folder / names["picture"])
     manifest = case_manifest(case, files)
     atomic_json(manifest_path, manifest)
     return CaseSummary.from_manifest(manifest)
+
+
+def _try_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
+    """Write the SEG; what a person should know about it. The other files do not depend on it."""
+    try:
+        write_dicom_seg(case, path)
+    except OutputError as error:
+        if error.code != "PE-OUT-004":
+            raise
+        return (Note(error.code, "warning", error.message),)
+    kept = len(case.emboli.kept)
+    if kept > MOST_SEGMENTS:
+        text = f"the DICOM SEG holds the {MOST_SEGMENTS} emboli of the highest score, of {kept}"
+        return (Note("PE-OUT-005", "warning", text),)
+    return ()
 
 
 def _remove(path: Path) -> None:
