@@ -14,6 +14,7 @@ from pe_nnunet.dataset_conversion.environment import (
     require_free_id,
     stale_preprocessed,
 )
+from pe_nnunet.dataset_conversion.links import with_broken_links
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.published import Published, count_notes
 from pe_nnunet.dataset_conversion.records import CaseRecord
@@ -103,7 +104,7 @@ def list_cases(kind: str, src: Path, options: ConvertOptions) -> Listing:
         ConfigurationError: If cases listed as negative or as test cases do not exist.
         InputError: If the source holds no case.
     """
-    listing = source_kind(kind).find_cases(Path(src), options)
+    listing = with_broken_links(Path(src), source_kind(kind).find_cases(Path(src), options))
     require_known(listing, options.negatives, "PE-CONV-010", "cases listed as negative")
     return with_test_cases(listing, options, published(kind))
 

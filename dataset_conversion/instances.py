@@ -11,6 +11,7 @@ from pe_nnunet.components import label_components
 from pe_nnunet.dataset_conversion.options import LabelKind
 from pe_nnunet.errors import InputError
 
+MANY_VALUES = 255  # from here on a mask may as well be one of organs
 MAX_EMBOLI = np.iinfo(np.uint16).max
 
 
@@ -28,7 +29,7 @@ def embolus_ids(
         The ids, and where they come from.
 
     Raises:
-        InputError: If there are more than 65,535 of them.
+        InputError: PE-CONV-007 if there are more than 65,535 of them, or `"auto"` meets values of 255 and more.
 
     Example:
         >>> embolus_ids(np.array([[[3, 0, 3]]]), "binary")[0].tolist()
@@ -38,6 +39,12 @@ def embolus_ids(
     """
     highest = int(mask.max(initial=0))
     if kind == "auto":
+        if highest >= MANY_VALUES:
+            raise InputError(
+                "PE-CONV-007",
+                f"the embolus label holds values up to {highest}: ids of emboli, or classes?",
+                "give --label-kind instances for ids, or --label-map OLD=NEW,... for the values that are emboli",
+            )
         kind = "instances" if highest and bool(((mask > 0) & (mask != highest)).any()) else "binary"
     ids: npt.NDArray[np.integer] = mask
     if kind == "binary":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,13 +71,28 @@ def existing(*paths: Path) -> Path | None:
     return found[0] if found else None
 
 
+def scans_of(path: Path, options: ConvertOptions) -> list[ScanRef]:
+    """All scans in a folder or file; of a folder with several series the one that the options name."""
+    found = find_scans(path, pick=options.pick)
+    return [_named_series(ref, options.series_uids) for ref in found] if options.series_uids else found
+
+
+def _named_series(ref: ScanRef, series_uids: tuple[str, ...]) -> ScanRef:
+    if ref.kind != "dicom" or ref.series_uid is not None:
+        return ref
+    for uid in series_uids:
+        with suppress(InputError):  # PE-DCM-024: the series of another case
+            return replace(find_scans(ref.path, series_uid=uid)[0], case_id=ref.case_id)
+    return ref  # reading it says which there are
+
+
 def one_scan(path: Path, case: str, options: ConvertOptions) -> ScanRef:
     """The scan in a folder or file, under the name of its case.
 
     Raises:
         InputError: PE-CONV-009 if there are several, and what `find_scans` raises.
     """
-    found = find_scans(path, pick=options.pick)
+    found = scans_of(path, options)
     if len(found) != 1:
         raise InputError("PE-CONV-009", f"{path} holds {len(found)} scans, one expected", "leave one of them there")
     return replace(found[0], case_id=case)

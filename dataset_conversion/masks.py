@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.layout import one_scan
+from pe_nnunet.dataset_conversion.layout import one_scan, scans_of
 from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
 from pe_nnunet.errors import ConfigurationError, InputError, PEError
-from pe_nnunet.volumes import ScanRef, find_scans
+from pe_nnunet.volumes import ScanRef
 
 
 class CaseMasks:
@@ -126,7 +126,7 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
 def _scans(src: Path, options: ConvertOptions) -> tuple[list[ScanRef], list[CaseError]]:
     """The scans of a folder, or of a pattern, in which what stands for `{case}` names them."""
     if CASE not in str(src):
-        return find_scans(src, pick=options.pick), []
+        return scans_of(src, options), []
     refs: list[ScanRef] = []
     errors: list[CaseError] = []
     for case, path in match_cases(str(src)).items():

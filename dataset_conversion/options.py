@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pe_nnunet.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pe_nnunet.dataset_conversion.label_map import LabelMap
 
 LabelKind = Literal["auto", "binary", "instances"]
 Scheme = Literal["pe", "artery-pe", "artery"]
@@ -24,6 +27,8 @@ class ConvertOptions:
         labels: Where the embolus masks are: a folder, or a pattern with `{case}`. The `studies` layout brings its own.
         label_kind: `"instances"`, each value an embolus; `"binary"`, everything above 0 is embolus, connected
             components count; `"auto"`, instances where a mask holds more than one value.
+        label_map: New value for each value of an embolus mask that counts, as `label_map.parse_label_map` gives them;
+            None takes every value as it is.
         segments: Which segments of a DICOM SEG, or regions of an RTSTRUCT, are emboli: a shell pattern for their names;
             None takes all, if they are called alike.
         negatives: Case ids that have no embolus and need no label file.
@@ -38,6 +43,8 @@ class ConvertOptions:
         seed: Decides which of several equally good splits is taken; 12345 is nnU-Net's own.
         on_error: `"continue"` with the other cases, or `"stop"`.
         on_no_lungs: `"error"` for a case in which no lungs are found, or `"full-volume"` without a crop.
+        assume_hu: Take the values of the scans for HU, without a rescale and unchecked.
+        series_uids: The DICOM series to take from folders that hold several.
         pick: Which series of a folder that holds several: None (refuse), or `"largest-ct"`.
         resume: Keep the cases that are done already, if their source and settings are the same.
         overwrite: Replace an existing dataset of the same name, once the new one is complete.
@@ -49,6 +56,7 @@ class ConvertOptions:
 
     labels: str | None = None
     label_kind: LabelKind = "auto"
+    label_map: LabelMap | None = None
     segments: str | None = None
     negatives: frozenset[str] = frozenset()
     scheme: Scheme = "pe"
@@ -61,6 +69,8 @@ class ConvertOptions:
     seed: int = 12345
     on_error: Literal["continue", "stop"] = "continue"
     on_no_lungs: Literal["error", "full-volume"] = "error"
+    assume_hu: bool = False
+    series_uids: tuple[str, ...] = ()
     pick: Literal["largest-ct"] | None = None
     resume: bool = False
     overwrite: bool = False
@@ -81,7 +91,9 @@ class ConvertOptions:
         relevant = {
             "format": CASE_FORMAT,
             "label_kind": self.label_kind,
+            "label_map": self.label_map,
             "segments": self.segments,
+            "assume_hu": self.assume_hu,
             "scheme": self.scheme,
             "lung_margin_mm": float(self.lung_margin_mm),
             "min_embolus_mm3": float(self.min_embolus_mm3),

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.dataset_conversion.audit import CLOT_HU, flip_note
+from pe_nnunet.dataset_conversion.enhancement import scan_notes
 from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.records import CaseRecord, Geometry
@@ -47,7 +48,7 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
     image = to_lps(volumes.image)
     emboli = None if volumes.emboli is None else to_lps(volumes.emboli)
     roi = find_roi(image, margin_mm=options.lung_margin_mm, on_no_lungs=options.on_no_lungs)
-    notes = [*volumes.notes, *roi.notes]
+    notes = [*volumes.notes, *roi.notes, *scan_notes(image, None if roi.lungs is None else roi.lungs.mask)]
     box = roi.box
     if emboli is not None:
         box, grown = _grown_to_hold(box, emboli)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from pe_nnunet.dataset_conversion.label_map import map_labels
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
 from pe_nnunet.errors import GeometryError, InputError, Note, PEError
 from pe_nnunet.volumes import (
@@ -142,7 +143,7 @@ def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: M
         PEError: If one of them cannot be read, a mask is not on the grid of the scan, or a case that was declared to
             have no embolus has one.
     """
-    scan = read_scan(source.image)
+    scan = read_scan(source.image, assume_hu=options.assume_hu)
     sha256, notes = {"image": scan.sha256}, list(scan.notes)
     masks: dict[str, sitk.Image] = {}
     for role, path in (("label", source.label), ("artery", source.artery)):
@@ -150,6 +151,8 @@ def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: M
             masks[role], found = (read_label if role == "label" else read_mask_file)(path, scan, role, options)
             notes += found
             sha256[role] = file_sha256(path)
+    if "label" in masks and options.label_map is not None:
+        masks["label"] = map_labels(masks["label"], options.label_map)
     if "label" in masks and source.case_id in options.negatives and sitk.GetArrayViewFromImage(masks["label"]).any():
         raise InputError(
             "PE-CONV-010", "listed as negative, but its label holds emboli", "correct the list or the label"

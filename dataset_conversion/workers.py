@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from pathlib import Path
 
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome, convert_case
 from pe_nnunet.dataset_conversion.sources import CaseError
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.volumes.memory import free_bytes
 
 # A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
 GIB_PER_WORKER = 3
@@ -38,6 +38,7 @@ def run_cases(jobs: Sequence[CaseJob], num_processes: int) -> Iterator[CaseOutco
 
     Raises:
         OutputError: If the dataset cannot be written.
+        ConfigurationError: PE-CONV-032 if the system allows no worker processes.
     """
     if num_processes == 1:
         yield from map(convert_case, jobs)
@@ -77,7 +78,13 @@ def _died(case: str) -> CaseError:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     # spawned, not forked: ITK's threads do not survive a fork
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare_worker)
+    context = multiprocessing.get_context("spawn")
+    try:
+        return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    except (OSError, ImportError) as error:  # no semaphores: /dev/shm is missing, full or not writable
+        raise ConfigurationError(
+            "PE-CONV-032", f"worker processes cannot be started: {error}", "give --num-processes 1, or enlarge /dev/shm"
+        ) from error
 
 
 def _prepare_worker() -> None:
@@ -99,7 +106,5 @@ def _end_with_parent() -> None:
 
 def _free_gib() -> int:
     """Memory that can be had without swapping; as much as is ever asked for where the system does not say."""
-    with suppress(OSError, StopIteration, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) >> 20
-    return GIB_PER_WORKER * MAX_AUTOMATIC
+    free = free_bytes()
+    return GIB_PER_WORKER * MAX_AUTOMATIC if free is None else free >> 30

@@ -21,6 +21,7 @@ from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions
+    from pe_nnunet.dataset_conversion.label_map import LabelMap
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "binary", "instances"),
         default="auto",
         help="instances: a value is an embolus; binary: a connected component is (default: by the number of values)",
+    )
+    masks.add_argument(
+        "--label-map",
+        type=_label_map,
+        metavar="OLD=NEW,...",
+        help="values of the embolus masks that are emboli, and what they become; all others count as none",
     )
     masks.add_argument(
         "--segments", metavar="NAMES", help="segments of a DICOM SEG or RTSTRUCT that are emboli, such as 'embol*'"
@@ -75,7 +82,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     crop.add_argument("--folds", type=int, default=5, help="cross-validation folds, by patient (default: %(default)s)")
     crop.add_argument("--seed", type=int, default=12345, help="of the folds (default: %(default)s)")
-    crop.add_argument("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+
+    reading = parser.add_argument_group("reading")
+    reading.add_argument("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+    reading.add_argument(
+        "--series-uid", nargs="+", default=(), metavar="UID", help="take these series where folders hold several"
+    )
+    reading.add_argument("--assume-hu", action="store_true", help="the values are HU, whatever header and range say")
 
     course = parser.add_argument_group("course")
     course.add_argument("--on-error", choices=("continue", "stop"), default="continue", help="default: %(default)s")
@@ -98,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
     options = ConvertOptions(
         labels=args.labels,
         label_kind=args.label_kind,
+        label_map=args.label_map,
         segments=args.segments,
         negatives=_case_list(args.negatives),
         scheme=args.scheme,
@@ -110,6 +124,8 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         on_error=args.on_error,
         on_no_lungs=args.on_no_lungs,
+        assume_hu=args.assume_hu,
+        series_uids=tuple(args.series_uid),
         pick=args.pick,
         resume=args.resume,
         overwrite=args.overwrite,
@@ -149,6 +165,15 @@ def _list(kind: str, src: Path, options: ConvertOptions) -> int:
     if not listing.cases:
         return NOTHING_DONE
     return SOME_FAILED if listing.errors else DONE
+
+
+def _label_map(text: str) -> LabelMap:
+    from pe_nnunet.dataset_conversion.label_map import parse_label_map
+
+    try:
+        return parse_label_map(text)
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _case_list(path: Path | None) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.write import image_suffix
 
+LONGEST = 120  # file systems take 255 bytes, and endings, suffixes and a temporary prefix come on top
 GENERIC_NAMES = frozenset({"ct", "ctpa", "image", "img", "scan", "volume", "dicom", "dcm", "series"})
 
 
@@ -51,11 +53,16 @@ def case_ids(paths: Sequence[Path], root: Path) -> list[str]:
 def clean(name: str) -> str:
     """Letters, digits, `_` and `-` only; whatever else becomes one `-`, and none stands at an end.
 
+    A name of more than 120 letters ends in 12 hexadecimal digits of its hash instead.
+
     Example:
         >>> clean("Müller, P. (2)")
         'M-ller-P-2'
     """
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "case"
+    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "case"
+    if len(cleaned) <= LONGEST:
+        return cleaned
+    return f"{cleaned[: LONGEST - 13]}-{hashlib.sha256(cleaned.encode()).hexdigest()[:12]}"
 
 
 def _stem(path: Path) -> str:

@@ -16,6 +16,7 @@ from pe_nnunet.volumes.dicom_pixels import damaged_pixels, padding_hu, require_c
 from pe_nnunet.volumes.dicom_slices import Slice, slices_of
 from pe_nnunet.volumes.dicom_stack import Stack, stack_slices
 from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
+from pe_nnunet.volumes.memory import require_memory
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 
 Headers = dict[Path, pydicom.Dataset]
@@ -118,7 +119,9 @@ def _volume(slices: list[Slice], headers: Headers, reader: _SliceReader) -> tupl
     """The array in HU, the hash over the files in this order, and the number of padding voxels."""
     scales = [value for s in slices for value in rescale_of(headers[s.file], s.frame)[:2] if value is not None]
     whole = all(value.is_integer() for value in scales)
-    hu = np.empty((len(slices), slices[0].rows, slices[0].columns), np.int16 if whole else np.float32)
+    shape = (len(slices), slices[0].rows, slices[0].columns)
+    require_memory(shape, reader.case_id)
+    hu = np.empty(shape, np.int16 if whole else np.float32)
     digest, padded = hashlib.sha256(), 0
     for k, s in enumerate(slices):
         if k == 0 or s.file != slices[k - 1].file:

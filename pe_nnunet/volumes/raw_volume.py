@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.volumes.memory import require_memory
 
 Triple = tuple[float, float, float]
 
@@ -39,7 +40,7 @@ def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path) -> tu
         A note if further axes of length one were dropped.
 
     Raises:
-        InputError: PE-NII-001 not three axes, PE-NII-002 not one value a voxel.
+        InputError: PE-NII-001 not three axes, PE-NII-002 not one value a voxel, PE-IN-006 too large for the memory.
     """
     if components != 1:
         raise InputError(
@@ -51,6 +52,7 @@ def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path) -> tu
         raise InputError(
             "PE-NII-001", f"{path} has shape {shape} (x, y, z, ...), expected three axes", "give one 3D volume"
         )
+    require_memory(shape[:3], str(path))
     return (Note("PE-NII-010", "repaired", "an extra axis of length one dropped"),) if len(shape) > 3 else ()
 
 

@@ -1,0 +1,98 @@
+"""Whether a scan shows what a CTPA must show: contrast in the central vessels, thin slices, both lungs whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy import ndimage as ndi
+
+from pe_nnunet.errors import Note
+from pe_nnunet.roi import lung_hull
+from pe_nnunet.volumes import spacing_zyx
+
+CONTRAST_HU = 200.0  # less in the brightest central vessel: no contrast, or too late a phase
+THICK_SLICES_MM = 3.0
+CUT_LUNG_MM2 = 200.0  # of lung on a face of the scan
+_COARSE_MM = 4.0
+_DEEP_MM = 12.0  # inside the hull: ribs, sternum and most of the spine lie nearer to its surface
+_VESSEL_MM = 10.0  # side of the cube that is averaged: what is thinner is no central vessel
+_VESSEL_ML = 5.0  # volume of such cubes' centres that must be as bright: a catheter or a bone's edge is less
+
+
+def scan_notes(image: sitk.Image, lungs: sitk.Image | None) -> list[Note]:
+    """Warnings about a scan on which emboli may not be seen, or not all.
+
+    Args:
+        image: HU of the whole scan, axes in LPS order.
+        lungs: Mask of the lungs on the same grid; None where none were found.
+    """
+    notes = []
+    thickness_mm = image.GetSpacing()[2]
+    if thickness_mm > THICK_SLICES_MM + 1e-3:
+        text = f"slices every {thickness_mm:.3g} mm, at most {THICK_SLICES_MM:g} expected: small emboli do not show"
+        notes.append(Note("PE-CONV-030", "warning", text))
+    if lungs is None:
+        return notes
+    cut = _cut_faces(lungs)
+    if cut:
+        notes.append(Note("PE-CONV-031", "warning", f"the lungs reach the edge of the scan ({', '.join(cut)})"))
+    mask = sitk.GetArrayViewFromImage(lungs) > 0
+    level = central_vessel_hu(sitk.GetArrayViewFromImage(image), mask, lung_hull(lungs, 0.0), spacing_zyx(image))
+    if level < CONTRAST_HU:
+        text = f"{level:.0f} HU in the brightest central vessel, {CONTRAST_HU:.0f} expected: no contrast, or too late"
+        notes.append(Note("PE-CONV-029", "warning", text))
+    return notes
+
+
+def central_vessel_hu(
+    hu: npt.NDArray[np.number],
+    lungs: npt.NDArray[np.bool_],
+    hull: npt.NDArray[np.bool_],
+    spacing_zyx_mm: tuple[float, float, float],
+) -> float:
+    """HU that 5 ml of vessel between the lungs reach: that of the brightest, averaged over 10 mm.
+
+    Looked at is what lies deep in the lungs' hull and not behind their centre, where the spine is.
+
+    Args:
+        hu: The scan, (z, y, x), y growing towards the back.
+        lungs: Their mask.
+        hull: Their hull.
+        spacing_zyx_mm: Millimetres.
+
+    Returns:
+        HU; minus infinity where there is nothing between the lungs.
+    """
+    step = tuple(max(1, round(_COARSE_MM / mm)) for mm in spacing_zyx_mm)
+    coarse_mm = tuple(k * mm for k, mm in zip(step, spacing_zyx_mm, strict=True))
+    inside, lung = _blocks(hull, step) > 0.5, _blocks(lungs, step)
+    deep = ndi.distance_transform_edt(np.pad(inside, 1), sampling=coarse_mm)[1:-1, 1:-1, 1:-1] > _DEEP_MM
+    rows = lung.sum((0, 2))
+    centre = float(np.average(np.arange(len(rows)), weights=rows)) if rows.any() else len(rows)
+    deep &= (lung < 0.1) & (np.arange(len(rows)) <= centre + 0.5)[None, :, None]
+    mean = ndi.uniform_filter(_blocks(hu, step), [max(1, round(_VESSEL_MM / mm)) for mm in coarse_mm])
+    found = np.sort(mean[deep])[::-1]
+    count = round(_VESSEL_ML * 1000 / float(np.prod(coarse_mm)))
+    return float(found[min(count, len(found) - 1)]) if len(found) else -np.inf
+
+
+def _blocks(array: npt.NDArray[np.generic], step: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Means of blocks; what is left over at the ends goes."""
+    kept = array[tuple(slice(0, n // k * k) for n, k in zip(array.shape, step, strict=True))]
+    shape = [part for n, k in zip(kept.shape, step, strict=True) for part in (n // k, k)]
+    means: npt.NDArray[np.float32] = kept.reshape(shape).mean(axis=(1, 3, 5), dtype=np.float32)
+    return means
+
+
+def _cut_faces(lungs: sitk.Image) -> list[str]:
+    """The faces of the scan on which lung lies."""
+    mask, spacing_mm = sitk.GetArrayViewFromImage(lungs), np.array(spacing_zyx(lungs))
+    names = (("below", "above"), ("in front", "behind"), ("right", "left"))  # the patient's, in LPS axes
+    voxel_mm3 = float(spacing_mm.prod())
+    return [
+        name
+        for axis, ends in enumerate(names)
+        for name, index in zip(ends, (0, -1), strict=True)
+        if np.count_nonzero(mask.take(index, axis)) * voxel_mm3 / spacing_mm[axis] > CUT_LUNG_MM2
+    ]
