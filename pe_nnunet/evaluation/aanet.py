@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pe_nnunet.components import label_components
 from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.markers import VoxelMarker
+from pe_nnunet.evaluation.voxels import instance_boxes
 
 LEAST_PROBABILITY = 0.1
 
@@ -68,9 +68,7 @@ def _dilated(truth_ids: NDArray[Any], radius_zyx: Sequence[int]) -> NDArray[Any]
     dilate = sitk.BinaryDilateImageFilter()
     dilate.SetKernelType(sitk.sitkBall)
     dilate.SetKernelRadius([int(n) for n in reversed(radius_zyx)])
-    for number, box in enumerate(ndimage.find_objects(truth_ids), 1):
-        if box is None:
-            continue
+    for number, box in instance_boxes(truth_ids):
         around = tuple(
             slice(max(side.start - n, 0), min(side.stop + n, size))
             for side, n, size in zip(box, radius_zyx, truth_ids.shape, strict=True)

@@ -14,6 +14,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pe_nnunet.evaluation.voxels import foreground
+
 MIDLINE_MM = 10.0  # clot this near to the midline plane, as in the trunk, counts on both sides
 
 
@@ -92,17 +94,17 @@ def clot_geometry(ids: NDArray[Any], spacing_mm: Sequence[float], lungs: LungGeo
         >>> clot_geometry(ids, (10, 10, 10)).largest_ml
         2.0
     """
-    where = np.nonzero(ids)
+    where, values = foreground(ids)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
-    largest = float(np.bincount(ids[where]).max(initial=0)) * voxel_ml
+    largest = float(np.bincount(values).max(initial=0)) * voxel_ml
     if lungs is None:
         return ClotGeometry(largest)
     *steps, constant = lungs.to_left_mm
-    left_mm = np.stack(where, axis=1) @ np.array(steps) + constant
+    left_mm = where @ np.array(steps) + constant
     voxels = len(left_mm)
     return ClotGeometry(
         largest_ml=largest,
         left_ml=float((left_mm >= -MIDLINE_MM).sum()) * voxel_ml,
         right_ml=float((left_mm <= MIDLINE_MM).sum()) * voxel_ml,
-        outside_lungs=float(1 - lungs.mask[where].mean()) if voxels else None,
+        outside_lungs=float(1 - lungs.mask[tuple(where.T)].mean()) if voxels else None,
     )

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.components import label_components
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.evaluation.voxels import foreground
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,5 @@ def to_instances(array: NDArray[Any], kind: LabelKind = AUTO) -> NDArray[Any]:
 
 
 def _several_values(array: NDArray[Any]) -> bool:
-    if not array.size or array.dtype == bool:
-        return False
-    high = array.max()
-    return bool(((array != 0) & (array != high)).any())
+    values = foreground(array)[1]
+    return bool((values != values[:1]).any())

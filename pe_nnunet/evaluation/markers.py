@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pe_nnunet.errors import GeometryError
+from pe_nnunet.evaluation.voxels import instance_boxes
 from pe_nnunet.outputs.table import Marker
 
 Voxel = tuple[int, int, int]
@@ -58,9 +58,7 @@ def markers_of_findings(
             "PE-GEO-001", f"the probability has shape {probability.shape} (z, y, x), the findings {finding_ids.shape}"
         )
     markers = []
-    for number, box in enumerate(ndimage.find_objects(finding_ids), 1):
-        if box is None:
-            continue
+    for number, box in instance_boxes(finding_ids):
         voxels = np.argwhere(finding_ids[box] == number)
         if probability is None:
             best, score = int(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()), 1.0

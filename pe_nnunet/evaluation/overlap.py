@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.evaluation.voxels import foreground
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,10 @@ def contingency(prediction: NDArray[Any], truth: NDArray[Any]) -> Contingency:
         prediction: Ids of the findings, 0 background, (z, y, x).
         truth: Ids of the emboli, the same shape.
     """
-    index = np.flatnonzero((prediction != 0) | (truth != 0))
-    found, true = prediction.ravel()[index], truth.ravel()[index]
+    places, true_places = foreground(prediction)[0], foreground(truth)[0]
+    only_true = true_places[prediction[tuple(true_places.T)] == 0]
+    index = tuple(np.concatenate([places, only_true]).T)
+    found, true = prediction[index], truth[index]
     # With 0 put first, so that rank 0 is background whether or not it occurs.
     prediction_ids, row = np.unique(np.append(0, found).astype(np.int64), return_inverse=True)
     truth_ids, column = np.unique(np.append(0, true).astype(np.int64), return_inverse=True)

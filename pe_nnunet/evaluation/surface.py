@@ -18,16 +18,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.spatial import KDTree
 from skimage.measure import marching_cubes, mesh_surface_area
 
 from pe_nnunet.evaluation.policy import EmptyPolicy
+from pe_nnunet.evaluation.voxels import Box, instance_boxes
 
 ROUNDING_MM = 1e-6  # a surface exactly at the tolerance counts, whatever the spacing's last digits are
 PERCENT = 95
-
-Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -135,14 +133,13 @@ def islands(ids: NDArray[Any]) -> list[Box]:
         [(0, 2), (4, 6)]
     """
     apart: list[Box] = []
-    for box in ndimage.find_objects(ids):
-        if box is None:
-            continue
+    for _, box in instance_boxes(ids):
         joined = box
         while near := [other for other in apart if _touch(joined, other)]:
             apart = [other for other in apart if other not in near]
             sides = zip(joined, *near, strict=True)
-            joined = tuple(slice(min(s.start for s in side), max(s.stop for s in side)) for side in sides)
+            z, y, x = (slice(min(s.start for s in side), max(s.stop for s in side)) for side in sides)
+            joined = z, y, x
         apart.append(joined)
     return apart
 
