@@ -2,8 +2,10 @@
 
 Source: AANet (MICCAI 2022), its repository's `evaluation.py`. With a tolerance the label is made a mask, dilated by a
 ball of ceil(eps / spacing) voxels along each axis, and numbered anew by its 26-connected components, so that emboli
-that come to touch are one; a marker hits the one that its voxel lies in. Without a tolerance the label's ids are taken
-as they are, and an id absent below the highest counts as an embolus that is missed. Markers under 0.1 are left out.
+that come to touch are one; a marker hits the one that its voxel lies in. (The script tries every marker on every
+embolus and uses none up, but a voxel holds one number, so that no marker hits two.) Without a tolerance the label's ids
+are taken as they are, and an id absent below the highest counts as an embolus that is missed. Markers under 0.1 are
+left out.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,7 @@ def evaluate_folder(
     groups: Mapping[str, str] | None = None,
     patients: Mapping[str, str] | None = None,
     lungs: Path | None = None,
+    only: Collection[str] | None = None,
     workers: int | None = 1,
     progress: bool = False,
 ) -> Evaluation:
@@ -88,6 +89,7 @@ def evaluate_folder(
         groups: case id -> subgroup, from `read_groups`.
         patients: case id -> patient, from `read_patients`; a case that is not in it is a patient of its own.
         lungs: Folder of lung masks, for the clot on each side; see `find_lung_masks`.
+        only: Ids of the cases to score; all that have a label if None.
         workers: Processes; 1 for none beside this one; None for as many as are sensible.
         progress: Show a bar on a terminal.
 
@@ -96,7 +98,7 @@ def evaluate_folder(
         InputError: PE-IN-001 if there is no label; PE-EVAL-007 if no case has a subgroup.
     """
     settings = settings or EvaluationSettings()
-    files = find_pairs(predictions, labels)
+    files = find_pairs(predictions, labels, only)
     masks = {} if lungs is None else find_lung_masks(lungs, files.pairs)
     jobs = [
         CaseJob(case_id, prediction, label, (patients or {}).get(case_id, ""), masks.get(case_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Pairs:
     unlabelled: tuple[str, ...] = ()
 
 
-def find_pairs(predictions: Path, labels: Path) -> Pairs:
+def find_pairs(predictions: Path, labels: Path, only: Collection[str] | None = None) -> Pairs:
     """Pair files by case id; ids are compared in the cleaned form in which results are named.
 
     Args:
@@ -62,6 +62,7 @@ def find_pairs(predictions: Path, labels: Path) -> Pairs:
             the CAD-PE challenge for all scans, of which those without a line have no findings.
         labels: A folder of the same, of CAD-PE's `0001RefStd.nrrd` or `001RefStd.nrrd` for scan `001`, or of one folder
             a case with `emboli.nii.gz` (or .nii, .nrrd, .mha) in it.
+        only: Ids of the cases that are meant; all if None.
 
     Raises:
         ConfigurationError: PE-IN-002 if a folder does not exist.
@@ -71,10 +72,11 @@ def find_pairs(predictions: Path, labels: Path) -> Pairs:
         if not path.is_dir() and not (path is predictions and path.is_file()):
             raise ConfigurationError("PE-IN-002", f"the folder of {what} {path} does not exist")
     true = _by_case(_label_files(labels))
+    true = {case: files for case, files in true.items() if only is None or case in only}
     if not true:
         raise InputError(
             "PE-IN-001",
-            f"{labels} holds no label",
+            f"{labels} holds no label" + ("" if only is None else f" of {', '.join(sorted(only))}"),
             f"expected <case>.nii.gz, or folders <case>/ with {STUDY_LABEL}.nii.gz in them",
         )
     found = _of_one_file(predictions, true) if predictions.is_file() else _of_folder(predictions, true)
@@ -92,7 +94,8 @@ def find_pairs(predictions: Path, labels: Path) -> Pairs:
             failures.append(CaseFailure(case, "PE-EVAL-001", f"no prediction for the label {files[0]}", hint))
         else:
             pairs[case] = given[0], files[0]
-    return Pairs(pairs, tuple(failures), tuple(missing), tuple(sorted(found.keys() - true.keys())))
+    unlabelled = sorted(case for case in found.keys() - true.keys() if only is None or case in only)
+    return Pairs(pairs, tuple(failures), tuple(missing), tuple(unlabelled))
 
 
 def _of_folder(folder: Path, labelled: Iterable[str]) -> dict[str, list[Prediction]]:

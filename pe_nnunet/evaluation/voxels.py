@@ -50,5 +50,9 @@ def instance_boxes(ids: NDArray[Any]) -> list[tuple[int, Box]]:
     where, values = where[order], values[order]
     first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
     low, high = np.minimum.reduceat(where, first), np.maximum.reduceat(where, first) + 1
-    boxes = (tuple(map(slice, a, b)) for a, b in zip(low.tolist(), high.tolist(), strict=True))
-    return [(int(value), box) for value, box in zip(values[first], boxes, strict=True)]
+    return [(int(value), _box(a, b)) for value, a, b in zip(values[first], low.tolist(), high.tolist(), strict=True)]
+
+
+def _box(low: list[int], high: list[int]) -> Box:
+    z, y, x = map(slice, low, high)
+    return z, y, x
