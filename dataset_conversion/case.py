@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.prepare import prepare
+from pe_nnunet.dataset_conversion.privacy import hashed, hide, require_nameless, without_names
 from pe_nnunet.dataset_conversion.raw import CASE_FILES, case_file, write_progress
 from pe_nnunet.dataset_conversion.records import CaseRecord
 from pe_nnunet.dataset_conversion.registry import source_kind
@@ -68,23 +69,26 @@ def convert_case(job: CaseJob) -> CaseOutcome:
         kept = _keep_earlier(job)
         if kept is not None:
             return CaseOutcome(case, kept, reused=True)
+        require_nameless(job.source)
         kind = source_kind(job.kind)
         prepared = prepare(job.kind, job.source, kind.read_case(job.source, job.options), job.options)
     except OutputError:
         raise
     except PEError as error:
-        return CaseOutcome(case, error=CaseError.of(case, error))
+        name = hashed(case) if error.code == "PE-CONV-034" else case
+        return CaseOutcome(case, error=hide(CaseError.of(name, error), job.source))
     except Exception as error:  # noqa: BLE001 - one case that breaks in a new way must not stop the others
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return CaseOutcome(case, error=CaseError(case, "PE-ENV-006", message, "please report it"))
+        return CaseOutcome(case, error=hide(CaseError(case, "PE-ENV-006", message, "please report it"), job.source))
+    record = replace(prepared.record, notes=without_names(prepared.record.notes, job.source.hidden))
     for role in CASE_FILES:
         path = case_file(job.folder, role, case, test=job.source.test)
         if role in prepared.images:
             write_image(prepared.images[role], path)
         else:
             path.unlink(missing_ok=True)
-    write_progress(job.folder, prepared.record)
-    return CaseOutcome(case, prepared.record)
+    write_progress(job.folder, record)
+    return CaseOutcome(case, record)
 
 
 def _keep_earlier(job: CaseJob) -> CaseRecord | None:

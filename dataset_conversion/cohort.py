@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pe_nnunet import __version__
@@ -16,6 +16,7 @@ from pe_nnunet.dataset_conversion.environment import (
 )
 from pe_nnunet.dataset_conversion.links import with_broken_links
 from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.privacy import hashed, with_hashed_names
 from pe_nnunet.dataset_conversion.published import Published, count_notes
 from pe_nnunet.dataset_conversion.records import CaseRecord
 from pe_nnunet.dataset_conversion.registry import published, source_kind
@@ -25,7 +26,7 @@ from pe_nnunet.dataset_conversion.splits import SplitCase, make_splits
 from pe_nnunet.dataset_conversion.staging import Staging, staged
 from pe_nnunet.dataset_conversion.subsets import require_known, require_no_leakage, with_test_cases
 from pe_nnunet.dataset_conversion.workers import run_cases, sensible_processes
-from pe_nnunet.errors import InputError, Note
+from pe_nnunet.errors import ConfigurationError, InputError, Note
 from pe_nnunet.nnunet_folders import RAW, nnunet_folder
 from pe_nnunet.volumes import atomic_json
 
@@ -85,6 +86,8 @@ def convert(
     target = nnunet_folder(RAW) / folder_name
     require_free_id(dataset_id, folder_name)
     listing = list_cases(kind, src, options)
+    if options.hash_names:  # from here on cases go by their hashes
+        options = replace(options, negatives=frozenset(map(hashed, options.negatives)))
     with staged(target, resume=options.resume, overwrite=options.overwrite) as staging:
         outcomes = _run(kind, listing, options, staging, progress)
         records = {o.case: o.record for o in outcomes if o.record is not None}
@@ -101,12 +104,16 @@ def list_cases(kind: str, src: Path, options: ConvertOptions) -> Listing:
     """The cases of a source and their files, as a conversion would take them; no volume is read.
 
     Raises:
-        ConfigurationError: If cases listed as negative or as test cases do not exist.
+        ConfigurationError: If cases listed as negative or as test cases do not exist, or a public dataset's names were
+            to be hashed.
         InputError: If the source holds no case.
     """
+    if options.hash_names and published(kind) is not None:
+        raise ConfigurationError("PE-CONV-004", "names of a public dataset are not hashed", "leave --hash-names out")
     listing = with_broken_links(Path(src), source_kind(kind).find_cases(Path(src), options))
     require_known(listing, options.negatives, "PE-CONV-010", "cases listed as negative")
-    return with_test_cases(listing, options, published(kind))
+    listing = with_test_cases(listing, options, published(kind))
+    return with_hashed_names(Path(src), listing) if options.hash_names else listing
 
 
 def _run(

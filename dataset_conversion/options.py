@@ -31,6 +31,7 @@ class ConvertOptions:
             None takes every value as it is.
         segments: Which segments of a DICOM SEG, or regions of an RTSTRUCT, are emboli: a shell pattern for their names;
             None takes all, if they are called alike.
+        hash_names: Give cases ids that are hashes of their names.
         negatives: Case ids that have no embolus and need no label file.
         scheme: `"pe"`; `"artery-pe"` with the pulmonary arteries as a region around the emboli; or `"artery"`, for
             which no emboli need be labelled.
@@ -58,6 +59,7 @@ class ConvertOptions:
     label_kind: LabelKind = "auto"
     label_map: LabelMap | None = None
     segments: str | None = None
+    hash_names: bool = False
     negatives: frozenset[str] = frozenset()
     scheme: Scheme = "pe"
     artery: str | None = None

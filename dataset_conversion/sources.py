@@ -43,6 +43,7 @@ class CaseSource:
         label_kind: How the embolus mask is to be read.
         own_label: The embolus mask is the one that comes with the dataset, not one that replaces it.
         test: It belongs to the test set.
+        hidden: Names that no message of the case may hold.
     """
 
     case_id: str
@@ -53,6 +54,7 @@ class CaseSource:
     label_kind: LabelKind
     own_label: bool = False
     test: bool = False
+    hidden: tuple[str, ...] = ()
 
     def digest(self, options: ConvertOptions) -> str:
         """Hash of all bytes and settings that the converted case depends on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -45,3 +46,26 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
                 yield {column: row[place].strip() for column, place in places.items()}
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError("PE-CONV-027", f"{path.name} cannot be read: {error}", "give a CSV file in UTF-8") from error
+
+
+def number(text: str, where: str) -> float:
+    """A finite number, with a point or a comma before its decimals.
+
+    Args:
+        text: From a table.
+        where: For the message.
+
+    Raises:
+        InputError: PE-CONV-027 if it is none.
+
+    Example:
+        >>> number("12,5", "boxes.csv")
+        12.5
+    """
+    try:
+        value = float(text.replace(",", "."))
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError("PE-CONV-027", f"{where} holds {text!r}, a number expected", "correct the table")
+    return value

@@ -32,6 +32,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", type=int, required=True, metavar="ID", dest="dataset_id", help="dataset id, 1 to 999")
     parser.add_argument("--name", default="PE", help="dataset name (default: %(default)s)")
 
+    parser.add_argument(
+        "--hash-names",
+        action="store_true",
+        help="case ids are hashes of the names of folders and files, which may be patients'",
+    )
+
     masks = parser.add_argument_group("masks")
     masks.add_argument("--labels", metavar="WHERE", help="embolus masks: a folder, or a pattern with {case}")
     masks.add_argument(
@@ -113,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         label_kind=args.label_kind,
         label_map=args.label_map,
         segments=args.segments,
+        hash_names=args.hash_names,
         negatives=_case_list(args.negatives),
         scheme=args.scheme,
         artery=args.artery,

@@ -79,6 +79,8 @@ CODES: dict[str, str] = {
     "PE-ROI-001": "no lungs in the image",
     "PE-ROI-002": "only one lung: the box spans the body's width",
     "PE-ROI-003": "no lungs: the whole volume is the region of interest",
+    "PE-ROI-004": "the bases of both lungs look dense: the box goes further down",
+    "PE-ROI-005": "the image cuts the lungs",
     "PE-ROI-004": "the artery mask that should be the region of interest is empty or missing",
     # dataset conversion
     "PE-CONV-001": "the dataset id or name is not one that nnU-Net can hold",
@@ -113,12 +115,14 @@ CODES: dict[str, str] = {
     "PE-CONV-031": "the lungs reach the edge of the scan: the field of view is cut",
     "PE-CONV-032": "worker processes cannot be started",
     "PE-CONV-033": "a link in the source leads nowhere",
+    "PE-CONV-034": "the name of a folder or file holds a part of the patient's name",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
     "PE-TRAIN-003": "the training recipe cannot be read",
     "PE-TRAIN-004": "the trainer's network does not exist in the configuration's number of dimensions",
     "PE-TRAIN-005": "a checkpoint that training cannot go on from",
+    "PE-TRAIN-006": "emboli are to be replicated in images that are not in Hounsfield units",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",
@@ -149,6 +153,9 @@ CODES: dict[str, str] = {
     "PE-FUS-001": "fusion settings that are out of range or contradict each other",
     "PE-FUS-002": "a probability map with values that are no probabilities",
     "PE-FUS-003": "a probability map whose shape or spacing does not fit",
+    "PE-FUS-004": "calibrated settings that cannot be read",
+    "PE-FUS-005": "calibrated settings that were chosen for another ensemble, or with a detector that is not given",
+    "PE-FUS-006": "no scans to calibrate on",
     # outputs
     "PE-OUT-001": "a file cannot be written",
     "PE-OUT-002": "an output folder that holds other files, or a file name without an image format",
