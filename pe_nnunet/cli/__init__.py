@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "predict-fused": "find emboli in scans with an ensemble of trained models",
     "evaluate": "score predictions against labels: voxels, emboli, scans",
     "compare": "compare two methods scored on the same scans, with a paired test",
+    "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",
     "reproduce": "score published findings under both protocols, beside the published figures",
     "analyse": "how rare the target is, and which patches training draws",
     "run": "start an nnU-Net command with our planners and trainers registered",

@@ -183,6 +183,7 @@ CODES: dict[str, str] = {
     "PE-EVAL-008": "two results that cannot be compared: other scans, other labels, or no table of cases",
     "PE-EVAL-009": "no lung mask for a case, so its clot has no side",
     "PE-EVAL-010": "a worker process died while it scored",
+    "PE-EVAL-011": "no probabilities of cross-validation, or they do not fit together",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,9 +19,9 @@ from pe_nnunet.evaluation.intervals import cohort_estimates, split_cases
 from pe_nnunet.evaluation.lung_masks import find_lung_masks
 from pe_nnunet.evaluation.operating_point import OperatingPoint, operating_points
 from pe_nnunet.evaluation.pairs import find_pairs
-from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase
+from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase, try_case
 from pe_nnunet.evaluation.settings import EvaluationSettings
-from pe_nnunet.evaluation.workers import score_cases, sensible_workers
+from pe_nnunet.evaluation.workers import work_through
 from pe_nnunet.outputs.run import CaseFailure
 
 
@@ -105,13 +106,14 @@ def evaluate_folder(
         for case_id, (prediction, label) in sorted(files.pairs.items())
     ]
     outcomes = tqdm(
-        score_cases(jobs, settings, sensible_workers(len(jobs)) if workers is None else workers),
+        work_through(partial(try_case, settings=settings), jobs, workers),
         total=len(jobs),
         desc="evaluate",
         unit="case",
         disable=None if progress else True,
     )
-    done, failures = [], list(files.failures)
+    done: list[ScoredCase] = []
+    failures = list(files.failures)
     for outcome in outcomes:
         if isinstance(outcome, CaseFailure):
             failures.append(outcome)

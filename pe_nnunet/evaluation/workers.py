@@ -1,19 +1,30 @@
-"""Scores the cases of a cohort one after another, or in worker processes."""
+"""Works through the cases of a cohort one after another, or in worker processes."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Protocol, TypeVar
 
-from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase, try_case
-from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.outputs.run import CaseFailure
 
 MAX_AUTOMATIC = 8
+
+
+class Job(Protocol):
+    """What can be done for one case."""
+
+    @property
+    def case_id(self) -> str:
+        """The case."""
+
+
+AnyJob = TypeVar("AnyJob", bound=Job)
+Outcome = TypeVar("Outcome")
 
 
 def sensible_workers(cases: int) -> int:
@@ -22,29 +33,31 @@ def sensible_workers(cases: int) -> int:
     return max(1, min(processors, cases // 4, MAX_AUTOMATIC))
 
 
-def score_cases(
-    jobs: Sequence[CaseJob], settings: EvaluationSettings, workers: int
-) -> Iterator[ScoredCase | CaseFailure]:
-    """Score cases, in their order.
+def work_through(
+    work: Callable[[AnyJob], Outcome | CaseFailure], jobs: Sequence[AnyJob], workers: int | None
+) -> Iterator[Outcome | CaseFailure]:
+    """Do all jobs; outcomes come in their order.
 
     Args:
-        jobs: The cases.
-        settings: How to score.
-        workers: Processes; 1 for none beside this one. A worker that dies fails the cases that are not done.
+        work: What is done for a case, which raises nothing: a case that fails must not stop the rest.
+        jobs: One a case.
+        workers: Processes; 1 for none beside this one, None for as many as are sensible. A worker that dies fails the
+            cases that are not done.
     """
+    workers = sensible_workers(len(jobs)) if workers is None else workers
     if workers <= 1 or len(jobs) < 2:
-        yield from (try_case(job, settings) for job in jobs)
+        yield from map(work, jobs)
         return
     # spawned, not forked: ITK's threads do not survive a fork
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_prepare_worker) as pool:
-        futures = [pool.submit(try_case, job, settings) for job in jobs]
+        futures = [pool.submit(work, job) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:
                 yield future.result()
             except BrokenProcessPool:
                 hint = "for want of memory? give --workers 1"
-                yield CaseFailure(job.case_id, "PE-EVAL-010", "a worker process died before the case was scored", hint)
+                yield CaseFailure(job.case_id, "PE-EVAL-010", "a worker process died before the case was done", hint)
 
 
 def _prepare_worker() -> None:
