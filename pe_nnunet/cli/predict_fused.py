@@ -57,6 +57,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--save-probability", action="store_true", help="also write <case>_probability.nii.gz")
     parser.add_argument(
+        "--no-dicom-seg", dest="dicom_seg", action="store_false", help="no <case>_seg.dcm for DICOM scans"
+    )
+    parser.add_argument(
         "--save-agreement", action="store_true", help="also write <case>_agreement.nii.gz: share of members that agree"
     )
 
@@ -106,7 +109,12 @@ def run(args: argparse.Namespace) -> int:
     print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
     write_errors([], args.output)  # before the work: an output that cannot be written is known at once
     written, failed = predict_batch(
-        predictor, refs, args.output, save_probability=args.save_probability, artery=args.artery
+        predictor,
+        refs,
+        args.output,
+        save_probability=args.save_probability,
+        dicom_seg=args.dicom_seg,
+        artery=args.artery,
     )
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:

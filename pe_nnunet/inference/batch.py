@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ def predict_batch(
     folder: Path,
     *,
     save_probability: bool = False,
+    dicom_seg: bool = True,
     artery: Path | None = None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict every scan and write its files, then `summary.csv` and `errors.json`.
@@ -31,6 +34,7 @@ def predict_batch(
         refs: The scans.
         folder: Where to.
         save_probability: Whether to write probability maps too.
+        dicom_seg: Whether to write a DICOM SEG for DICOM scans.
         artery: Mask of the arteries to search along, or a folder with one a case.
 
     Returns:
@@ -45,8 +49,12 @@ def predict_batch(
         try:
             with tqdm(desc=f"{number}/{len(refs)} {ref.case_id}", unit="window", disable=None, leave=False) as bar:
                 mask = None if artery is None else _artery_mask(artery, ref.case_id)
-                result = predictor.predict(read_scan(ref), artery=mask, progress=_Bar(bar))
-            summary = write_case(result, folder, save_probability=save_probability)
+                started = time.perf_counter()
+                scan = read_scan(ref)
+                read_s = time.perf_counter() - started
+                result = predictor.predict(scan, artery=mask, progress=_Bar(bar))
+            result = replace(result, timings_s={**result.timings_s, "read": read_s})
+            summary = write_case(result, folder, save_probability=save_probability, dicom_seg=dicom_seg)
         except Exception as error:  # noqa: BLE001 - one scan must not stop the others; its error is reported
             failure = CaseFailure.of(ref.case_id, error)
             failed.append(failure)

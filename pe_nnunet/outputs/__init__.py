@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pe_nnunet.outputs.artery import ArteryLevel, artery_levels
 from pe_nnunet.outputs.case import CaseResult, ModelRecord
 from pe_nnunet.outputs.cohort import CohortRow, cohort_picture
 from pe_nnunet.outputs.manifest import DISCLAIMER, versions
@@ -18,12 +19,14 @@ from pe_nnunet.outputs.write import write_case
 
 __all__ = [
     "DISCLAIMER",
+    "ArteryLevel",
     "CaseFailure",
     "CaseResult",
     "CaseSummary",
     "CohortRow",
     "Marker",
     "ModelRecord",
+    "artery_levels",
     "cohort_picture",
     "read_case_summary",
     "read_emboli_csv",

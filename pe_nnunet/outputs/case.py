@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, Note
 from pe_nnunet.fusion import Emboli
+from pe_nnunet.outputs.artery import ArteryLevel
 from pe_nnunet.volumes.geometry import require_same_grid
 from pe_nnunet.volumes.scan import DicomInfo
 
@@ -50,6 +51,7 @@ class CaseResult:
         arguments: What the run was asked for.
         timings_s: Seconds by stage; their sum counts as the case's duration.
         notes: Repairs and warnings.
+        levels: Artery diameter and level of kept emboli by id; `write_case` measures them where there are none.
         dicom: The series that the scan was read from; None for other formats.
 
     Raises:
@@ -68,6 +70,7 @@ class CaseResult:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()
+    levels: Mapping[int, ArteryLevel] = field(default_factory=dict)
     dicom: DicomInfo | None = None
 
     def __post_init__(self) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from pe_nnunet import __version__
+from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
 
 DISCLAIMER = "Research use only. Not a medical device; not for diagnosis or treatment decisions."
-PACKAGES = ("nnunetv2", "torch", "numpy", "SimpleITK", "connected-components-3d")
+PACKAGES = (
+    "nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "connected-components-3d", "pydicom", "highdicom", "nibabel",
+)  # fmt: skip
 
 
 def case_manifest(case: CaseResult, files: dict[str, str]) -> dict[str, Any]:
@@ -33,6 +37,7 @@ def case_manifest(case: CaseResult, files: dict[str, str]) -> dict[str, Any]:
         "emboli": len(volumes),
         "volume_mm3": round(emboli.volume_mm3, 3),
         "volumes_mm3": volumes,
+        "findings": [_finding(case, row) for row in emboli.kept],
         "candidates": len(emboli.candidates),
         "seconds": round(case.seconds, 3),
         "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
@@ -50,6 +55,20 @@ def case_manifest(case: CaseResult, files: dict[str, str]) -> dict[str, Any]:
         "models": [asdict(model) for model in case.models],
         "arguments": dict(case.arguments),
         "versions": versions(),
+        "system": {"platform": platform.platform(), "processors": os.cpu_count()},
+    }
+
+
+def _finding(case: CaseResult, row: Candidate) -> dict[str, Any]:
+    k, j, i = row.voxel_zyx
+    artery = case.levels.get(row.id)
+    return {
+        "id": row.id,
+        "probability": round(row.probability, 6),
+        "volume_mm3": round(row.volume_mm3, 3),
+        "position_lps_mm": [round(v, 3) for v in case.image.TransformIndexToPhysicalPoint((i, j, k))],
+        "artery_mm": round(artery.diameter_mm, 1) if artery else None,
+        "level": artery.level if artery else None,
     }
 
 

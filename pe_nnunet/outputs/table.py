@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,12 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion import Candidate
+from pe_nnunet.outputs.artery import ArteryLevel
 
-COLUMNS = ("id", "x", "y", "z", "prob", "volume_mm3", "kept", "mean_prob", "voxel_x", "voxel_y", "voxel_z")
+COLUMNS = (
+    "id", "x", "y", "z", "prob", "volume_mm3", "kept", "mean_prob", "voxel_x", "voxel_y", "voxel_z",
+    "artery_mm", "level",
+)  # fmt: skip
 REQUIRED = ("id", "x", "y", "z", "prob")
 TRUE_WORDS = frozenset({"1", "1.0", "true", "yes"})
 
@@ -38,12 +42,15 @@ class Marker:
     kept: bool
 
 
-def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image) -> str:
+def emboli_csv(
+    candidates: Sequence[Candidate], image: sitk.Image, levels: Mapping[int, ArteryLevel] | None = None
+) -> str:
     """The table as text: one line a candidate, kept ones first.
 
     Args:
         candidates: Rows with voxel indices on `image`'s grid.
         image: The scan, whose geometry turns indices into positions.
+        levels: Artery diameter and level by id; empty fields where there is none.
 
     Returns:
         CSV with the columns `COLUMNS`: x, y, z in LPS mm of the most certain voxel, `kept` as 1 or 0, and that voxel's
@@ -55,6 +62,7 @@ def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image) -> str:
     for row in candidates:
         k, j, i = row.voxel_zyx
         x, y, z = image.TransformIndexToPhysicalPoint((i, j, k))
+        artery = (levels or {}).get(row.id)
         writer.writerow(
             [
                 row.id,
@@ -66,6 +74,7 @@ def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image) -> str:
                 i,
                 j,
                 k,
+                *((f"{artery.diameter_mm:.1f}", artery.level) if artery else ("", "")),
             ]
         )
     return text.getvalue()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.errors import Note, OutputError
+from pe_nnunet.outputs.artery import artery_levels
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.dicom_seg import MOST_SEGMENTS, write_dicom_seg
 from pe_nnunet.outputs.manifest import case_manifest
@@ -37,7 +39,8 @@ def write_case(
 
     `<case>.nii.gz` (ids of the kept emboli), `<case>_emboli.csv` (all candidates), `<case>.png` (overview),
     `<case>_probability.nii.gz` on request, `<case>_agreement.nii.gz` if the case has one, `<case>_seg.dcm` for a DICOM
-    scan with emboli, `<case>.json` (manifest). Every file appears whole or not at all, and none of an earlier run stays beside a newer manifest.
+    scan with emboli, `<case>.json` (manifest). Every file appears whole or not at all, and none of an earlier run stays
+    beside a newer manifest.
 
     Args:
         case: The results, on the scan's own grid.
@@ -52,13 +55,15 @@ def write_case(
     Raises:
         OutputError: If a file cannot be written.
     """
+    started = time.perf_counter()
     manifest_path = folder / f"{case.case_id}.json"
     names = {kind: name.format(case.case_id) for kind, name in FILES.items()}
     for name in (manifest_path.name, *names.values()):  # from here on an older run's result is no longer complete
         _remove(folder / name)
+    case = replace(case, levels=case.levels or artery_levels(case.image, case.emboli))
     files = {kind: names[kind] for kind in ("emboli", "table")}
     write_image(image_like(case.emboli.labels, case.image), folder / names["emboli"])
-    atomic_text(folder / names["table"], emboli_csv(case.emboli.candidates, case.image))
+    atomic_text(folder / names["table"], emboli_csv(case.emboli.candidates, case.image, case.levels))
     if save_probability and case.probability is not None:
         files["probability"] = names["probability"]
         write_image(case.probability, folder / names["probability"])
@@ -73,6 +78,7 @@ def write_case(
     if picture:
         files["picture"] = names["picture"]
         write_overview(case, folder / names["picture"])
+    case = replace(case, timings_s={**case.timings_s, "outputs": time.perf_counter() - started})
     manifest = case_manifest(case, files)
     atomic_json(manifest_path, manifest)
     return CaseSummary.from_manifest(manifest)

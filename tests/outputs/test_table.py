@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.outputs import CaseResult, read_emboli_csv
+from pe_nnunet.outputs import ArteryLevel, CaseResult, read_emboli_csv
 from pe_nnunet.outputs.table import COLUMNS, emboli_csv
 
 
@@ -21,8 +21,15 @@ def test_columns_and_positions(case: CaseResult) -> None:
         ("3", "0.2", "4.500", "0"),
     ]
     assert [int(rows[0][f"voxel_{axis}"]) for axis in "xyz"] == [40, 30, 10]
+    assert rows[0]["level"] == ""
     position = [float(rows[0][axis]) for axis in "xyz"]
     np.testing.assert_allclose(position, case.image.TransformIndexToPhysicalPoint((40, 30, 10)), atol=1e-3)
+
+
+def test_artery_and_level_of_kept_emboli(case: CaseResult) -> None:
+    levels = {1: ArteryLevel(12.34, "lobar")}
+    rows = list(csv.DictReader(io.StringIO(emboli_csv(case.emboli.candidates, case.image, levels))))
+    assert [(r["artery_mm"], r["level"]) for r in rows] == [("12.3", "lobar"), ("", ""), ("", "")]
 
 
 def test_round_trip(case: CaseResult, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pe_nnunet.outputs import (
     write_summary,
 )
 from pe_nnunet.outputs import write as write_module
+from pe_nnunet.outputs.artery import level_of
 from pe_nnunet.volumes.files import file_sha256
 from pe_nnunet.volumes.geometry import require_same_grid
 
@@ -51,14 +52,23 @@ def test_the_manifest_says_what_was_found_and_how(case: CaseResult, tmp_path: Pa
     assert manifest["pe_score"] == 0.95
     assert (manifest["emboli"], manifest["candidates"]) == (2, 3)
     assert (manifest["volume_mm3"], manifest["volumes_mm3"]) == (945.0, [864.0, 81.0])
-    assert (manifest["seconds"], manifest["timings_s"]) == (3.75, {"read": 1.25, "predict": 2.5})
+    timings = manifest["timings_s"]
+    assert (timings["read"], timings["predict"]) == (1.25, 2.5)
+    assert 0 < timings["outputs"] < 60
+    assert manifest["seconds"] == pytest.approx(sum(timings.values()), abs=0.01)
+    first = manifest["findings"][0]
+    assert (first["id"], first["probability"], first["volume_mm3"]) == (1, 0.95, 864.0)
+    assert first["position_lps_mm"] == pytest.approx(case.image.TransformIndexToPhysicalPoint((40, 30, 10)), abs=1e-3)
+    assert first["level"] == level_of(first["artery_mm"])
+    assert len(manifest["findings"]) == 2
     assert manifest["models"][0]["sha256"] == "cd" * 32
     assert manifest["arguments"] == {"threshold": 0.5, "folds": ["0"]}
     assert manifest["settings"]["threshold"] == 0.5
     assert manifest["roi"]["box_zyx"][1] == [24, 60, 80]
     assert manifest["notes"] == [{"code": "PE-IN-004", "kind": "warning", "message": "a note, with a comma"}]
     assert manifest["versions"]["pe_nnunet"] == __version__
-    assert {"python", "torch", "nnunetv2"} <= set(manifest["versions"])
+    assert {"python", "torch", "nnunetv2", "highdicom", "scipy"} <= set(manifest["versions"])
+    assert manifest["system"]["processors"] >= 1
     assert manifest["files"] == {"emboli": "case_1.nii.gz", "table": "case_1_emboli.csv"}
     assert manifest["grid"]["spacing_mm_xyz"] == [1.5, 1.5, 2.0]
 
@@ -111,7 +121,7 @@ def test_a_run_has_a_summary_and_a_list_of_errors(case: CaseResult, tmp_path: Pa
         "pe_score": "0.95",
         "emboli": "2",
         "volume_mm3": "945.000",
-        "seconds": "3.75",
+        "seconds": f"{summary.seconds:.2f}",
         "notes": "PE-IN-004 warning: a note, with a comma",
     }
     failures = [
