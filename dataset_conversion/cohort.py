@@ -96,7 +96,9 @@ def convert(
             staging.discard()
             return ConversionReport(None, {}, errors, (), frozenset())
         reused = frozenset(outcome.case for outcome in outcomes if outcome.reused)
-        notes = _finish(kind, staging, records, errors, options, cases_changed=len(reused) < len(records))
+        counts = count_notes(published(kind) or Published(), records, own_labels=options.labels is None)
+        noted = (*listing.notes, *counts)
+        notes = _finish(kind, staging, records, errors, noted, options, cases_changed=len(reused) < len(records))
         return ConversionReport(target, dict(sorted(records.items())), errors, notes, reused)
 
 
@@ -158,6 +160,7 @@ def _finish(
     staging: Staging,
     records: Mapping[str, CaseRecord],
     errors: tuple[CaseError, ...],
+    counts: tuple[Note, ...],
     options: ConvertOptions,
     *,
     cases_changed: bool,
@@ -168,7 +171,6 @@ def _finish(
     splits = make_splits(
         {case: SplitCase(r.patient, r.clot_mm3) for case, r in training.items()}, folds=options.folds, seed=options.seed
     )
-    counts = count_notes(published(kind) or Published(), records, own_labels=options.labels is None)
     raw.remove_leftovers(folder, records)
     heading = {"converted_by": program, "kind": kind, "scheme": options.scheme, "notes": [str(n) for n in counts]}
     raw.write_cases(folder, records, heading)

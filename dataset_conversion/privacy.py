@@ -50,7 +50,7 @@ def with_hashed_names(src: Path, listing: Listing) -> Listing:
         replace(error, case=hashed(error.case), message=without(error.message, {error.case, *names}))
         for error in listing.errors
     )
-    return Listing(cases, errors)
+    return replace(listing, cases=cases, errors=errors)
 
 
 def without(text: str, names: Iterable[str]) -> str:

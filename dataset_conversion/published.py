@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pe_nnunet.dataset_conversion.records import CaseRecord
@@ -36,16 +36,32 @@ def count_notes(published: Published, records: Mapping[str, CaseRecord], *, own_
         records: What was converted.
         own_labels: The labels are the dataset's, not others that replace them.
     """
-    differs = []
     slices = sum(record.geometry.size_xyz[2] for record in records.values())
     emboli = sum(record.embolus_count for record in records.values())
     counts = [("cases", len(records), published.cases), ("slices", slices, published.slices)]
     if own_labels:
         counts.append(("emboli", emboli, published.emboli))
-    differs += [f"{found} {what}, {told} published" for what, found, told in counts if told not in (None, found)]
+    differs = _differences(counts)
     if own_labels and published.negatives is not None:
         bare = {case for case, record in records.items() if not record.embolus_count}
         unlike = sorted(bare ^ (published.negatives & set(records)))
         if unlike:
             differs.append(f"with or without emboli unlike published: {', '.join(unlike[:8])}")
+    return _noted(differs)
+
+
+def differing_counts(counts: Iterable[tuple[str, int, int | None]]) -> tuple[Note, ...]:
+    """A warning where counts are not those published.
+
+    Args:
+        counts: What is counted, how many were found, and how many are published.
+    """
+    return _noted(_differences(counts))
+
+
+def _differences(counts: Iterable[tuple[str, int, int | None]]) -> list[str]:
+    return [f"{found} {what}, {told} published" for what, found, told in counts if told not in (None, found)]
+
+
+def _noted(differs: list[str]) -> tuple[Note, ...]:
     return (Note("PE-CONV-023", "warning", "; ".join(differs)),) if differs else ()

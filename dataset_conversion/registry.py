@@ -26,6 +26,7 @@ KINDS: dict[str, str] = {
     "cad-pe": "CAD-PE: images/001.nrrd, rs/0001RefStd.nrrd, and AANet's vessel/001.nii.gz if there",
     "read": "READ: DICOM folders and NIfTI masks, under the names of either distribution",
     "rspect": "RSPECT (RSNA 2020): train.csv, train/STUDY/SERIES/*.dcm; the studies without embolus",
+    "augmented-rspect": "Augmented RSPECT: augmented_rspect.csv, train/STUDY/SERIES/*.dcm; boxes, for detectors",
     "parse": "PARSE 2022: train/PA000005/image and label; arteries alone",
 }
 

@@ -11,12 +11,13 @@ Source: Colak et al., The RSNA pulmonary embolism CT dataset, Radiology: Artific
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.dataset_conversion.layout import list_cases, one_scan, require_subfolder, scans_in
 from pe_nnunet.dataset_conversion.masks import CaseMasks
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.published import Published
+from pe_nnunet.dataset_conversion.published import Published, differing_counts
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
 from pe_nnunet.dataset_conversion.tables import read_table
 from pe_nnunet.errors import InputError
@@ -25,13 +26,14 @@ from pe_nnunet.volumes.case_ids import clean
 __all__ = ["PUBLISHED", "find_cases", "read_case"]
 
 PUBLISHED = Published()
+PUBLISHED_STUDIES, PUBLISHED_IMAGES = 7_279, 1_790_594
 _STUDY, _NEGATIVE, _UNCLEAR = "StudyInstanceUID", "negative_exam_for_pe", "indeterminate"
 
 
 def find_cases(src: Path, options: ConvertOptions) -> Listing:
     """List the studies that train.csv calls negative and that lie there, and those with a mask of their own."""
     scans, masks = require_subfolder(src, "RSPECT", "train"), CaseMasks(options)
-    negative = _negative_studies(scans.parent / "train.csv")
+    negative, counts = _negative_studies(scans.parent / "train.csv")
 
     def source_of(case: str, path: Path) -> CaseSource:
         return masks.source(
@@ -39,18 +41,25 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
         )
 
     wanted = [path for path in scans_in(scans) if path.name in negative or masks.has_label(clean(path.name))]
-    return list_cases(wanted, source_of, f"negative study of train.csv in {scans}")
+    listing = list_cases(wanted, source_of, f"negative study of train.csv in {scans}")
+    return replace(listing, notes=differing_counts(counts))
 
 
-def _negative_studies(table: Path) -> frozenset[str]:
-    """Studies without embolus on every row; an indeterminate one is none.
+def _negative_studies(table: Path) -> tuple[frozenset[str], list[tuple[str, int, int]]]:
+    """Studies without embolus on every row, an indeterminate one being none; and the table's counts with those published.
 
     Raises:
         InputError: PE-CONV-027 if the rows of a study contradict each other.
     """
     verdicts: dict[str, tuple[str, str]] = {}
+    images = 0
     for row in read_table(table, (_STUDY, _NEGATIVE, _UNCLEAR)):
+        images += 1
         verdict = (row[_NEGATIVE], row[_UNCLEAR])
         if verdicts.setdefault(row[_STUDY], verdict) != verdict:
             raise InputError("PE-CONV-027", f"{table.name}: study {row[_STUDY]} has rows that differ", "fetch it again")
-    return frozenset(study for study, verdict in verdicts.items() if verdict == ("1", "0"))
+    counts = [
+        (f"studies in {table.name}", len(verdicts), PUBLISHED_STUDIES),
+        (f"images in {table.name}", images, PUBLISHED_IMAGES),
+    ]
+    return frozenset(study for study, verdict in verdicts.items() if verdict == ("1", "0")), counts

@@ -118,10 +118,11 @@ class CaseError:
 
 @dataclass(frozen=True)
 class Listing:
-    """The cases of a source, and those that lack something."""
+    """The cases of a source, those that lack something, and what concerns all of it."""
 
     cases: tuple[CaseSource, ...]
     errors: tuple[CaseError, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 # Reads a mask onto the grid of a scan; the third is its role, for messages and notes.

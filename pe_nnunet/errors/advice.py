@@ -106,6 +106,8 @@ ADVICE: dict[str, str] = {
     "PE-CONV-032": "`--num-processes 1`, or enlarge /dev/shm",
     "PE-CONV-033": "restore what the link leads to, or remove it",
     "PE-CONV-034": "rename it, or `--hash-names`",
+    "PE-CONV-035": "correct the table, or fetch the scan again",
+    "PE-CONV-036": "train a detector on them; volumes and Dice mean little",
     "PE-TRAIN-001": "see [the recipe](recipe.md)",
     "PE-TRAIN-002": "see [the recipe](recipe.md)",
     "PE-TRAIN-003": "check the path and the TOML",

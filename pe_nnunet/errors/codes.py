@@ -116,6 +116,8 @@ CODES: dict[str, str] = {
     "PE-CONV-032": "worker processes cannot be started",
     "PE-CONV-033": "a link in the source leads nowhere",
     "PE-CONV-034": "the name of a folder or file holds a part of the patient's name",
+    "PE-CONV-035": "boxes on slices that the scan lacks, or beyond its edge",
+    "PE-CONV-036": "the labels are boxes around emboli, not their outlines",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
@@ -149,6 +151,7 @@ CODES: dict[str, str] = {
     "PE-DET-010": "a case without lung mask was left out of the detector's training",
     "PE-DET-011": "extra boxes that cannot be read",
     "PE-DET-012": "onnxruntime, which runs the detector, is not installed",
+    "PE-DET-013": "detections that cannot be read",
     # fusion
     "PE-FUS-001": "fusion settings that are out of range or contradict each other",
     "PE-FUS-002": "a probability map with values that are no probabilities",
