@@ -91,9 +91,8 @@ def artery_diameter_mm(image: sitk.Image, labels: sitk.Image, identity: int, box
     """
     part, size, step_mm = _fine_grid(image, box)
     hu = _resampled(image[part], size, step_mm)
-    clot = _resampled(sitk.Cast(labels[part] == identity, sitk.sitkFloat32), size, step_mm) > 0.5
-    if not clot.any():  # an embolus so thin that it vanishes between the points of the grid
-        return step_mm
+    share = _resampled(sitk.Cast(labels[part] == identity, sitk.sitkFloat32), size, step_mm)
+    clot = share > min(0.5, 0.5 * float(share.max()))  # voxels that touch by their corners alone stay under a half
     lumen = clot | (hu > _lumen_threshold(hu, clot, step_mm))
     lumen = ndi.binary_closing(lumen) | clot
     return float(np.median(_local_thickness_mm(lumen, clot, step_mm)))

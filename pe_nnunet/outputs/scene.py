@@ -115,16 +115,21 @@ def compose(case: CaseResult, truth: sitk.Image | None) -> Scene:
     missed = _missed_keys(true, found, scan) if true else []
     kept = case.emboli.kept
     missed = missed[: max(MISSED_KEY_SLICES, KEY_SLICES - len(kept))]
-    keys = _found_keys(kept, KEY_SLICES - len(missed), found, true) + missed
+    keys = _found_keys(case, KEY_SLICES - len(missed), found, true) + missed
     return Scene(scan, found, true, tuple(keys or _weak_keys(case, scan) or _plain_keys(scan)))
 
 
-def _found_keys(kept: tuple[Candidate, ...], most: int, found: Layer, truth: Layer | None) -> list[KeySlice]:
+def _found_keys(case: CaseResult, most: int, found: Layer, truth: Layer | None) -> list[KeySlice]:
+    kept: tuple[Candidate, ...] = case.emboli.kept
     chosen = [*kept[:1], *sorted(kept[1:], key=lambda row: -row.volume_mm3)][:most]
     keys = []
     for row in sorted(chosen, key=lambda row: row.id):
         verdict = ", false positive" if truth and not found.touches(row.id, truth) else ""
-        title = f"{row.id}: probability {row.probability:.2f}, {row.volume_mm3:,.0f} mm³{verdict}"
+        artery = case.levels.get(row.id)
+        level = (
+            f", {artery.level} ({artery.diameter_mm:.0f} mm)" if artery and not verdict else ""
+        )  # a line has room for one
+        title = f"{row.id}: probability {row.probability:.2f}, {row.volume_mm3:,.0f} mm³{level}{verdict}"
         keys.append(KeySlice(found.centre(row.id), title, PREDICTION_COLOUR, row.id))
     return keys
 

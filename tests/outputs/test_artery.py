@@ -87,6 +87,15 @@ def test_a_single_voxel_at_the_border_has_an_answer() -> None:
     assert 0 < measured(image, clot) < 40
 
 
+def test_voxels_that_touch_by_their_corners_alone_are_measured() -> None:
+    image, clot = tube(6.0, clot_mm=3.0, spacing=(2.0, 2.0, 2.0))
+    middle = np.array(clot.shape) // 2
+    clot[:] = 0
+    for k in range(-2, 3):
+        clot[middle[0] + k, middle[1] + k % 2, middle[2] - k % 2] = 1
+    assert measured(image, clot) == pytest.approx(6.0, abs=2.0)
+
+
 def test_every_kept_embolus_has_a_level() -> None:
     image, clot = tube(5.5, clot_mm=5.0)
     probability = np.where(clot > 0, 0.9, 0).astype(np.float32)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.image import imread
 
 from pe_nnunet.errors import GeometryError, InputError
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.outputs import CaseResult, CohortRow, cohort_picture, truth_overview, write_overview
+from pe_nnunet.outputs import ArteryLevel, CaseResult, CohortRow, cohort_picture, truth_overview, write_overview
 from pe_nnunet.outputs.drawing import PREDICTION_COLOUR, TRUTH_COLOUR, Volume
 from pe_nnunet.outputs.scene import compose
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx
@@ -71,6 +72,12 @@ def test_key_slices_name_found_false_and_missed(case: CaseResult) -> None:
         "2: probability 0.60, 81 mm³, false positive",
         "missed: true embolus 2, 144 mm³",
     ]
+
+
+def test_key_slices_name_the_level(case: CaseResult) -> None:
+    with_level = replace(case, levels={1: ArteryLevel(11.8, "lobar")})
+    titles = [key.title for key in compose(with_level, None).keys]
+    assert titles == ["1: probability 0.95, 864 mm³, lobar (12 mm)", "2: probability 0.60, 81 mm³"]
 
 
 def test_a_truth_mask_is_parted_into_its_emboli(case: CaseResult) -> None:
