@@ -46,7 +46,7 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
 
 
 def _negative_studies(table: Path) -> tuple[frozenset[str], list[tuple[str, int, int]]]:
-    """Studies without embolus on every row, an indeterminate one being none; and the table's counts with those published.
+    """Studies without embolus on every row, an indeterminate one being none; counts with those published.
 
     Raises:
         InputError: PE-CONV-027 if the rows of a study contradict each other.

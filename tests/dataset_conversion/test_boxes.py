@@ -110,6 +110,14 @@ def test_tables_that_cannot_be_used(nnunet: Path, tmp_path: Path, table: str | N
         converted(tmp_path)
 
 
+@pytest.mark.parametrize(("study", "series"), [("..", "x"), ("1", "../../2"), ("/etc", "1"), ("1", ""), ("a/b", "1")])
+def test_47_uids_in_a_table_are_no_paths(nnunet: Path, tmp_path: Path, study: str, series: str) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "augmented_rspect.csv").write_text(f"{HEADING}\n{study},{series},s,A,1,1,1,1\n")
+    with pytest.raises(InputError, match=r"PE-CONV-027.*no UIDs"):
+        converted(tmp_path)
+
+
 def test_the_smaller_of_two_boxes_lies_on_top_and_groups_do_not_mix() -> None:
     boxes = {0: [Box2D("a", 0, 0, 2, 1), Box2D("b", 0, 0, 4, 1)], 1: [Box2D("b", 0, 0, 2, 1)]}
     assert filled_boxes(boxes, (2, 1, 4)).tolist() == [[[2, 2, 1, 1]], [[1, 1, 0, 0]]]
