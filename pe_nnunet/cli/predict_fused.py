@@ -46,14 +46,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--artery", type=Path, help="with --roi artery: mask of the arteries, or a folder with one <case>.nii.gz a scan"
     )
-    emboli = parser.add_argument_group("emboli")
-    emboli.add_argument("--threshold", type=float, default=0.5, help="probability of a voxel; default %(default)s")
+    emboli = parser.add_argument_group(
+        "emboli", "defaults are those of fusion.json in the model folder, if there is one"
+    )
+    emboli.add_argument("--threshold", type=float, help="probability of a voxel; default 0.5")
     emboli.add_argument(
         "--seed-threshold", type=float, help="that one voxel of an embolus must reach; default: the same"
     )
-    emboli.add_argument("--min-embolus-mm3", type=float, default=5.0, help="default %(default)s")
+    emboli.add_argument("--min-embolus-mm3", type=float, help="default 5")
+    emboli.add_argument("--nms-mm", type=float, help="of findings this near the strongest stands for all; default: off")
     emboli.add_argument(
-        "--nms-mm", type=float, default=0.0, help="of findings this near the strongest stands for all; default: off"
+        "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
     )
     parser.add_argument("--save-probability", action="store_true", help="also write <case>_probability.nii.gz")
     parser.add_argument(
@@ -70,11 +73,16 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings
     from pe_nnunet.inference.locate import locate_folder, locate_models
+    from pe_nnunet.inference.operating_point import choose_settings
     from pe_nnunet.volumes import find_scans
 
-    fusion = FusionSettings(
-        args.threshold, args.seed_threshold, min_volume_mm3=args.min_embolus_mm3, nms_mm=args.nms_mm
-    )
+    asked = {
+        "threshold": args.threshold,
+        "seed_threshold": args.seed_threshold,
+        "min_volume_mm3": args.min_embolus_mm3,
+        "nms_mm": args.nms_mm,
+    }
+    FusionSettings(**{name: value for name, value in asked.items() if value is not None})  # says what is out of range
     refs = find_scans(args.input)
     if args.model_folders:
         locations = [locate_folder(folder, args.folds, args.checkpoint) for folder in args.model_folders]
@@ -90,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("PE-MODEL-007", f"--batch-size is {args.batch_size}, expected 1 or more")
     if (args.roi == "artery") != (args.artery is not None):
         raise ConfigurationError("PE-MODEL-007", "--roi artery and --artery belong together: give both, or neither")
+    fusion, notes = choose_settings([place.folder for place in locations], target_fp=args.target_fp, **asked)
 
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
@@ -107,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
         trust_checkpoint=args.trust_checkpoint,
     )
     print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
+    for note in notes:
+        print(note, flush=True)
     write_errors([], args.output)  # before the work: an output that cannot be written is known at once
     written, failed = predict_batch(
         predictor,

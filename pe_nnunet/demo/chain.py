@@ -8,12 +8,15 @@ from pathlib import Path
 
 from pe_nnunet.demo.command import Step, StepRunner, TrainingWatcher, everything, matching
 from pe_nnunet.demo.held_out import link_scans, split_studies
-from pe_nnunet.demo.operating_point import choose_operating_point
 from pe_nnunet.demo.report import Report, make_report
+from pe_nnunet.fusion.stored import NAME as FUSION_FILE
+from pe_nnunet.fusion.stored import read_fusion
 
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
 NAME = "Demo"
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
+SMALLEST_MM3 = (50, 100, 200, 300, 400, 500, 600, 800, 1000)
+FALSE_POSITIVES_PER_SCAN = 3  # one below the goal: a network does worse on scans that nothing was chosen on
 
 
 @dataclass(frozen=True)
@@ -77,30 +80,37 @@ def run_demo(settings: DemoSettings) -> Report:
         "PYTHONUNBUFFERED": "1",
     }
     learning = _cohort_steps(settings, out) + _training_steps(settings, out, folders)
+    if settings.min_embolus_mm3 is None:
+        learning.append(_calibration_step(settings, folders))
     count = len(learning) + 3
     runner = StepRunner(out / "steps", environment, count)
     for step in learning:
         runner.run(step)
+    link_scans(out / "scans" / "test", out / "scans" / "to_predict")
+    for step in _scoring_steps(settings, out):
+        runner.run(step)
     smallest = settings.min_embolus_mm3
     if smallest is None:
-        smallest = _choose_smallest(settings, folders)
-    link_scans(out / "scans" / "test", out / "scans" / "to_predict")
-    for step in _scoring_steps(settings, out, smallest):
-        runner.run(step)
+        smallest = read_fusion(_model(settings, folders) / FUSION_FILE).settings.min_volume_mm3
     print(f"[{count}/{count}] threshold baseline, table and picture", flush=True)
     return make_report(out, out / "scans" / "test", runner.seconds, smallest)
 
 
-def _choose_smallest(settings: DemoSettings, folders: dict[str, Path]) -> float:
-    raw, _, results = (folder / _dataset(settings) for folder in folders.values())
-    point = choose_operating_point(results / MODEL / "fold_0" / "validation", raw / "pe_nnunet" / "instances")
-    scores = point.scores
-    print(
-        f"    findings of {point.min_embolus_mm3:g} mm3 and more: on the validation scans {scores.found} of "
-        f"{scores.emboli} emboli and {scores.false_positives_per_scan or 0:.1f} false positives a scan",
-        flush=True,
+def _calibration_step(settings: DemoSettings, folders: dict[str, Path]) -> Step:
+    """The smallest finding that is kept, chosen on the scans that training held back, not on those that are scored."""
+    return Step(
+        "choose the smallest finding on the validation scans",
+        (
+            *("pe-nnunet", "calibrate", "-d", str(settings.dataset_id), "-f", "0", "--from", "masks"),
+            *("--target-fp", str(FALSE_POSITIVES_PER_SCAN), "--volumes", *map(str, SMALLEST_MM3)),
+        ),
+        (_model(settings, folders) / FUSION_FILE,),
+        matching("highest", "    threshold"),
     )
-    return point.min_embolus_mm3
+
+
+def _model(settings: DemoSettings, folders: dict[str, Path]) -> Path:
+    return folders["nnUNet_results"] / _dataset(settings) / MODEL
 
 
 def _dataset(settings: DemoSettings) -> str:
@@ -167,15 +177,16 @@ def _training_steps(settings: DemoSettings, out: Path, folders: dict[str, Path])
     ]
 
 
-def _scoring_steps(settings: DemoSettings, out: Path, min_embolus_mm3: float) -> list[Step]:
+def _scoring_steps(settings: DemoSettings, out: Path) -> list[Step]:
     predictions, scores, test = out / "predictions", out / "scores", out / "scans" / "test"
+    smallest = () if settings.min_embolus_mm3 is None else ("--min-embolus-mm3", f"{settings.min_embolus_mm3:g}")
     return [
         Step(
             "predict the held-out scans",
             (
                 *("pe-nnunet-predict-fused", "-i", str(out / "scans" / "to_predict"), "-o", str(predictions)),
                 *("-d", str(settings.dataset_id), "-f", "0", "-device", settings.device),
-                *("--min-embolus-mm3", f"{min_embolus_mm3:g}"),
+                *smallest,
             ),
             (predictions / "summary.csv",),
             everything,

@@ -23,6 +23,8 @@ class FusionSettings:
             emboli in the FUMPE dataset (10 mm3), some ten voxels of a thin-slice CTPA.
         nms_mm: Of findings whose most certain voxels lie this near to each other, the strongest stands for all
             (non-maximum suppression). 0: each stands for itself.
+        box_weight: How much the log-odds of a detected embolus raise those of the voxels in its boxes. 0: not at all.
+        no_box_penalty: By how much the log-odds of a finding that no detected embolus touches are lowered.
 
     Raises:
         ConfigurationError: PE-FUS-001 if the numbers are out of range or contradict each other.
@@ -39,6 +41,8 @@ class FusionSettings:
     candidate_threshold: float = 0.05
     min_volume_mm3: float = 5.0
     nms_mm: float = 0.0
+    box_weight: float = 0.0
+    no_box_penalty: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < self.candidate_threshold <= self.threshold <= self.seed <= 1:
@@ -47,14 +51,19 @@ class FusionSettings:
                 f"candidate threshold {self.candidate_threshold}, threshold {self.threshold}, "
                 f"seed threshold {self.seed}: expected 0 < candidate threshold <= threshold <= seed threshold <= 1",
             )
-        if not (math.isfinite(self.min_volume_mm3) and self.min_volume_mm3 >= 0):
-            raise ConfigurationError(
-                "PE-FUS-001", f"minimum embolus volume {self.min_volume_mm3} mm3: expected a number of 0 or more"
-            )
-        if not (math.isfinite(self.nms_mm) and self.nms_mm >= 0):
-            raise ConfigurationError(
-                "PE-FUS-001", f"distance of non-maximum suppression {self.nms_mm} mm: expected a number of 0 or more"
-            )
+        for what, number in (
+            ("minimum embolus volume in mm3", self.min_volume_mm3),
+            ("distance of non-maximum suppression in mm", self.nms_mm),
+            ("weight of boxes", self.box_weight),
+            ("penalty of findings without a box", self.no_box_penalty),
+        ):
+            if not (math.isfinite(number) and number >= 0):
+                raise ConfigurationError("PE-FUS-001", f"{what} is {number}, expected a number of 0 or more")
+
+    @property
+    def uses_detection(self) -> bool:
+        """Whether boxes make a difference."""
+        return self.box_weight > 0 or self.no_box_penalty > 0
 
     @property
     def seed(self) -> float:

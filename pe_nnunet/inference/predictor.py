@@ -19,6 +19,7 @@ from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import InferenceSettings, Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model
+from pe_nnunet.inference.operating_point import choose_settings
 from pe_nnunet.inference.region import Region, artery_region, lung_region
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.roi import Box, crop, paste
@@ -32,7 +33,7 @@ class PEPredictor:
         models: nnU-Net model folders (all their trained folds), or locations with chosen folds; any mixture of
             networks, plans, 2D and 3D.
         device: `auto`, `cuda`, `mps` or `cpu`.
-        fusion: Thresholds; the defaults if None.
+        fusion: Thresholds; if None, those of `fusion.json` where it was chosen for this ensemble, else the defaults.
         inference: How the networks are run; the defaults if None.
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
@@ -56,12 +57,12 @@ class PEPredictor:
         trust_checkpoint: bool = False,
     ) -> None:
         self.device = pick_device(device)
-        self.fusion = fusion or FusionSettings()
         self.inference = inference or InferenceSettings()
         self.margin_mm = margin_mm
         self.on_no_lungs = on_no_lungs
         self.agreement = agreement
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
+        self.fusion = fusion or choose_settings([place.folder for place in locations])[0]
         self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
 
     def predict(

@@ -1,0 +1,85 @@
+"""Choose thresholds, smallest volume and the weights of detection on scans that each fold was not trained on.
+
+pe-nnunet calibrate -d 501 -f 0 1 2 3 4 --target-fp 2
+
+Each fold predicts its own validation scans; the settings with the highest F1 of emboli, or with the highest sensitivity
+at a number of false positives a scan, are written to fusion.json in the (first) model's folder, where predict-fused
+finds them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet calibrate`."""
+    parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name")
+    parser.add_argument(
+        "-tr", dest="trainers", nargs="+", default=["PETARUNetTrainer"], help="trainer(s); default %(default)s"
+    )
+    parser.add_argument("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="plans; default %(default)s")
+    parser.add_argument("-c", dest="configurations", nargs="+", default=["3d_fullres"], help="default %(default)s")
+    parser.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
+    parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    parser.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
+    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    parser.add_argument("-step_size", dest="step", type=float, default=0.5, help="of the windows; default %(default)s")
+    parser.add_argument("--disable_tta", action="store_true", help="no averaging over mirrored inputs")
+    goal = parser.add_argument_group("goal")
+    goal.add_argument("--target-fp", type=float, help="false positives a scan, at most; default: the highest F1")
+    goal.add_argument(
+        "--from",
+        dest="source",
+        choices=("probabilities", "masks"),
+        default="probabilities",
+        help="predict the scans, or take the masks that training left in fold_*/validation: quick, but only the "
+        "smallest volume can be chosen; default %(default)s",
+    )
+    goal.add_argument("--volumes", type=float, nargs="+", help="smallest volumes to try, mm3")
+    goal.add_argument("--thresholds", type=float, nargs="+", help="thresholds to try")
+    check = parser.add_argument_group("check on further scans", "how the mean of all folds differs from single folds")
+    check.add_argument("--check", type=Path, help="scans that no fold was trained on")
+    check.add_argument("--check-labels", type=Path, help="folder with one <case>.nii.gz a scan")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Calibrate; see `configure` for the arguments."""
+    from pe_nnunet.cli import DONE
+    from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.fusion import FusionSettings
+    from pe_nnunet.fusion.calibration import Objective
+    from pe_nnunet.fusion.outcomes import Grid
+    from pe_nnunet.inference.calibrate import CalibrationRun, calibrate_models
+    from pe_nnunet.inference.ensemble import InferenceSettings
+    from pe_nnunet.inference.locate import locate_models
+
+    if (args.check is None) != (args.check_labels is None):
+        raise ConfigurationError("PE-MODEL-007", "--check and --check-labels belong together: give both, or neither")
+    if args.target_fp is not None and not args.target_fp >= 0:
+        raise ConfigurationError("PE-MODEL-007", f"--target-fp is {args.target_fp}, expected 0 or more")
+    if not 0 < args.step <= 1:
+        raise ConfigurationError("PE-MODEL-007", f"-step_size is {args.step}, expected more than 0 and at most 1")
+    grid = Grid()
+    thresholds = (0.5,) if args.source == "masks" else tuple(args.thresholds or grid.thresholds)
+    volumes = tuple(sorted(args.volumes)) if args.volumes else grid.volumes_mm3
+    for threshold in thresholds:
+        for volume in volumes:
+            FusionSettings(threshold, min_volume_mm3=volume)  # says what is out of range
+    locations = locate_models(args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint)
+    path = calibrate_models(
+        locations,
+        CalibrationRun(
+            objective=Objective(args.target_fp),
+            grid=Grid(thresholds, (0.0,) if args.source == "masks" else grid.seeds, volumes),
+            masks=args.source == "masks",
+            device=args.device,
+            inference=InferenceSettings(mirroring=not args.disable_tta, step=args.step),
+            trust_checkpoint=args.trust_checkpoint,
+            check=args.check,
+            check_labels=args.check_labels,
+        ),
+    )
+    print(f"written to {path}", flush=True)
+    return DONE

@@ -1,0 +1,129 @@
+"""What a detector's boxes do to a probability map."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pe_nnunet.components import label_components
+from pe_nnunet.detection import SliceBox, Tube, tube_confidence
+from pe_nnunet.errors import GeometryError
+from pe_nnunet.fusion.settings import FusionSettings
+
+SURE = 1e-6  # probabilities nearer to 0 or 1 count as this near: log-odds of 14, which no box overrules
+
+
+def fuse(
+    probability: NDArray[np.float32],
+    tubes: Sequence[Tube] | None,
+    settings: FusionSettings,
+    *,
+    roi_mask: NDArray[np.bool_] | None = None,
+) -> NDArray[np.float32]:
+    """Combine a probability map with detected emboli.
+
+    Log-odds are raised inside a tube by `box_weight` times the log-odds of its confidence (never lowered: a tube of
+    less than one half supports what it touches, no more), and lowered by `no_box_penalty` in a finding (a component of
+    at least `candidate_threshold`) that no tube touches. Nothing is left outside the region of interest.
+
+    Args:
+        probability: Of the segmenters, (z, y, x).
+        tubes: Detected emboli in voxels of the map; None without a detector, which changes nothing.
+        settings: The weights.
+        roi_mask: The region of interest; everything if None.
+
+    Returns:
+        (z, y, x), a new array.
+
+    Raises:
+        GeometryError: PE-FUS-003 if the region has another shape.
+
+    Example:
+        >>> from pe_nnunet.roi import Box
+        >>> tube = Tube(Box((0, 0, 0), (1, 1, 2)), 0.9, (SliceBox(0, 0.0, 0.0, 1.0, 2.0, 0.9),))
+        >>> weak = np.array([[[0.1, 0.0, 0.0, 0.5]]], np.float32)
+        >>> fuse(weak, [tube], FusionSettings(box_weight=1, no_box_penalty=np.log(4))).round(3).tolist()
+        [[[0.5, 0.0, 0.0, 0.2]]]
+    """
+    if roi_mask is not None and roi_mask.shape != probability.shape:
+        raise GeometryError(
+            "PE-FUS-003", f"region of interest of shape {roi_mask.shape}: expected the map's {probability.shape}"
+        )
+    fused = probability.astype(np.float32)
+    if tubes is not None and settings.uses_detection:
+        confidence = tube_confidence(sound_tubes(tubes), probability.shape)
+        alone = unsupported(probability, confidence, settings.candidate_threshold)
+        fused = shifted(fused, confidence, alone, settings)
+    if roi_mask is not None:
+        fused *= roi_mask
+    return fused
+
+
+def unsupported(
+    probability: NDArray[np.float32], confidence: NDArray[np.float32], candidate_threshold: float
+) -> NDArray[np.bool_]:
+    """The voxels of findings that no tube touches.
+
+    Args:
+        probability: Of the segmenters, (z, y, x).
+        confidence: Of the tubes, 0 outside them.
+        candidate_threshold: A finding is a component of at least this probability.
+    """
+    labels, count = label_components(probability >= candidate_threshold)
+    alone = np.ones(count + 1, bool)
+    alone[np.unique(labels[confidence > 0])] = False
+    alone[0] = False
+    return np.asarray(alone[labels])
+
+
+def shifted(
+    probability: NDArray[np.float32],
+    confidence: NDArray[np.float32],
+    alone: NDArray[np.bool_],
+    settings: FusionSettings,
+) -> NDArray[np.float32]:
+    """Probabilities with log-odds raised in tubes and lowered in findings without one.
+
+    Args:
+        probability: Of the segmenters, any shape.
+        confidence: Of the tubes, 0 outside them.
+        alone: Findings that no tube touches.
+        settings: The weights.
+    """
+    result: NDArray[np.float32] = probability.copy()
+    where = ((confidence > 0) | alone) & (probability > 0)  # what was never looked at, or ruled out, stays 0
+    odds = log_odds(probability[where]) + settings.box_weight * np.maximum(log_odds(confidence[where]), 0)
+    result[where] = 1 / (1 + np.exp(-(odds - settings.no_box_penalty * alone[where])))
+    return result
+
+
+def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Finite also for 0 and 1."""
+    held = np.clip(probability.astype(np.float64), SURE, 1 - SURE)
+    return np.asarray(np.log(held / (1 - held)))
+
+
+def sound_tubes(tubes: Sequence[Tube]) -> list[Tube]:
+    """Tubes without what cannot be: confidences that are no probability, boxes without an inside or not finite.
+
+    Args:
+        tubes: As any detector gave them.
+
+    Returns:
+        The tubes that are left, each with its sound boxes.
+    """
+    sound = []
+    for tube in tubes:
+        slices = tuple(box for box in tube.slices if _sound(box))
+        if slices and 0 < tube.confidence <= 1:
+            sound.append(replace(tube, slices=slices))
+    return sound
+
+
+def _sound(box: SliceBox) -> bool:
+    finite = all(math.isfinite(edge) for edge in (box.y0, box.x0, box.y1, box.x1))
+    return finite and box.y0 < box.y1 and box.x0 < box.x1

@@ -1,0 +1,188 @@
+"""Calibrate an ensemble on the validation scans of its folds, and write `fusion.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pe_nnunet.errors import ConfigurationError, InputError
+from pe_nnunet.evaluation import to_instances
+from pe_nnunet.fusion.calibration import Calibration, Choice, Objective, calibrate
+from pe_nnunet.fusion.outcomes import Grid, LabelledScan
+from pe_nnunet.fusion.stored import write_fusion
+from pe_nnunet.inference.device import pick_device
+from pe_nnunet.inference.ensemble import InferenceSettings
+from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.model import TrainedModel, load_model
+from pe_nnunet.inference.out_of_fold import (
+    HeldCase,
+    held_cases,
+    labelled_scan,
+    masks_as_probability,
+    region_probability,
+    single_fold,
+)
+from pe_nnunet.inference.shift import FoldShift, measure_shift
+from pe_nnunet.nnunet_folders import PREPROCESSED, RAW, nnunet_folder
+from pe_nnunet.outputs import ModelRecord
+from pe_nnunet.volumes import find_scans, read_label, read_scan, require_same_grid, to_lps
+from pe_nnunet.volumes.files import file_sha256
+
+
+@dataclass(frozen=True)
+class CalibrationRun:
+    """How to calibrate.
+
+    Attributes:
+        objective: What is made as high as it can be.
+        grid: Which settings are tried.
+        masks: Take the masks that training left instead of predicting.
+        device: Where the networks run.
+        inference: How.
+        trust_checkpoint: Load checkpoints that hold more than weights.
+        check: Scans that no fold was trained on, to compare single folds with their mean.
+        check_labels: Their labels.
+    """
+
+    objective: Objective
+    grid: Grid
+    masks: bool = False
+    device: str = "auto"
+    inference: InferenceSettings = field(default_factory=InferenceSettings)
+    trust_checkpoint: bool = False
+    check: Path | None = None
+    check_labels: Path | None = None
+
+
+def calibrate_models(locations: Sequence[ModelLocation], how: CalibrationRun) -> Path:
+    """Predict the scans that each fold was not trained on, choose settings, and write them.
+
+    Args:
+        locations: Models of one dataset, with the same folds.
+        how: How.
+
+    Returns:
+        `fusion.json` in the folder of the first model.
+
+    Raises:
+        PEError: If models, scans or labels are missing or do not fit together.
+    """
+    folds = locations[0].folds
+    if any(location.folds != folds for location in locations):
+        raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
+    folders = [location.folder for location in locations]
+    dataset = folders[0].parent.name
+    raw = nnunet_folder(RAW) / dataset
+    labels = json.loads((folders[0] / "dataset.json").read_text(encoding="utf-8"))["labels"]
+    cases = held_cases(folders, folds, raw, nnunet_folder(PREPROCESSED) / dataset)
+    device = pick_device(how.device)
+    models: list[TrainedModel] = []
+    if not how.masks or how.check is not None:
+        models = [load_model(location, device, how.trust_checkpoint) for location in locations]
+
+    def probability(case: HeldCase, image: sitk.Image) -> NDArray[np.float32]:
+        if how.masks:
+            return masks_as_probability(case, labels)
+        return region_probability(single_fold(models, case.fold), image, device, how.inference)
+
+    scans = _scans(cases, raw, labels, probability)
+    found = calibrate(scans, how.objective, how.grid)
+    shift = None
+    if how.check is not None and how.check_labels is not None:
+        shift = _shift(models, folds, how, found, device)
+    chosen_on = {
+        "dataset": dataset,
+        "scans": [scan.case_id for scan in scans],
+        "folds": list(folds),
+        "source": "masks" if how.masks else "probabilities",
+        "models": [asdict(record) for record in _records(locations)],
+        "inference": asdict(how.inference),
+        "fold_shift": None if shift is None else shift.to_json(),
+    }
+    path = write_fusion(folders[0], found, [folder.name for folder in folders], chosen_on)
+    print("\n".join(_told(found, len(scans), shift)), flush=True)
+    return path
+
+
+def _records(locations: Sequence[ModelLocation]) -> list[ModelRecord]:
+    return [
+        ModelRecord(
+            place.folder.name,
+            place.folder.parent.name,
+            fold,
+            place.checkpoint,
+            file_sha256(place.folder / f"fold_{fold}" / place.checkpoint),
+        )
+        for place in locations
+        for fold in place.folds
+    ]
+
+
+def _scans(cases: Sequence[HeldCase], raw: Path, labels: dict[str, Any], probability: Any) -> list[LabelledScan]:
+    bar = tqdm(cases, desc="validation scans", unit="scan", disable=None, file=sys.stderr)
+    return [labelled_scan(case, raw, labels, probability) for case in bar]
+
+
+def _shift(
+    models: Sequence[TrainedModel],
+    folds: Sequence[str],
+    how: CalibrationRun,
+    found: Calibration,
+    device: torch.device,
+) -> FoldShift:
+    if len(folds) < 2:
+        raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
+    scans = []
+    for ref in find_scans(how.check or Path()):
+        path = (how.check_labels or Path()) / f"{ref.case_id}.nii.gz"
+        if not path.is_file():
+            raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
+        image, truth = to_lps(read_scan(ref).image), to_lps(read_label(path))
+        require_same_grid(image, truth, f"the label of case {ref.case_id}")
+        scans.append((ref.case_id, image, to_instances(sitk.GetArrayFromImage(truth))))
+    return measure_shift(
+        scans,
+        folds,
+        lambda image, fold: region_probability(single_fold(models, fold), image, device, how.inference),
+        found.chosen.settings,
+    )
+
+
+def _told(found: Calibration, scans: int, shift: FoldShift | None) -> list[str]:
+    lines = [f"highest {found.objective} on {scans} scans with {found.chosen.emboli} emboli:", _line(found.chosen)]
+    for budget, choice in found.budgets.items():
+        lines.append(f"at most {budget:g} false positives a scan: {_line(choice).strip()}")
+    if found.detection is not None:
+        verdict = "boxes count" if found.detection.helps else "boxes get weight zero"
+        lines.append(
+            f"detection: gain {found.detection.gain:+.3f} on scans it was not chosen on, positive in "
+            f"{found.detection.certainty:.0%} of resamples: {verdict}"
+        )
+    if shift is not None:
+        lines += [
+            f"on {shift.scans} further scans with {shift.emboli} emboli: single folds find "
+            f"{shift.single_sensitivity:.0%} with {shift.single_fp_per_scan:.2f} false positives a scan, their mean "
+            f"{shift.mean_sensitivity:.0%} with {shift.mean_fp_per_scan:.2f}",
+            f"    the mean comes nearest to the single folds' false positives at threshold {shift.equal_threshold:g} "
+            f"instead of {shift.threshold:g}",
+        ]
+    return lines
+
+
+def _line(choice: Choice) -> str:
+    s = choice.settings
+    boxes = f", boxes {s.box_weight:g}, without -{s.no_box_penalty:g}" if s.uses_detection else ""
+    return (
+        f"    threshold {s.threshold:g}, seed {s.seed:g}, from {s.min_volume_mm3:g} mm3{boxes}: {choice.found} of "
+        f"{choice.emboli} emboli, {choice.false_positives_per_scan:.2f} false positives a scan, F1 {choice.f1:.2f}"
+    )

@@ -1,0 +1,97 @@
+"""`fusion.json`, and which settings a prediction takes from it."""
+
+import json
+
+import pytest
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.fusion import FusionSettings
+from pe_nnunet.fusion.calibration import Calibration, Choice, DetectionTest, Objective
+from pe_nnunet.fusion.stored import find_fusion, read_fusion, write_fusion
+from pe_nnunet.inference.operating_point import choose_settings
+
+
+def choice(**settings):
+    return Choice(FusionSettings(**settings), 0.75, 1.5, 0.6, 3, 4)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    found = Calibration(
+        Objective(2.0),
+        choice(threshold=0.3, seed_threshold=0.7, min_volume_mm3=20, box_weight=1.0),
+        {1.0: choice(threshold=0.8), 4.0: choice(threshold=0.2, min_volume_mm3=0)},
+        DetectionTest(0.1, 0.99, True),
+    )
+    (tmp_path / "A__P__3d").mkdir()
+    write_fusion(tmp_path / "A__P__3d", found, ["A__P__3d"], {"scans": ["x"], "folds": ["0"]})
+    return tmp_path / "A__P__3d"
+
+
+def test_round_trip(folder):
+    stored = read_fusion(folder / "fusion.json")
+    assert stored.settings == FusionSettings(0.3, 0.7, min_volume_mm3=20, box_weight=1.0)
+    assert stored.detector
+    content = json.loads((folder / "fusion.json").read_text())
+    assert content["objective"] == "sensitivity at 2 false positives a scan"
+    assert content["chosen_on"]["scans"] == ["x"]
+    assert (content["found"], content["emboli"]) == (3, 4)
+
+
+@pytest.mark.parametrize(("target", "threshold"), [(None, 0.3), (1.0, 0.8), (3.9, 0.8), (4.0, 0.2), (100.0, 0.2)])
+def test_budgets(folder, target, threshold):
+    assert read_fusion(folder / "fusion.json").at(target).threshold == threshold
+
+
+def test_a_budget_below_all(folder):
+    with pytest.raises(ConfigurationError, match=r"PE-FUS-001.*there: 1, 4"):
+        read_fusion(folder / "fusion.json").at(0.5)
+
+
+def test_prediction_takes_it_and_a_person_overrules_it(folder):
+    settings, notes = choose_settings([folder], detector=True)
+    assert (settings.threshold, settings.seed, settings.box_weight, notes) == (0.3, 0.7, 1.0, ())
+    settings, _ = choose_settings([folder], detector=True, threshold=0.6, nms_mm=None)
+    assert (settings.threshold, settings.seed, settings.min_volume_mm3) == (0.6, 0.6, 20)
+    settings, _ = choose_settings([folder], target_fp=4, min_volume_mm3=7)
+    assert (settings.threshold, settings.min_volume_mm3) == (0.2, 7)
+    assert choose_settings([folder], threshold=0.02)[0].candidate_threshold == 0.02
+
+
+def test_without_the_detector_boxes_have_no_weight_and_this_is_said(folder):
+    settings, (note,) = choose_settings([folder])
+    assert (settings.threshold, settings.uses_detection, note.code) == (0.3, False, "PE-FUS-005")
+
+
+def test_another_ensemble_takes_the_defaults_and_this_is_said(folder, tmp_path):
+    (tmp_path / "B").mkdir()
+    settings, (note,) = choose_settings([folder, tmp_path / "B"])
+    assert settings == FusionSettings()
+    assert note.code == "PE-FUS-005"
+    assert find_fusion([tmp_path / "B"]) == (None, None)
+    with pytest.raises(ConfigurationError, match="PE-FUS-004"):
+        choose_settings([tmp_path / "B"], target_fp=2.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"format": 2}',
+        '{"format": 1, "settings": {"threshold": 0.5, "magic": 1}, "budgets": [], "ensemble": [], "detection": null}',
+        '{"format": 1, "settings": {"threshold": "x"}, "budgets": [], "ensemble": [], "detection": null}',
+    ],
+)
+def test_damaged_files_have_a_code(tmp_path, text):
+    (tmp_path / "fusion.json").write_text(text)
+    with pytest.raises(ConfigurationError, match="PE-FUS-004"):
+        choose_settings([tmp_path])
+
+
+def test_impossible_numbers_in_it_have_a_code(folder):
+    content = json.loads((folder / "fusion.json").read_text())
+    content["settings"]["threshold"] = 3
+    (folder / "fusion.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="PE-FUS-001"):
+        choose_settings([folder])

@@ -1,0 +1,116 @@
+"""The command on a tiny dataset with two folds and a known best choice."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from pe_nnunet.cli import main
+from pe_nnunet.fusion import FusionSettings
+from pe_nnunet.fusion.stored import read_fusion
+from pe_nnunet.inference import PEPredictor
+from pe_nnunet.inference.locate import locate_folder
+from pe_nnunet.inference.shift import measure_shift
+
+CASES = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def dataset(tmp_path, monkeypatch, thorax, model_folder):
+    """Four scans with two clots; fold 0 was validated on a and b, fold 1 on c and d."""
+    folders = {name: tmp_path / name for name in ("raw", "preprocessed", "results")}
+    for name, folder in folders.items():
+        monkeypatch.setenv(f"nnUNet_{name}", str(folder))
+        (folder / "Dataset501_PE").mkdir(parents=True)
+    raw = folders["raw"] / "Dataset501_PE"
+    model = model_folder("PETARUNetTrainer__PETARUNetPlans__3d_fullres", folds=(0, 1), log_odds=(-1.0, -0.5))
+    splits = [{"train": ["c", "d"], "val": ["a", "b"]}, {"train": ["a", "b"], "val": ["c", "d"]}]
+    (folders["preprocessed"] / "Dataset501_PE" / "splits_final.json").write_text(json.dumps(splits))
+    clots = np.abs(sitk.GetArrayFromImage(thorax) - 40) < 60
+    z, y, x = np.indices(clots.shape)
+    truth = np.zeros(clots.shape, np.uint8)
+    for centre in (25, 52):
+        truth[(np.abs(z - 28) < 3) & (np.abs(y - 30) < 3) & (np.abs(x - centre) < 3)] = 1
+    for folder in ("imagesTr", "labelsTr"):
+        (raw / folder).mkdir()
+    for case in CASES:
+        sitk.WriteImage(thorax, str(raw / "imagesTr" / f"{case}_0000.nii.gz"))
+        label = sitk.GetImageFromArray(truth)
+        label.CopyInformation(thorax)
+        sitk.WriteImage(label, str(raw / "labelsTr" / f"{case}.nii.gz"))
+        fold = model / f"fold_{int(case in 'cd')}" / "validation"
+        fold.mkdir(exist_ok=True)
+        mask = truth.copy()
+        mask[10, 10, 5 : 5 + CASES.index(case)] = 1  # a false finding of 0, 64, 128, 192 mm3
+        image = sitk.GetImageFromArray(mask)
+        image.CopyInformation(thorax)
+        sitk.WriteImage(image, str(fold / f"{case}.nii.gz"))
+    return model
+
+
+def test_masks_of_training_choose_the_smallest_volume_and_prediction_uses_it(dataset, capsys, thorax):
+    arguments = ["calibrate", "-d", "501", "--from", "masks", "--target-fp", "0.5", "--volumes", "50", "100", "200"]
+    assert main(arguments) == 0
+    assert "8 of 8 emboli, 0.50 false positives a scan" in capsys.readouterr().out
+    stored = read_fusion(dataset / "fusion.json")
+    assert stored.settings.min_volume_mm3 == 100
+    described = json.loads((dataset / "fusion.json").read_text())["chosen_on"]
+    assert described["scans"] == list(CASES)
+    assert [model["fold"] for model in described["models"]] == ["0", "1"]
+    assert PEPredictor([dataset], device="cpu").fusion.min_volume_mm3 == 100
+    assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored.settings
+
+
+def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):
+    """Outputs are 0.27 and 0.38 everywhere, so that single folds and their mean differ by what is known."""
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "labels").mkdir()
+    sitk.WriteImage(thorax, str(tmp_path / "scans" / "further.nii.gz"))
+    source = tmp_path / "raw" / "Dataset501_PE" / "labelsTr" / "a.nii.gz"
+    sitk.WriteImage(sitk.ReadImage(str(source)), str(tmp_path / "labels" / "further.nii.gz"))
+    arguments = ["calibrate", "-d", "501", "-device", "cpu", "--disable_tta", "-step_size", "1", "--thresholds", "0.35"]
+    check = ["--check", str(tmp_path / "scans"), "--check-labels", str(tmp_path / "labels")]
+    assert main([*arguments, *check]) == 0
+    told = capsys.readouterr().out
+    assert "4 of 8 emboli" in told  # those of fold 1 alone
+    shift = json.loads((dataset / "fusion.json").read_text())["chosen_on"]["fold_shift"]
+    assert shift["single_sensitivity"] == pytest.approx(0.5)  # fold 1 finds both, fold 0 none
+    assert shift["mean_sensitivity"] == 0  # the mean is 0.32
+    assert "with 2 emboli: single folds find 50%" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("-f", "0", "4"), "PE-MODEL-002"),
+        (("--check", "x"), "PE-MODEL-007"),
+        (("--target-fp", "-1"), "PE-MODEL-007"),
+        (("--thresholds", "2"), "PE-FUS-001"),
+        (("--check", ".", "--check-labels", ".", "-f", "0", "--from", "masks"), "PE-MODEL-007"),
+    ],
+)
+def test_what_cannot_be_calibrated(dataset, capsys, arguments, code):
+    assert main(["calibrate", "-d", "501", "-device", "cpu", *arguments]) == 2
+    assert code in capsys.readouterr().err
+    assert not (dataset / "fusion.json").exists()
+
+
+def test_a_scan_that_is_gone(dataset, capsys, tmp_path):
+    (tmp_path / "raw" / "Dataset501_PE" / "imagesTr" / "b_0000.nii.gz").unlink()
+    assert main(["calibrate", "-d", "501", "--from", "masks"]) == 2
+    assert "PE-FUS-006" in capsys.readouterr().err
+
+
+def test_the_threshold_at_which_the_mean_of_folds_has_as_many_false_positives():
+    """Alone one fold has two false findings and the other none; their mean has one at 0.45."""
+    image = sitk.GetImageFromArray(np.zeros((8, 8, 8), np.int16))
+    truth = np.zeros((8, 8, 8), np.uint8)
+    truth[1:3, 1:3, 1:3] = 1
+    maps = {name: np.zeros((8, 8, 8), np.float32) for name in "01"}
+    for place, values in (((1, 1), (0.9, 0.9)), ((1, 5), (0.8, 0.0)), ((5, 1), (0.6, 0.3)), ((5, 5), (0.0, 0.2))):
+        for name, value in zip("01", values, strict=True):
+            maps[name][place[0] : place[0] + 2, place[1] : place[1] + 2, 1:3] = value
+    shift = measure_shift([("a", image, truth)], ("0", "1"), lambda _, fold: maps[fold], FusionSettings())
+    assert (shift.single_fp_per_scan, shift.mean_fp_per_scan, shift.equal_threshold) == (1, 0, 0.45)
+    assert (shift.single_sensitivity, shift.mean_sensitivity, shift.emboli) == (1, 1, 1)
