@@ -10,6 +10,7 @@ from typing import Any
 import cc3d
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter
 
 from pe_nnunet.roi.coarse import Bools, Hu, Spacing, distance_mm, with_neighbours
 
@@ -122,7 +123,8 @@ def gas(hu: Hu, air: Bools, depth_mm: npt.NDArray[np.float32], spacing_mm: Spaci
     inner = depth_mm > GAS_RADIUS_MM
     if not inner.any():
         return nothing
-    dark = air & (hu < 0.5 * (float(np.median(hu[inner])) - 1000.0))
+    smooth = uniform_filter(hu, 3, output=np.float32)  # noise makes holes in gas
+    dark = air & (smooth < gas_level(hu[inner]))
     labels = cc3d.connected_components(distance_mm(dark, spacing_mm) > GAS_RADIUS_MM, connectivity=6)
     middle = _middle_slice(inner)
     low = np.array([z < middle for z, _, _ in cc3d.statistics(labels)["centroids"]])
@@ -130,12 +132,17 @@ def gas(hu: Hu, air: Bools, depth_mm: npt.NDArray[np.float32], spacing_mm: Spaci
     core: Bools = low[labels]
     if not core.any():
         return nothing
-    bodies = air & (distance_mm(~core, spacing_mm) <= GAS_RADIUS_MM + max(spacing_mm))
+    bodies = air & (distance_mm(~core, spacing_mm) <= GAS_RADIUS_MM + 2 * max(spacing_mm))
     parts = cc3d.connected_components(bodies, connectivity=6)
     large = np.bincount(parts.ravel()) * float(np.prod(spacing_mm)) > GAS_VOLUME_MM3
     large[0] = False
     found: Bools = large[parts]
     return found
+
+
+def gas_level(inner_hu: Hu) -> float:
+    """The HU under which air is gas, not lung: halfway between the lungs' own median and -1000 HU."""
+    return 0.5 * (float(np.median(inner_hu)) - 1000.0)
 
 
 def _middle_slice(mask: Bools) -> int:

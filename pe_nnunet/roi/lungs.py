@@ -9,9 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, open_air_level, trachea
+from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, gas_level, open_air_level, trachea
 from pe_nnunet.roi.box import Box
 from pe_nnunet.roi.coarse import Bools, Coarse, Hu, Spacing, distance_mm, with_neighbours
+from pe_nnunet.roi.wholeness import wholeness
 from pe_nnunet.volumes.geometry import image_like
 
 LEAST_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
@@ -29,11 +30,14 @@ class Lungs:
 
     Attributes:
         mask: uint8, 1 in lung, on the image's grid. Airways, stomach and bowel are left out, and so are large vessels.
-        notes: PE-ROI-002 where only one lung shows.
+        notes: PE-ROI-002 where only one lung shows, PE-ROI-004 where the bases look dense, PE-ROI-005 where the image
+            cuts the lungs.
+        missing_below_mm: How much further down dense bases may reach; 0 where they do not look it.
     """
 
     mask: sitk.Image
     notes: tuple[Note, ...]
+    missing_below_mm: float = 0.0
 
     @property
     def one_sided(self) -> bool:
@@ -64,15 +68,16 @@ def find_lungs(image: sitk.Image) -> Lungs:
             "no lungs in the image: no enclosed air of lung density and size",
             "check that it is a chest CT in HU, or pass --on-no-lungs full-volume",
         )
-    notes: tuple[Note, ...] = ()
+    whole = wholeness(found, coarse.spacing_mm)
+    notes = whole.notes
     if not both_sides:
         text = "only one lung shows: the other is missing, collapsed, white or outside the field of view"
-        notes = (Note("PE-ROI-002", "warning", text),)
+        notes = (Note("PE-ROI-002", "warning", text), *notes)
     other_air = (coarse.hu < AIR_BELOW_HU) & ~found
     fine, box = coarse.to_fine(with_neighbours(found) & ~other_air)
     mask = np.zeros(image.GetSize()[::-1], dtype=np.uint8)
     mask[box.slices] = fine & (sitk.GetArrayViewFromImage(image)[box.slices] < AIR_BELOW_HU)
-    return Lungs(image_like(mask, image), notes)
+    return Lungs(image_like(mask, image), notes, whole.missing_below_mm)
 
 
 def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:
@@ -90,11 +95,15 @@ def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:
     air &= ~trachea(air, spacing_mm)
     depth_mm = distance_mm(air, spacing_mm)
     air &= ~gas(hu, air, depth_mm, spacing_mm)
+    inner = hu[air & (depth_mm > WALL_MM)]
+    darkest = gas_level(inner) if inner.size else LUNG_BELOW_HU
     labels = cc3d.connected_components(air, connectivity=6)
     volumes_mm3 = np.bincount(labels.ravel()) * voxel_mm3
     kept = np.zeros(len(volumes_mm3), dtype=bool)
     for label in np.flatnonzero(volumes_mm3 >= LEAST_PART_MM3):
-        kept[label] = label > 0 and _is_lung(hu[(labels == label) & (depth_mm > WALL_MM)], volumes_mm3[label], level)
+        kept[label] = label > 0 and _is_lung(
+            hu[(labels == label) & (depth_mm > WALL_MM)], volumes_mm3[label], max(level, darkest)
+        )
     if volumes_mm3[kept].sum() >= LEAST_LUNGS_MM3:
         lungs[box.slices] = kept[labels]
     return lungs, _both_sides(kept[labels], spacing_mm)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,7 +39,8 @@ def find_roi(
     """Find the box that holds the lungs and what lies between them.
 
     A box, not the mask: central arteries lie between the lungs, and half of the clot with them. Where only one
-    lung shows, the box spans the body's width, because an occluded side must not be cropped away.
+    lung shows, the box spans the body's width, because an occluded side must not be cropped away; where the bases of
+    both look dense, it goes further down and to the back.
 
     Args:
         image_lps: HU, axes in LPS order as `to_lps` gives them.
@@ -62,17 +64,29 @@ def find_roi(
     if box is None:  # find_lungs raises before
         raise InputError("PE-ROI-001", "no lungs in the image")
     box = box.grown(margin_mm, spacing_zyx(image_lps), shape)
+    if lungs.missing_below_mm:
+        box = _to_dense_bases(image_lps, box, lungs.missing_below_mm)
     if lungs.one_sided:
-        box = box.union(_across_body(image_lps, box))
+        box = box.union(_body_at(image_lps, box, axis=2))
     return Roi(box, lungs, lungs.notes)
 
 
-def _across_body(image_lps: sitk.Image, box: Box) -> Box:
-    """The box widened along x to the whole body at its height."""
+def _to_dense_bases(image_lps: sitk.Image, box: Box, further_mm: float) -> Box:
+    """The box further down, and to the body's back: fluid and dense lung lie lowest in a patient on the back."""
+    down = math.ceil(further_mm / image_lps.GetSpacing()[2])
+    lower = Box((max(0, box.start[0] - down), *box.start[1:]), box.stop)
+    back = _body_at(image_lps, lower, axis=1).stop[1]
+    return Box(lower.start, (lower.stop[0], max(lower.stop[1], back), lower.stop[2]))
+
+
+def _body_at(image_lps: sitk.Image, box: Box, *, axis: int) -> Box:
+    """The box with its extent along an axis changed to that of the body at its height."""
     hu = sitk.GetArrayViewFromImage(image_lps)[box.start[0] : box.stop[0] : 2, ::2, ::2]
     body = cc3d.largest_k(np.ascontiguousarray(hu > BODY_ABOVE_HU), k=1, connectivity=6) > 0
-    width = Box.around(body)
-    if width is None:
+    extent = Box.around(body)
+    if extent is None:
         return box
-    start, stop = max(0, 2 * width.start[2] - 1), min(image_lps.GetSize()[0], 2 * width.stop[2])
-    return Box((*box.start[:2], start), (*box.stop[:2], stop))
+    start, stop = list(box.start), list(box.stop)
+    start[axis] = max(0, 2 * extent.start[axis] - 1)
+    stop[axis] = min(image_lps.GetSize()[2 - axis], 2 * extent.stop[axis])
+    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
