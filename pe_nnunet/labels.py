@@ -46,6 +46,20 @@ def pe_label_values(labels: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(int(v) for v in value) if isinstance(value, (list, tuple)) else (int(value),)
 
 
+def artery_label_values(labels: Mapping[str, Any]) -> tuple[int, ...]:
+    """The voxel values that lie in arteries, clot included; empty where labels do not tell arteries.
+
+    Example:
+        >>> artery_label_values({"background": 0, "artery": [1, 2], "PE": 2})
+        (1, 2)
+    """
+    value = labels.get("artery")
+    if value is None:
+        return ()
+    values = {int(v) for v in value} if isinstance(value, (list, tuple)) else {int(value)}
+    return tuple(sorted(values | set(pe_label_values(labels))))
+
+
 def pe_channel(labels: Mapping[str, Any], regions: bool) -> int:
     """The output channel of PE: under regions counted among the foreground regions, otherwise its class number.
 

@@ -81,6 +81,8 @@ CODES: dict[str, str] = {
     "PE-ROI-003": "no lungs: the whole volume is the region of interest",
     "PE-ROI-004": "the bases of both lungs look dense: the box goes further down",
     "PE-ROI-005": "the image cuts the lungs",
+    "PE-ROI-006": "the lungmask package is not installed",
+    "PE-ROI-007": "no weights for lungmask, or a file that holds none; nothing is downloaded",
     "PE-ROI-004": "the artery mask that should be the region of interest is empty or missing",
     # dataset conversion
     "PE-CONV-001": "the dataset id or name is not one that nnU-Net can hold",

@@ -78,6 +78,11 @@ class TrainingRecipe:
     concatenate_below_ratio: float = _key(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
     concatenate_axis: int = _key(0, "axis of the patch across which the halves meet", low=0, high=2)
     concatenate_seam_voxels: int = _key(2, "width of the cross-fade on either side of the seam", low=0, high=32)
+    replicate_probability: float = _key(
+        0.0, "share of patches of low target ratio that get further emboli in their arteries", low=0, high=1
+    )
+    replicate_below_ratio: float = _key(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
+    replicate_most: int = _key(3, "emboli that such a patch gets at most", low=1, high=20)
     center_jitter: float = _key(
         0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5
     )

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from pe_nnunet.labels import pe_channel, pe_label_values
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.labels import artery_label_values, pe_channel, pe_label_values
 from pe_nnunet.nnunet_folders import RAW
 from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling.arteries import store_arteries
+from pe_nnunet.sampling.bank import HuScale, make_bank
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
 from pe_nnunet.sampling.draw import PatchSampler, SamplingSettings
-from pe_nnunet.sampling.index import index_dataset
+from pe_nnunet.sampling.index import CaseEmboli, index_dataset
 from pe_nnunet.sampling.loader import EmbolusDataLoader
 from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.sampling.replicate import ReplicateTargets, Replication
 from pe_nnunet.sampling.source import RawMasks
 
 BRIGHT_HU = 150.0  # opacified vessels lie above
@@ -45,6 +49,9 @@ def make_loader(
         dataset_json: The dataset's `dataset.json`.
         batch_size: Patches a batch.
         training: False for validation, whose patches are never synthetic.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-006 if emboli are to be replicated in images that are not in HU.
     """
     settings = SamplingSettings(
         positive_fraction=recipe.positive_fraction,
@@ -69,6 +76,10 @@ def make_loader(
             recipe.concatenate_axis,
             recipe.concatenate_seam_voxels,
         )
+    replicate = None
+    if training and recipe.replicate_probability:
+        replicate = _replicate(dataset, index, recipe, plans, configuration, labels)
+    stored = replicate is not None and not replicate.artery_values
     return EmbolusDataLoader(
         dataset,
         batch_size,
@@ -81,7 +92,37 @@ def make_loader(
         strictly=PositiveRule(settings.voxel_mm3, values, channel) if recipe.strict_positives else None,
         concatenate=concatenate,
         pe_values=values,
+        replicate=replicate,
+        arteries=store_arteries(dataset, index, raw_masks(plans)) if stored else None,
     )
+
+
+def _replicate(
+    dataset: Any,
+    index: dict[str, CaseEmboli],
+    recipe: TrainingRecipe,
+    plans: Any,
+    configuration: Any,
+    labels: dict[str, Any],
+) -> ReplicateTargets:
+    scale = hu_scale(plans, configuration)
+    if scale is None:
+        raise ConfigurationError(
+            "PE-TRAIN-006",
+            f"replicate_probability is {recipe.replicate_probability:g}, but the images are not in Hounsfield units",
+            "name the channel CT in dataset.json, plan and preprocess again, or leave the key at 0",
+        )
+    values = pe_label_values(labels)
+    smallest = recipe.minimum_embolus_mm3 / voxel_mm3(plans, configuration)
+    settings = Replication(
+        recipe.replicate_probability,
+        recipe.replicate_below_ratio,
+        recipe.replicate_most,
+        bright_hu(plans),
+        configuration.spacing,
+    )
+    bank = make_bank(dataset, index, values, scale, smallest, recipe.seed)
+    return ReplicateTargets(bank, scale, settings, values, artery_label_values(labels))
 
 
 def raw_masks(plans: Any) -> RawMasks | None:
@@ -100,11 +141,24 @@ def voxel_mm3(plans: Any, configuration: Any) -> float:
     return float(np.prod(spacing))
 
 
-def bright_range(plans: Any, configuration: Any) -> tuple[float, float]:
-    """The normalised intensities of opacified vessels; an empty range where the images are not in HU."""
+def hu_scale(plans: Any, configuration: Any) -> HuScale | None:
+    """How images were normalised; None where they are not in HU."""
     if configuration.normalization_schemes[0] != "CTNormalization":
-        return float("inf"), float("inf")
+        return None
+    known = plans.foreground_intensity_properties_per_channel["0"]
+    return HuScale(known["mean"], max(known["std"], 1e-8), known["percentile_99_5"])
+
+
+def bright_hu(plans: Any) -> float:
+    """The HU above which opacified vessels lie."""
     known = plans.foreground_intensity_properties_per_channel["0"]
     # normalisation clips at the upper percentile: above it everything is as bright
-    low = min(BRIGHT_HU, (known["median"] + known["percentile_99_5"]) / 2)
-    return (low - known["mean"]) / max(known["std"], 1e-8), float("inf")
+    return float(min(BRIGHT_HU, (known["median"] + known["percentile_99_5"]) / 2))
+
+
+def bright_range(plans: Any, configuration: Any) -> tuple[float, float]:
+    """The normalised intensities of opacified vessels; an empty range where the images are not in HU."""
+    scale = hu_scale(plans, configuration)
+    if scale is None:
+        return float("inf"), float("inf")
+    return (bright_hu(plans) - scale.mean) / scale.std, float("inf")

@@ -12,10 +12,12 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from pe_nnunet.sampling.arteries import ArteryMasks
 from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
 from pe_nnunet.sampling.draw import Draw, PatchSampler
 from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.sampling.replicate import ReplicateTargets
 
 AUGMENTED_TRIES = 5  # patches that are cut and augmented before one of the wrong kind is taken
 PLACES_TRIED = 20  # places looked up in the index before one is cut, which costs nothing
@@ -33,6 +35,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             anew, so that the share of positive patches is the one that was set. None takes them as they are.
         concatenate: Joins patches of low target ratio, before augmentation; None for never.
         pe_values: Label values that mean PE.
+        replicate: Puts further emboli into patches drawn around one, before they are joined; None for never.
+        arteries: Where `replicate` may put them; None where artery masks are not stored.
         *args: As `nnUNetDataLoader`.
         **kwargs: As `nnUNetDataLoader`.
     """
@@ -45,6 +49,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         strictly: PositiveRule | None = None,
         concatenate: ConcatenateLowRatio | None = None,
         pe_values: Sequence[int] = (1,),
+        replicate: ReplicateTargets | None = None,
+        arteries: ArteryMasks | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -53,6 +59,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         self.strictly = strictly
         self.concatenate = concatenate
         self.pe_values = pe_values
+        self.replicate = replicate
+        self.arteries = arteries
         self.seeds = BatchSeeds()
         self._made = 0
 
@@ -91,7 +99,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         rule = self.strictly
         if rule is None:
             box = self.patch_box(draw, rng)
-            return draw, *self._augmented(*self._joined(draw, *self._cut(draw, box), rng))
+            return draw, *self._augmented(*self._joined(draw, *self._replicated(draw, box, *self._cut(draw, box)), rng))
         jitter = self.center_jitter
         for _ in range(AUGMENTED_TRIES):
             if draw.kind == "positive":
@@ -101,7 +109,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
                 draw, box = self._away_from_emboli(draw, rng)
             data, label = self._cut(draw, box)
             needed = self.needed_voxels(rule, draw, label)
-            data, label = self._joined(draw, data, label, rng)
+            data, label = self._joined(draw, *self._replicated(draw, box, data, label), rng)
             image, target = self._augmented(data, label)
             if (rule.pe_voxels(target) >= needed) == (draw.kind == "positive"):
                 break
@@ -139,13 +147,24 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         target = torch.from_numpy(crop_and_pad_nd(label, box, -1, cast_cropped_to=np.int16))
         return (data[:, 0], target[:, 0]) if self.patch_size_was_2d else (data, target)
 
+    def _replicated(self, draw: Draw, box: list[list[int]], data: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """The patch, or, where the recipe wants it and its ratio is low, one with further emboli in its arteries."""
+        if self.replicate is None or draw.kind != "positive":
+            return data, label
+        artery = None if self.arteries is None else self.arteries.crop(draw.case, box)
+        if artery is not None and self.patch_size_was_2d:
+            artery = artery[0]
+        changed = self.replicate(image=data, segmentation=label, artery=artery)
+        return changed["image"], changed["segmentation"]
+
     def _joined(self, draw: Draw, data: Tensor, label: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """The patch, or, where the recipe wants it and both are of low ratio, joined with another."""
         joiner = self.concatenate
         if joiner is None or draw.kind != "positive" or rng.random() >= joiner.probability:
             return data, label
         other = self.sampler.draw_positive(rng)
-        second = self._cut(other, self.patch_box(other, rng))
+        there = self.patch_box(other, rng)
+        second = self._replicated(other, there, *self._cut(other, there))
         if not (joiner.is_low(label, self.pe_values) and joiner.is_low(second[1], self.pe_values)):
             return data, label
         return joiner.join((data, label), second, self.pe_values, self.final_patch_size[-(data.ndim - 1) :])

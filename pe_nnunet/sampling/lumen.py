@@ -1,0 +1,98 @@
+"""Where an embolus could lie as well: bright lumen of arteries, outside the emboli that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter
+
+from pe_nnunet.components import label_components
+
+NOISE_VOXELS = 0.6  # Gaussian against noise, before a threshold
+AIR_HU = -400.0
+WALL_MM = 3.0  # wall and partial volume between lumen and air
+WIDEST_MM = 7.0  # radius of a branch inside the lung; wider ones touch veins, heart and aorta
+NARROWER, WIDER = 0.8, 1.4  # radii of the same branch, of the radius at the embolus
+CONTRAST = 0.75  # of the branch's level: below lies its wall
+SAME_LEVEL = 0.12  # how much the level varies along a branch
+BESIDE_VOXELS = 2  # around an embolus, where its branch shows
+REACH_RADII, REACH_MM = 5.0, 20.0  # how far along a branch is still the same branch
+Mask = NDArray[np.bool_]
+
+
+def artery_lumen(hu: NDArray[np.float32], artery: Mask, pe: Mask, bright_hu: float) -> Mask:
+    """Opacified lumen of known arteries.
+
+    Args:
+        hu: Hounsfield units.
+        artery: Arteries, clot included.
+        pe: Emboli that are there; none is placed beside them.
+        bright_hu: Contrast lies above.
+    """
+    return np.asarray(artery & _bright(hu, bright_hu) & ~_around(pe))
+
+
+def branch_lumen(
+    hu: NDArray[np.float32], pe: Mask, bright_hu: float, spacing_mm: Sequence[float], valid: Mask | None = None
+) -> Mask:
+    """Opacified lumen of the branches that hold emboli, where nobody drew the arteries.
+
+    From each embolus it follows vessel of about the same radius, for a stretch. A vein, the aorta, bone or a node is
+    reached only through a neck or something wider. Branches wider than 7 mm in radius, and what is not close to air,
+    are left out: in the hilum and the mediastinum nothing lies between an artery and its neighbours.
+
+    Args:
+        hu: Hounsfield units.
+        pe: Emboli that are there.
+        bright_hu: Contrast lies above.
+        spacing_mm: Of the array's axes.
+        valid: Where the array holds image and not padding.
+    """
+    smooth = gaussian_filter(hu, NOISE_VOXELS)
+    tissue = hu > AIR_HU if valid is None else (hu > AIR_HU) | ~valid
+    to_air_mm = distance_transform_edt(tissue, spacing_mm)
+    ids = label_components(pe if pe.ndim == 3 else pe[None])[0].reshape(pe.shape)
+    lumen = np.zeros(pe.shape, bool)
+    for number in range(1, int(ids.max()) + 1):
+        lumen |= _along_branch(smooth, ids == number, pe, to_air_mm, bright_hu, spacing_mm)
+    return np.asarray(lumen & ~_around(pe))
+
+
+def _along_branch(
+    smooth: NDArray[np.float32],
+    embolus: Mask,
+    pe: Mask,
+    to_air_mm: NDArray[np.float64],
+    bright_hu: float,
+    spacing_mm: Sequence[float],
+) -> Mask:
+    """Lumen of one embolus' branch."""
+    beside = binary_dilation(embolus, iterations=BESIDE_VOXELS) & ~pe & (smooth > bright_hu)
+    if not beside.any():
+        return np.zeros(pe.shape, bool)  # occluded: nothing tells how bright the branch is
+    level = float(np.quantile(smooth[beside], 0.75))
+    bright = smooth > max(bright_hu, CONTRAST * level)
+    radius = distance_transform_edt(bright | pe, spacing_mm)
+    here = float(radius[embolus].max())
+    if here > WIDEST_MM:
+        return np.zeros(pe.shape, bool)
+    same = (radius >= NARROWER * here) & (radius <= WIDER * here) & (to_air_mm <= radius + WALL_MM)
+    same &= pe | (np.abs(smooth - level) < SAME_LEVEL * level)
+    steps = max(1, int(min(REACH_RADII * here, REACH_MM) / min(spacing_mm)))
+    core: Mask = binary_dilation(embolus & same, iterations=steps, mask=same) & ~pe
+    if not core.any():
+        return core
+    distance, nearest = distance_transform_edt(~core, spacing_mm, return_indices=True)
+    return np.asarray(bright & (distance < radius[tuple(nearest)]))
+
+
+def _bright(hu: NDArray[Any], bright_hu: float) -> Mask:
+    return np.asarray(gaussian_filter(hu, NOISE_VOXELS) > bright_hu)
+
+
+def _around(pe: Mask) -> Mask:
+    """Emboli and their neighbours: emboli that touch would count as one."""
+    return np.asarray(binary_dilation(pe, np.ones((3,) * pe.ndim)))
