@@ -66,8 +66,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield "  nnU-Net's own commands ask for CUDA unless told otherwise: add `-device cpu` (or mps)"
 
     yield "detection"
-    there = "installed" if report.versions["ultralytics"] else "not installed: `pip install ultralytics` to detect"
-    yield from _table({"ultralytics": f"{there} (AGPL-3.0; everything but detection works without it)"})
+    there = "installed" if report.versions["ultralytics"] else "not installed: `pip install ultralytics`"
+    yield from _table({"ultralytics": f"{there} (AGPL-3.0; needed to train a detector, and for nothing else)"})
 
     yield "found by nnU-Net's own look-up in a fresh process"
     yield from _table(

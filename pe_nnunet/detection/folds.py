@@ -44,6 +44,26 @@ def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Fol
     """
     if fold == "all":
         return Fold("all", tuple(cases), tuple(cases))
+    folds = _folds(raw, preprocessed)
+    if not fold.isdigit() or int(fold) >= len(folds):
+        raise ConfigurationError(
+            "PE-DET-004",
+            f"the splits of {raw.name} have no fold {fold}",
+            f"take one of {', '.join(f.name for f in folds)}, or all",
+        )
+    return folds[int(fold)]
+
+
+def fold_names(raw: Path, preprocessed: Path) -> list[str]:
+    """Every fold of the splits.
+
+    Raises:
+        ConfigurationError: PE-DET-004 if there are none.
+    """
+    return [fold.name for fold in _folds(raw, preprocessed)]
+
+
+def _folds(raw: Path, preprocessed: Path) -> list[Fold]:
     path = next((folder / SPLITS for folder in (preprocessed, raw) if (folder / SPLITS).is_file()), None)
     if path is None:
         raise ConfigurationError(
@@ -51,13 +71,6 @@ def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Fol
         )
     try:
         splits = json.loads(path.read_text(encoding="utf-8"))
-        folds = [Fold(str(k), tuple(split["train"]), tuple(split["val"])) for k, split in enumerate(splits)]
+        return [Fold(str(k), tuple(split["train"]), tuple(split["val"])) for k, split in enumerate(splits)]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            "PE-DET-004", f"{path} cannot be read: {error}", "convert the dataset again"
-        ) from error
-    if not fold.isdigit() or int(fold) >= len(folds):
-        raise ConfigurationError(
-            "PE-DET-004", f"{path} has no fold {fold}", f"take one of {', '.join(f.name for f in folds)}, or all"
-        )
-    return folds[int(fold)]
+        raise ConfigurationError("PE-DET-004", f"{path} cannot be read: {error}", "convert again") from error

@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from pe_nnunet.errors import ConfigurationError
+
 
 @dataclass(frozen=True)
 class SlicePolicy:
@@ -22,11 +24,22 @@ class SlicePolicy:
         per_embolus: At most so many slices for each embolus.
         negative_share: Slices without emboli, as a share of those with.
         fewest_negatives: But at least so many a scan, so that scans without emboli count.
+
+    Raises:
+        ConfigurationError: PE-DET-003 if one is out of range.
     """
 
     per_embolus: int = 12
     negative_share: float = 0.5
     fewest_negatives: int = 8
+
+    def __post_init__(self) -> None:
+        if self.per_embolus < 1 or not 0 <= self.negative_share <= 10 or self.fewest_negatives < 0:
+            raise ConfigurationError(
+                "PE-DET-003",
+                f"{self.per_embolus} slices for each embolus and {self.negative_share} as many without, "
+                "expected at least 1 and a share from 0 to 10",
+            )
 
 
 def choose_slices(

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,3 +67,121 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     splits = [{"train": ["n", "p"], "val": ["q"]}, {"train": ["q"], "val": ["n", "p"]}]
     (folder / "splits_final.json").write_text(json.dumps(splits))
     return folder
+
+
+# Everything that ultralytics does happens in this process: no socket, no program, no file in HOME.
+_TRAIN = """
+import os, sys
+from pathlib import Path
+
+broken = []
+home = os.path.realpath(os.environ["HOME"])
+
+def watch(event, args):
+    if event == "subprocess.Popen" and os.path.basename(args[0]) in ("ldconfig", "gcc", "cc", "ld", "fc-list"):
+        return  # torch looks for its libraries, and matplotlib, of our pictures, for fonts
+    if event == "subprocess.Popen" and args[1] == ["/bin/sh", "-c", "hostname"]:
+        return  # nnU-Net, on import
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "subprocess.Popen", "os.system"):
+        broken.append(f"{event} {args!r}")
+        raise OSError("not in this test")
+    if event == "open" and isinstance(args[0], str) and os.path.realpath(args[0]).startswith(home):
+        if isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            broken.append(f"{event} {args!r}")
+            raise PermissionError("not in this test")
+
+sys.addaudithook(watch)
+from pe_nnunet.cli import main
+import pe_nnunet.cli.train_detector, pe_nnunet.detection.scan, pe_nnunet.detection.slices, pe_nnunet.detection.train
+early = "ultralytics" in sys.modules
+code = main(["train-detector", "-d", "7", "-f", "0", "--model", "yolo11n", "--image-size", "64", "--epochs", "2",
+             "--batch", "8", "-device", "cpu", "--set", "fliplr=0.25"])
+again = main(["train-detector", "-d", "7", "-f", "0", "--image-size", "64", "-device", "cpu"])
+
+import numpy as np, torch
+from ultralytics.nn.tasks import DetectionModel
+from ultralytics.utils.nms import non_max_suppression
+from pe_nnunet.detection.architectures import find_architecture
+from pe_nnunet.detection.yolo import build_network
+fold = Path(os.environ["nnUNet_results"]) / "Dataset007_Boxes" / "PEDetector__yolo11n__64px" / "fold_0"
+network = build_network(*find_architecture("yolo11n"))
+network.load_state_dict(torch.load(fold / "detector.pt", weights_only=True)["state_dict"])
+pictures = np.load(os.environ["PICTURES"])
+with torch.no_grad():
+    network_says = network.eval()(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)[0].numpy()
+crowd = np.load(os.environ["CROWD"])
+theirs = non_max_suppression(torch.from_numpy(crowd), conf_thres=0.25, iou_thres=0.5, max_det=300)
+np.savez(os.environ["ORACLE"], network_says=network_says, **{f"kept_{n}": b.numpy() for n, b in enumerate(theirs)})
+answer = {"code": code, "again": again, "broken": broken, "early": early, "settings": os.environ["YOLO_CONFIG_DIR"]}
+"""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `pe-nnunet train-detector` did in a process of its own.
+
+    Attributes:
+        answer: Exit codes, what it did that it must not, and where ultralytics' settings lay.
+        fold: The detector.
+        home: The home folder, read-only.
+        raw: The dataset.
+        pictures: Eight random pictures (n, y, x, 3).
+        network_says: The network's raw output for them, as torch computes it.
+        crowd: Raw output with many boxes that overlap, (n, 4 + classes, points).
+        kept: What ultralytics' suppression leaves of each: x0, y0, x1, y1, confidence, class.
+        output: What it printed.
+    """
+
+    answer: dict[str, Any]
+    fold: Path
+    home: Path
+    raw: Path
+    pictures: npt.NDArray[np.uint8]
+    network_says: npt.NDArray[np.float32]
+    crowd: npt.NDArray[np.float32]
+    kept: list[npt.NDArray[np.float32]]
+    output: str
+
+
+@pytest.fixture(scope="session")
+def training(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """A tiny detector, trained for two epochs."""
+    root = tmp_path_factory.mktemp("training")
+    for name in ("home", "preprocessed", "results", "elsewhere"):
+        (root / name).mkdir()
+    (root / "home").chmod(0o500)
+    pictures = np.random.default_rng(0).integers(0, 256, (8, 96, 64, 3), dtype=np.uint8)
+    np.save(root / "pictures.npy", pictures)
+    crowd = random_crowd(np.random.default_rng(1))
+    np.save(root / "crowd.npy", crowd)
+    dropped = ("YOLO_", "XDG_", "PE_NNUNET_", "MPLCONFIGDIR", "PYTEST_")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(dropped)} | {
+        "HOME": str(root / "home"),
+        "MPLCONFIGDIR": str(root / "matplotlib"),
+        "OMP_NUM_THREADS": "1",
+        "nnUNet_raw": str(raw.parent),
+        "nnUNet_preprocessed": str(root / "preprocessed"),
+        "nnUNet_results": str(root / "results"),
+        "PICTURES": str(root / "pictures.npy"),
+        "CROWD": str(root / "crowd.npy"),
+        "ORACLE": str(root / "oracle.npz"),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", f"{_TRAIN}\nimport json; print(json.dumps(answer))"],
+        capture_output=True, text=True, cwd=root / "elsewhere", env=environment, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not list((root / "elsewhere").iterdir()), "it left files where it was started"
+    with np.load(root / "oracle.npz") as file:
+        network_says, *kept = (file[name] for name in file.files)
+    fold = root / "results" / "Dataset007_Boxes" / "PEDetector__yolo11n__64px" / "fold_0"
+    answer = json.loads(done.stdout.splitlines()[-1])
+    output = done.stdout + done.stderr
+    return Training(answer, fold, root / "home", raw, pictures, network_says, crowd, list(kept), output)
+
+
+def random_crowd(rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Three pictures' worth of 400 points: forty things seen ten times each, a little shifted, by either class."""
+    things = np.concatenate([rng.uniform(20, 180, (3, 2, 40)), rng.uniform(10, 50, (3, 2, 40))], axis=1)
+    boxes = np.repeat(things, 10, axis=2) + rng.normal(0, 2, (3, 4, 400))
+    return np.concatenate([boxes, rng.uniform(0, 1, (3, 2, 400))], axis=1).astype(np.float32)

@@ -1,0 +1,57 @@
+"""Detect lungs and emboli in scans with a trained YOLO detector.
+
+pe-nnunet detect -i STUDY -o OUT -d 501 -f 0
+
+STUDY is a DICOM folder, a NIfTI, NRRD or MHA file, or a folder with any mixture of those. For each scan OUT gets
+`<case>_detections.csv`, a box in space for each embolus with its confidence, and `<case>_detections.json`, which also
+holds the box around the lungs. The detector runs on onnxruntime; ultralytics is not needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet detect`."""
+    parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
+    which = parser.add_argument_group("detector", "by dataset, or by folder")
+    which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
+    which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
+    which.add_argument("--detector", type=Path, help="folder PEDetector__..., or a fold of it, instead of -d")
+    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Detect; see `configure` for the arguments."""
+    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.volumes import find_scans
+
+    if (args.dataset is None) == (args.detector is None):
+        raise ConfigurationError("PE-DET-005", "no detector named, or two", "give either -d or --detector")
+    refs = find_scans(args.input)
+
+    from pe_nnunet.detection.detector import fold_folders, load_detector
+    from pe_nnunet.detection.locate import locate_detector
+    from pe_nnunet.inference.device import pick_device
+    from pe_nnunet.inference.locate import dataset_folder
+    from pe_nnunet.nnunet_folders import RESULTS, nnunet_folder
+
+    if args.detector is not None:
+        folders = fold_folders(args.detector, args.folds)
+    else:
+        folders = locate_detector(dataset_folder(nnunet_folder(RESULTS), args.dataset), args.folds)
+    detector = load_detector(folders, pick_device(args.device).type)
+
+    from pe_nnunet.detection.batch import detect_batch
+    from pe_nnunet.outputs import write_errors
+
+    write_errors([], args.output)  # before the work: an output that cannot be written is known at once
+    found, failed = detect_batch(detector, refs, args.output)
+    print(f"{len(found)} scans written to {args.output}, {len(failed)} failed", flush=True)
+    if not failed:
+        return DONE
+    return SOME_FAILED if found else NOTHING_DONE

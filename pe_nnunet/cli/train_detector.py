@@ -1,0 +1,94 @@
+"""Train the YOLO detector of lungs and emboli on axial slices.
+
+pe-nnunet train-detector -d 501 -f 0
+
+The dataset is one that `pe-nnunet convert` wrote; the folds are the segmenters' own. The network is one of the
+architectures that ultralytics brings, with fresh weights or with yours (--weights). Nothing is downloaded. Results go
+to nnUNet_results/DatasetXXX_Name/PEDetector__MODEL__SIZEpx/fold_F. ultralytics is AGPL-3.0; see docs/detection.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet train-detector`."""
+    parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw")
+    parser.add_argument("-f", dest="folds", nargs="+", help="folds, or all; default: every fold of the splits")
+    network = parser.add_argument_group("network")
+    network.add_argument("--model", default="yolo11n", help="yolo11n, yolo26s, ...; default %(default)s")
+    network.add_argument("--weights", type=Path, help="start from a detector.pt, or from a checkpoint of ultralytics")
+    network.add_argument("--trust-weights", action="store_true", help="load a checkpoint that holds more than weights")
+    network.add_argument("--image-size", type=int, default=512, help="pixels, a multiple of 32; default %(default)s")
+    training = parser.add_argument_group("training")
+    training.add_argument("--epochs", type=int, default=100, help="default %(default)s")
+    training.add_argument("--batch", type=int, default=16, help="pictures a step; default %(default)s")
+    training.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    training.add_argument("--seed", type=int, default=0, help="default %(default)s")
+    training.add_argument("--set", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE",
+                          help="ultralytics' own training settings: lr0=0.01 fliplr=0 ...")  # fmt: skip
+    slices = parser.add_argument_group("slices")
+    slices.add_argument("--slices-per-embolus", type=int, default=12, help="at most; default %(default)s")
+    slices.add_argument("--negative-share", type=float, default=0.5,
+                        help="slices without emboli, as a share of those with; default %(default)s")  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="train folds again that are trained")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train; see `configure` for the arguments."""
+    from pe_nnunet.cli import DONE
+    from pe_nnunet.detection.architectures import find_architecture
+    from pe_nnunet.detection.record import RECORD
+    from pe_nnunet.detection.settings import DetectorSettings, parse_overrides
+    from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.inference.locate import dataset_folder
+    from pe_nnunet.nnunet_folders import PREPROCESSED, RAW, RESULTS, nnunet_folder
+
+    overrides = parse_overrides(args.overrides)
+    find_architecture(args.model)  # before the work: a typo or a missing ultralytics is known at once
+    raw = dataset_folder(nnunet_folder(RAW), args.dataset)
+    preprocessed, results = (nnunet_folder(variable) / raw.name for variable in (PREPROCESSED, RESULTS))
+
+    from pe_nnunet.detection.folds import fold_names, load_fold
+    from pe_nnunet.detection.sampling import SlicePolicy
+    from pe_nnunet.detection.slices import export_slices
+    from pe_nnunet.detection.train import detector_name, train_detector
+    from pe_nnunet.inference.device import pick_device
+
+    settings = DetectorSettings(
+        args.model,
+        args.image_size,
+        args.epochs,
+        args.batch,
+        pick_device(args.device).type,
+        args.weights,
+        args.trust_weights,
+        args.seed,
+        overrides,
+    )
+    policy = SlicePolicy(args.slices_per_embolus, args.negative_share)
+    names = args.folds or fold_names(raw, preprocessed)
+    there = [name for name in names if (results / detector_name(settings) / f"fold_{name}" / RECORD).is_file()]
+    if there and not args.overwrite:
+        raise ConfigurationError(
+            "PE-MODEL-009",
+            f"{results / detector_name(settings)} holds fold {', '.join(there)} already",
+            "--overwrite trains again",
+        )
+    slices = export_slices(
+        raw, preprocessed / f"PEDetector__{args.image_size}px", side=args.image_size, policy=policy, seed=args.seed
+    )
+    for note in slices.notes:
+        print(note, flush=True)
+    folds = [load_fold(raw, preprocessed, name, list(slices.pictures)) for name in names]
+    for fold in folds:
+        print(
+            f"fold {fold.name}: {len(slices.images(fold.train))} slices of {len(fold.train)} cases to train on, "
+            f"{len(slices.images(fold.val))} of {len(fold.val)} to validate on; {slices.raster.pixel_mm} mm a pixel",
+            flush=True,
+        )
+        trained = train_detector(slices, fold, results, settings)
+        print(f"fold {fold.name}: written to {trained.folder}", flush=True)
+    return DONE

@@ -1,0 +1,51 @@
+"""Which detectors ultralytics brings: its architecture files, which describe networks without weights."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pe_nnunet.detection.offline import ultralytics_folder
+from pe_nnunet.errors import ConfigurationError
+
+# plain detection networks, and with -p2 those with a finer output too; -p6 wants larger pictures, -seg and -pose and
+# the like are other tasks
+_FILE = re.compile(r"(?P<family>yolov?\d+)(?P<size>[a-z]?)(?P<outputs>-p2)?")
+_SIZE = re.compile(r"^  ([a-z]): \[", re.MULTILINE)
+
+
+def architectures() -> dict[str, tuple[Path, str]]:
+    """Every detector that can be trained: name to its file and size, `yolo11n` to `yolo11.yaml` and `n`.
+
+    Raises:
+        MissingExtraError: PE-DET-001 if ultralytics is not installed.
+    """
+    found = {}
+    for path in sorted((ultralytics_folder() / "cfg" / "models").glob("*/yolo*.yaml")):
+        match = _FILE.fullmatch(path.stem)
+        if match is None:
+            continue
+        sizes = [] if match["size"] else _SIZE.findall(path.read_text(encoding="utf-8"))
+        for size in sizes:
+            found[f"{match['family']}{size}{match['outputs'] or ''}"] = (path, size)
+        if not sizes:
+            found[path.stem] = (path, match["size"])
+    return found
+
+
+def find_architecture(name: str) -> tuple[Path, str]:
+    """The file and size of a detector.
+
+    Args:
+        name: Family and size: `yolo11n`, `yolo26s`, `yolov8m-p2`.
+
+    Raises:
+        ConfigurationError: PE-DET-002 if there is none of that name.
+        MissingExtraError: PE-DET-001 if ultralytics is not installed.
+    """
+    known = architectures()
+    if name not in known:
+        raise ConfigurationError(
+            "PE-DET-002", f"ultralytics brings no detector {name!r}", f"it brings {', '.join(sorted(known))}"
+        )
+    return known[name]

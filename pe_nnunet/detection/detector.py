@@ -1,0 +1,144 @@
+"""Run trained detectors on pictures, by onnxruntime: neither ultralytics nor a trusted file is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pe_nnunet.detection.export import INPUT
+from pe_nnunet.detection.raster import Raster
+from pe_nnunet.detection.record import ONNX, DetectorRecord
+from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
+from pe_nnunet.errors import ConfigurationError, MissingExtraError
+
+LEAST_CONFIDENCE = 0.05  # what is less sure is not even a candidate
+_PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
+
+
+@dataclass(frozen=True)
+class Detector:
+    """One or several folds of a detector, whose boxes are averaged.
+
+    Attributes:
+        records: What they are.
+        raster: Pixels that all of them were trained on.
+    """
+
+    records: tuple[DetectorRecord, ...]
+    raster: Raster
+    _sessions: tuple[Any, ...]
+
+    def __call__(self, pictures: npt.NDArray[np.uint8]) -> list[SliceFindings]:
+        """Find boxes.
+
+        Args:
+            pictures: (n, y, x, 3), as `raster.Layout.pictures` draws them.
+
+        Returns:
+            For each picture its boxes in pixels.
+        """
+        raws = [session.run(None, {INPUT: pictures})[0] for session in self._sessions]
+        return [merge([suppress(decode(raw[n], LEAST_CONFIDENCE)) for raw in raws]) for n in range(len(pictures))]
+
+
+def load_detector(folders: Path | Sequence[Path], device: str = "cpu") -> Detector:
+    """Load a detector.
+
+    Args:
+        folders: Folders of folds, each with a `detector.json`; or one folder of `fold_*`, all of which are taken.
+        device: `cuda`, `mps` or `cpu`; where onnxruntime was installed without it, the CPU.
+
+    Raises:
+        ConfigurationError: PE-DET-005 no detector there; PE-DET-006 files that are not what the record says; PE-DET-007
+            folds that were trained on other pixels.
+        MissingExtraError: PE-DET-012 if onnxruntime is not installed.
+    """
+    places = fold_folders(folders) if isinstance(folders, Path) else list(folders)
+    records = tuple(DetectorRecord.read(place) for place in places)
+    rasters = {record.raster for record in records}
+    if len(rasters) != 1:
+        raise ConfigurationError(
+            "PE-DET-007", f"{len(rasters)} rasters among {len(records)} detectors", "take folds of one training"
+        )
+    return Detector(records, rasters.pop(), tuple(_session(place / ONNX, device) for place in places))
+
+
+def fold_folders(folder: Path, folds: Sequence[str] | None = None) -> list[Path]:
+    """The folders of folds in a detector's folder, or the folder itself if it is one.
+
+    Args:
+        folder: `PEDetector__...`, or a fold of it.
+        folds: Which; all that are trained if None, `fold_all` only where there is no other.
+
+    Raises:
+        ConfigurationError: PE-DET-005 if there are none, or one of them is missing.
+    """
+    if (folder / "detector.json").is_file():
+        return [folder]
+    trained = sorted(path.parent for path in folder.glob("fold_*/detector.json"))
+    if folds is not None:
+        wanted = [folder / f"fold_{fold}" for fold in folds]
+    else:  # "all" was trained on every case; mixing it with folds would count those cases twice
+        wanted = [path for path in trained if path.name != "fold_all"] or trained
+    if not wanted or not set(wanted) <= set(trained):
+        names = ", ".join(path.name for path in wanted if path not in trained) or "fold"
+        raise ConfigurationError(
+            "PE-DET-005",
+            f"no trained {names} in {folder}",
+            f"trained: {', '.join(path.name for path in trained) or 'none'}; pe-nnunet train-detector makes one",
+        )
+    return wanted
+
+
+def merge(of_folds: Sequence[SliceFindings], same: float = 0.5) -> SliceFindings:
+    """Average the boxes of several folds.
+
+    Boxes of one class that overlap are one, placed where the surest fold sees it; its confidence is the mean over all
+    folds, 0 for those that do not see it.
+
+    Args:
+        of_folds: Boxes of one picture, for each fold.
+        same: Overlap from which two boxes are one.
+    """
+    if len(of_folds) == 1:
+        return of_folds[0]
+    pooled = SliceFindings(
+        np.concatenate([found.boxes for found in of_folds]),
+        np.concatenate([found.confidence for found in of_folds]),
+        np.concatenate([found.label for found in of_folds]),
+    )
+    surest = suppress(pooled.take(np.argsort(-pooled.confidence, kind="stable")), same)
+    mean = np.zeros(len(surest))
+    for n, (box, label) in enumerate(zip(surest.boxes, surest.label, strict=True)):
+        for found in of_folds:
+            hit = (found.label == label) & (overlaps(box, found.boxes) > same)
+            mean[n] += found.confidence[hit].max(initial=0.0) / len(of_folds)
+    order = np.argsort(-mean, kind="stable")
+    return SliceFindings(surest.boxes[order], mean[order], surest.label[order])
+
+
+def _session(path: Path, device: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError(
+            "PE-DET-012", "onnxruntime, which runs the detector, is not installed", "pip install onnxruntime"
+        ) from None
+    onnxruntime.disable_telemetry_events()  # official builds for Windows have some
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()  # which obeys OMP_NUM_THREADS
+    wanted = [_PROVIDERS[device], _PROVIDERS["cpu"]]
+    providers = [name for name in dict.fromkeys(wanted) if name in onnxruntime.get_available_providers()]
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's own types, which it does not export
+        raise ConfigurationError(
+            "PE-DET-006", f"{path} cannot be run: {' '.join(str(error).split())[:200]}", "train it again"
+        ) from error

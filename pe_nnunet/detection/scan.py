@@ -1,0 +1,87 @@
+"""Detect lungs and emboli in one scan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from pe_nnunet.detection.labels import EMBOLUS, LUNG
+from pe_nnunet.detection.link import link, tube_of, usable
+from pe_nnunet.detection.raster import Raster
+from pe_nnunet.detection.suppress import SliceFindings
+from pe_nnunet.detection.tubes import Detections, SliceBox, Tube
+from pe_nnunet.errors import Note
+from pe_nnunet.roi.box import Box
+from pe_nnunet.volumes import spacing_zyx
+
+BATCH = 8  # slices at a time: memory does not grow with the scan
+LEAST_LUNG_CONFIDENCE = 0.25
+LEAST_LUNG_SHARE = 0.25  # of the slices of the longest: shorter tubes of lung are mistakes
+
+Progress = Callable[[int, int], None]  # slices done, slices in all
+
+
+class SliceDetector(Protocol):
+    """What `detect` needs: `detector.Detector`, or anything else that finds boxes in pictures."""
+
+    @property
+    def raster(self) -> Raster:
+        """The pixels that it expects."""
+
+    def __call__(self, pictures: npt.NDArray[np.uint8]) -> list[SliceFindings]:
+        """Boxes of each of these pictures (n, y, x, 3), in pixels."""
+
+
+def detect(image_lps: sitk.Image, detector: SliceDetector, progress: Progress | None = None) -> Detections:
+    """Find the lungs and the emboli of one scan.
+
+    Args:
+        image_lps: HU, axes in LPS order as `to_lps` gives them, so that the slices are axial.
+        detector: Of slices.
+        progress: Called after each batch of slices.
+
+    Returns:
+        The box around the lungs and the tubes of emboli, in voxels of the image.
+    """
+    hu = sitk.GetArrayViewFromImage(image_lps)
+    spacing_z_mm, *spacing_yx = spacing_zyx(image_lps)
+    layout = detector.raster.lay_out(hu.shape[1:], (spacing_yx[0], spacing_yx[1]))
+    boxes: dict[int, list[SliceBox]] = {LUNG: [], EMBOLUS: []}
+    for first in range(0, len(hu), BATCH):
+        for z, found in enumerate(detector(layout.pictures(hu[first : first + BATCH])), first):
+            edges = layout.to_voxels(found.boxes)
+            for (y0, x0, y1, x1), confidence, label in zip(
+                edges.tolist(), found.confidence.tolist(), found.label.tolist(), strict=True
+            ):
+                boxes[label].append(SliceBox(z, y0, x0, y1, x1, confidence))
+        if progress is not None:
+            progress(min(first + BATCH, len(hu)), len(hu))
+    good = {label: usable(some) for label, some in boxes.items()}
+    dropped = sum(map(len, boxes.values())) - sum(map(len, good.values()))
+    notes = (Note("PE-DET-008", "warning", f"{dropped} boxes with NaN or inverted edges were dropped"),)
+    tubes = _tubes(good[EMBOLUS], spacing_z_mm, hu.shape)
+    sure = [box for box in good[LUNG] if box.confidence >= LEAST_LUNG_CONFIDENCE]
+    return Detections(
+        _lung_box(_tubes(sure, spacing_z_mm, hu.shape)),
+        tuple(sorted(tubes, key=lambda tube: -tube.confidence)),
+        notes if dropped else (),
+    )
+
+
+def _tubes(boxes: Sequence[SliceBox], spacing_z_mm: float, shape: Sequence[int]) -> list[Tube]:
+    tubes = (tube_of(linked, shape) for linked in link(boxes, spacing_z_mm))
+    return [tube for tube in tubes if tube is not None]
+
+
+def _lung_box(tubes: Sequence[Tube]) -> Box | None:
+    """The box around all tubes of lung that are long enough: too large costs time, too small costs emboli."""
+    longest = max((len(tube.slices) for tube in tubes), default=0)
+    around: Box | None = None
+    for tube in tubes:
+        if len(tube.slices) >= LEAST_LUNG_SHARE * longest:
+            around = tube.box if around is None else around.union(tube.box)
+    return around

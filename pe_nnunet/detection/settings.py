@@ -1,0 +1,111 @@
+"""How a detector is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pe_nnunet.errors import ConfigurationError
+
+# Ours where they differ from ultralytics' own: slices are no photographs. The three channels are windows and no
+# colours; the size of a thing in mm carries meaning; four slices in one picture cut lungs into parts that no slice has.
+SLICES_NOT_PHOTOGRAPHS: dict[str, Any] = {
+    "hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.2, "scale": 0.2, "degrees": 10.0, "mosaic": 0.0,
+}  # fmt: skip
+# What a user may set of ultralytics' own: the rest is ours, or reaches for network, disk or other tasks.
+OVERRIDES = {
+    "box", "cls", "cls_pw", "cos_lr", "degrees", "dfl", "fliplr", "flipud", "freeze", "hsv_v", "lr0", "lrf", "mixup",
+    "momentum", "mosaic", "multi_scale", "nbs", "optimizer", "scale", "shear", "translate", "warmup_epochs",
+    "weight_decay", "workers",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """How a detector is trained.
+
+    Attributes:
+        model: Architecture, family and size, of those that ultralytics brings.
+        image_size: Side of a picture in pixels.
+        epochs: How often it sees every picture.
+        batch: Pictures a step.
+        device: `cuda`, `mps` or `cpu`.
+        weights: A detector of ours (`detector.pt`) to start from, or ultralytics' checkpoint if that is trusted.
+        trust_weights: Load a checkpoint that holds code.
+        seed: Of weights, order and augmentation.
+        overrides: Of ultralytics' training settings, those in `OVERRIDES`.
+    """
+
+    model: str = "yolo11n"
+    image_size: int = 512
+    epochs: int = 100
+    batch: int = 16
+    device: str = "cpu"
+    weights: Path | None = None
+    trust_weights: bool = False
+    seed: int = 0
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch", 1)):
+            if getattr(self, name) < least:
+                raise ConfigurationError("PE-DET-003", f"{name} is {getattr(self, name)}, expected at least {least}")
+        unknown = sorted(set(self.overrides) - OVERRIDES)
+        if unknown:
+            raise ConfigurationError(
+                "PE-DET-003", f"{', '.join(unknown)} cannot be set here", f"these can: {', '.join(sorted(OVERRIDES))}"
+            )
+
+    def for_ultralytics(self, folder: Path) -> dict[str, Any]:
+        """As ultralytics' training settings, writing below `folder`."""
+        return {
+            "imgsz": self.image_size,
+            "epochs": self.epochs,
+            "batch": self.batch,
+            "nbs": self.batch,  # a step a batch: trainings on slices are short
+            "device": "0" if self.device == "cuda" else self.device,
+            "seed": self.seed,
+            "warmup_epochs": min(3.0, 0.1 * self.epochs),
+            **SLICES_NOT_PHOTOGRAPHS,
+            **self.overrides,
+            "close_mosaic": 0,
+            "amp": False,  # its trial of half precision fetches weights
+            "val": False,  # after the last epoch only: the split that measures does not choose the epoch
+            "plots": False,
+            "pretrained": False,
+            "project": str(folder),
+            "name": "run",
+            "exist_ok": True,
+        }
+
+
+def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """`key=value` as ultralytics takes it: numbers, `true` and `false`, else text.
+
+    Raises:
+        ConfigurationError: PE-DET-003 if one is no pair.
+
+    Example:
+        >>> parse_overrides(["lr0=0.01", "optimizer=SGD", "cos_lr=true", "workers=2"])
+        {'lr0': 0.01, 'optimizer': 'SGD', 'cos_lr': True, 'workers': 2}
+    """
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not key or not text:
+            raise ConfigurationError("PE-DET-003", f"{pair!r} is no setting", "write key=value")
+        values[key] = _value(text)
+    return values
+
+
+def _value(text: str) -> Any:
+    if text.lower() in {"true", "false"}:
+        return text.lower() == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,168 @@
+"""Train the detector of one fold and write it with its record."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pe_nnunet import __version__
+from pe_nnunet.detection.architectures import find_architecture
+from pe_nnunet.detection.export import export_onnx
+from pe_nnunet.detection.folds import Fold
+from pe_nnunet.detection.offline import switch_off
+from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord
+from pe_nnunet.detection.settings import DetectorSettings
+from pe_nnunet.detection.slices import SliceSet
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.volumes.files import file_sha256
+from pe_nnunet.volumes.write import atomic_path
+
+NOTICE = "Trained with ultralytics (AGPL-3.0). Research use only; not a medical device."
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A detector that was trained.
+
+    Attributes:
+        folder: Holds its files.
+        record: What it is.
+    """
+
+    folder: Path
+    record: DetectorRecord
+
+
+def detector_name(settings: DetectorSettings) -> str:
+    """Name of the folder of all folds beside nnU-Net's models.
+
+    Example:
+        >>> detector_name(DetectorSettings(model="yolo11n", image_size=512))
+        'PEDetector__yolo11n__512px'
+    """
+    return f"PEDetector__{settings.model}__{settings.image_size}px"
+
+
+def train_detector(
+    slices: SliceSet, fold: Fold, results: Path, settings: DetectorSettings, extra: Sequence[Path] = ()
+) -> Trained:
+    """Train a detector and write `detector.onnx`, `detector.pt`, `history.csv` and, last, `detector.json`.
+
+    Args:
+        slices: Pictures of all cases.
+        fold: Which cases.
+        results: The dataset's folder in nnUNet_results.
+        settings: How.
+        extra: Further pictures to train on, with label files beside them, of no case of the dataset.
+
+    Raises:
+        ConfigurationError: PE-DET-002 no such architecture; PE-DET-004 nothing to train or to validate on; PE-DET-009
+            weights that cannot be used.
+        MissingExtraError: PE-DET-001 if ultralytics is not installed.
+        OutputError: If a file cannot be written.
+    """
+    architecture, size = find_architecture(settings.model)
+    images = {"train": [*slices.images(fold.train), *extra], "val": slices.images(fold.val)}
+    for part, files in images.items():
+        if not files:
+            raise ConfigurationError("PE-DET-004", f"fold {fold.name} has no picture under {part}", "take another fold")
+    switch_off()
+    from pe_nnunet.detection.yolo import SliceTrainer, build_network
+
+    torch.manual_seed(settings.seed)
+    network = build_network(architecture, size)
+    if settings.weights is not None:
+        _start_from(network, settings.weights, settings.trust_weights)
+    folder = results / detector_name(settings) / f"fold_{fold.name}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)  # from here on an older detector is no longer whole
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix=".training-", dir=folder) as name:
+        lists = {part: Path(name) / f"{part}.txt" for part in images}
+        for part, files in images.items():
+            lists[part].write_text("".join(f"{file.resolve()}\n" for file in files), encoding="utf-8")
+        progress = _Progress(settings.epochs)
+        trainer = SliceTrainer(network, lists["train"], lists["val"], settings.for_ultralytics(Path(name)), progress)
+        trainer.train()
+        shutil.move(str(trainer.csv), folder / HISTORY)
+    trained = trainer.trained()
+    with atomic_path(folder / WEIGHTS) as temporary:
+        torch.save({"model": settings.model, "state_dict": trained.state_dict()}, temporary)
+    export_onnx(trained, folder / ONNX)
+    record = DetectorRecord(
+        settings.model,
+        slices.raster,
+        results.name,
+        fold.name,
+        {file: file_sha256(folder / file) for file in (ONNX, WEIGHTS)},
+        {
+            "notice": NOTICE,
+            "cases": {"train": list(fold.train), "val": list(fold.val)},
+            "pictures": {part: len(files) for part, files in images.items()} | {"extra": len(extra)},
+            "settings": asdict(settings) | {"weights": settings.weights and settings.weights.name},
+            "weights_sha256": settings.weights and file_sha256(settings.weights),
+            "validation": _last_scores(folder / HISTORY),
+            "seconds": round(time.perf_counter() - started, 1),
+            "versions": {"pe_nnunet": __version__} | {name: version(name) for name in ("ultralytics", "torch", "onnx")},
+        },
+    )
+    record.write(folder)
+    return Trained(folder, record)
+
+
+def _start_from(network: torch.nn.Module, path: Path, trusted: bool) -> None:
+    """Copy the weights that fit; a head for other classes does not."""
+    if not path.is_file():
+        raise ConfigurationError("PE-DET-009", f"{path} does not exist", "check --weights")
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    except Exception as error:
+        if not trusted:
+            raise ConfigurationError(
+                "PE-DET-009",
+                f"{path} holds more than weights, or none ({type(error).__name__})",
+                "a checkpoint of ultralytics runs code when it is read: --trust-weights, if you know where it is from",
+            ) from error
+        from pe_nnunet.detection.yolo import checkpoint_state
+
+        state = checkpoint_state(path)
+    own = network.state_dict()
+    fitting = {key: value for key, value in state.items() if key in own and value.shape == own[key].shape}
+    if 2 * len(fitting) < len(own):
+        raise ConfigurationError(
+            "PE-DET-009",
+            f"{path} fits {len(fitting)} of the {len(own)} tensors of the network",
+            "name the --model that the weights are of",
+        )
+    network.load_state_dict(fitting, strict=False)
+    print(f"{len(fitting)} of {len(own)} tensors from {path.name}", flush=True)
+
+
+class _Progress:
+    """One line an epoch with the time that is left."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+        self.seconds: list[float] = []
+
+    def __call__(self, epoch: int, losses: Mapping[str, float], seconds: float) -> None:
+        self.seconds.append(seconds)
+        left = (self.epochs - epoch) * sum(self.seconds[-5:]) / len(self.seconds[-5:])
+        shown = ", ".join(f"{name.removesuffix('_loss')} {value:.3f}" for name, value in losses.items())
+        print(f"epoch {epoch}/{self.epochs}: {shown}, {seconds:.1f} s, about {left / 60:.1f} min left", flush=True)
+
+
+def _last_scores(history: Path) -> dict[str, float]:
+    """The scores that ultralytics measures, of both classes after the last epoch."""
+    with history.open(encoding="utf-8", newline="") as file:
+        rows = [{key.strip(): value for key, value in row.items()} for row in csv.DictReader(file)]
+    return {key.removeprefix("metrics/"): float(rows[-1][key]) for key in rows[-1] if key.startswith("metrics/")}

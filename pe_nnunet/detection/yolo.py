@@ -1,0 +1,96 @@
+"""The only module that imports ultralytics (AGPL-3.0).
+
+Import it inside a function, after `offline.switch_off`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from ultralytics.models.yolo.detect import DetectionTrainer
+from ultralytics.nn.tasks import DetectionModel, load_checkpoint
+from ultralytics.utils import YAML
+
+from pe_nnunet.detection.labels import CLASSES
+
+Report = Callable[[int, Mapping[str, float], float], None]  # epoch from 1 on, mean losses, seconds
+
+
+def build_network(architecture: Path, size: str) -> nn.Module:
+    """A detector of two classes with fresh weights.
+
+    Args:
+        architecture: One of ultralytics' files.
+        size: Of the file's sizes, or empty where it has none.
+    """
+    plan = YAML.load(architecture) | {"scale": size, "yaml_file": f"{architecture.stem}{size}.yaml"}
+    return named(DetectionModel(plan, ch=3, nc=len(CLASSES), verbose=False))
+
+
+def named(network: Any) -> nn.Module:
+    """The network with our names of the classes."""
+    network.names = dict(enumerate(CLASSES))
+    ours: nn.Module = network
+    return ours
+
+
+def checkpoint_state(path: Path) -> dict[str, torch.Tensor]:
+    """Weights in a checkpoint of ultralytics, which holds code: only for files that are trusted."""
+    network, _ = load_checkpoint(str(path))
+    state: dict[str, torch.Tensor] = network.state_dict()
+    return state
+
+
+class SliceTrainer(DetectionTrainer):  # type: ignore[misc]  # its types are not followed
+    """ultralytics' training loop on our pictures, without anything beside it.
+
+    No callback of the library runs, as those are its telemetry and loggers; no data set is looked up, which would fetch
+    fonts; no precision is tried out, which would fetch weights; no checkpoint is pickled.
+
+    Args:
+        network: To train.
+        train: Text file that lists the pictures.
+        val: The same for validation, which follows the last epoch.
+        settings: ultralytics' own training settings.
+        report: Called after each epoch.
+    """
+
+    def __init__(self, network: nn.Module, train: Path, val: Path, settings: Mapping[str, Any], report: Report) -> None:
+        self._network = network
+        self._lists = {"train": str(train), "val": str(val)}
+        self._report = report
+        self._epoch_started = time.perf_counter()
+        super().__init__(overrides={"model": "network.yaml", "data": "pictures.yaml", **settings})
+
+    def get_dataset(self) -> dict[str, Any]:
+        """Where the pictures are listed, and what they show."""
+        names = dict(enumerate(CLASSES))
+        return {**self._lists, "nc": len(names), "names": names, "channels": 3, "path": ""}
+
+    def setup_model(self) -> None:
+        """Take the network that was given."""
+        self.model = self._network
+
+    def run_callbacks(self, event: str) -> None:
+        """Report the end of an epoch; nothing else is told to anyone."""
+        if event == "on_train_epoch_start":
+            self._epoch_started = time.perf_counter()
+        elif event == "on_train_epoch_end":
+            losses = {name: float(value) for name, value in (self.tloss or {}).items()}
+            self._report(self.epoch + 1, losses, time.perf_counter() - self._epoch_started)
+
+    def save_model(self) -> bool:
+        """Nothing: the trained network is taken from memory."""
+        return False
+
+    def final_eval(self) -> None:
+        """Nothing: the last epoch has been validated, and there is no other checkpoint."""
+
+    def trained(self) -> nn.Module:
+        """The moving average of the weights over training, in evaluation mode."""
+        return named(self.ema.ema.float().cpu().eval())

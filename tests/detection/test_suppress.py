@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pe_nnunet.detection.detector import load_detector, merge
+from pe_nnunet.detection.export import INPUT
+from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
+
+if TYPE_CHECKING:
+    from tests.detection.conftest import Training
+else:
+    Training = Any
+
+
+def findings(*rows: tuple[list[float], float, int]) -> SliceFindings:
+    boxes, confidence, label = zip(*rows, strict=True) if rows else ([], [], [])
+    return SliceFindings(np.array(boxes, float).reshape(-1, 4), np.array(confidence, float), np.array(label, np.intp))
+
+
+def test_a_point_gives_the_box_of_its_best_class() -> None:
+    raw = np.array([[50, 10], [20, 10], [10, 4], [6, 2], [0.2, 0.01], [0.7, 0.02]], np.float32)
+    found = decode(raw, 0.05)
+    assert found.boxes.tolist() == [[17, 45, 23, 55]]
+    assert (found.confidence.tolist(), found.label.tolist()) == (pytest.approx([0.7]), [1])
+
+
+def test_scores_that_are_no_numbers_give_no_box() -> None:
+    raw = np.full((6, 3), np.nan, np.float32)
+    assert len(decode(raw, 0.05)) == 0
+
+
+def test_doubles_of_one_class_are_dropped_and_those_of_another_kept() -> None:
+    same = [0.0, 0.0, 10.0, 10.0]
+    kept = suppress(findings((same, 0.9, 1), (same, 0.8, 0), (same, 0.7, 1)))
+    assert kept.label.tolist() == [1, 0]
+
+
+def test_no_more_boxes_than_asked_for() -> None:
+    many = findings(*[([20.0 * n, 0.0, 20.0 * n + 5, 5.0], 1 - n / 100, 1) for n in range(20)])
+    assert len(suppress(many, most=7)) == 7
+
+
+sides = st.floats(0, 50)
+
+
+@given(st.lists(st.tuples(sides, sides, sides, sides), min_size=2, max_size=6))
+def test_overlap_is_symmetric_and_a_share(corners: list[tuple[float, float, float, float]]) -> None:
+    boxes = np.array([[y, x, y + h + 0.1, x + w + 0.1] for y, x, h, w in corners])
+    table = np.array([overlaps(box, boxes) for box in boxes])
+    assert table == pytest.approx(table.T)
+    assert np.diag(table) == pytest.approx(1)
+    assert table.min() >= 0
+
+
+def test_the_boxes_that_are_kept_are_those_that_ultralytics_keeps(training: Training) -> None:
+    for raw, theirs in zip(training.crowd, training.kept, strict=True):
+        x0, y0, x1, y1, confidence, label = theirs.T
+        ours = suppress(decode(raw, 0.25))
+        assert 40 < len(ours) < 300
+        assert ours.label.tolist() == label.astype(int).tolist()
+        assert ours.confidence == pytest.approx(confidence)
+        assert ours.boxes == pytest.approx(np.stack([y0, x0, y1, x1], axis=1), abs=1e-3)
+
+
+def test_the_network_on_onnxruntime_says_what_it_says_on_torch(training: Training) -> None:
+    (session,) = load_detector(training.fold)._sessions
+    raw = session.run(None, {INPUT: training.pictures})[0]
+    assert raw == pytest.approx(training.network_says, abs=2e-3)
+    assert session.run(None, {INPUT: training.pictures[:1, :64]})[0].shape == (1, 6, 84)  # any number, any size
+
+
+def test_the_mean_of_folds_lowers_what_one_of_them_does_not_see() -> None:
+    box, shifted, alone = [0.0, 0.0, 10.0, 10.0], [0.0, 1.0, 10.0, 11.0], [50.0, 50.0, 60.0, 60.0]
+    found = merge([findings((box, 0.6, 1)), findings((alone, 0.9, 1), (shifted, 0.8, 1))])
+    assert found.confidence.tolist() == pytest.approx([0.7, 0.45])
+    assert found.boxes.tolist() == [shifted, alone]
+
+
+def test_one_fold_is_taken_as_it_is() -> None:
+    one = findings(([0.0, 0.0, 1.0, 1.0], 0.5, 0))
+    assert merge([one]) is one
+
+
+def test_folds_that_see_nothing_give_nothing() -> None:
+    assert len(merge([findings(), findings()])) == 0
