@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
-.PHONY: demo test env lint format clean
+.PHONY: demo test env lint format bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
@@ -20,6 +20,9 @@ test: $(VENV)/.installed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+bench: $(VENV)/.installed  # ARGS=--quick for small data
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 env: $(VENV)/.installed
 

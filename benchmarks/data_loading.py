@@ -87,6 +87,33 @@ def loaders(dataset: nnUNetDatasetBlosc2) -> dict[str, Any]:
     }
 
 
+def mean_seconds(batches: int, cases: int) -> dict[str, float]:
+    """Processor time of a batch, by loader."""
+    with tempfile.TemporaryDirectory() as folder:
+        compared = loaders(write_dataset(Path(folder), cases))
+        seconds: dict[str, list[float]] = {name: [] for name in compared}
+        for _ in range(batches + 1):
+            for name, loader in compared.items():
+                start = time.process_time()
+                next(loader)
+                seconds[name].append(time.process_time() - start)
+    return {name: statistics.fmean(times[1:]) for name, times in seconds.items()}
+
+
+def bench(*, quick: bool) -> list[dict[str, Any]]:
+    """A row for each of our loaders."""
+    torch.set_num_threads(1)
+    batches = 12 if quick else 200
+    means = mean_seconds(batches, 2 if quick else 6)
+    data = f"{batches} batches of {BATCH} patches {'x'.join(map(str, PATCH))}"
+    return [
+        {"what": f"batch, {name}", "data": data, "unit": "ms", "ours": 1000 * mean}
+        | {"peer": f"{STOCK} around emboli", "theirs": 1000 * means[STOCK]}
+        for name, mean in means.items()
+        if name.startswith("ours")
+    ]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,15 +121,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=6, metavar="N", help="in the dataset (6)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        compared = loaders(write_dataset(Path(folder), args.cases))
-        seconds: dict[str, list[float]] = {name: [] for name in compared}
-        for _ in range(args.batches + 1):
-            for name, loader in compared.items():
-                start = time.process_time()
-                next(loader)
-                seconds[name].append(time.process_time() - start)
-    means = {name: statistics.fmean(times[1:]) for name, times in seconds.items()}
+    means = mean_seconds(args.batches, args.cases)
     print(f"{platform.machine()}, {os.cpu_count()} threads, 1 used; patches {PATCH}, batches of {BATCH}")
     for name, mean in means.items():
         print(f"{name:<24} {1000 * mean:7.1f} ms a batch, {mean / means[STOCK]:.2f}")

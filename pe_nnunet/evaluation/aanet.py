@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pe_nnunet.components import label_components
 from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.markers import VoxelMarker
-from pe_nnunet.evaluation.voxels import instance_boxes
+from pe_nnunet.evaluation.voxels import Box, grown, instance_boxes, islands
 
 LEAST_PROBABILITY = 0.1
 
@@ -49,32 +49,43 @@ def aanet_hits(
         >>> aanet_hits("a", truth, [VoxelMarker((0, 0, 3), 0.8)], (1, 1, 1), 1).embolus_scores
         (0.8,)
     """
-    numbered = _dilated(truth_ids, [math.ceil(eps_mm / mm) for mm in spacing_mm]) if eps_mm > 0 else truth_ids
-    best: list[float | None] = [None] * int(numbered.max(initial=0))
-    false = []
-    for marker in markers:
-        if marker.probability < LEAST_PROBABILITY:
-            continue
-        inside = all(0 <= i < n for i, n in zip(marker.voxel_zyx, numbered.shape, strict=True))
-        embolus = int(numbered[marker.voxel_zyx]) if inside else 0
-        if embolus:
-            best[embolus - 1] = max(marker.probability, best[embolus - 1] or 0.0)
-        else:
-            false.append(marker.probability)
-    return ScanHits(case_id, tuple(best), tuple(false))
+    radius = [math.ceil(eps_mm / mm) for mm in spacing_mm]
+    parts = _dilated(truth_ids, radius) if eps_mm > 0 else [(_whole(truth_ids.shape), truth_ids)]
+    best: list[float | None] = []
+    hit: set[int] = set()
+    for box, numbered in parts:
+        scores: list[float | None] = [None] * int(numbered.max(initial=0))
+        for place, marker in enumerate(markers):
+            within = all(side.start <= i < side.stop for i, side in zip(marker.voxel_zyx, box, strict=True))
+            if not within or marker.probability < LEAST_PROBABILITY:
+                continue
+            z, y, x = (i - side.start for i, side in zip(marker.voxel_zyx, box, strict=True))
+            if embolus := int(numbered[z, y, x]):
+                scores[embolus - 1] = max(marker.probability, scores[embolus - 1] or 0.0)
+                hit.add(place)
+        best += scores
+    false = (m.probability for place, m in enumerate(markers) if place not in hit)
+    return ScanHits(case_id, tuple(best), tuple(p for p in false if p >= LEAST_PROBABILITY))
 
 
-def _dilated(truth_ids: NDArray[Any], radius_zyx: Sequence[int]) -> NDArray[Any]:
-    """Dilate each embolus within its own surroundings, and number what comes of all of them."""
-    mask = np.zeros(truth_ids.shape, bool)
+def _dilated(truth_ids: NDArray[Any], radius_zyx: Sequence[int]) -> list[tuple[Box, NDArray[Any]]]:
+    """Dilate each embolus, and number what comes of all, in parts of the scan that nothing joins to one another."""
     dilate = sitk.BinaryDilateImageFilter()
     dilate.SetKernelType(sitk.sitkBall)
     dilate.SetKernelRadius([int(n) for n in reversed(radius_zyx)])
-    for number, box in instance_boxes(truth_ids):
-        around = tuple(
-            slice(max(side.start - n, 0), min(side.stop + n, size))
-            for side, n, size in zip(box, radius_zyx, truth_ids.shape, strict=True)
-        )
-        embolus = sitk.GetImageFromArray((truth_ids[around] == number).astype(np.uint8))
-        mask[around] |= sitk.GetArrayFromImage(dilate.Execute(embolus)) > 0
-    return label_components(mask)[0]
+    around = [(number, grown(box, radius_zyx, truth_ids.shape)) for number, box in instance_boxes(truth_ids)]
+    parts = []
+    for island in islands(box for _, box in around):
+        mask = np.zeros([side.stop - side.start for side in island], bool)
+        for number, box in around:
+            if all(a.start <= b.start and b.stop <= a.stop for a, b in zip(island, box, strict=True)):
+                embolus = sitk.GetImageFromArray((truth_ids[box] == number).astype(np.uint8))
+                inside = tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(island, box, strict=True))
+                mask[inside] |= sitk.GetArrayFromImage(dilate.Execute(embolus)) > 0
+        parts.append((island, label_components(mask)[0]))
+    return parts
+
+
+def _whole(shape: Sequence[int]) -> Box:
+    z, y, x = map(slice, [0] * 3, shape)
+    return z, y, x

@@ -22,7 +22,7 @@ from scipy.spatial import KDTree
 from skimage.measure import marching_cubes, mesh_surface_area
 
 from pe_nnunet.evaluation.policy import EmptyPolicy
-from pe_nnunet.evaluation.voxels import Box, instance_boxes
+from pe_nnunet.evaluation.voxels import instance_boxes, islands
 
 ROUNDING_MM = 1e-6  # a surface exactly at the tolerance counts, whatever the spacing's last digits are
 PERCENT = 95
@@ -100,7 +100,7 @@ def surface_of(ids: NDArray[Any], spacing_mm: Sequence[float]) -> Surface:
     """
     area_of = _areas(tuple(float(mm) for mm in spacing_mm))
     places, areas = [np.zeros((0, 3))], [np.zeros(0)]
-    for box in islands(ids):
+    for box in islands([box for _, box in instance_boxes(ids)]):
         mask = np.pad(ids[box] != 0, 1).view(np.uint8)
         code = np.zeros([n - 1 for n in mask.shape], np.uint8)
         for bit, corner in enumerate(np.ndindex(2, 2, 2)):
@@ -120,32 +120,6 @@ def _areas(spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
         corners, triangles, _, _ = marching_cubes(cube, 0.5, spacing=spacing_mm)
         areas[code] = mesh_surface_area(corners, triangles)
     return areas
-
-
-def islands(ids: NDArray[Any]) -> list[Box]:
-    """Boxes that hold every voxel of any id once, and between which lies at least one voxel of background.
-
-    Args:
-        ids: 0 background, (z, y, x).
-
-    Example:
-        >>> [(box[2].start, box[2].stop) for box in islands(np.array([[[1, 2, 0, 0, 5, 5]]]))]
-        [(0, 2), (4, 6)]
-    """
-    apart: list[Box] = []
-    for _, box in instance_boxes(ids):
-        joined = box
-        while near := [other for other in apart if _touch(joined, other)]:
-            apart = [other for other in apart if other not in near]
-            sides = zip(joined, *near, strict=True)
-            z, y, x = (slice(min(s.start for s in side), max(s.stop for s in side)) for side in sides)
-            joined = z, y, x
-        apart.append(joined)
-    return apart
-
-
-def _touch(one: Box, other: Box) -> bool:
-    return all(a.start <= b.stop and b.start <= a.stop for a, b in zip(one, other, strict=True))
 
 
 def _percentile(off_mm: NDArray[np.float64], area_mm2: NDArray[np.float64]) -> float:

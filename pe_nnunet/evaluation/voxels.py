@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,38 @@ def instance_boxes(ids: NDArray[Any]) -> list[tuple[int, Box]]:
     first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
     low, high = np.minimum.reduceat(where, first), np.maximum.reduceat(where, first) + 1
     return [(int(value), _box(a, b)) for value, a, b in zip(values[first], low.tolist(), high.tolist(), strict=True)]
+
+
+def islands(boxes: Iterable[Box]) -> list[Box]:
+    """Join boxes that overlap or touch, until at least one plane of voxels lies between any two.
+
+    Example:
+        >>> z = slice(0, 1)
+        >>> [(box[2].start, box[2].stop) for box in islands([(z, z, slice(0, 1)), (z, z, slice(4, 6)), (z, z, slice(1, 2))])]
+        [(4, 6), (0, 2)]
+    """  # noqa: E501 - an example is one line
+    apart: list[Box] = []
+    for box in boxes:
+        joined = box
+        while near := [other for other in apart if _touch(joined, other)]:
+            apart = [other for other in apart if other not in near]
+            sides = zip(joined, *near, strict=True)
+            z, y, x = (slice(min(s.start for s in side), max(s.stop for s in side)) for side in sides)
+            joined = z, y, x
+        apart.append(joined)
+    return apart
+
+
+def grown(box: Box, by: Sequence[int], shape: Sequence[int]) -> Box:
+    """A box with so many voxels more on each side, within an array."""
+    z, y, x = (
+        slice(max(side.start - n, 0), min(side.stop + n, size)) for side, n, size in zip(box, by, shape, strict=True)
+    )
+    return z, y, x
+
+
+def _touch(one: Box, other: Box) -> bool:
+    return all(a.start <= b.stop and b.start <= a.stop for a, b in zip(one, other, strict=True))
 
 
 def _box(low: list[int], high: list[int]) -> Box:
