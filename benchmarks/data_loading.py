@@ -103,7 +103,7 @@ def mean_seconds(batches: int, cases: int) -> dict[str, float]:
 def bench(*, quick: bool) -> list[dict[str, Any]]:
     """A row for each of our loaders."""
     torch.set_num_threads(1)
-    batches = 12 if quick else 200
+    batches = 50 if quick else 200
     means = mean_seconds(batches, 2 if quick else 6)
     data = f"{batches} batches of {BATCH} patches {'x'.join(map(str, PATCH))}"
     return [

@@ -43,8 +43,9 @@ def markers_of_findings(
 
     Args:
         finding_ids: One id a finding, 0 background, (z, y, x).
-        probability: The same shape. With it a finding's score is its highest probability, and the marker that voxel;
-            without it every score is 1, and the marker the finding's voxel nearest to its centre of mass.
+        probability: The same shape. With it a finding's score is its highest probability, and the marker that voxel,
+            of several the one nearest to their centre; without it every score is 1, and the marker the finding's voxel
+            nearest to its centre of mass.
 
     Raises:
         GeometryError: PE-GEO-001 if the shapes differ.
@@ -60,12 +61,12 @@ def markers_of_findings(
     markers = []
     for number, box in instance_boxes(finding_ids):
         voxels = np.argwhere(finding_ids[box] == number)
-        if probability is None:
-            best, score = int(((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()), 1.0
-        else:
+        score = 1.0
+        if probability is not None:
             scores = probability[box][tuple(voxels.T)]
-            best = int(scores.argmax())
-            score = float(scores[best])
-        k, j, i = (int(n) + side.start for n, side in zip(voxels[best], box, strict=True))
+            score = float(scores.max())
+            voxels = voxels[scores == scores.max()]  # several where the tool's probabilities are saturated
+        central = ((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()
+        k, j, i = (int(n) + side.start for n, side in zip(voxels[central], box, strict=True))
         markers.append(VoxelMarker((k, j, i), score))
     return tuple(markers)

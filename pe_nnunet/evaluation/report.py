@@ -65,10 +65,10 @@ def table(evaluation: Evaluation) -> str:
             str(case.found),
             str(case.false_positives),
             str(case.merged),
-            _number(case.dice, 2),
-            _number(case.truth_ml, 2),
-            _number(case.predicted_ml, 2),
-            _number(case.pe_score, 2),
+            decimal(case.dice, 2),
+            decimal(case.truth_ml, 2),
+            decimal(case.predicted_ml, 2),
+            decimal(case.pe_score, 2),
         )
         for case in evaluation.cases
     ]
@@ -92,41 +92,41 @@ def cohort_lines(cohort: CohortScores) -> str:
     negatives, patients, outlines = cohort.negatives, cohort.patients, cohort.outlines
     lines = [
         ("scans", f"{cohort.scans} ({cohort.positive_scans} with emboli, {negatives.scans} without)"),
-        ("Dice", f"{_number(cohort.dice, 3)} (mean over the scans with emboli)"),
+        ("Dice", f"{decimal(cohort.dice, 3)} (mean over the scans with emboli)"),
         (
             "embolus sensitivity",
-            f"{_number(cohort.sensitivity, 3)} ({cohort.found} of {cohort.emboli}; {cohort.merged} merged, "
+            f"{decimal(cohort.sensitivity, 3)} ({cohort.found} of {cohort.emboli}; {cohort.merged} merged, "
             f"{cohort.split} split)",
         ),
         (
             "false positives a scan",
-            f"{_number(cohort.false_positives_per_scan, 2)} ({cohort.false_positives} in {cohort.scans} scans)",
+            f"{decimal(cohort.false_positives_per_scan, 2)} ({cohort.false_positives} in {cohort.scans} scans)",
         ),
-        ("embolus precision, F1", f"{_number(cohort.precision, 3)}, {_number(cohort.f1, 3)}"),
+        ("embolus precision, F1", f"{decimal(cohort.precision, 3)}, {decimal(cohort.f1, 3)}"),
         (
             "surface Dice, panoptic quality",
-            f"{_number(outlines.surface_dice, 3)}, {_number(outlines.panoptic_quality, 3)} (means over the same)",
+            f"{decimal(outlines.surface_dice, 3)}, {decimal(outlines.panoptic_quality, 3)} (means over the same)",
         ),
         (
             "HD95, mean distance",
-            f"{_number(outlines.hd95_mm, 1)}, {_number(outlines.assd_mm, 1)} mm (the {outlines.measured} of these in "
+            f"{decimal(outlines.hd95_mm, 1)}, {decimal(outlines.assd_mm, 1)} mm (the {outlines.measured} of these in "
             "which anything is found)",
         ),
-        ("volume error", f"{_number(cohort.volume_error_ml, 2)} ml (mean over the scans with emboli)"),
+        ("volume error", f"{decimal(cohort.volume_error_ml, 2)} ml (mean over the scans with emboli)"),
         (
             "scans without emboli",
-            f"{negatives.clean} of {negatives.scans} clean, {_number(negatives.false_positives_per_scan, 2)} false "
-            f"positives and {_number(negatives.predicted_ml, 2)} ml a scan",
+            f"{negatives.clean} of {negatives.scans} clean, {decimal(negatives.false_positives_per_scan, 2)} false "
+            f"positives and {decimal(negatives.predicted_ml, 2)} ml a scan",
         ),
         (
             "scan level",
-            f"sensitivity {_number(patients.sensitivity, 3)}, specificity {_number(patients.specificity, 3)}",
+            f"sensitivity {decimal(patients.sensitivity, 3)}, specificity {decimal(patients.specificity, 3)}",
         ),
     ]
     lines += [
         (
             f"sensitivity at {point.budget:g} false+ a scan",
-            f"{_number(point.sensitivity, 3)} (score of at least {_number(point.threshold, 3)})",
+            f"{decimal(point.sensitivity, 3)} (score of at least {decimal(point.threshold, 3)})",
         )
         for point in cohort.sensitivity_at_fp or ()
     ]
@@ -146,5 +146,6 @@ def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float | None, digits: int) -> str:
+def decimal(value: float | None, digits: int) -> str:
+    """A number with so many decimals, or `-`."""
     return "-" if value is None else f"{value:.{digits}f}"

@@ -14,7 +14,7 @@ from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation import EvaluationSettings, Resampling, evaluate_folder, read_groups, read_patients
 from pe_nnunet.evaluation.case_table import read_cases
 from pe_nnunet.evaluation.marker_files import aanet_csv, cad_pe_text, read_cad_pe
-from pe_nnunet.evaluation.markers import VoxelMarker, markers_of_table
+from pe_nnunet.evaluation.markers import VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.outputs.table import read_emboli_csv
 
 SHAPE = (4, 10, 20)
@@ -115,6 +115,14 @@ def test_masks_with_and_without_a_probability(labels: Path, tmp_path: Path) -> N
     assert [case.pe_score for case in scored.cases] == [pytest.approx(0.95), 0.0]
     assert scored.detections[0].sensitivity_at_fp[0.125].value == 0.5
     assert sorted(scored.calibration) == [(pytest.approx(0.6), False), (pytest.approx(0.95), True)]
+
+
+def test_the_marker_of_a_saturated_finding_is_in_its_middle() -> None:
+    ids, probability = truth(), np.zeros(SHAPE, np.float32)
+    probability[ids == 1] = 1.0
+    probability[ids == 2] = 0.5
+    probability[1, 2, 17] = 0.75
+    assert markers_of_findings(ids, probability) == (VoxelMarker((1, 3, 3), 1.0), VoxelMarker((1, 2, 17), 0.75))
 
 
 def test_the_command_writes_numbers_pictures_and_a_page(labels: Path, tmp_path: Path) -> None:
