@@ -71,6 +71,64 @@ def step_seconds(network: Any, patch: tuple[int, ...], repeats: int, *, inductor
     return fastest
 
 
+def stock_network(features: tuple[int, ...] = (32, 64, 128, 256)) -> Any:
+    """nnU-Net's plain 3D U-Net as its planner builds it for small patches, two heads."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet
+
+    stages = len(features)
+    network = PlainConvUNet(
+        1,
+        stages,
+        features,
+        torch.nn.Conv3d,
+        kernel_sizes=3,
+        strides=[1, *[2] * (stages - 1)],
+        n_conv_per_stage=2,
+        num_classes=2,
+        n_conv_per_stage_decoder=2,
+        conv_bias=True,
+        norm_op=torch.nn.InstanceNorm3d,
+        norm_op_kwargs={"eps": 1e-5, "affine": True},
+        nonlin=torch.nn.LeakyReLU,
+        nonlin_kwargs={"inplace": True},
+        deep_supervision=True,
+    )
+    return network.apply(network.initialize)
+
+
+def stock_step_seconds(network: Any, patch: tuple[int, ...], repeats: int) -> float:
+    """The same step as nnU-Net takes it on a CPU: single precision, channels first."""
+    network.train()
+    x = torch.randn(1, 1, *patch)
+    fastest = float("inf")
+    for _ in range(repeats):
+        begin = time.process_time()
+        loss = sum(out.square().mean() for out in network(x))
+        loss.backward()
+        network.zero_grad(set_to_none=True)
+        fastest = min(fastest, time.process_time() - begin)
+    return fastest
+
+
+def bench(*, quick: bool) -> list[dict[str, Any]]:
+    """A row for nnU-Net's own network and one for each of ours in 3D, all against nnU-Net's step with its network."""
+    torch.set_num_threads(1)
+    patch, repeats = ((32, 32, 32), 2) if quick else (PATCHES[3], 4)
+    theirs = stock_step_seconds(stock_network(), patch, repeats)
+    networks = {"nnU-Net's plain U-Net": stock_network()}
+    for name in ("PETARUNetPlanner",) if quick else PLANNERS:
+        planner = load_class(name)
+        if 3 in planner.dimensions:
+            networks[planner.network_class.__name__] = network_of(planner, 3)
+    data = f"one patch {'x'.join(map(str, patch))}, forwards and backwards, one thread"
+    return [
+        {"what": f"step of {name}, as ours takes it on a CPU", "data": data, "unit": "core s"}
+        | {"ours": step_seconds(network, patch, repeats, inductor=False)}
+        | {"peer": "nnU-Net's plain U-Net, as nnU-Net takes it", "theirs": theirs}
+        for name, network in networks.items()
+    ]
+
+
 def machine() -> str:
     """What the times were taken on."""
     cpuinfo = Path("/proc/cpuinfo")
