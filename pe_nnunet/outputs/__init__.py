@@ -5,8 +5,10 @@ from __future__ import annotations
 from pe_nnunet.outputs.artery import ArteryLevel, artery_levels
 from pe_nnunet.outputs.case import CaseResult, ModelRecord
 from pe_nnunet.outputs.cohort import CohortRow, cohort_picture
+from pe_nnunet.outputs.cohort_report import write_cohort_report
 from pe_nnunet.outputs.manifest import DISCLAIMER, versions
 from pe_nnunet.outputs.overview import truth_overview, write_overview
+from pe_nnunet.outputs.report import write_report
 from pe_nnunet.outputs.run import (
     CaseFailure,
     CaseSummary,
@@ -33,7 +35,9 @@ __all__ = [
     "truth_overview",
     "versions",
     "write_case",
+    "write_cohort_report",
     "write_errors",
     "write_overview",
+    "write_report",
     "write_summary",
 ]

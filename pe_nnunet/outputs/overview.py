@@ -111,7 +111,7 @@ def draw_projection(axes: Axes, scene: Scene, *, axis: int) -> None:
         axis: 0 looks from the feet (axial), 1 from the front (coronal).
     """
     array, spacing = scene.scan.array, scene.scan.spacing_mm
-    start, stop = _slab(scene, axis)
+    start, stop = slab_of(scene, axis)
     slab = array[start:stop] if axis == 0 else array[:, start:stop]
     plane = drawing.Plane((spacing[1 - axis], spacing[2]), towards_head_up=axis == 1)
     plane.show(axes, slab.max(axis=axis))
@@ -153,8 +153,13 @@ def draw_key_slice(axes: Axes, scene: Scene, key: KeySlice) -> None:
     drawing.caption(axes, f"z = {z_mm:.1f} mm")
 
 
-def _slab(scene: Scene, axis: int) -> tuple[int, int]:
-    """First and last-but-one index of what a projection covers: around the middle of the findings, else of the scan."""
+def slab_of(scene: Scene, axis: int) -> tuple[int, int]:
+    """First index of what a projection covers, and the one after its last: amid the findings, else amid the scan.
+
+    Args:
+        scene: The case.
+        axis: 0 axial, 1 coronal.
+    """
     count, spacing = scene.scan.array.shape[axis], scene.scan.spacing_mm[axis]
     sides = [box[axis] for layer in scene.layers for box in layer.boxes.values()]
     middle = float(np.median([(side.start + side.stop) / 2 for side in sides])) if sides else count / 2

@@ -124,12 +124,11 @@ def _found_keys(case: CaseResult, most: int, found: Layer, truth: Layer | None) 
     chosen = [*kept[:1], *sorted(kept[1:], key=lambda row: -row.volume_mm3)][:most]
     keys = []
     for row in sorted(chosen, key=lambda row: row.id):
-        verdict = ", false positive" if truth and not found.touches(row.id, truth) else ""
         artery = case.levels.get(row.id)
-        level = (
-            f", {artery.level} ({artery.diameter_mm:.0f} mm)" if artery and not verdict else ""
-        )  # a line has room for one
-        title = f"{row.id}: probability {row.probability:.2f}, {row.volume_mm3:,.0f} mm³{level}{verdict}"
+        remark = f", {artery.level} ({artery.diameter_mm:.0f} mm)" if artery else ""
+        if truth and not found.touches(row.id, truth):
+            remark = ", false positive"  # a line has room for one of both
+        title = f"{row.id}: probability {row.probability:.2f}, {row.volume_mm3:,.0f} mm³{remark}"
         keys.append(KeySlice(found.centre(row.id), title, PREDICTION_COLOUR, row.id))
     return keys
 

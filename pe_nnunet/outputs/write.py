@@ -12,6 +12,7 @@ from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.dicom_seg import MOST_SEGMENTS, write_dicom_seg
 from pe_nnunet.outputs.manifest import case_manifest
 from pe_nnunet.outputs.overview import write_overview
+from pe_nnunet.outputs.report import write_report
 from pe_nnunet.outputs.run import CaseSummary
 from pe_nnunet.outputs.table import emboli_csv
 from pe_nnunet.volumes.geometry import image_like
@@ -24,6 +25,7 @@ FILES = {
     "agreement": "{}_agreement.nii.gz",
     "dicom_seg": "{}_seg.dcm",
     "picture": "{}.png",
+    "report": "{}_report.html",
 }
 
 
@@ -34,13 +36,14 @@ def write_case(
     save_probability: bool = False,
     picture: bool = True,
     dicom_seg: bool = True,
+    report: bool = True,
 ) -> CaseSummary:
     """Write all files of a case; the manifest comes last, so where it is, the case is complete.
 
     `<case>.nii.gz` (ids of the kept emboli), `<case>_emboli.csv` (all candidates), `<case>.png` (overview),
     `<case>_probability.nii.gz` on request, `<case>_agreement.nii.gz` if the case has one, `<case>_seg.dcm` for a DICOM
-    scan with emboli, `<case>.json` (manifest). Every file appears whole or not at all, and none of an earlier run stays
-    beside a newer manifest.
+    scan with emboli, `<case>_report.html` (slices to scroll), `<case>.json` (manifest). Every file appears whole or not
+    at all, and none of an earlier run stays beside a newer manifest.
 
     Args:
         case: The results, on the scan's own grid.
@@ -48,6 +51,7 @@ def write_case(
         save_probability: Also write the probability map, if the case has one.
         picture: Draw the overview.
         dicom_seg: Write the DICOM SEG where the scan was DICOM; a series that does not allow one gets a note instead.
+        report: Write the page of the case.
 
     Returns:
         The case's line in the run's summary.
@@ -78,6 +82,9 @@ def write_case(
     if picture:
         files["picture"] = names["picture"]
         write_overview(case, folder / names["picture"])
+    if report:
+        files["report"] = names["report"]
+        write_report(case, folder / names["report"])
     case = replace(case, timings_s={**case.timings_s, "outputs": time.perf_counter() - started})
     manifest = case_manifest(case, files)
     atomic_json(manifest_path, manifest)
