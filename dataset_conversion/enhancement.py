@@ -1,4 +1,4 @@
-"""Whether a scan shows what a CTPA must show: contrast in the central vessels, thin slices, both lungs whole."""
+"""Whether a scan shows what a CTPA must show: contrast in the central vessels, and thin slices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from pe_nnunet.volumes import spacing_zyx
 
 CONTRAST_HU = 200.0  # less in the brightest central vessel: no contrast, or too late a phase
 THICK_SLICES_MM = 3.0
-CUT_LUNG_MM2 = 200.0  # of lung on a face of the scan
 _COARSE_MM = 4.0
 _DEEP_MM = 12.0  # inside the hull: ribs, sternum and most of the spine lie nearer to its surface
 _VESSEL_MM = 10.0  # side of the cube that is averaged: what is thinner is no central vessel
@@ -34,9 +33,6 @@ def scan_notes(image: sitk.Image, lungs: sitk.Image | None) -> list[Note]:
         notes.append(Note("PE-CONV-030", "warning", text))
     if lungs is None:
         return notes
-    cut = _cut_faces(lungs)
-    if cut:
-        notes.append(Note("PE-CONV-031", "warning", f"the lungs reach the edge of the scan ({', '.join(cut)})"))
     mask = sitk.GetArrayViewFromImage(lungs) > 0
     level = central_vessel_hu(sitk.GetArrayViewFromImage(image), mask, lung_hull(lungs, 0.0), spacing_zyx(image))
     if level < CONTRAST_HU:
@@ -83,16 +79,3 @@ def _blocks(array: npt.NDArray[np.generic], step: tuple[int, ...]) -> npt.NDArra
     shape = [part for n, k in zip(kept.shape, step, strict=True) for part in (n // k, k)]
     means: npt.NDArray[np.float32] = kept.reshape(shape).mean(axis=(1, 3, 5), dtype=np.float32)
     return means
-
-
-def _cut_faces(lungs: sitk.Image) -> list[str]:
-    """The faces of the scan on which lung lies."""
-    mask, spacing_mm = sitk.GetArrayViewFromImage(lungs), np.array(spacing_zyx(lungs))
-    names = (("below", "above"), ("in front", "behind"), ("right", "left"))  # the patient's, in LPS axes
-    voxel_mm3 = float(spacing_mm.prod())
-    return [
-        name
-        for axis, ends in enumerate(names)
-        for name, index in zip(ends, (0, -1), strict=True)
-        if np.count_nonzero(mask.take(index, axis)) * voxel_mm3 / spacing_mm[axis] > CUT_LUNG_MM2
-    ]

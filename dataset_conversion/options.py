@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.roi import LungFinder
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.label_map import LabelMap
@@ -45,6 +47,10 @@ class ConvertOptions:
         on_error: `"continue"` with the other cases, or `"stop"`.
         on_no_lungs: `"error"` for a case in which no lungs are found, or `"full-volume"` without a crop.
         assume_hu: Take the values of the scans for HU, without a rescale and unchecked.
+        resample_gaps: Interpolate one gap of at most 10 mm in a DICOM series instead of refusing it.
+        fix_tilt: Shift DICOM slices under a gantry tilt upright instead of refusing them.
+        roi: How the lungs are found, see `find_roi`.
+        lungmask_weights: For `roi="lungmask"`.
         series_uids: The DICOM series to take from folders that hold several.
         pick: Which series of a folder that holds several: None (refuse), or `"largest-ct"`.
         resume: Keep the cases that are done already, if their source and settings are the same.
@@ -75,6 +81,10 @@ class ConvertOptions:
     series_uids: tuple[str, ...] = ()
     pick: Literal["largest-ct"] | None = None
     resume: bool = False
+    resample_gaps: bool = False
+    fix_tilt: bool = False
+    roi: LungFinder = "density"
+    lungmask_weights: Path | None = None
     overwrite: bool = False
     num_processes: int | None = 1
 
@@ -102,3 +112,6 @@ class ConvertOptions:
             "on_no_lungs": self.on_no_lungs,
         }
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+            "resample_gaps": self.resample_gaps,
+            "fix_tilt": self.fix_tilt,
+            "roi": self.roi,

@@ -47,7 +47,13 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
     """
     image = to_lps(volumes.image)
     emboli = None if volumes.emboli is None else to_lps(volumes.emboli)
-    roi = find_roi(image, margin_mm=options.lung_margin_mm, on_no_lungs=options.on_no_lungs)
+    roi = find_roi(
+        image,
+        margin_mm=options.lung_margin_mm,
+        on_no_lungs=options.on_no_lungs,
+        finder=options.roi,
+        lungmask_weights=options.lungmask_weights,
+    )
     notes = [*volumes.notes, *roi.notes, *scan_notes(image, None if roi.lungs is None else roi.lungs.mask)]
     box = roi.box
     if emboli is not None:

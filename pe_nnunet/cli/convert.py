@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pe_nnunet.cli.scan_options import add_lung_finder, add_repairs, repairs
 from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
 
@@ -83,6 +84,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     crop.add_argument(
         "--test",
+    add_lung_finder(crop)
         metavar="FILE",
         help="test set, kept out of all folds: a file of case ids, one a line, or `published` for CAD-PE's",
     )
@@ -94,7 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     reading.add_argument(
         "--series-uid", nargs="+", default=(), metavar="UID", help="take these series where folders hold several"
     )
-    reading.add_argument("--assume-hu", action="store_true", help="the values are HU, whatever header and range say")
+    add_repairs(reading)
 
     course = parser.add_argument_group("course")
     course.add_argument("--on-error", choices=("continue", "stop"), default="continue", help="default: %(default)s")
@@ -131,7 +133,9 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         on_error=args.on_error,
         on_no_lungs=args.on_no_lungs,
-        assume_hu=args.assume_hu,
+        roi=args.roi,
+        lungmask_weights=args.lungmask_weights,
+        **repairs(args),
         series_uids=tuple(args.series_uid),
         pick=args.pick,
         resume=args.resume,

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pe_nnunet.cli.scan_options import add_repairs, repairs
+
 if TYPE_CHECKING:
     from pe_nnunet.slices import LabelLookup, Source
 
@@ -40,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--algorithm", metavar="NAME", help="dicom: the program that made the masks; without it, people")
     add("--series-uid", metavar="UID", help="only this DICOM series")
     add("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
-    add("--assume-hu", action="store_true", help="take values for HU that do not look like it")
+    add_repairs(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,7 +75,7 @@ def _convert(source: Source, labels: LabelLookup | None, args: argparse.Namespac
     from pe_nnunet.slices import export, read_label_of
 
     case = source.ref.case_id
-    scan, label = source.read(assume_hu=args.assume_hu)
+    scan, label = source.read(**repairs(args))
     notes = list(scan.notes)
     if labels is not None:
         label, found = read_label_of(scan, labels.find(case), segments=args.segments)

@@ -23,10 +23,10 @@ ADVICE: dict[str, str] = {
     "PE-IN-006": "free memory, use fewer processes, or cut or resample the scan",
     "PE-GEO-001": "give the mask of this scan, on its own grid",
     "PE-GEO-002": "give the mask of this scan, on its own grid",
-    "PE-DCM-001": "export the whole series again",
+    "PE-DCM-001": "export the whole series again; `--resample-gaps` fills one gap",
     "PE-DCM-002": _NOTHING,
     "PE-DCM-003": "remove the wrong one",
-    "PE-DCM-004": "resample the scan to an upright one",
+    "PE-DCM-004": "`--fix-tilt` shifts the slices upright",
     "PE-DCM-005": "`--series-uid UID`, or `--pick largest-ct`",
     "PE-DCM-006": _NOTHING,
     "PE-DCM-007": "split the series into uniform ones, or resample it",
@@ -74,6 +74,10 @@ ADVICE: dict[str, str] = {
     "PE-ROI-001": "check that it is a chest CT in HU; `--on-no-lungs full-volume` does without",
     "PE-ROI-002": "look whether a side is missing or white; the box spans the body's width",
     "PE-ROI-003": "check that it is a chest CT",
+    "PE-ROI-005": "know that emboli may lie outside the scan",
+    "PE-ROI-006": "`pip install 'pe-nnunet[lungmask]'`",
+    "PE-ROI-007": "fetch `unet_r231-d5d2fc3d.pth` from lungmask's releases, and name it with `--lungmask-weights`",
+    "PE-ROI-008": "look at the bases; `--roi lungmask` finds dense lung too",
     "PE-CONV-001": "choose an id of 1 to 999 and a name of letters, digits, `-` and single `_`",
     "PE-CONV-002": "`--resume` goes on with it, `--overwrite` replaces it, another `-d` leaves it alone",
     "PE-CONV-005": "add the mask; a case without emboli is listed in the file of `--negatives`",
@@ -102,7 +106,6 @@ ADVICE: dict[str, str] = {
     "PE-CONV-028": "look whether the label is upside down",
     "PE-CONV-029": "look whether it is a CTPA: without contrast no embolus shows",
     "PE-CONV-030": "take the thin reconstruction, if there is one",
-    "PE-CONV-031": "know that emboli may lie outside the scan",
     "PE-CONV-032": "`--num-processes 1`, or enlarge /dev/shm",
     "PE-CONV-033": "restore what the link leads to, or remove it",
     "PE-CONV-034": "rename it, or `--hash-names`",
@@ -126,6 +129,6 @@ def advice(code: str) -> str:
 
     Example:
         >>> advice("PE-DCM-001")
-        'export the whole series again'
+        'export the whole series again; `--resample-gaps` fills one gap'
     """
     return ADVICE.get(code, _MESSAGE)

@@ -21,6 +21,7 @@ LUNG_BELOW_HU = -500.0  # median of the inner voxels
 VESSEL_CONTRAST_HU = 60.0  # of the brightest twentieth against the median; under noise, gas stays below
 WALL_MM = 3.0  # nearer to the surface a coarse voxel is part chest wall
 MISSING_SIDE_SHARE = 0.25  # of the other side's volume
+ONE_SIDED = "only one lung shows: the other is missing, collapsed, white or outside the field of view"
 SIDES_APART_MM = 70.0  # of their centroids along x; within one lung parts lie nearer to each other
 
 
@@ -30,7 +31,7 @@ class Lungs:
 
     Attributes:
         mask: uint8, 1 in lung, on the image's grid. Airways, stomach and bowel are left out, and so are large vessels.
-        notes: PE-ROI-002 where only one lung shows, PE-ROI-004 where the bases look dense, PE-ROI-005 where the image
+        notes: PE-ROI-002 where only one lung shows, PE-ROI-008 where the bases look dense, PE-ROI-005 where the image
             cuts the lungs.
         missing_below_mm: How much further down dense bases may reach; 0 where they do not look it.
     """
@@ -71,8 +72,7 @@ def find_lungs(image: sitk.Image) -> Lungs:
     whole = wholeness(found, coarse.spacing_mm)
     notes = whole.notes
     if not both_sides:
-        text = "only one lung shows: the other is missing, collapsed, white or outside the field of view"
-        notes = (Note("PE-ROI-002", "warning", text), *notes)
+        notes = (Note("PE-ROI-002", "warning", ONE_SIDED), *notes)
     other_air = (coarse.hu < AIR_BELOW_HU) & ~found
     fine, box = coarse.to_fine(with_neighbours(found) & ~other_air)
     mask = np.zeros(image.GetSize()[::-1], dtype=np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import cc3d
@@ -12,9 +13,11 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.roi.box import Box
+from pe_nnunet.roi.lungmask import find_lungs_by_lungmask
 from pe_nnunet.roi.lungs import Lungs, find_lungs
 from pe_nnunet.volumes.geometry import spacing_zyx
 
+LungFinder = Literal["density", "lungmask"]
 BODY_ABOVE_HU = -300
 
 
@@ -34,7 +37,12 @@ class Roi:
 
 
 def find_roi(
-    image_lps: sitk.Image, *, margin_mm: float = 10.0, on_no_lungs: Literal["error", "full-volume"] = "error"
+    image_lps: sitk.Image,
+    *,
+    margin_mm: float = 10.0,
+    on_no_lungs: Literal["error", "full-volume"] = "error",
+    finder: LungFinder = "density",
+    lungmask_weights: Path | None = None,
 ) -> Roi:
     """Find the box that holds the lungs and what lies between them.
 
@@ -46,16 +54,21 @@ def find_roi(
         image_lps: HU, axes in LPS order as `to_lps` gives them.
         margin_mm: Added on every side.
         on_no_lungs: `"full-volume"` searches everything, with a note, instead of raising.
+        finder: `"density"`, our own; or `"lungmask"`, that package, where it and its weights are there.
+        lungmask_weights: For lungmask; see `find_lungs_by_lungmask`.
 
     Returns:
         The region.
 
     Raises:
         InputError: PE-ROI-001 if there are no lungs.
+        MissingExtraError: PE-ROI-006 without lungmask.
+        ConfigurationError: PE-ROI-007 without its weights.
     """
     shape = image_lps.GetSize()[::-1]
     try:
-        lungs = find_lungs(image_lps)
+        by_density = finder == "density"
+        lungs = find_lungs(image_lps) if by_density else find_lungs_by_lungmask(image_lps, lungmask_weights)
     except InputError as error:
         if on_no_lungs == "error" or error.code != "PE-ROI-001":
             raise

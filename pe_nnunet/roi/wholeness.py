@@ -29,7 +29,7 @@ class Wholeness:
 
     Attributes:
         missing_below_mm: By how much the box should go further down for dense bases; 0 where there are none.
-        notes: PE-ROI-004 for dense bases, PE-ROI-005 where the image cuts the lungs.
+        notes: PE-ROI-008 for dense bases, PE-ROI-005 where the image cuts the lungs.
     """
 
     missing_below_mm: float
@@ -46,21 +46,26 @@ def wholeness(lungs: Bools, spacing_mm: Spacing) -> Wholeness:
     box = Box.around(lungs)
     if box is None:
         return Wholeness(0.0, ())
-    cut = _cut_sides(lungs)
-    notes = [Note("PE-ROI-005", "warning", f"the image cuts the lungs {', '.join(cut)}")] if cut else []
+    notes = cut_note(lungs)
     areas = np.count_nonzero(lungs, axis=(1, 2)) / np.count_nonzero(lungs, axis=(1, 2)).max()
     lowest = int(np.argmax(areas >= TIP_SHARE))
     height_mm, width_mm = (box.stop[0] - lowest) * spacing_mm[0], box.shape[2] * spacing_mm[2]
     above = min(lowest + max(1, int(ABOVE_END_SHARE * (box.stop[0] - lowest))), box.stop[0] - 1)
     blunt, short = areas[above] >= BLUNT_SHARE, height_mm < SHORT_RATIO * width_mm
     if lowest == 0 or not (blunt or short):
-        return Wholeness(0.0, tuple(notes))
+        return Wholeness(0.0, notes)
     missing_mm = max(LEAST_EXTENSION_MM, USUAL_RATIO * width_mm - height_mm)
     text = (
         f"the lungs end {'bluntly' if blunt else f'after {height_mm:.0f} mm'} below, as with effusion or consolidation "
         f"of both bases: the box goes {missing_mm:.0f} mm further down, and to the back"
     )
-    return Wholeness(missing_mm, (*notes, Note("PE-ROI-004", "warning", text)))
+    return Wholeness(missing_mm, (*notes, Note("PE-ROI-008", "warning", text)))
+
+
+def cut_note(lungs: Bools) -> tuple[Note, ...]:
+    """PE-ROI-005 where the image cuts the lungs; a mask (z, y, x) in LPS axes, of any spacing."""
+    cut = _cut_sides(lungs)
+    return (Note("PE-ROI-005", "warning", f"the image cuts the lungs {', '.join(cut)}"),) if cut else ()
 
 
 def _cut_sides(lungs: Bools) -> list[str]:

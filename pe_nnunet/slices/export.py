@@ -51,21 +51,22 @@ def export(
         if label is not None:
             write_image(label, folder / f"{MASKS}.nii.gz")
         return
-    if scan.dicom is None:
+    files = scan.dicom.files if scan.dicom is not None else ()
+    if not files:
         image, label = to_lps(image), None if label is None else to_lps(label)
     if to == "png":
         names = slice_names(scan.dicom, image.GetSize()[2])
         write_png_scan(image, label, folder, names, before_lps=scan.image, window_hu=window_hu)
         return
-    if scan.dicom is not None:
+    if files:
         if label is None:
             raise InputError("PE-SLC-006", f"{scan.case_id} is DICOM already", "give --labels to get a SEG of it")
-        write_segmentation(label, scan.dicom.files, folder / f"{MASKS}.dcm", algorithm=algorithm)
+        write_segmentation(label, files, folder / f"{MASKS}.dcm", algorithm=algorithm)
         return
     write_dicom_series(image, folder / SCAN, patient_id=scan.case_id[:64])
     if label is not None:
-        files = [folder / SCAN / f"IM{k + 1:05d}.dcm" for k in range(image.GetSize()[2])]
-        write_segmentation(label, files, folder / f"{MASKS}.dcm", algorithm=algorithm)
+        written = [folder / SCAN / f"IM{k + 1:05d}.dcm" for k in range(image.GetSize()[2])]
+        write_segmentation(label, written, folder / f"{MASKS}.dcm", algorithm=algorithm)
 
 
 def _rounded(image: sitk.Image) -> sitk.Image:

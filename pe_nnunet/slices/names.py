@@ -10,7 +10,8 @@ def slice_names(dicom: DicomInfo | None, slices: int) -> tuple[str, ...]:
 
     Args:
         dicom: Of a scan read from DICOM: slices are then called by SOPInstanceUID, with the number of the slice
-            behind it where the frames of one file share it. None for other volumes, whose slices are numbered.
+            behind it where the frames of one file share it. None for other volumes, whose slices are numbered, as
+            are those of a series that was resampled.
         slices: How many there are.
 
     Example:
@@ -18,9 +19,9 @@ def slice_names(dicom: DicomInfo | None, slices: int) -> tuple[str, ...]:
         ('0001', '0002', '0003')
     """
     numbers = tuple(f"{k + 1:04d}" for k in range(slices))
-    if dicom is None:
+    uids = () if dicom is None else dicom.sop_instance_uids
+    if not uids:
         return numbers
-    uids = dicom.sop_instance_uids
     if len(set(uids)) == len(uids):
         return uids
     return tuple(f"{uid}_{number}" for uid, number in zip(uids, numbers, strict=True))

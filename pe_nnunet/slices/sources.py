@@ -28,14 +28,17 @@ class Source:
     ref: ScanRef
     png: bool
 
-    def read(self, *, assume_hu: bool = False) -> tuple[Scan, sitk.Image | None]:
+    def read(self, **repairs: bool) -> tuple[Scan, sitk.Image | None]:
         """The scan, and the label that a folder of PNG slices has of its own.
+
+        Args:
+            repairs: What may be repaired, as keywords of `read_scan`.
 
         Raises:
             PEError: What reading raises.
         """
         if not self.png:
-            return read_scan(self.ref, assume_hu=assume_hu), None
+            return read_scan(self.ref, **repairs), None
         content = read_png_scan(self.ref.path)
         manifest = (self.ref.path / MANIFEST).read_bytes()
         scan = Scan(self.ref.case_id, content.image, self.ref, (), None, hashlib.sha256(manifest).hexdigest())

@@ -22,12 +22,15 @@ from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 Headers = dict[Path, pydicom.Dataset]
 
 
-def read_dicom(ref: ScanRef, *, assume_hu: bool = False) -> Scan:
+def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = False, fix_tilt: bool = False) -> Scan:
     """Read the series that a reference names.
 
     Args:
         ref: From `find_scans`.
         assume_hu: Take stored values for HU where no rescale is given, and skip the check that values look like HU.
+        resample_gaps: Interpolate the slices of one gap, instead of refusing the series; see `stack_slices`.
+        fix_tilt: Shift tilted slices upright, instead of refusing the series. Either leaves no slice of the result tied
+            to a file.
 
     Returns:
         The scan. Its first slice is the lowest along the slice normal, so its direction is right-handed.
@@ -37,22 +40,25 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False) -> Scan:
         MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
     """
     with quiet_pydicom():
-        return _read(ref, assume_hu=assume_hu)
+        return _read(ref, assume_hu=assume_hu, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
 
 
-def _read(ref: ScanRef, *, assume_hu: bool) -> Scan:
+def _read(ref: ScanRef, *, assume_hu: bool, resample_gaps: bool, fix_tilt: bool) -> Scan:
     datasets = {file: dataset for file in ref.files if (dataset := read_dataset(file)) is not None}
     found = [header for file, dataset in datasets.items() if (header := header_of(dataset, file)) is not None]
     members, left_out = choose_series(ref, found)
     headers = {member.path: datasets[member.path] for member in members}
     for file, dataset in headers.items():
         require_ct_pixels(dataset, file.stat().st_size, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
-    stack = stack_slices([s for file, dataset in headers.items() for s in slices_of(dataset, file)], ref.case_id)
+    found_slices = [s for file, dataset in headers.items() for s in slices_of(dataset, file)]
+    stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
     reader = _SliceReader(ref.case_id)
     slices, doubled = _one_per_position(stack, reader)
     hu, sha256, padded = _volume(slices, headers, reader)
     if not assume_hu:
         require_hu(hu, padded, ref.case_id)
+    if stack.regrid is not None:
+        hu = stack.regrid.apply(hu)
     image = sitk.GetImageFromArray(hu)
     image.SetSpacing(stack.spacing_mm)
     image.SetOrigin(stack.origin_mm)
@@ -60,7 +66,8 @@ def _read(ref: ScanRef, *, assume_hu: bool) -> Scan:
     notes = [*left_out, *doubled, *_header_notes(headers, slices), *stack.notes]
     if padded:
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
-    return Scan(ref.case_id, image, ref, tuple(notes), _info(headers[slices[0].file], slices), sha256)
+    info = _info(headers[slices[0].file], [] if stack.regrid else slices)
+    return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
 
 
 class _SliceReader:

@@ -14,12 +14,14 @@ from pe_nnunet.volumes.scan import Scan, ScanRef
 FEWEST_SLICES_3D = 4
 
 
-def read_scan(ref: ScanRef, *, assume_hu: bool = False) -> Scan:
+def read_scan(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = False, fix_tilt: bool = False) -> Scan:
     """Read a scan on its own grid, in HU, repaired where that is safe and refused where it is not.
 
     Args:
         ref: From `find_scans`.
         assume_hu: Take the values for HU without a DICOM rescale and without checking that they look like HU.
+        resample_gaps: Interpolate the slices of one gap in a DICOM series, of at most 10 mm, instead of refusing it.
+        fix_tilt: Shift the slices of a DICOM series with gantry tilt upright, instead of refusing it.
 
     Returns:
         The scan with its notes.
@@ -28,7 +30,10 @@ def read_scan(ref: ScanRef, *, assume_hu: bool = False) -> Scan:
         InputError: With the code that says what is wrong: PE-DCM for DICOM, PE-NII and PE-IN for volume files,
             PE-HU-001 for values that are no HU.
     """
-    scan = read_dicom(ref, assume_hu=assume_hu) if ref.kind == "dicom" else _read_volume(ref, assume_hu=assume_hu)
+    if ref.kind == "dicom":
+        scan = read_dicom(ref, assume_hu=assume_hu, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
+    else:
+        scan = _read_volume(ref, assume_hu=assume_hu)
     slices = scan.image.GetSize()[2]
     if slices >= FEWEST_SLICES_3D:
         return scan

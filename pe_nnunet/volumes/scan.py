@@ -42,7 +42,7 @@ class DicomInfo:
         frame_of_reference_uid: FrameOfReferenceUID, or an empty string where the series has none.
         sop_class_uid: SOPClassUID of the slices.
         sop_instance_uids: SOPInstanceUID per slice: index z here is index z of the image. Frames of one multi-frame
-            file repeat its UID.
+            file repeat its UID. Empty where slices were interpolated, for then they are those of no file.
         files: The file per slice, in the same order.
         patient_key: The first 16 hexadecimal digits of the SHA-256 of PatientID, for grouping cases by patient. It is a
             pseudonym, not an anonymisation: whoever knows an id can compute its key.

@@ -54,6 +54,8 @@ def segment_mask(
     from highdicom.seg import Segmentation
 
     uids = dicom.sop_instance_uids
+    if not uids:
+        raise InputError("PE-SEG-004", f"{path.name}: its scan was resampled", "bring the label onto it as NIfTI")
     if len(set(uids)) != len(uids):
         raise InputError("PE-SEG-004", f"{path.name}: its scan is one multi-frame file", "export the label as NIfTI")
     drawn = _referenced(dataset)

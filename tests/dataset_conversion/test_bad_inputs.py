@@ -169,9 +169,9 @@ def test_37_image_and_label_in_each_others_place(nnunet: Path, tmp_path: Path, t
 
 
 def test_38_lungs_at_the_edge_of_the_scan(thorax: Any) -> None:
-    assert "PE-CONV-031" not in note_codes(thorax.ct)
-    (note,) = [n for n in scan_notes(thorax.ct[:, :, :24], find_lungs(thorax.ct).mask[:, :, :24]) if "031" in n.code]
-    assert note.message == "the lungs reach the edge of the scan (above)"
+    assert "PE-ROI-005" not in [note.code for note in find_lungs(thorax.ct).notes]
+    (note,) = [note for note in find_lungs(thorax.ct[:, :, :24]).notes if note.code == "PE-ROI-005"]
+    assert note.message == "the image cuts the lungs above"
 
 
 @pytest.mark.parametrize(("vessel_hu", "noted"), [(320, False), (210, False), (160, True), (45, True)])
