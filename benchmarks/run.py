@@ -68,6 +68,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone; the others keep their stored results")
     parser.add_argument("--results", type=Path, default=RESULTS, help="default %(default)s")
     parser.add_argument("--page", type=Path, help=f"page with the table; default {PAGE.name}, none under --quick")
+    parser.add_argument("--table", action="store_true", help="run nothing, and write the page from stored results")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
@@ -80,7 +81,7 @@ def main() -> int:
         args.results = RESULTS.with_name("bench_quick.json")
     stored = json.loads(args.results.read_text()) if args.results.is_file() else {}
     found = {name: stored[name] for name in with_bench if name in stored}
-    for name in args.only or with_bench:
+    for name in () if args.table else args.only or with_bench:
         print(f"== {name}", flush=True)
         found[name] = {"title": title(with_bench[name]), **in_own_process(with_bench[name], args.quick)}
         print("\n".join(lines_of(found[name])), flush=True)

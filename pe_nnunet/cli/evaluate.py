@@ -86,6 +86,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="whose each scan is, so that the scans of a patient are resampled together: a CSV with the columns `case` "
         "and `patient`, or the cases.json of a converted dataset",
     )
+    parser.add_argument(
+        "--markers",
+        action="store_true",
+        help="also write the markers as the CAD-PE challenge takes them (markers.txt) and as AANet has them (markers/)",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: by cases and processors)")
     parser.add_argument(
         "--groups",
@@ -138,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         for failure in evaluation.failures:
             print(failure, file=sys.stderr)
         return NOTHING_DONE
-    write_evaluation(evaluation, args.output)
+    write_evaluation(evaluation, args.output, markers=args.markers)
     print(table(evaluation))
     print(f"\nwritten: {args.output / 'summary.json'}, {args.output / 'report.html'}")
     return SOME_FAILED if evaluation.failures else DONE

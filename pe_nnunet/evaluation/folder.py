@@ -17,6 +17,7 @@ from pe_nnunet.evaluation.detection import Detection, detection
 from pe_nnunet.evaluation.froc import froc
 from pe_nnunet.evaluation.intervals import cohort_estimates, split_cases
 from pe_nnunet.evaluation.lung_masks import find_lung_masks
+from pe_nnunet.evaluation.markers import VoxelMarker
 from pe_nnunet.evaluation.operating_point import OperatingPoint, operating_points
 from pe_nnunet.evaluation.pairs import find_pairs
 from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase, try_case
@@ -54,6 +55,8 @@ class Evaluation:
         detections: FROC, one a protocol and tolerance.
         groups: By subgroup, where these were given.
         calibration: (probability, true or not) of all markers whose tool gives scores.
+        markers: By case id, on the label's grid.
+        marker_tables: The same as `id,x,y,z,prob` in LPS mm.
     """
 
     cases: tuple[CaseScores, ...]
@@ -67,6 +70,8 @@ class Evaluation:
     detections: tuple[Detection, ...]
     groups: dict[str, Subgroup]
     calibration: tuple[tuple[float, bool], ...]
+    markers: dict[str, tuple[VoxelMarker, ...]]
+    marker_tables: dict[str, str]
 
 
 def evaluate_folder(
@@ -144,6 +149,8 @@ def evaluate_folder(
             for name, part in split.items()
         },
         calibration=tuple(pair for case in done for pair in case.calibration),
+        markers={case.scores.case_id: case.markers for case in done},
+        marker_tables={case.scores.case_id: case.marker_table for case in done},
     )
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.evaluation.aanet import aanet_hits
@@ -16,7 +15,8 @@ from pe_nnunet.evaluation.clot import LungGeometry, clot_geometry
 from pe_nnunet.evaluation.froc import ProtocolName
 from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.instances import to_instances
-from pe_nnunet.evaluation.markers import VoxelMarker, markers_of_findings, markers_of_table
+from pe_nnunet.evaluation.marker_files import aanet_csv
+from pe_nnunet.evaluation.markers import Voxel, VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.evaluation.pairs import Prediction
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.outputs.run import CaseFailure
@@ -57,12 +57,16 @@ class ScoredCase:
         hits: At tolerance 0 of `cad-pe`, and of each protocol and tolerance that was asked for.
         scored: Whether the markers' probabilities come from the tool; without, all are 1.
         calibration: (probability, true or not) of every marker, at tolerance 0; empty where not scored.
+        markers: On the label's grid.
+        marker_table: The same as `id,x,y,z,prob` in LPS mm.
     """
 
     scores: CaseScores
     hits: HitsBy
     scored: bool
     calibration: tuple[tuple[float, bool], ...]
+    markers: tuple[VoxelMarker, ...]
+    marker_table: str
 
 
 def try_case(job: CaseJob, settings: EvaluationSettings) -> ScoredCase | CaseFailure:
@@ -149,7 +153,9 @@ def score_case(job: CaseJob, settings: EvaluationSettings) -> ScoredCase:
             lungs=lungs,
         )
     pairs = tuple((m.probability, true) for m, true in zip(markers, inside, strict=True))
-    return ScoredCase(replace(scores, patient=job.patient), hits, scored, pairs if scored else ())
+    scores = replace(scores, patient=job.patient)
+    markers = tuple(_shifted(m, box.start) for m in markers)
+    return ScoredCase(scores, hits, scored, pairs if scored else (), markers, aanet_csv(markers, grid))
 
 
 def _lungs(path: Path, grid: sitk.Image, case_id: str) -> LungGeometry | None:
@@ -160,5 +166,10 @@ def _lungs(path: Path, grid: sitk.Image, case_id: str) -> LungGeometry | None:
 
 def _moved(markers: Sequence[VoxelMarker], box: Box) -> tuple[VoxelMarker, ...]:
     """Markers on the grid of a crop; those outside the crop keep their distances, and hit nothing inside."""
-    start = np.array(box.start)
-    return tuple(replace(m, voxel_zyx=tuple((np.array(m.voxel_zyx) - start).tolist())) for m in markers)
+    z, y, x = box.start
+    return tuple(_shifted(m, (-z, -y, -x)) for m in markers)
+
+
+def _shifted(marker: VoxelMarker, by: Voxel) -> VoxelMarker:
+    (z, y, x), (dz, dy, dx) = marker.voxel_zyx, by
+    return replace(marker, voxel_zyx=(z + dz, y + dy, x + dx))

@@ -195,3 +195,19 @@ def test_workers_give_the_same(labels: Path, tmp_path: Path) -> None:
     assert together.cases == alone.cases
     assert [(f.case_id, f.code) for f in together.failures] == [("023", "PE-IN-003")]
     assert [d.score for d in together.detections] == [d.score for d in alone.detections]
+
+
+def test_what_was_scored_is_written_for_others_and_scores_the_same_again(labels: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tool"
+    for case, ids in (("021", (truth() == 1) * np.uint8(7)), ("022", truth())):
+        save(ids, folder / f"{case}.nii.gz")
+        save((ids > 0) * np.float32(0.6), folder / f"{case}_probability.nii.gz")
+    out = tmp_path / "scores"
+    first = ["evaluate", "-g", str(labels), "--bootstrap", "0", "--protocol", "cad-pe", "aanet", "--workers", "1"]
+    assert main([*first, "-i", str(folder), "-o", str(out), "--markers", "--prediction-kind", "instances"]) == 0
+    assert (out / "markers.txt").read_text() == "021 3 3 1 0.6\n022 3 3 1 0.6\n022 16 3 1 0.6\n"
+    assert (out / "markers" / "021.csv").read_text() == "id,x,y,z,prob\n1,-8.5000,21.5000,5.0000,0.6\n"
+    scored = json.loads((out / "summary.json").read_text())["froc"]
+    for name, again in (("text", out / "markers.txt"), ("tables", out / "markers")):
+        assert main([*first, "-i", str(again), "-o", str(tmp_path / name)]) == 0
+        assert json.loads((tmp_path / name / "summary.json").read_text())["froc"] == scored
