@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
     which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
     which.add_argument("--detector", type=Path, help="folder PEDetector__..., or a fold of it, instead of -d")
-    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu"), default="auto")
 
 
 def run(args: argparse.Namespace) -> int:

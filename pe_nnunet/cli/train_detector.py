@@ -33,6 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     slices.add_argument("--slices-per-embolus", type=int, default=12, help="at most; default %(default)s")
     slices.add_argument("--negative-share", type=float, default=0.5,
                         help="slices without emboli, as a share of those with; default %(default)s")  # fmt: skip
+    slices.add_argument("--extra-boxes", nargs="+", default=[], metavar="DATASET",
+                        help="further converted datasets to train on, as of convert augmented-rspect")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="train folds again that are trained")
 
 
@@ -40,21 +42,17 @@ def run(args: argparse.Namespace) -> int:
     """Train; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
     from pe_nnunet.detection.architectures import find_architecture
-    from pe_nnunet.detection.record import RECORD
     from pe_nnunet.detection.settings import DetectorSettings, parse_overrides
-    from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.inference.locate import dataset_folder
     from pe_nnunet.nnunet_folders import PREPROCESSED, RAW, RESULTS, nnunet_folder
 
     overrides = parse_overrides(args.overrides)
     find_architecture(args.model)  # before the work: a typo or a missing ultralytics is known at once
-    raw = dataset_folder(nnunet_folder(RAW), args.dataset)
+    raw, *extra = (dataset_folder(nnunet_folder(RAW), dataset) for dataset in (args.dataset, *args.extra_boxes))
     preprocessed, results = (nnunet_folder(variable) / raw.name for variable in (PREPROCESSED, RESULTS))
 
-    from pe_nnunet.detection.folds import fold_names, load_fold
     from pe_nnunet.detection.sampling import SlicePolicy
-    from pe_nnunet.detection.slices import export_slices
-    from pe_nnunet.detection.train import detector_name, train_detector
+    from pe_nnunet.detection.train_folds import train_folds
     from pe_nnunet.inference.device import pick_device
 
     settings = DetectorSettings(
@@ -69,26 +67,5 @@ def run(args: argparse.Namespace) -> int:
         overrides,
     )
     policy = SlicePolicy(args.slices_per_embolus, args.negative_share)
-    names = args.folds or fold_names(raw, preprocessed)
-    there = [name for name in names if (results / detector_name(settings) / f"fold_{name}" / RECORD).is_file()]
-    if there and not args.overwrite:
-        raise ConfigurationError(
-            "PE-MODEL-009",
-            f"{results / detector_name(settings)} holds fold {', '.join(there)} already",
-            "--overwrite trains again",
-        )
-    slices = export_slices(
-        raw, preprocessed / f"PEDetector__{args.image_size}px", side=args.image_size, policy=policy, seed=args.seed
-    )
-    for note in slices.notes:
-        print(note, flush=True)
-    folds = [load_fold(raw, preprocessed, name, list(slices.pictures)) for name in names]
-    for fold in folds:
-        print(
-            f"fold {fold.name}: {len(slices.images(fold.train))} slices of {len(fold.train)} cases to train on, "
-            f"{len(slices.images(fold.val))} of {len(fold.val)} to validate on; {slices.raster.pixel_mm} mm a pixel",
-            flush=True,
-        )
-        trained = train_detector(slices, fold, results, settings)
-        print(f"fold {fold.name}: written to {trained.folder}", flush=True)
+    train_folds(raw, preprocessed, results, settings, policy, folds=args.folds, extra=extra, overwrite=args.overwrite)
     return DONE

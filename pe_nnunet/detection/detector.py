@@ -18,7 +18,7 @@ from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppre
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
 
 LEAST_CONFIDENCE = 0.05  # what is less sure is not even a candidate
-_PROVIDERS = {"cuda": "CUDAExecutionProvider", "mps": "CoreMLExecutionProvider", "cpu": "CPUExecutionProvider"}
+_CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def load_detector(folders: Path | Sequence[Path], device: str = "cpu") -> Detect
 
     Args:
         folders: Folders of folds, each with a `detector.json`; or one folder of `fold_*`, all of which are taken.
-        device: `cuda`, `mps` or `cpu`; where onnxruntime was installed without it, the CPU.
+        device: `cuda` where onnxruntime was installed with it; anything else is the CPU.
 
     Raises:
         ConfigurationError: PE-DET-005 no detector there; PE-DET-006 files that are not what the record says; PE-DET-007
@@ -134,8 +134,8 @@ def _session(path: Path, device: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()  # which obeys OMP_NUM_THREADS
-    wanted = [_PROVIDERS[device], _PROVIDERS["cpu"]]
-    providers = [name for name in dict.fromkeys(wanted) if name in onnxruntime.get_available_providers()]
+    with_cuda = device == "cuda" and _CUDA in onnxruntime.get_available_providers()
+    providers = [_CUDA, _CPU] if with_cuda else [_CPU]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's own types, which it does not export

@@ -79,6 +79,8 @@ class DetectorRecord:
                 "PE-DET-006", f"{path} is of another version: format, classes or windows differ", "train it again"
             )
         for name, expected in record.sha256.items():
+            if name != ONNX and not (folder / name).exists():
+                continue  # only ONNX is needed to detect
             if not (folder / name).is_file() or file_sha256(folder / name) != expected:
                 raise ConfigurationError(
                     "PE-DET-006", f"{folder / name} is not the file that {RECORD} was written for", "train it again"

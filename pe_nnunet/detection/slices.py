@@ -13,7 +13,7 @@ import io
 import json
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,12 +43,14 @@ class SliceSet:
         folder: Holds `images/` and `labels/`.
         raster: Their pixels.
         pictures: Names without ending, by case.
+        patients: Key of the patient, by case.
         notes: Cases that were left out.
     """
 
     folder: Path
     raster: Raster
     pictures: dict[str, tuple[str, ...]]
+    patients: dict[str, str]
     notes: tuple[Note, ...] = ()
 
     def images(self, cases: Sequence[str]) -> list[Path]:
@@ -56,15 +58,24 @@ class SliceSet:
         return [self.folder / "images" / f"{name}.png" for case in cases for name in self.pictures.get(case, ())]
 
 
-def export_slices(raw: Path, folder: Path, *, side: int, policy: SlicePolicy | None = None, seed: int = 0) -> SliceSet:
+def export_slices(
+    raw: Path,
+    folder: Path,
+    *,
+    side: int,
+    policy: SlicePolicy | None = None,
+    seed: int = 0,
+    pixel_mm: float | None = None,
+) -> SliceSet:
     """Write the pictures of all training cases of a dataset; what an earlier run has written alike is used again.
 
     Args:
         raw: A dataset that `pe-nnunet convert` wrote: its images are cropped to the lungs.
         folder: Where to.
-        side: Of a picture in pixels; the pixel size is chosen so that the largest slice fits.
+        side: Of a picture in pixels.
         policy: Which slices.
         seed: Of the choice of slices without emboli.
+        pixel_mm: Side of a pixel; None chooses it so that the largest slice fits.
 
     Raises:
         ConfigurationError: PE-CONV-013 no dataset of ours; PE-DET-003 a side that no detector takes; PE-DET-004 no
@@ -76,29 +87,39 @@ def export_slices(raw: Path, folder: Path, *, side: int, policy: SlicePolicy | N
             "PE-DET-003", f"the image size is {side}, expected a multiple of {STRIDE} from {2 * STRIDE} on"
         )
     policy = policy or SlicePolicy()
-    cases, notes = _usable_cases(raw)
-    raster = Raster(_pixel_mm(raw, cases, side), side)
+    patients, notes = _usable_cases(raw)
+    raster = Raster(pixel_mm or _pixel_mm(raw, list(patients), side), side)
     record = {
         "policy": asdict(policy),
         "raster": asdict(raster),
         "seed": seed,
         "windows_hu": [list(window) for window in WINDOWS_HU],
-        "files": {case: _state(raw, case) for case in cases},
+        "files": {case: _state(raw, case) for case in patients},
     }
     known = _read(folder / RECORD)
     if known is not None and {key: known.get(key) for key in record} == json.loads(json.dumps(record)):
-        return SliceSet(folder, raster, {case: tuple(names) for case, names in known["pictures"].items()}, notes)
+        pictures = {case: tuple(names) for case, names in known["pictures"].items()}
+        return SliceSet(folder, raster, pictures, patients, notes)
     shutil.rmtree(folder, ignore_errors=True)
     pictures, rows = {}, []
-    for case in tqdm(cases, desc="slices", unit="case", disable=None, leave=False):
+    for case in tqdm(patients, desc="slices", unit="case", disable=None, leave=False):
         written = _export_case(raw, folder, case, raster, policy, seed)
-        pictures[case] = [str(row[0]) for row in written]
+        pictures[case] = tuple(row[0] for row in written)
         rows += written
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_COLUMNS, *rows])
     atomic_text(folder / TABLE, text.getvalue())
     atomic_json(folder / RECORD, record | {"pictures": pictures})
-    return SliceSet(folder, raster, {case: tuple(names) for case, names in pictures.items()}, notes)
+    return SliceSet(folder, raster, pictures, patients, notes)
+
+
+def extra_images(sets: Sequence[SliceSet], unseen_patients: Collection[str]) -> list[Path]:
+    """Pictures of further datasets, to train on only, without those of patients that the fold is validated on."""
+    return [
+        path
+        for extra in sets
+        for path in extra.images([case for case in extra.pictures if extra.patients[case] not in unseen_patients])
+    ]
 
 
 def write_picture(folder: Path, name: str, picture: npt.NDArray[np.uint8], lines: Sequence[str]) -> None:
@@ -152,9 +173,10 @@ def _export_case(
     return rows
 
 
-def _usable_cases(raw: Path) -> tuple[list[str], tuple[Note, ...]]:
-    training = sorted(case for case, record in load_cases(raw).items() if not record.test)
-    usable = [case for case in training if case_file(raw, "lungs", case).is_file()]
+def _usable_cases(raw: Path) -> tuple[dict[str, str], tuple[Note, ...]]:
+    """Training cases with a lung mask, each with its patient, and a note for each without."""
+    training = {case: record.patient for case, record in sorted(load_cases(raw).items()) if not record.test}
+    usable = {case: patient for case, patient in training.items() if case_file(raw, "lungs", case).is_file()}
     if not usable:
         raise ConfigurationError(
             "PE-DET-004", f"no training case of {raw.name} has a lung mask", "convert the dataset with pe-nnunet"

@@ -22,7 +22,7 @@ from pe_nnunet.detection.offline import switch_off
 from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.slices import SliceSet
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.volumes.files import file_sha256
 from pe_nnunet.volumes.write import atomic_path
 
@@ -80,11 +80,16 @@ def train_detector(
 
     torch.manual_seed(settings.seed)
     network = build_network(architecture, size)
+    weights_sha256 = None
     if settings.weights is not None:
         _start_from(network, settings.weights, settings.trust_weights)
+        weights_sha256 = file_sha256(settings.weights)  # now, as it may be the detector that is trained again
     folder = results / detector_name(settings) / f"fold_{fold.name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RECORD).unlink(missing_ok=True)  # from here on an older detector is no longer whole
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / RECORD).unlink(missing_ok=True)  # from here on an older detector is no longer whole
+    except OSError as error:
+        raise OutputError("PE-OUT-001", f"{folder} cannot be written: {error.strerror}", "check it") from error
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=".training-", dir=folder) as name:
         lists = {part: Path(name) / f"{part}.txt" for part in images}
@@ -109,7 +114,7 @@ def train_detector(
             "cases": {"train": list(fold.train), "val": list(fold.val)},
             "pictures": {part: len(files) for part, files in images.items()} | {"extra": len(extra)},
             "settings": asdict(settings) | {"weights": settings.weights and settings.weights.name},
-            "weights_sha256": settings.weights and file_sha256(settings.weights),
+            "weights_sha256": weights_sha256,
             "validation": _last_scores(folder / HISTORY),
             "seconds": round(time.perf_counter() - started, 1),
             "versions": {"pe_nnunet": __version__} | {name: version(name) for name in ("ultralytics", "torch", "onnx")},

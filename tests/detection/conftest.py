@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ from pe_nnunet.cli import main
 import pe_nnunet.cli.train_detector, pe_nnunet.detection.scan, pe_nnunet.detection.slices, pe_nnunet.detection.train
 early = "ultralytics" in sys.modules
 code = main(["train-detector", "-d", "7", "-f", "0", "--model", "yolo11n", "--image-size", "64", "--epochs", "2",
-             "--batch", "8", "-device", "cpu", "--set", "fliplr=0.25"])
+             "--batch", "8", "-device", "cpu", "--set", "fliplr=0.25", "--extra-boxes", "8"])
 again = main(["train-detector", "-d", "7", "-f", "0", "--image-size", "64", "-device", "cpu"])
 
 import numpy as np, torch
@@ -150,6 +151,8 @@ def training(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
     for name in ("home", "preprocessed", "results", "elsewhere"):
         (root / name).mkdir()
     (root / "home").chmod(0o500)
+    shutil.copytree(raw, root / "raw" / raw.name)
+    shutil.copytree(raw, root / "raw" / "Dataset008_Further")  # of the same patients
     pictures = np.random.default_rng(0).integers(0, 256, (8, 96, 64, 3), dtype=np.uint8)
     np.save(root / "pictures.npy", pictures)
     crowd = random_crowd(np.random.default_rng(1))
@@ -159,7 +162,7 @@ def training(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
         "HOME": str(root / "home"),
         "MPLCONFIGDIR": str(root / "matplotlib"),
         "OMP_NUM_THREADS": "1",
-        "nnUNet_raw": str(raw.parent),
+        "nnUNet_raw": str(root / "raw"),
         "nnUNet_preprocessed": str(root / "preprocessed"),
         "nnUNet_results": str(root / "results"),
         "PICTURES": str(root / "pictures.npy"),

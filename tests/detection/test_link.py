@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.detection.link import link, tube_of, usable
@@ -67,6 +67,7 @@ def test_a_tube_is_cut_at_the_edge_of_the_image() -> None:
     assert tube_of([SliceBox(0, -3, -2, -1, 5, 0.3)], (1, 10, 4)) is None
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 30), st.floats(0, 30), st.floats(0.05, 1)), max_size=25))
 def test_every_box_lies_in_one_tube_and_tubes_have_no_gaps(rows: list[tuple[int, float, float, float]]) -> None:
     boxes = [box(z, y, x, 5.0, confidence) for z, y, x, confidence in rows]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.detection.raster import STRIDE, Raster
@@ -11,6 +11,7 @@ sizes = st.tuples(st.integers(8, 90), st.integers(8, 90))
 spacings = st.tuples(st.floats(0.4, 3), st.floats(0.4, 3))
 
 
+@settings(max_examples=40, deadline=None)
 @given(sizes, spacings, st.floats(0.5, 3), st.lists(st.floats(-5, 100), min_size=4, max_size=4))
 def test_boxes_come_back_from_pixels(
     shape: tuple[int, int], spacing: tuple[float, float], pixel_mm: float, edges: list[float]
@@ -20,6 +21,7 @@ def test_boxes_come_back_from_pixels(
     assert layout.to_voxels(layout.to_pixels(boxes)) == pytest.approx(boxes, abs=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
 @given(sizes, spacings, st.floats(0.5, 3))
 def test_the_scale_is_the_pixel_size_whatever_the_slice(
     shape: tuple[int, int], spacing: tuple[float, float], pixel_mm: float

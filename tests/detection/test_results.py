@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.cli import main
@@ -38,6 +38,7 @@ def oriented(orientation: str, size: tuple[int, int, int] = (7, 9, 11)) -> sitk.
     return image
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(ORIENTATIONS), st.data())
 def test_a_box_holds_the_same_voxels_on_the_scans_own_grid(orientation: str, data: st.DataObject) -> None:
     image = oriented(orientation)

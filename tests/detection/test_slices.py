@@ -12,7 +12,8 @@ import SimpleITK as sitk
 from pe_nnunet.dataset_conversion.raw import case_file
 from pe_nnunet.detection.folds import load_fold
 from pe_nnunet.detection.labels import CLASSES
-from pe_nnunet.detection.slices import SliceSet, export_slices
+from pe_nnunet.detection.sampling import SlicePolicy
+from pe_nnunet.detection.slices import SliceSet, export_slices, extra_images
 from pe_nnunet.errors import ConfigurationError
 
 
@@ -118,3 +119,14 @@ def test_a_case_without_lung_mask_is_left_out_with_a_note(raw: Path, tmp_path: P
 def test_a_side_that_no_detector_takes_is_refused(raw: Path, tmp_path: Path, side: int) -> None:
     with pytest.raises(ConfigurationError, match="PE-DET-003"):
         export_slices(raw, tmp_path, side=side)
+
+
+def test_a_further_dataset_is_drawn_at_the_same_scale_and_never_shows_a_patient_of_the_validation(
+    raw: Path, slices: SliceSet, tmp_path: Path
+) -> None:
+    boxes_only = SlicePolicy(negative_share=0, fewest_negatives=0)
+    extra = export_slices(raw, tmp_path / "extra", side=96, policy=boxes_only, pixel_mm=2 * slices.raster.pixel_mm)
+    assert extra.raster.pixel_mm == 2 * slices.raster.pixel_mm
+    assert extra.pictures["n"] == ()  # a scan without boxes gives no slice
+    assert {path.name[0] for path in extra_images([extra], ["q"])} == {"p"}
+    assert {path.name[0] for path in extra_images([extra], [])} == {"p", "q"}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.detection.detector import load_detector, merge
@@ -48,6 +48,7 @@ def test_no_more_boxes_than_asked_for() -> None:
 sides = st.floats(0, 50)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(sides, sides, sides, sides), min_size=2, max_size=6))
 def test_overlap_is_symmetric_and_a_share(corners: list[tuple[float, float, float, float]]) -> None:
     boxes = np.array([[y, x, y + h + 0.1, x + w + 0.1] for y, x, h, w in corners])

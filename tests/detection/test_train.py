@@ -45,6 +45,7 @@ def test_the_record_says_what_the_detector_is(training: Training) -> None:
     assert (record.model, record.dataset, record.fold) == ("yolo11n", "Dataset007_Boxes", "0")
     assert record.raster == Raster(1.5, 64)
     assert record.facts["cases"] == {"train": ["n", "p"], "val": ["q"]}
+    assert record.facts["pictures"] == {"train": 26, "val": 12, "extra": 6}  # of p, as q is validated on
     assert record.facts["settings"]["overrides"] == {"fliplr": 0.25}
     assert set(record.facts["validation"]) == {"precision(B)", "recall(B)", "mAP50(B)", "mAP50-95(B)"}
 
@@ -66,6 +67,15 @@ def test_a_file_that_was_changed_is_found_out(training: Training, tmp_path: Path
     (copy / name).write_bytes((copy / name).read_bytes()[:-1])
     with pytest.raises(ConfigurationError, match=rf"PE-DET-006.*{name}"):
         DetectorRecord.read(copy)
+
+
+def test_detecting_needs_the_onnx_file_and_not_the_weights(training: Training, tmp_path: Path) -> None:
+    for name in ("detector.json", "detector.onnx"):
+        shutil.copy(training.fold / name, tmp_path)
+    assert DetectorRecord.read(tmp_path) == DetectorRecord.read(training.fold)
+    (tmp_path / "detector.onnx").unlink()
+    with pytest.raises(ConfigurationError, match="PE-DET-006"):
+        DetectorRecord.read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.detection.windows import WINDOWS_HU, window_channels
@@ -18,6 +18,7 @@ def test_a_channel_rises_from_the_lower_to_the_upper_end_of_its_window(channel: 
     assert grey.tolist() == [0, 0, 128, 255, 255]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(-2000, 4000), min_size=2, max_size=20))
 def test_channels_keep_the_order_of_densities(values: list[int]) -> None:
     hu = np.sort(np.array(values, np.int16))
