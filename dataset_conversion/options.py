@@ -78,13 +78,13 @@ class ConvertOptions:
     on_error: Literal["continue", "stop"] = "continue"
     on_no_lungs: Literal["error", "full-volume"] = "error"
     assume_hu: bool = False
-    series_uids: tuple[str, ...] = ()
-    pick: Literal["largest-ct"] | None = None
-    resume: bool = False
     resample_gaps: bool = False
     fix_tilt: bool = False
     roi: LungFinder = "density"
     lungmask_weights: Path | None = None
+    series_uids: tuple[str, ...] = ()
+    pick: Literal["largest-ct"] | None = None
+    resume: bool = False
     overwrite: bool = False
     num_processes: int | None = 1
 
@@ -106,12 +106,12 @@ class ConvertOptions:
             "label_map": self.label_map,
             "segments": self.segments,
             "assume_hu": self.assume_hu,
+            "resample_gaps": self.resample_gaps,
+            "fix_tilt": self.fix_tilt,
+            "roi": self.roi,
             "scheme": self.scheme,
             "lung_margin_mm": float(self.lung_margin_mm),
             "min_embolus_mm3": float(self.min_embolus_mm3),
             "on_no_lungs": self.on_no_lungs,
         }
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
-            "resample_gaps": self.resample_gaps,
-            "fix_tilt": self.fix_tilt,
-            "roi": self.roi,

@@ -82,9 +82,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="error",
         help="for a scan without lungs (default: %(default)s)",
     )
+    add_lung_finder(crop)
     crop.add_argument(
         "--test",
-    add_lung_finder(crop)
         metavar="FILE",
         help="test set, kept out of all folds: a file of case ids, one a line, or `published` for CAD-PE's",
     )
