@@ -28,6 +28,8 @@ COMMANDS: dict[str, str] = {
     "detect": "boxes of lungs and emboli in scans with a trained detector",
     "calibrate": "choose thresholds and weights on the scans that each fold was not trained on",
     "predict-fused": "find emboli in scans with an ensemble of trained models",
+    "export-model": "pack models, calibration and detector into one zip file",
+    "install-model": "take in models that export-model packed",
     "evaluate": "score predictions against labels: voxels, emboli, scans",
     "compare": "compare two methods scored on the same scans, with a paired test",
     "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",

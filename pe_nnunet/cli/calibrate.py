@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
     parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
     parser.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
+    parser.add_argument("--detector", type=Path, help="folder of a detector with the same folds: PEDetector__...")
     parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
     parser.add_argument("-step_size", dest="step", type=float, default=0.5, help="of the windows; default %(default)s")
     parser.add_argument("--disable_tta", action="store_true", help="no averaging over mirrored inputs")
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
             device=args.device,
             inference=InferenceSettings(mirroring=not args.disable_tta, step=args.step),
             trust_checkpoint=args.trust_checkpoint,
+            detector=args.detector,
             check=args.check,
             check_labels=args.check_labels,
         ),

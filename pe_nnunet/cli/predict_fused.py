@@ -11,6 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+PRESETS = {"default": (True, 0.5, False), "fast": (False, 0.75, False), "accurate": (True, 0.35, True)}
+"""Mirroring, step of the windows, single precision."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet predict-fused`."""
@@ -27,11 +30,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
     which.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
     which.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
+    which.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
     how = parser.add_argument_group("prediction")
     how.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
-    how.add_argument("-step_size", dest="step", type=float, default=0.5, help="of the windows; default %(default)s")
+    how.add_argument("-step_size", dest="step", type=float, help="of the windows, as a share of one; default 0.5")
     how.add_argument(
         "--disable_tta", action="store_true", help="no averaging over mirrored inputs: up to 8 times faster"
+    )
+    preset = how.add_mutually_exclusive_group()
+    preset.add_argument(
+        "--fast",
+        dest="preset",
+        action="store_const",
+        const="fast",
+        help="windows 0.75 apart, no mirroring",
+    )
+    preset.add_argument(
+        "--accurate", dest="preset", action="store_const", const="accurate", help="single precision, windows 0.35 apart"
     )
     how.add_argument("--float32", action="store_true", help="single precision, also where half precision is faster")
     how.add_argument("--batch-size", type=int, help="windows at once; default: as suits the device")
@@ -63,8 +78,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--no-dicom-seg", dest="dicom_seg", action="store_false", help="no <case>_seg.dcm for DICOM scans"
     )
     parser.add_argument(
+        "--no-report", dest="report", action="store_false", help="no <case>_report.html and no report.html"
+    )
+    parser.add_argument(
         "--save-agreement", action="store_true", help="also write <case>_agreement.nii.gz: share of members that agree"
     )
+    batch = parser.add_argument_group("many scans")
+    batch.add_argument(
+        "--resume", action="store_true", help="leave out what is complete, with the same models and settings"
+    )
+    batch.add_argument("--num-parts", type=int, default=1, help="divide the scans for as many machines or devices")
+    batch.add_argument("--part-id", type=int, default=0, help="which part this is, from 0 on; default %(default)s")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -72,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings
-    from pe_nnunet.inference.locate import locate_folder, locate_models
+    from pe_nnunet.inference.locate import locate_asked
     from pe_nnunet.inference.operating_point import choose_settings
     from pe_nnunet.volumes import find_scans
 
@@ -84,49 +108,56 @@ def run(args: argparse.Namespace) -> int:
     }
     FusionSettings(**{name: value for name, value in asked.items() if value is not None})  # says what is out of range
     refs = find_scans(args.input)
-    if args.model_folders:
-        locations = [locate_folder(folder, args.folds, args.checkpoint) for folder in args.model_folders]
-    elif args.dataset:
-        locations = locate_models(
-            args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint
+    locations = locate_asked(args)
+    mirroring, step, float32 = PRESETS[args.preset or "default"]
+    step = step if args.step is None else args.step
+    if not 0 < step <= 1:
+        raise ConfigurationError("PE-MODEL-007", f"-step_size is {step}, expected more than 0 and at most 1")
+    if not 0 <= args.part_id < args.num_parts:
+        raise ConfigurationError(
+            "PE-MODEL-007",
+            f"--part-id {args.part_id} of --num-parts {args.num_parts}: expected 0 to their number less 1",
         )
-    else:
-        raise ConfigurationError("PE-MODEL-001", "no model given", "name a dataset with -d, or model folders with -m")
-    if not 0 < args.step <= 1:
-        raise ConfigurationError("PE-MODEL-007", f"-step_size is {args.step}, expected more than 0 and at most 1")
     if args.batch_size is not None and args.batch_size < 1:
         raise ConfigurationError("PE-MODEL-007", f"--batch-size is {args.batch_size}, expected 1 or more")
     if (args.roi == "artery") != (args.artery is not None):
         raise ConfigurationError("PE-MODEL-007", "--roi artery and --artery belong together: give both, or neither")
-    fusion, notes = choose_settings([place.folder for place in locations], target_fp=args.target_fp, **asked)
+    fusion, notes = choose_settings(
+        [place.folder for place in locations], target_fp=args.target_fp, detector=args.detector is not None, **asked
+    )
 
     from pe_nnunet.inference import PEPredictor
-    from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.inference.batch import BatchOptions, predict_batch
     from pe_nnunet.inference.ensemble import InferenceSettings
     from pe_nnunet.outputs import write_errors
 
     predictor = PEPredictor(
         locations,
+        args.detector,
         device=args.device,
         fusion=fusion,
         margin_mm=args.lung_margin_mm,
         on_no_lungs=args.on_no_lungs,
-        inference=InferenceSettings(not args.disable_tta, args.step, args.float32, args.batch_size),
+        inference=InferenceSettings(mirroring and not args.disable_tta, step, float32 or args.float32, args.batch_size),
         agreement=args.save_agreement,
         trust_checkpoint=args.trust_checkpoint,
     )
-    print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
+    if args.detector is None:
+        print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
     for note in notes:
         print(note, flush=True)
-    write_errors([], args.output)  # before the work: an output that cannot be written is known at once
-    written, failed = predict_batch(
-        predictor,
-        refs,
-        args.output,
+    part = args.output if args.num_parts == 1 else args.output / f"part_{args.part_id}_of_{args.num_parts}"
+    write_errors([], part)  # before the work: an output that cannot be written is known at once
+    options = BatchOptions(
         save_probability=args.save_probability,
         dicom_seg=args.dicom_seg,
+        report=args.report,
         artery=args.artery,
+        resume=args.resume,
+        part=args.part_id,
+        parts=args.num_parts,
     )
+    written, failed = predict_batch(predictor, refs, args.output, options)
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:
         return DONE

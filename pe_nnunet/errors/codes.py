@@ -139,6 +139,8 @@ CODES: dict[str, str] = {
     "PE-MODEL-008": "a checkpoint that should hold AANet's weights cannot be read or holds others",
     "PE-MODEL-009": "a model lies already where one should be written",
     "PE-MODEL-010": "not enough memory to run a model",
+    "PE-MODEL-011": "loose slices: no lungs, no boxes, no volumes",
+    "PE-MODEL-012": "a model archive that cannot be taken in",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection

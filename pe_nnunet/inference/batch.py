@@ -2,69 +2,150 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from pe_nnunet.errors import InputError
+from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.inference.predictor import PEPredictor
-from pe_nnunet.outputs import CaseFailure, CaseResult, CaseSummary, write_case, write_errors, write_summary
+from pe_nnunet.outputs import (
+    CaseFailure,
+    CaseResult,
+    CaseSummary,
+    read_case_summary,
+    write_case,
+    write_cohort_report,
+    write_errors,
+    write_summary,
+)
 from pe_nnunet.volumes import ScanRef, read_label, read_scan
+
+MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """What a run over many scans does beside predicting.
+
+    Attributes:
+        save_probability: Whether to write probability maps too.
+        dicom_seg: Whether to write a DICOM SEG for DICOM scans.
+        report: Whether to write a page for each case, and one for all.
+        artery: Mask of the arteries to search along, or a folder with one a case.
+        resume: Whether to leave out what an earlier run completed with the same models and settings.
+        part: Which of the parts this run does, from 0 on.
+        parts: Into how many parts the scans are divided, for as many machines.
+    """
+
+    save_probability: bool = False
+    dicom_seg: bool = True
+    report: bool = True
+    artery: Path | None = None
+    resume: bool = False
+    part: int = 0
+    parts: int = 1
 
 
 def predict_batch(
-    predictor: PEPredictor,
-    refs: Sequence[ScanRef],
-    folder: Path,
-    *,
-    save_probability: bool = False,
-    dicom_seg: bool = True,
-    artery: Path | None = None,
+    predictor: PEPredictor, refs: Sequence[ScanRef], folder: Path, options: BatchOptions | None = None
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict every scan and write its files, then `summary.csv` and `errors.json`.
 
+    Of parts each writes its own `errors.json` into `part_<i>_of_<n>`; `summary.csv` holds what all have completed.
+
     Args:
         predictor: Holds the models.
-        refs: The scans.
+        refs: The scans, of all parts.
         folder: Where to.
-        save_probability: Whether to write probability maps too.
-        dicom_seg: Whether to write a DICOM SEG for DICOM scans.
-        artery: Mask of the arteries to search along, or a folder with one a case.
+        options: The defaults if None.
 
     Returns:
-        The scans that were written, and those that failed.
+        The scans of this part that are there, and those that failed.
 
     Raises:
         OutputError: If the tables of the run cannot be written.
     """
+    options = options or BatchOptions()
+    own = refs[options.part :: options.parts]
+    pace = _Pace(len(own))
     written: list[CaseSummary] = []
     failed: list[CaseFailure] = []
-    for number, ref in enumerate(refs, 1):
+    for number, ref in enumerate(own, 1):
+        place = f"[{number}/{len(own)}]"
+        known = completed(predictor, ref.case_id, folder) if options.resume else None
+        if known is not None:
+            written.append(known)
+            pace.skip()
+            print(f"{place} {ref.case_id}: there already", flush=True)
+            continue
         try:
-            with tqdm(desc=f"{number}/{len(refs)} {ref.case_id}", unit="window", disable=None, leave=False) as bar:
-                mask = None if artery is None else _artery_mask(artery, ref.case_id)
+            with tqdm(desc=f"{place} {ref.case_id}", unit="window", disable=None, leave=False) as bar:
+                mask = None if options.artery is None else _artery_mask(options.artery, ref.case_id)
                 started = time.perf_counter()
                 scan = read_scan(ref)
                 read_s = time.perf_counter() - started
                 result = predictor.predict(scan, artery=mask, progress=_Bar(bar))
             result = replace(result, timings_s={**result.timings_s, "read": read_s})
-            summary = write_case(result, folder, save_probability=save_probability, dicom_seg=dicom_seg)
+            summary = write_case(
+                result,
+                folder,
+                save_probability=options.save_probability,
+                dicom_seg=options.dicom_seg,
+                report=options.report,
+            )
         except Exception as error:  # noqa: BLE001 - one scan must not stop the others; its error is reported
+            pace.done()
             failure = CaseFailure.of(ref.case_id, error)
             failed.append(failure)
             print(failure, file=sys.stderr, flush=True)
             continue
+        pace.done()
         written.append(summary)
-        _say(f"[{number}/{len(refs)}]", result, summary)
-    write_summary(written, folder)
-    write_errors(failed, folder)
+        _say(place, result, summary, pace.left())
+    done = written
+    if options.parts > 1:
+        done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
+    write_summary(done, folder)
+    write_errors(failed, folder if options.parts == 1 else folder / f"part_{options.part}_of_{options.parts}")
+    if options.report:
+        write_cohort_report(done, failed, folder)
     return written, failed
+
+
+def completed(predictor: PEPredictor, case_id: str, folder: Path) -> CaseSummary | None:
+    """The summary of a case that is complete, with the very models and settings; None where it must be predicted.
+
+    Args:
+        predictor: That would predict it.
+        case_id: The case.
+        folder: Where results lie.
+    """
+    summary = _summary(folder, case_id)
+    if summary is None:
+        return None
+    manifest = json.loads((folder / f"{case_id}.json").read_text(encoding="utf-8"))
+    models = json.loads(json.dumps([asdict(record) for model in predictor.models for record in model.records]))
+    asked = json.loads(json.dumps(predictor.settings()))
+    same = manifest.get("models") == models and _lasting(manifest.get("arguments", {})) == _lasting(asked)
+    return summary if same and all((folder / name).is_file() for name in manifest["files"].values()) else None
+
+
+def _lasting(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in MACHINE}
+
+
+def _summary(folder: Path, case_id: str) -> CaseSummary | None:
+    try:
+        return read_case_summary(folder / f"{case_id}.json")
+    except PEError:
+        return None
 
 
 def _artery_mask(path: Path, case_id: str) -> sitk.Image:
@@ -73,6 +154,28 @@ def _artery_mask(path: Path, case_id: str) -> sitk.Image:
         if not path.is_file():
             raise InputError("PE-ROI-004", f"no artery mask {path.name} in {folder}", "name masks like the cases")
     return read_label(path)
+
+
+class _Pace:
+    """How long the rest will take, at the pace of the scans so far."""
+
+    def __init__(self, scans: int) -> None:
+        self.remaining = scans
+        self.finished = 0
+        self.started = time.perf_counter()
+
+    def skip(self) -> None:
+        self.remaining -= 1
+
+    def done(self) -> None:
+        self.remaining -= 1
+        self.finished += 1
+
+    def left(self) -> str:
+        if not self.remaining:
+            return ""
+        seconds = (time.perf_counter() - self.started) / self.finished * self.remaining
+        return f", about {seconds / 60:.1f} min left" if seconds >= 60 else f", about {seconds:.0f} s left"
 
 
 class _Bar:
@@ -90,10 +193,10 @@ class _Bar:
         self.bar.update(done - self.bar.n)
 
 
-def _say(place: str, result: CaseResult, summary: CaseSummary) -> None:
+def _say(place: str, result: CaseResult, summary: CaseSummary, left: str) -> None:
     print(
         f"{place} {summary.case_id}: {summary.emboli} emboli, {summary.volume_mm3 / 1000:.2f} ml, "
-        f"PE score {summary.pe_score:.2f}, {summary.seconds:.1f} s",
+        f"PE score {summary.pe_score:.2f}, {summary.seconds:.1f} s{left}",
         flush=True,
     )
     for note in result.notes:

@@ -15,6 +15,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pe_nnunet.detection import Detector, Tube, detect, load_detector
+from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation import to_instances
 from pe_nnunet.fusion.calibration import Calibration, Choice, Objective, calibrate
@@ -50,6 +52,7 @@ class CalibrationRun:
         device: Where the networks run.
         inference: How.
         trust_checkpoint: Load checkpoints that hold more than weights.
+        detector: Folder of a detector with the same folds; None: segmentation alone.
         check: Scans that no fold was trained on, to compare single folds with their mean.
         check_labels: Their labels.
     """
@@ -60,6 +63,7 @@ class CalibrationRun:
     device: str = "auto"
     inference: InferenceSettings = field(default_factory=InferenceSettings)
     trust_checkpoint: bool = False
+    detector: Path | None = None
     check: Path | None = None
     check_labels: Path | None = None
 
@@ -95,7 +99,12 @@ def calibrate_models(locations: Sequence[ModelLocation], how: CalibrationRun) ->
             return masks_as_probability(case, labels)
         return region_probability(single_fold(models, case.fold), image, device, how.inference)
 
-    scans = _scans(cases, raw, labels, probability)
+    detectors = {} if how.detector is None else _fold_detectors(how.detector, folds, device.type)
+
+    def tubes(case: HeldCase, image: sitk.Image) -> Sequence[Tube]:
+        return detect(image, detectors[case.fold]).emboli
+
+    scans = _scans(cases, raw, labels, probability, tubes if detectors else None)
     found = calibrate(scans, how.objective, how.grid)
     shift = None
     if how.check is not None and how.check_labels is not None:
@@ -106,6 +115,7 @@ def calibrate_models(locations: Sequence[ModelLocation], how: CalibrationRun) ->
         "folds": list(folds),
         "source": "masks" if how.masks else "probabilities",
         "models": [asdict(record) for record in _records(locations)],
+        "detector": [asdict(record) for detector in detectors.values() for record in detector.records] or None,
         "inference": asdict(how.inference),
         "fold_shift": None if shift is None else shift.to_json(),
     }
@@ -128,9 +138,16 @@ def _records(locations: Sequence[ModelLocation]) -> list[ModelRecord]:
     ]
 
 
-def _scans(cases: Sequence[HeldCase], raw: Path, labels: dict[str, Any], probability: Any) -> list[LabelledScan]:
+def _fold_detectors(folder: Path, folds: Sequence[str], device: str) -> dict[str, Detector]:
+    """One detector a fold: a scan must not be seen by the one that was trained on it."""
+    return {fold: load_detector(fold_folders(folder, [fold]), device) for fold in folds}
+
+
+def _scans(
+    cases: Sequence[HeldCase], raw: Path, labels: dict[str, Any], probability: Any, tubes: Any
+) -> list[LabelledScan]:
     bar = tqdm(cases, desc="validation scans", unit="scan", disable=None, file=sys.stderr)
-    return [labelled_scan(case, raw, labels, probability) for case in bar]
+    return [labelled_scan(case, raw, labels, probability, tubes) for case in bar]
 
 
 def _shift(

@@ -13,14 +13,15 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
+from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.fusion import FusionSettings, find_emboli
+from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import InferenceSettings, Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model
 from pe_nnunet.inference.operating_point import choose_settings
-from pe_nnunet.inference.region import Region, artery_region, lung_region
+from pe_nnunet.inference.region import FEWEST_SLICES_3D, Region, artery_region, lung_region
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.roi import Box, crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
@@ -32,6 +33,8 @@ class PEPredictor:
     Args:
         models: nnU-Net model folders (all their trained folds), or locations with chosen folds; any mixture of
             networks, plans, 2D and 3D.
+        detector: Folder of a detector (one fold or several), or one that was loaded: what it takes for lungs joins the
+            region of interest, and its boxes of emboli change probabilities as `fusion` says. None: segmentation alone.
         device: `auto`, `cuda`, `mps` or `cpu`.
         fusion: Thresholds; if None, those of `fusion.json` where it was chosen for this ensemble, else the defaults.
         inference: How the networks are run; the defaults if None.
@@ -47,6 +50,7 @@ class PEPredictor:
     def __init__(
         self,
         models: Sequence[Path | str | ModelLocation],
+        detector: Path | str | Detector | None = None,
         *,
         device: str = "auto",
         fusion: FusionSettings | None = None,
@@ -62,7 +66,11 @@ class PEPredictor:
         self.on_no_lungs = on_no_lungs
         self.agreement = agreement
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
-        self.fusion = fusion or choose_settings([place.folder for place in locations])[0]
+        folders = [place.folder for place in locations]
+        self.fusion = fusion or choose_settings(folders, detector=detector is not None)[0]
+        if isinstance(detector, (str, Path)):
+            detector = load_detector(Path(detector), self.device.type)
+        self.detector = detector
         self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
 
     def predict(
@@ -94,7 +102,10 @@ class PEPredictor:
         clock.lap("read")
 
         upright = to_lps(image)
-        region = self._region(upright, artery)
+        detected = self._detect(upright)
+        if self.detector is not None:
+            clock.lap("detection")
+        region = self._region(upright, artery, detected)
         part = crop(upright, region.box)
         clock.lap("roi")
 
@@ -109,37 +120,57 @@ class PEPredictor:
         )
         clock.lap("segmentation")
 
-        probability = _on_grid(found.probability, part, region.box, upright, image)
+        whole = paste(image_like(found.probability, part), region.box, upright)
+        if detected is not None:
+            tubes = detected.emboli
+            whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), upright)
+        probability = from_lps(whole, image)
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
         agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
         clock.lap("emboli")
-        read_notes: tuple[Note, ...] = scan.notes if isinstance(scan, Scan) else ()
+        notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
+        notes += self._notes(upright)
         return CaseResult(
             case_id=case_id,
             image=image,
             probability=probability,
             agreement=agreement,
             emboli=emboli,
-            roi=region.facts(upright.GetSize()[::-1]),
+            roi={
+                **region.facts(upright.GetSize()[::-1]),
+                "detected_emboli": len(detected.emboli) if detected else None,
+            },
             models=tuple(record for model in self.models for record in model.records),
             dicom=scan.dicom if isinstance(scan, Scan) else None,
             source=scan.ref.path.name if isinstance(scan, Scan) else "",
             source_sha256=scan.sha256 if isinstance(scan, Scan) else "",
             arguments=self.settings(),
             timings_s=clock.seconds,
-            notes=(*read_notes, *region.notes),
+            notes=tuple(notes),
         )
 
-    def _region(self, upright: sitk.Image, artery: sitk.Image | None) -> Region:
+    def _detect(self, upright: sitk.Image) -> Detections | None:
+        if self.detector is None or upright.GetSize()[2] < FEWEST_SLICES_3D:
+            return None
+        return detect(upright, self.detector)
+
+    def _region(self, upright: sitk.Image, artery: sitk.Image | None, detected: Detections | None) -> Region:
         if artery is not None:
             return artery_region(upright, artery, self.margin_mm)
-        return lung_region(upright, self.margin_mm, self.on_no_lungs)
+        return lung_region(upright, self.margin_mm, self.on_no_lungs, also=None if detected is None else detected.lungs)
+
+    def _notes(self, upright: sitk.Image) -> list[Note]:
+        if upright.GetSize()[2] >= FEWEST_SLICES_3D:
+            return []
+        text = "loose slices: searched whole, without lungs or boxes; an area is no volume"
+        return [Note("PE-MODEL-011", "warning", text)]
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, for the record."""
         return {
             "device": str(self.device),
             "fusion": asdict(self.fusion),
+            "detector": None if self.detector is None else [asdict(record) for record in self.detector.records],
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
             **asdict(self.inference),

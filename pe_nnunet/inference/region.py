@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.roi import Box, crop, find_roi, lung_hull
 from pe_nnunet.roi.coarse import distance_mm
-from pe_nnunet.volumes import require_same_grid, spacing_zyx, to_lps
+from pe_nnunet.volumes import image_like, require_same_grid, spacing_zyx, to_lps
 
 ARTERY_MARGIN_MM = 5.0  # clots of an occluded branch lie where its contrast, and so its mask, ends
 FEWEST_SLICES_3D = 4
@@ -60,7 +60,8 @@ def lung_region(
         upright: HU, axes in LPS order.
         margin_mm: Around the lungs.
         on_no_lungs: What to do where there are none.
-        also: A box that must be inside too, as of lungs that a detector saw: then nothing of the union is left out.
+        also: Box of the lungs that a detector saw. Where it reaches beyond the lungs' box, as over a consolidated lobe,
+            the box grows, and the hull with it.
 
     Raises:
         InputError: PE-ROI-001 if there are no lungs.
@@ -73,13 +74,16 @@ def lung_region(
         if also is None:
             return Region(Box.whole(shape), None, "whole", roi.notes)
         return Region(also.grown(margin_mm, spacing_zyx(upright), shape), None, "lungs")
-    box = roi.box if also is None else roi.box.union(also.grown(margin_mm, spacing_zyx(upright), shape))
-    if roi.lungs.one_sided:
-        return Region(box, None, "lungs", roi.notes)
-    within = lung_hull(crop(roi.lungs.mask, box))
-    if also is not None:
-        start = [a - o for a, o in zip(also.start, box.start, strict=True)]
-        within[tuple(slice(a, a + n) for a, n in zip(start, also.shape, strict=True))] = True
+    box, lungs = roi.box, roi.lungs.mask
+    if also is not None and box.union(also) != box:
+        array = sitk.GetArrayFromImage(lungs)
+        beyond = np.zeros(array.shape, bool)
+        beyond[also.slices] = True
+        beyond[box.slices] = False
+        array[beyond] = 1
+        lungs = image_like(array, lungs)
+        box = box.union(also.grown(margin_mm, spacing_zyx(upright), shape))
+    within = None if roi.lungs.one_sided or roi.lungs.missing_below_mm else lung_hull(crop(lungs, box))
     return Region(box, within, "lungs", roi.notes)
 
 

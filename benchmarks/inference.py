@@ -1,0 +1,319 @@
+"""Time and memory of one scan: ours against `nnUNetv2_predict` on the whole scan, and where the difference comes from.
+
+    python benchmarks/inference.py --scan CT.nii.gz [--truth EMBOLI.nii.gz] [--model FOLDER] [--quick]
+
+Without --model the network is nnU-Net's plain U-Net of 4 levels, 16 to 128 features, 1.5 mm, patch 96, with random
+weights: times do not depend on weights. Mirroring is off in both. Each row is a process of its own, from import to
+written files; CPU seconds count all its processes and threads, and say more than the clock on a machine that is not
+alone. Memory is the highest sum over its processes (proportional set size, Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"
+OURS = ("box", "hull", "half")
+
+
+@dataclass(frozen=True)
+class Row:
+    seconds: float
+    cpu_seconds: float
+    gigabytes: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scan", type=Path, help="CT; default: a phantom")
+    parser.add_argument("--truth", type=Path, help="emboli of the scan, one id each")
+    parser.add_argument("--model", type=Path, help="nnU-Net model folder with fold 0; default: random weights")
+    parser.add_argument("--quick", action="store_true", help="phantom of 4 mm and a small network, to see that it runs")
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        ours(args.one[0], Path(args.one[1]), Path(args.one[2]), args.model)
+    else:
+        bench(quick=args.quick, scan=args.scan, truth=args.truth, model=args.model)
+
+
+def bench(
+    *, quick: bool, scan: Path | None = None, truth: Path | None = None, model: Path | None = None
+) -> list[dict[str, Any]]:
+    """Rows of time and memory."""
+    with tempfile.TemporaryDirectory() as name:
+        return compare(Path(name), quick, scan, truth, model)
+
+
+def compare(
+    folder: Path, quick: bool, scan: Path | None, truth: Path | None, model: Path | None
+) -> list[dict[str, Any]]:
+    model = model or random_model(folder / "results" / "Dataset501_PE" / MODEL, quick=quick)
+    scan = scan or phantom(folder / "phantom", 4.0 if quick else 1.0)
+    images = folder / "whole"
+    images.mkdir()
+    ct = sitk.DICOMOrient(sitk.ReadImage(str(scan)), "LPS")
+    sitk.WriteImage(ct, str(images / "scan_0000.nii.gz"))
+    lung_box(ct, folder / "box")
+    plans = json.loads((model / "plans.json").read_text())
+    ((_, configuration),) = [(k, v) for k, v in plans["configurations"].items() if "patch_size" in v and "3d" in k][:1]
+    network = configuration["architecture"]["network_class_name"].split(".")[-1]
+    features = configuration["architecture"]["arch_kwargs"]["features_per_stage"]
+    print(
+        f"scan {ct.GetSize()} of {ct.GetSpacing()} mm; {network}, features {features}, patch "
+        f"{configuration['patch_size']}, {configuration['spacing']} mm; {os.cpu_count()} CPUs"
+    )
+    rows = {}
+    for title, source, kind in (
+        ("stock, whole scan", images, "stock"),
+        ("stock, lung box", folder / "box", "stock"),
+        ("ours, lung box, float32", images, "box"),
+        ("ours, windows in the hull, float32", images, "hull"),
+        ("ours", images, "half"),
+    ):
+        out = folder / title.replace(" ", "_").replace(",", "")
+        rows[title] = measured(command(kind, source, out, model))
+        row = rows[title]
+        print(f"{title:36} {row.seconds:7.1f} s {row.cpu_seconds:7.1f} CPU s {row.gigabytes:5.2f} GB", flush=True)
+    whole, box, float32, hull, last = rows.values()
+    for what, before, after in (
+        ("region of interest", whole, box),
+        ("resampling, sums, export", box, float32),
+        ("windows", float32, hull),
+        ("precision", hull, last),
+        ("in all", whole, last),
+    ):
+        print(
+            f"{what:28} {before.seconds / after.seconds:5.2f} x faster, "
+            f"CPU {before.cpu_seconds / after.cpu_seconds:5.2f} x, memory {after.gigabytes / before.gigabytes:4.2f}"
+        )
+    accuracy(folder, truth)
+    data = f"{ct.GetSize()} voxels of {ct.GetSpacing()} mm, {network} {features}, patch {configuration['patch_size']}"
+    return [
+        {"what": f"predict one scan, {what}", "data": data, "unit": unit, "ours": getattr(last, name)}
+        | {"peer": "nnUNetv2_predict on the whole scan, the same weights", "theirs": getattr(whole, name)}
+        for what, unit, name in (
+            ("time", "s", "seconds"),
+            ("CPU time", "s", "cpu_seconds"),
+            ("peak memory", "GB", "gigabytes"),
+        )
+    ]
+
+
+def command(kind: str, images: Path, out: Path, model: Path) -> list[str]:
+    if kind == "stock":
+        start = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
+        return [
+            *(sys.executable, "-c", start, "-i", str(images), "-o", str(out), "-m", str(model), "-f", "0"),
+            *("-device", "cpu", "--disable_tta", "--disable_progress_bar"),
+        ]
+    return [sys.executable, __file__, "--one", kind, str(images / "scan_0000.nii.gz"), str(out), "--model", str(model)]
+
+
+def ours(kind: str, scan: Path, out: Path, model: Path) -> None:
+    from pe_nnunet.inference import PEPredictor, locate_folder
+    from pe_nnunet.inference.ensemble import InferenceSettings
+    from pe_nnunet.inference.region import Region
+    from pe_nnunet.outputs import write_case
+
+    class WholeBox(PEPredictor):
+        """Computes every window of the box."""
+
+        def _region(self, *arguments: object) -> Region:
+            return replace(super()._region(*arguments), within=None)  # type: ignore[arg-type]
+
+    settings = InferenceSettings(mirroring=False, float32=kind != "half")
+    predictor = (WholeBox if kind == "box" else PEPredictor)(
+        [locate_folder(model, ["0"])], device="cpu", inference=settings, on_no_lungs="full-volume"
+    )
+    result = predictor.predict(scan, case_id="scan")
+    write_case(result, out)
+    np.save(out / "probability.npy", sitk.GetArrayViewFromImage(result.probability))
+    print({stage: round(seconds, 1) for stage, seconds in result.timings_s.items()})
+
+
+def measured(arguments: list[str]) -> Row:
+    started = time.perf_counter()
+    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    peak = [0.0]
+
+    def watch() -> None:
+        while process.returncode is None:
+            peak[0] = max(peak[0], memory(process.pid))
+            time.sleep(0.1)
+
+    before = os.times()
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    _, errors = process.communicate()
+    seconds, after = time.perf_counter() - started, os.times()
+    watcher.join()
+    assert process.returncode == 0, errors[-3000:]
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Row(seconds, cpu, peak[0] / 1e9)
+
+
+def memory(pid: int) -> float:
+    """Bytes that a process and its descendants use, shared pages counted once."""
+    total = 0.0
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += 1024 * float(line.split()[1])
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            total += sum(memory(int(child)) for child in children.read_text().split())
+    except OSError:
+        pass  # it has just ended
+    return total
+
+
+def lung_box(ct: sitk.Image, folder: Path) -> None:
+    from pe_nnunet.roi import crop, find_roi
+
+    folder.mkdir()
+    sitk.WriteImage(crop(ct, find_roi(ct, on_no_lungs="full-volume").box), str(folder / "scan_0000.nii.gz"))
+
+
+def accuracy(folder: Path, truth: Path | None) -> None:
+    from pe_nnunet.evaluation import evaluate_case
+    from pe_nnunet.fusion import find_emboli
+
+    exact, hull, half = (
+        np.load(folder / name / "probability.npy")
+        for name in ("ours_lung_box_float32", "ours_windows_in_the_hull_float32", "ours")
+    )
+    ct, box, mask, whole = (
+        sitk.ReadImage(str(folder / name))
+        for name in (
+            "whole/scan_0000.nii.gz",
+            "box/scan_0000.nii.gz",
+            "stock_lung_box/scan.nii.gz",
+            "stock_whole_scan/scan.nii.gz",
+        )
+    )
+    start = ct.TransformPhysicalPointToIndex(box.GetOrigin())[::-1]
+    place = tuple(slice(a, a + n) for a, n in zip(start, box.GetSize()[::-1], strict=True))
+    inside = hull > 0
+    for what, one, other in (
+        ("stock and ours in float32, same box", sitk.GetArrayFromImage(mask), exact[place]),
+        ("hull and whole box, in the hull", hull[inside], exact[inside]),
+        ("half precision and float32", half, hull),
+    ):
+        masks = one >= 0.5, other >= 0.5
+        dice = 2 * (masks[0] & masks[1]).sum() / max(1, masks[0].sum() + masks[1].sum())
+        difference = "" if one.dtype.kind != "f" else f", mean difference {np.abs(one - other).mean():.2e}"
+        print(f"{what:36} Dice {dice:.5f}{difference}")
+    if truth is not None:
+        ids = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(truth)), "LPS"))
+        for what, held in (("stock, whole scan", sitk.GetArrayFromImage(whole)), ("ours", half)):
+            found = find_emboli(held.astype(np.float32), ct.GetSpacing()[::-1])
+            scores = evaluate_case(found.labels, ids, ct.GetSpacing()[::-1])
+            print(f"{what:36} {scores.found} of {scores.emboli} emboli, {scores.false_positives} false findings")
+
+
+def phantom(folder: Path, spacing_mm: float) -> Path:
+    from pe_nnunet.phantom import PhantomSettings, write_cohort
+
+    write_cohort(folder, 1, PhantomSettings(spacing_mm=(spacing_mm,) * 3), 1, "nifti")
+    (scan,) = folder.glob("*/ct.nii.gz")
+    return scan
+
+
+def random_model(folder: Path, *, quick: bool) -> Path:
+    """A model folder as nnU-Net writes it, with random weights."""
+    import torch
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    levels, patch, spacing = (2, 32, 4.0) if quick else (4, 96, 1.5)
+    resampling = {"is_seg": False, "order_z": 0, "force_separate_z": None}
+    arch = {
+        "n_stages": levels,
+        "features_per_stage": [16 * 2**k for k in range(levels)],
+        "conv_op": "torch.nn.modules.conv.Conv3d",
+        "kernel_sizes": [[3, 3, 3]] * levels,
+        "strides": [[1, 1, 1], *[[2, 2, 2]] * (levels - 1)],
+        "n_conv_per_stage": [2] * levels,
+        "n_conv_per_stage_decoder": [2] * (levels - 1),
+        "conv_bias": True,
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "dropout_op": None,
+        "dropout_op_kwargs": None,
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
+    }
+    imports = ["conv_op", "norm_op", "dropout_op", "nonlin"]
+    name = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
+    function = "resample_data_or_seg_to_shape"
+    configuration = {
+        "data_identifier": "nnUNetPlans_3d_fullres",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "patch_size": [patch] * 3,
+        "median_image_size_in_voxels": [200, 200, 200],
+        "spacing": [spacing] * 3,
+        "normalization_schemes": ["CTNormalization"],
+        "use_mask_for_norm": [False],
+        "resampling_fn_data": function,
+        "resampling_fn_data_kwargs": {**resampling, "order": 3},
+        "resampling_fn_seg": function,
+        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True, "order": 1},
+        "resampling_fn_probabilities": function,
+        "resampling_fn_probabilities_kwargs": {**resampling, "order": 1},
+        "architecture": {"network_class_name": name, "arch_kwargs": arch, "_kw_requires_import": imports},
+        "batch_dice": False,
+    }
+    properties = {"mean": 50.0, "std": 250.0, "percentile_00_5": -900.0, "percentile_99_5": 700.0}
+    plans = {
+        "dataset_name": "Dataset501_PE",
+        "plans_name": "nnUNetPlans",
+        "original_median_spacing_after_transp": [1.0] * 3,
+        "original_median_shape_after_transp": [200] * 3,
+        "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": [0, 1, 2],
+        "transpose_backward": [0, 1, 2],
+        "experiment_planner_used": "ExperimentPlanner",
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {"0": {**properties, "min": -1000, "max": 1000, "median": 50}},
+        "configurations": {"3d_fullres": configuration},
+    }
+    dataset = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "PE": 1},
+        "numTraining": 1,
+        "file_ending": ".nii.gz",
+    }
+    (folder / "fold_0").mkdir(parents=True)
+    (folder / "plans.json").write_text(json.dumps(plans))
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    torch.manual_seed(0)
+    network = get_network_from_plans(name, arch, imports, 1, 2, deep_supervision=False)
+    with torch.no_grad():
+        network.decoder.seg_layers[-1].weight *= 5  # probabilities that spread
+    torch.save(
+        {
+            "network_weights": network.state_dict(),
+            "trainer_name": "nnUNetTrainer",
+            "init_args": {"configuration": "3d_fullres"},
+            "inference_allowed_mirroring_axes": (0, 1, 2),
+        },
+        folder / "fold_0" / "checkpoint_final.pth",
+    )
+    return folder
+
+
+if __name__ == "__main__":
+    main()

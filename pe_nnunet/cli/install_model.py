@@ -1,0 +1,31 @@
+"""Take in models that `pe-nnunet export-model` packed.
+
+pe-nnunet install-model model.zip
+
+Everything is checked before anything is written: names, sizes, hashes, and that checkpoints hold weights and nothing
+that would run. The models lie under nnUNet_results then, as if they had been trained here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet install-model`."""
+    parser.add_argument("archive", type=Path, help="zip file")
+    parser.add_argument("--overwrite", action="store_true", help="replace models of the same name")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Install; see `configure` for the arguments."""
+    from pe_nnunet.cli import DONE
+    from pe_nnunet.inference.sharing import install_models
+    from pe_nnunet.nnunet_folders import RESULTS, nnunet_folder
+
+    done = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
+    for folder in done.folders:
+        print(folder)
+    print(f"{done.files} files, hashes as they should be", flush=True)
+    return DONE

@@ -1,0 +1,211 @@
+"""Models as one zip file: written with hashes of everything, checked on the way in, never executed.
+
+The layout is that of `nnUNet_results`, so stock nnU-Net's `nnUNetv2_install_pretrained_model_from_zip` takes it too.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pe_nnunet.errors import ConfigurationError, OutputError
+from pe_nnunet.fusion.stored import NAME as FUSION_FILE
+from pe_nnunet.inference.checkpoint import load_file, read_checkpoint
+from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.outputs import versions
+from pe_nnunet.volumes.files import file_sha256
+
+INDEX = "pe_nnunet_model.json"
+FORMAT = 1
+OF_A_MODEL = ("plans.json", "dataset.json")
+IF_THERE = ("dataset_fingerprint.json", FUSION_FILE)
+ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
+LARGEST_INDEX = 10_000_000
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What an archive held.
+
+    Attributes:
+        folders: Model and detector folders that were written.
+        files: How many files.
+    """
+
+    folders: tuple[Path, ...]
+    files: int
+
+
+def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequence[Path] = ()) -> list[str]:
+    """Write models, with `fusion.json` and detector, into a zip file.
+
+    Args:
+        locations: Models and their folds, of one dataset.
+        path: The zip file; it appears whole or not at all.
+        detector: Folders of a detector's folds.
+
+    Returns:
+        Names of the files in it.
+
+    Raises:
+        ConfigurationError: PE-MODEL-004 if the models belong to different datasets, PE-MODEL-002 or -003 if a
+            checkpoint is missing or holds more than weights, which nobody could install.
+        OutputError: PE-OUT-001 if it cannot be written.
+    """
+    results = locations[0].folder.parent.parent
+    if any(place.folder.parent != locations[0].folder.parent for place in locations):
+        raise ConfigurationError("PE-MODEL-004", "models of different datasets", "export them one by one")
+    files: dict[str, Path] = {}
+    for place in locations:
+        base = PurePosixPath(*place.folder.relative_to(results).parts)
+        wanted = [*OF_A_MODEL, *(name for name in IF_THERE if (place.folder / name).is_file())]
+        wanted += [f"fold_{fold}/{place.checkpoint}" for fold in place.folds]
+        files |= {str(base / name): place.folder / name for name in wanted}
+        for fold in place.folds:
+            read_checkpoint(place.folder / f"fold_{fold}" / place.checkpoint)
+    for fold_folder in detector:
+        base = PurePosixPath(locations[0].folder.parent.name, fold_folder.parent.name, fold_folder.name)
+        record = json.loads((fold_folder / "detector.json").read_text(encoding="utf-8"))
+        files |= {str(base / name): fold_folder / name for name in ("detector.json", *record["sha256"])}
+    index = {
+        "format": FORMAT,
+        "versions": versions(),
+        "files": {name: {"sha256": file_sha256(at), "bytes": at.stat().st_size} for name, at in sorted(files.items())},
+    }
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            archive.writestr(INDEX, json.dumps(index, indent=1))
+            for name, at in sorted(files.items()):
+                archive.write(at, name)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError("PE-OUT-001", f"{path} cannot be written: {error.strerror}") from error
+    return sorted(files)
+
+
+def install_models(path: Path, results: Path, *, overwrite: bool = False) -> Installed:
+    """Take the models of a zip file into `nnUNet_results`.
+
+    Nothing is written before everything is checked: names stay inside the folder, no links, nothing that the index does
+    not name, sizes and hashes as the index says, and checkpoints that hold weights and nothing that would run.
+
+    Args:
+        path: Written by `export_models`.
+        results: Where to.
+        overwrite: Whether a model of the same name is replaced.
+
+    Raises:
+        ConfigurationError: PE-MODEL-012 if the archive is refused; PE-MODEL-009 if a model is there already.
+        OutputError: PE-OUT-001 if it cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            index = _checked_index(archive, path)
+            folders = sorted({PurePosixPath(name).parts[:2] for name in index})
+            targets = [results.joinpath(*parts) for parts in folders]
+            there = [target for target in targets if target.exists()]
+            if there and not overwrite:
+                raise ConfigurationError(
+                    "PE-MODEL-009", f"{there[0]} is there already", "add --overwrite to replace it"
+                )
+            with tempfile.TemporaryDirectory(prefix=".install_", dir=results) as name:
+                unpacked = Path(name)
+                for member, facts in index.items():
+                    _extract(archive, member, facts, unpacked / member)
+                for member in index:
+                    _check_content(unpacked / member)
+                for parts, target in zip(folders, targets, strict=True):
+                    _put(unpacked.joinpath(*parts), target)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise refused(path, f"it is damaged: {error}") from error
+    except OSError as error:
+        if not path.is_file():
+            raise refused(path, "there is no such file") from error
+        raise OutputError("PE-OUT-001", f"{results} cannot be written: {error.strerror}") from error
+    return Installed(tuple(targets), len(index))
+
+
+def refused(path: Path, why: str) -> ConfigurationError:
+    """The error for an archive that is not taken."""
+    return ConfigurationError("PE-MODEL-012", f"{path} is not installed: {why}", "get it anew from whoever made it")
+
+
+def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, Any]]:
+    members = {info.filename: info for info in archive.infolist()}
+    if len(members) != len(archive.infolist()):
+        raise refused(path, "a file occurs twice")
+    if INDEX not in members:
+        raise refused(path, f"it holds no {INDEX}; archives of stock nnU-Net are installed by its own command")
+    if members[INDEX].file_size > LARGEST_INDEX:
+        raise refused(path, f"{INDEX} is too large")
+    try:
+        content = json.loads(archive.read(INDEX))
+        index = {str(k): {"sha256": str(v["sha256"]), "bytes": int(v["bytes"])} for k, v in content["files"].items()}
+        known = content["format"] == FORMAT
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise refused(path, f"{INDEX} cannot be read: {error}") from error
+    if not known:
+        raise refused(path, f"it has format {content['format']}, expected {FORMAT}")
+    if not index or set(members) != {INDEX, *index}:
+        raise refused(path, f"its files are not those that {INDEX} names")
+    for name, facts in index.items():
+        parts = PurePosixPath(name).parts
+        plain = "\\" not in name and ":" not in name and not name.startswith("/") and ".." not in parts
+        if not plain or len(parts) < 3 or not parts[0].startswith("Dataset") or str(PurePosixPath(name)) != name:
+            raise refused(path, f"{name!r} is no place for a file of a model")
+        if not name.endswith(ENDINGS):
+            raise refused(path, f"{name!r} is no file that a model has")
+        if stat.S_ISLNK(members[name].external_attr >> 16) or members[name].is_dir():
+            raise refused(path, f"{name!r} is a link or a folder")
+        if members[name].file_size != facts["bytes"]:
+            raise refused(path, f"{name!r} has another size than {INDEX} says")
+    return index
+
+
+def _extract(archive: zipfile.ZipFile, member: str, facts: dict[str, Any], target: Path) -> None:
+    """Unpack a file, no further than its size, and compare its hash."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest, size = sha256(), 0
+    with archive.open(member) as source, target.open("xb") as sink:
+        while block := source.read(BLOCK):
+            size += len(block)
+            if size > facts["bytes"]:
+                break
+            digest.update(block)
+            sink.write(block)
+    if size != facts["bytes"] or digest.hexdigest() != facts["sha256"]:
+        raise refused(Path(archive.filename or ""), f"{member!r} is not what {INDEX} says")
+
+
+def _check_content(path: Path) -> None:
+    if path.suffix == ".pth":
+        read_checkpoint(path)
+    elif path.suffix == ".pt":
+        try:
+            load_file(path)
+        except Exception as error:
+            raise refused(path, f"it holds more than weights: {type(error).__name__}") from error
+    elif path.suffix == ".json":
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise refused(path, f"it cannot be read: {error}") from error
+
+
+def _put(unpacked: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        shutil.rmtree(target)
+    unpacked.replace(target)

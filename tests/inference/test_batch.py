@@ -1,0 +1,96 @@
+"""Many scans by the command: one fails, some are there already, parts on several machines."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from pe_nnunet.cli import main
+
+
+@pytest.fixture
+def scans(tmp_path, thorax):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a", "b", "d"):
+        sitk.WriteImage(thorax, str(folder / f"{name}.nii.gz"))
+    (folder / "c.nii.gz").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def predict(scans, model_folder, tmp_path):
+    model = model_folder(log_odds=(2.0,))
+
+    def run(*more, code=3, out="out"):
+        arguments = ["-i", scans, "-o", tmp_path / out, "-m", model, "-device", "cpu", "--fast", *more]
+        assert main(["predict-fused", *map(str, arguments)]) == code
+        return tmp_path / out
+
+    return run
+
+
+def cases(out):
+    with (out / "summary.csv").open() as file:
+        return [row["case"] for row in csv.DictReader(file)]
+
+
+def test_the_others_go_on_and_a_second_run_does_what_is_missing(predict, capsys):
+    out = predict()
+    told = capsys.readouterr()
+    assert cases(out) == ["a", "b", "d"]
+    assert [error["case"] for error in json.loads((out / "errors.json").read_text())] == ["c"]
+    assert "c: PE-IN-003" in told.err
+    assert "[1/4] a: 1 emboli" in told.out
+    assert "left" in told.out
+    manifest = json.loads((out / "a.json").read_text())
+    assert (manifest["arguments"]["mirroring"], manifest["arguments"]["step"]) == (False, 0.75)
+
+    (out / "b.png").unlink()  # incomplete
+    (out / "d.json").write_text("{")  # damaged
+    predict("--resume")
+    told = capsys.readouterr().out
+    assert "a: there already" in told
+    assert "[2/4] b: 1 emboli" in told
+    assert "[4/4] d: 1 emboli" in told
+    assert cases(out) == ["a", "b", "d"]
+
+    predict("--resume", "--threshold", "0.9")  # other settings: not the same result
+    told = capsys.readouterr().out
+    assert "there already" not in told
+    assert "a: 0 emboli" in told
+
+
+def test_parts_cover_all_scans_once_and_share_one_summary(predict, capsys):
+    out = predict("--num-parts", "2", "--part-id", "1", code=0)  # b and d
+    assert cases(out) == ["b", "d"]
+    assert json.loads((out / "part_1_of_2" / "errors.json").read_text()) == []
+
+
+def test_agreement_and_probability_are_written_on_request(predict, scans):
+    for name in ("b", "c", "d"):
+        (scans / f"{name}.nii.gz").unlink()
+    out = predict("--save-probability", "--save-agreement", "--float32", code=0)
+    agreement = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "a_agreement.nii.gz")))
+    probability = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "a_probability.nii.gz")))
+    np.testing.assert_array_equal(agreement, probability >= 0.5)
+    assert agreement.max() == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("--num-parts", "2", "--part-id", "2"), "PE-MODEL-007"),
+        (("-step_size", "0"), "PE-MODEL-007"),
+        (("--batch-size", "0"), "PE-MODEL-007"),
+        (("--roi", "artery"), "PE-MODEL-007"),
+        (("--target-fp", "2"), "PE-FUS-004"),
+        (("--detector", "nowhere"), "PE-DET-005"),
+    ],
+)
+def test_options_that_cannot_be_meant(predict, capsys, arguments, code):
+    out = predict(*arguments, code=2)
+    assert code in capsys.readouterr().err
+    assert not out.exists()
