@@ -99,7 +99,7 @@ def _keep_earlier(job: CaseJob) -> CaseRecord | None:
     for record, folder in job.done:
         files = {role: case_file(folder, role, record.case, test=record.test) for role in CASE_FILES}
         needed = {"image", "label", "instances"} | ({"lungs"} if record.lungs_found else set())
-        needed |= {"artery"} if job.source.artery is not None else set()
+        needed |= {"artery"} if job.source.artery is not None or job.options.arteries_by_contrast else set()
         if record.digest != digest or not all(files[role].is_file() for role in needed):
             continue
         if folder != job.folder:

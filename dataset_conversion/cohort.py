@@ -38,7 +38,8 @@ class ConversionReport:
     """What a conversion came to.
 
     Attributes:
-        dataset_folder: The dataset; None if no case could be converted, and nothing was written.
+        dataset_folder: The dataset; None if no case could be converted, and nothing was written, or if this was one of
+            several parts.
         cases: Record of each case in it.
         errors: Why the others are not.
         notes: What concerns the dataset as a whole.
@@ -85,17 +86,19 @@ def convert(
     folder_name = dataset_folder_name(dataset_id, name)
     target = nnunet_folder(RAW) / folder_name
     require_free_id(dataset_id, folder_name)
-    listing = list_cases(kind, src, options)
+    listing = part_of(list_cases(kind, src, options), options)
     if options.hash_names:  # from here on cases go by their hashes
         options = replace(options, negatives=frozenset(map(hashed, options.negatives)))
-    with staged(target, resume=options.resume, overwrite=options.overwrite) as staging:
+    with staged(target, resume=options.resume, overwrite=options.overwrite, part_id=options.part_id) as staging:
         outcomes = _run(kind, listing, options, staging, progress)
         records = {o.case: o.record for o in outcomes if o.record is not None}
         errors = tuple(sorted((o.error for o in outcomes if o.error is not None), key=lambda error: error.case))
+        reused = frozenset(outcome.case for outcome in outcomes if outcome.reused)
+        if options.part_id is not None:  # what is done waits for the run that puts the parts together
+            return ConversionReport(None, dict(sorted(records.items())), errors, (), reused)
         if not records:
             staging.discard()
             return ConversionReport(None, {}, errors, (), frozenset())
-        reused = frozenset(outcome.case for outcome in outcomes if outcome.reused)
         counts = count_notes(published(kind) or Published(), records, own_labels=options.labels is None)
         noted = (*listing.notes, *counts)
         notes = _finish(kind, staging, records, errors, noted, options, cases_changed=len(reused) < len(records))
@@ -116,6 +119,14 @@ def list_cases(kind: str, src: Path, options: ConvertOptions) -> Listing:
     require_known(listing, options.negatives, "PE-CONV-010", "cases listed as negative")
     listing = with_test_cases(listing, options, published(kind))
     return with_hashed_names(Path(src), listing) if options.hash_names else listing
+
+
+def part_of(listing: Listing, options: ConvertOptions) -> Listing:
+    """The cases, and errors, of the part that the options name."""
+    if options.part_id is None:
+        return listing
+    part = slice(options.part_id, None, options.num_parts)
+    return replace(listing, cases=listing.cases[part], errors=listing.errors[part])
 
 
 def _run(

@@ -28,7 +28,8 @@ class CaseMasks:
     def __init__(self, options: ConvertOptions) -> None:
         self._options = options
         self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label")
-        self._arteries = None if options.artery is None else MaskLookup(options.artery, "artery mask")
+        named = None if options.arteries_by_contrast else options.artery
+        self._arteries = None if named is None else MaskLookup(named, "artery mask")
 
     def files(self) -> set[Path]:
         """All masks that the options name, of whatever case, resolved."""
@@ -74,7 +75,9 @@ class CaseMasks:
                 "a case without emboli is listed in the file of --negatives",
             )
         artery = self._arteries.find(case) if self._arteries else own_artery
-        if artery is None and options.scheme != "pe":
+        if options.arteries_by_contrast:
+            artery = None
+        elif artery is None and options.scheme != "pe":
             raise InputError(
                 "PE-CONV-008",
                 f"no artery mask: {_where_looked(self._arteries, case, '--artery')}",

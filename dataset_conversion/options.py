@@ -37,7 +37,7 @@ class ConvertOptions:
         negatives: Case ids that have no embolus and need no label file.
         scheme: `"pe"`; `"artery-pe"` with the pulmonary arteries as a region around the emboli; or `"artery"`, for
             which no emboli need be labelled.
-        artery: Where the artery masks are, like `labels`.
+        artery: Where the artery masks are, like `labels`; or `"contrast"`, to grow them from the blood at the emboli.
         lung_margin_mm: Width of the rim around the lungs that the crop keeps.
         min_embolus_mm3: Emboli of a smaller volume are kept, and warned of.
         test: Case ids that go into the test set, imagesTs and labelsTs, and into no fold.
@@ -55,6 +55,9 @@ class ConvertOptions:
         pick: Which series of a folder that holds several: None (refuse), or `"largest-ct"`.
         resume: Keep the cases that are done already, if their source and settings are the same.
         overwrite: Replace an existing dataset of the same name, once the new one is complete.
+        num_parts: Into how many jobs the cases are dealt; they run apart, perhaps at once, and a last run with
+            `resume`, all cases and one part puts the dataset together.
+        part_id: Which of them this is, from 0; None for all cases.
         num_processes: Worker processes, 1 for none; None chooses by processors, memory and number of cases.
 
     Raises:
@@ -86,6 +89,8 @@ class ConvertOptions:
     pick: Literal["largest-ct"] | None = None
     resume: bool = False
     overwrite: bool = False
+    num_parts: int = 1
+    part_id: int | None = None
     num_processes: int | None = 1
 
     def __post_init__(self) -> None:
@@ -97,6 +102,24 @@ class ConvertOptions:
             raise ConfigurationError("PE-CONV-004", f"num_processes is {self.num_processes}", "give 1 or more")
         if self.resume and self.overwrite:
             raise ConfigurationError("PE-CONV-004", "resume and overwrite exclude each other", "choose one of them")
+
+        if (self.num_parts != 1 or self.part_id is not None) and not 0 <= (self.part_id or 0) < self.num_parts:
+            raise ConfigurationError(
+                "PE-CONV-004",
+                f"part {self.part_id} of {self.num_parts}",
+                "give --num-parts 1 or more, and a --part-id from 0 to one less",
+            )
+        if self.part_id is None and self.num_parts != 1:
+            raise ConfigurationError("PE-CONV-004", "num_parts without part_id", "say which part this is: --part-id")
+        if self.part_id is not None and self.overwrite:
+            raise ConfigurationError(
+                "PE-CONV-004", "a part cannot overwrite what other parts make", "remove the dataset first, or --resume"
+            )
+
+    @property
+    def arteries_by_contrast(self) -> bool:
+        """Whether artery masks are derived; a folder of that name is `./contrast`."""
+        return self.artery == "contrast"
 
     def case_digest(self) -> str:
         """Hash of the settings that change the files of a case; where the masks lie is not one, their content is."""
@@ -110,6 +133,7 @@ class ConvertOptions:
             "fix_tilt": self.fix_tilt,
             "roi": self.roi,
             "scheme": self.scheme,
+            "arteries_by_contrast": self.arteries_by_contrast,
             "lung_margin_mm": float(self.lung_margin_mm),
             "min_embolus_mm3": float(self.min_embolus_mm3),
             "on_no_lungs": self.on_no_lungs,

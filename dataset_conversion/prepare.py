@@ -9,6 +9,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.dataset_conversion.audit import CLOT_HU, flip_note
+from pe_nnunet.dataset_conversion.contrast_arteries import contrast_artery_mask
 from pe_nnunet.dataset_conversion.enhancement import scan_notes
 from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
 from pe_nnunet.dataset_conversion.options import ConvertOptions
@@ -75,6 +76,10 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
         notes += _arteries_cut(volumes.artery, artery)
     if roi.lungs is not None:
         images["lungs"] = crop(roi.lungs.mask, box)
+    if options.arteries_by_contrast:
+        artery = contrast_artery_mask(images["image"], images.get("lungs"), ids).astype(np.uint8)
+        images["artery"] = image_like(artery, images["image"])
+        notes.append(Note("PE-CONV-037", "warning", "arteries by contrast: parts of them, and perhaps of veins"))
     images["label"] = image_like(make_label(options.scheme, ids, artery), images["image"])
 
     volumes_mm3 = embolus_volumes_mm3(ids, float(np.prod(image.GetSpacing())))

@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,13 +91,14 @@ def _added_by_people(dataset_folder: Path) -> list[Path]:
 
 
 @contextmanager
-def staged(target: Path, *, resume: bool, overwrite: bool) -> Iterator[Staging]:
-    """The folder to build a dataset in, for this process alone.
+def staged(target: Path, *, resume: bool, overwrite: bool, part_id: int | None = None) -> Iterator[Staging]:
+    """The folder to build a dataset in, for this process alone, or for those that each convert a part of the cases.
 
     Args:
         target: Where the dataset will be.
         resume: Go on with what is there.
         overwrite: Start anew, and replace what is there in the end.
+        part_id: The part of the cases that this process converts, while others convert other parts; None for all.
 
     Raises:
         ConfigurationError: If a dataset or an unfinished one is there and neither was asked for, if it was not made
@@ -105,17 +106,22 @@ def staged(target: Path, *, resume: bool, overwrite: bool) -> Iterator[Staging]:
         OutputError: If the folder cannot be written.
     """
     staging = Staging(target, target.with_name(f".{target.name}.building"))
-    with _locked(target.with_name(f".{target.name}.lock")):
+    whole = part_id is None
+    with ExitStack() as locks:
+        locks.enter_context(_locked(target.with_name(f".{target.name}.lock"), shared=not whole))
+        if not whole:
+            locks.enter_context(_locked(target.with_name(f".{target.name}.part{part_id}.lock")))
         try:
-            staging.clean_up()
-            _check(staging, resume=resume, overwrite=overwrite)
+            if whole:
+                staging.clean_up()
+            _check(staging, resume=resume or (not whole and not target.exists()), overwrite=overwrite)
             if overwrite:
                 staging.discard()
             staging.building.mkdir(exist_ok=True)
             try:
                 yield staging
             finally:
-                if staging.building.exists() and not load_progress(staging.building):
+                if whole and staging.building.exists() and not load_progress(staging.building):
                     staging.discard()  # stopped before its first case was done: nothing to go on with
         except OSError as error:
             raise OutputError(
@@ -141,8 +147,11 @@ def _check(staging: Staging, *, resume: bool, overwrite: bool) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends."""
+def _locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends.
+
+    A shared one leaves its file behind, for others may hold it too; who holds it alone next removes it.
+    """
     if sys.platform == "win32":  # it has no such locks: there two conversions into one dataset are the user's to avoid
         yield
         return
@@ -154,7 +163,7 @@ def _locked(path: Path) -> Iterator[None]:
         ) from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             held = os.path.samestat(path.stat(), os.fstat(file.fileno()))  # not one that its holder has just removed
         except OSError:
             held = False
@@ -165,4 +174,5 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            if not shared:
+                path.unlink(missing_ok=True)

@@ -65,7 +65,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default="pe",
         help="labels to train on (default: %(default)s)",
     )
-    masks.add_argument("--artery", metavar="WHERE", help="artery masks, like --labels; value 1 is artery")
+    masks.add_argument(
+        "--artery", metavar="WHERE", help="artery masks, like --labels, value 1 is artery; or `contrast` to derive them"
+    )
     masks.add_argument(
         "--min-embolus-mm3",
         type=float,
@@ -105,6 +107,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     course.add_argument("--overwrite", action="store_true", help="replace the dataset, once the new one is complete")
     course.add_argument("--dry-run", action="store_true", help="list the cases and their files, and write nothing")
+    course.add_argument("--num-parts", type=int, default=1, metavar="N", help="for job arrays: N jobs share the cases")
+    course.add_argument("--part-id", type=int, metavar="K", help="which of them this is, 0 to N-1; then --resume once")
     course.add_argument("--num-processes", type=int, metavar="N", help="default: by processors and memory")
 
 
@@ -140,6 +144,8 @@ def run(args: argparse.Namespace) -> int:
         pick=args.pick,
         resume=args.resume,
         overwrite=args.overwrite,
+        num_parts=args.num_parts,
+        part_id=args.part_id,
         num_processes=args.num_processes,
     )
     if args.dry_run:
@@ -153,18 +159,34 @@ def run(args: argparse.Namespace) -> int:
                 tqdm.write(str(outcome.error), file=sys.stderr)
 
         report = convert(args.kind, args.src, args.dataset_id, args.name, options, progress=show)
+    if args.part_id is not None:
+        return _print_part(report, args.part_id, args.num_parts)
     _print_summary(report, args.dataset_id)
     if report.dataset_folder is None:
         return NOTHING_DONE
     return SOME_FAILED if report.errors else DONE
 
 
+def _print_part(report: ConversionReport, part_id: int, num_parts: int) -> int:
+    """Say what a part came to, and what makes a dataset of all of them."""
+    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+
+    done, failed = len(report.cases), len(report.errors)
+    print(
+        f"part {part_id} of {num_parts}: {done} cases done, {failed} failed; when all parts are, "
+        "the same command with --resume and without --num-parts and --part-id makes the dataset"
+    )
+    if not failed:
+        return DONE
+    return SOME_FAILED if done else NOTHING_DONE
+
+
 def _list(kind: str, src: Path, options: ConvertOptions) -> int:
     """Print what a conversion would take, a case a line, fields parted by tabs."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.dataset_conversion.cohort import list_cases
+    from pe_nnunet.dataset_conversion.cohort import list_cases, part_of
 
-    listing = list_cases(kind, src, options)
+    listing = part_of(list_cases(kind, src, options), options)
     print("case", "subset", "files", "scan", "label", "artery", sep="\t")
     for case in listing.cases:
         label = case.label.name if case.label else "-"

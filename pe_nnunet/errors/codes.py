@@ -121,6 +121,7 @@ CODES: dict[str, str] = {
     "PE-CONV-034": "the name of a folder or file holds a part of the patient's name",
     "PE-CONV-035": "boxes on slices that the scan lacks, or beyond its edge",
     "PE-CONV-036": "the labels are boxes around emboli, not their outlines",
+    "PE-CONV-037": "the arteries were derived by contrast",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
@@ -128,6 +129,9 @@ CODES: dict[str, str] = {
     "PE-TRAIN-004": "the trainer's network does not exist in the configuration's number of dimensions",
     "PE-TRAIN-005": "a checkpoint that training cannot go on from",
     "PE-TRAIN-006": "emboli are to be replicated in images that are not in Hounsfield units",
+    "PE-TRAIN-007": "check-fit is asked for a trainer, dataset, plans or configuration that do not exist",
+    "PE-TRAIN-008": "no training case holds an embolus",
+    "PE-TRAIN-009": "a few patches could not be learned by heart",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",

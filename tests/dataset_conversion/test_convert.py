@@ -75,6 +75,10 @@ def test_report_csv_is_a_table_of_the_cases(studies: Path, nnunet: Path) -> None
     assert [int(row["emboli"]) for row in rows] == [1, 2, 0, 3, 4, 0]
     assert {row["size_xyz"] for row in rows} == {"64x64x48"}
     assert {row["validation_fold"] for row in rows} == set("01234")
+    for row in rows:
+        ratios = [float(ratio) for ratio in row["embolus_target_ratios_after"].split()]
+        assert len(ratios) == int(row["emboli"])
+        assert sum(ratios) == pytest.approx(float(row["target_ratio_after"]), rel=0.02)
 
 
 def test_nothing_of_the_patient_or_the_machine_is_written(pairs: Path, nnunet: Path) -> None:

@@ -72,6 +72,8 @@ def test_the_record_counts_what_was_drawn(thorax) -> None:
     assert record.target_ratio_after == 54 / inside
     assert record.target_ratio_factor == pytest.approx(record.target_ratio_after / record.target_ratio_before)
     assert record.target_ratio_factor > 2
+    assert record.embolus_target_ratio == {n: pytest.approx((27 / whole, 27 / inside)) for n in (1, 2)}
+    assert record.to_json()["embolus_target_ratio"]["1"] == pytest.approx([27 / whole, 27 / inside])
     assert record.ids_from == "source"
     assert record.lungs_found
     assert record.geometry.orientation == "LPS"
