@@ -32,7 +32,7 @@ def test_every_fold_of_every_model_counts_alike(model_folder, part):
     """2D and 3D, softmax and regions, other spacings and orders of axes."""
     models = [
         load(model_folder("A__P__3d_fullres", folds=(0, 1, 2), log_odds=(-1.0, 2.0, 0.5))),
-        load(model_folder("B__P__2d", patch=(16, 16), spacing=(3.0, 5.0), log_odds=(3.0,))),
+        load(model_folder("B__P__2d", patch=(32, 24), spacing=(3.0, 5.0), log_odds=(3.0,))),
         load(model_folder("C__P__3d_fullres", regions=True, forward=(2, 0, 1), resampling="torch", log_odds=(-2.0,))),
     ]
     found = predict_ensemble(models, part, CPU, EXACT, agreement_at=0.6)

@@ -41,7 +41,7 @@ def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_fol
     loaded = []
     original = predictor.load_model
     monkeypatch.setattr(predictor, "load_model", lambda *a: loaded.append(a) or original(*a))
-    finder = PEPredictor([model_folder(gain=20.0)], device="cpu", inference=QUICK, agreement=True)
+    finder = PEPredictor([model_folder(gain=20.0, patch=(32, 32, 32))], device="cpu", inference=QUICK, agreement=True)
     first = finder.predict(thorax, case_id="x")
     turned = finder.predict(sitk.DICOMOrient(thorax, "SAR"))
     assert len(loaded) == 1
@@ -55,7 +55,7 @@ def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_fol
 
 def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen):
     """Segmentation says 0.27 everywhere; only in the box the odds are nine times as high."""
-    folder = model_folder(log_odds=(-1.0,))
+    folder = model_folder(log_odds=(-1.0,), patch=(32, 32, 32))
     finder = PEPredictor(
         [folder],
         seen,
