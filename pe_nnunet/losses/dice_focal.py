@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.helpers import softmax_helper_dim1
@@ -25,6 +27,7 @@ class DiceFocalLoss(nn.Module):
         focal_weight: Weight of the focal loss.
         gamma: Focusing exponent.
         foreground_weight: Weight alpha of foreground voxels.
+        class_weights: Further weights in the focal loss, of classes (background first) or regions; None is 1 for each.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class DiceFocalLoss(nn.Module):
         focal_weight: float = 1.0,
         gamma: float = 2.0,
         foreground_weight: float = 0.75,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         self.regions = regions
@@ -46,6 +50,7 @@ class DiceFocalLoss(nn.Module):
         self.focal_weight = focal_weight
         self.gamma = gamma
         self.foreground_weight = foreground_weight
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights)
         # `dc` is the name by which nnU-Net compiles it
         self.dc = MemoryEfficientSoftDiceLoss(
             apply_nonlin=torch.sigmoid if regions else softmax_helper_dim1,
@@ -75,7 +80,12 @@ class DiceFocalLoss(nn.Module):
                 target = torch.where(mask, target, 0)
         focal = focal_loss_with_regions if self.regions else focal_loss_with_labels
         loss = self.focal_weight * focal(
-            logits, target, gamma=self.gamma, foreground_weight=self.foreground_weight, mask=mask
+            logits,
+            target,
+            gamma=self.gamma,
+            foreground_weight=self.foreground_weight,
+            class_weights=self.class_weights,
+            mask=mask,
         )
         if self.dice_weight:
             loss = loss + self.dice_weight * self.dc(logits, target, loss_mask=mask)

@@ -1,7 +1,8 @@
 """Focal loss: cross-entropy that turns away from the voxels that are already right.
 
 Source: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 5: -alpha_t (1 - p_t)^gamma log(p_t).
-Their alpha weighs one foreground class against background; here every foreground class has the weight alpha.
+Their alpha weighs one foreground class against background; here every foreground class has the weight alpha, times a
+weight of its own where classes differ.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ def focal_loss_with_labels(
     *,
     gamma: float = 2.0,
     foreground_weight: float = 0.5,
+    class_weights: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
     """Mean focal loss of mutually exclusive classes (softmax).
@@ -26,6 +28,7 @@ def focal_loss_with_labels(
         labels: (batch, 1, ...) class numbers.
         gamma: Focusing exponent; 0 gives weighted cross-entropy.
         foreground_weight: Weight alpha of a foreground voxel; a background voxel has 1 - alpha.
+        class_weights: (classes,) further weight of a voxel by its true class; None is 1 for each.
         mask: (batch, 1, ...) bool, False where a voxel does not count.
 
     Returns:
@@ -34,6 +37,8 @@ def focal_loss_with_labels(
     labels = labels.long()
     log_p = torch.log_softmax(logits, dim=1).gather(1, labels)
     weight = torch.where(labels > 0, foreground_weight, 1 - foreground_weight)
+    if class_weights is not None:
+        weight = weight * class_weights.to(logits)[labels]
     return _mean(-weight * _focus(log_p, gamma) * log_p, mask)
 
 
@@ -43,6 +48,7 @@ def focal_loss_with_regions(
     *,
     gamma: float = 2.0,
     foreground_weight: float = 0.5,
+    class_weights: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
     """Mean focal loss of regions that may overlap (one sigmoid each).
@@ -52,6 +58,7 @@ def focal_loss_with_regions(
         regions: (batch, regions, ...), 1 inside and 0 outside.
         gamma: Focusing exponent; 0 gives weighted binary cross-entropy.
         foreground_weight: Weight alpha of a voxel inside; outside it is 1 - alpha.
+        class_weights: (regions,) further weight of each region; None is 1 for each.
         mask: (batch, 1, ...) bool, False where a voxel does not count.
 
     Returns:
@@ -60,6 +67,8 @@ def focal_loss_with_regions(
     regions = regions.to(logits.dtype)
     log_p = -F.binary_cross_entropy_with_logits(logits, regions, reduction="none")
     weight = regions * foreground_weight + (1 - regions) * (1 - foreground_weight)
+    if class_weights is not None:
+        weight = weight * class_weights.to(logits).reshape(1, -1, *[1] * (logits.ndim - 2))
     return _mean(-weight * _focus(log_p, gamma) * log_p, mask)
 
 

@@ -90,3 +90,32 @@ def test_ignored_voxels_have_no_gradient(generator, regions):
     loss(logits, target).backward()
     assert torch.all(logits.grad[ignored.expand_as(logits)] == 0)
     assert logits.grad[~ignored.expand_as(logits)].abs().max() > 0
+
+
+def test_class_weights(generator):
+    logits = torch.randn(2, 3, 6, 6, generator=generator)
+    labels = torch.randint(0, 3, (2, 1, 6, 6), generator=generator)
+    weights = torch.tensor([1.0, 0.5, 4.0])
+    expected = F.cross_entropy(logits, labels[:, 0], weight=weights, reduction="none").mean() / 2
+    found = focal_loss_with_labels(logits, labels, gamma=0, foreground_weight=0.5, class_weights=weights)
+    torch.testing.assert_close(found, expected)
+
+    regions = (torch.rand(2, 3, 6, 6, generator=generator) > 0.5).float()
+    each = torch.stack([sigmoid_focal_loss(logits[:, k], regions[:, k], 0.7, 2.0, "mean") for k in range(3)])
+    found = focal_loss_with_regions(logits, regions, foreground_weight=0.7, class_weights=weights)
+    torch.testing.assert_close(found, (each * weights).mean())
+    loss = DiceFocalLoss(regions=True, dice_weight=0, foreground_weight=0.7, class_weights=weights.tolist())
+    torch.testing.assert_close(loss(logits, regions), found)
+
+
+def test_regions_with_an_ignore_label_are_the_loss_of_what_counts(generator):
+    """Against nnU-Net's Dice and torchvision's focal loss on the voxels that are left."""
+    logits = torch.randn(2, 2, 4, 6, generator=generator)
+    regions = (torch.rand(2, 2, 4, 6, generator=generator) > 0.5).float()
+    ignored = torch.zeros(2, 1, 4, 6)
+    ignored[..., 4:] = 1
+    dice = MemoryEfficientSoftDiceLoss(torch.sigmoid, batch_dice=True, do_bg=True, smooth=1e-5, ddp=False)
+    left = logits[..., :4], regions[..., :4]
+    expected = dice(*left) + sigmoid_focal_loss(*left, alpha=0.75, gamma=2.0, reduction="mean")
+    loss = DiceFocalLoss(regions=True, ignore_label=3)
+    torch.testing.assert_close(loss(logits, torch.cat([regions, ignored], 1)), expected)
