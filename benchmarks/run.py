@@ -89,7 +89,9 @@ def main() -> int:
         args.results.write_text(json.dumps(dict(sorted(found.items())), indent=1) + "\n")
     page = args.page or (None if args.quick else PAGE)
     if page is not None:
-        others = [path for path in sorted(FOLDER.glob("*.py")) if path.stem not in with_bench and path.stem != "run"]
+        others = [
+            path for path in sorted(FOLDER.glob("*.py")) if path.stem not in {*with_bench, "run"} and is_run(path)
+        ]
         page.write_text(with_table(page.read_text(), table(found) + by_themselves(others)))
         print(f"written: {page}")
     failed = [name for name, result in found.items() if result["error"] or any(Row(**r).missed for r in result["rows"])]
@@ -102,6 +104,11 @@ def has_bench(path: Path) -> bool:
     """Whether a file defines `bench`; it is not imported for that."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return any(isinstance(node, ast.FunctionDef) and node.name == "bench" for node in tree.body)
+
+
+def is_run(path: Path) -> bool:
+    """Whether a file is a program, and no part of one."""
+    return "__main__" in path.read_text(encoding="utf-8")
 
 
 def title(path: Path) -> str:

@@ -50,7 +50,10 @@ def run(
 ) -> Callable[..., tuple[int, dict[str, Any], str]]:
     folder = tmp_path / "benchmarks"
     folder.mkdir()
-    (folder / "alone.py").write_text('"""Takes hours."""\n\ndef main() -> None: ...\n')
+    (folder / "alone.py").write_text(
+        '"""Takes hours."""\n\ndef main() -> None: ...\n\n\nif __name__ == "__main__":\n    main()\n'
+    )
+    (folder / "part.py").write_text('"""A part of another."""\n')
     page = tmp_path / "page.md"
     page.write_text(PAGE)
     monkeypatch.setattr(runner, "FOLDER", folder)
@@ -76,6 +79,7 @@ def test_results_and_the_page(run: Callable[..., tuple[int, dict[str, Any], str]
     assert "| time | ten things | 1 s (limit 2.5) | p | 2 s | 0.50 |" in page
     assert "| size | ten things | 1,234 MiB |  |  |  |" in page
     assert "`benchmarks/alone.py`: Takes hours." in page
+    assert "part.py" not in page
     assert "Ours against theirs.\n" in page
     assert page.startswith("# Page\n\nText.\n\n<!-- bench: generated -->\n")
     assert page.endswith("<!-- bench: end -->\n\nTail.\n")
