@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
+from pe_nnunet.roi.box import Box
 from pe_nnunet.roi.coarse import Bools, Hu, Spacing, distance_mm, with_neighbours
 
 AIR_BELOW_HU = -400
@@ -119,19 +120,29 @@ def gas(hu: Hu, air: Bools, depth_mm: npt.NDArray[np.float32], spacing_mm: Spaci
         depth_mm: Distance of `air` to its surface.
         spacing_mm: z, y, x.
     """
-    nothing = np.zeros_like(air)
+    found = np.zeros_like(air)
     inner = depth_mm > GAS_RADIUS_MM
     if not inner.any():
-        return nothing
+        return found
     smooth = uniform_filter(hu, 3, output=np.float32)  # noise makes holes in gas
     dark = air & (smooth < gas_level(hu[inner]))
+    around = Box.around(dark)
+    if around is None:
+        return found
+    reach_mm = GAS_RADIUS_MM + 2 * max(spacing_mm)
+    box = around.grown(reach_mm + max(spacing_mm), spacing_mm, dark.shape)  # all else is far from gas
+    found[box.slices] = _bodies(air[box.slices], dark[box.slices], _middle_slice(inner) - box.start[0], spacing_mm)
+    return found
+
+
+def _bodies(air: Bools, dark: Bools, middle: int, spacing_mm: Spacing) -> Bools:
+    """Those dark parts that hold a ball and lie below a slice, with the air at their surface."""
     labels = cc3d.connected_components(distance_mm(dark, spacing_mm) > GAS_RADIUS_MM, connectivity=6)
-    middle = _middle_slice(inner)
     low = np.array([z < middle for z, _, _ in cc3d.statistics(labels)["centroids"]])
     low[0] = False
     core: Bools = low[labels]
     if not core.any():
-        return nothing
+        return core
     bodies = air & (distance_mm(~core, spacing_mm) <= GAS_RADIUS_MM + 2 * max(spacing_mm))
     parts = cc3d.connected_components(bodies, connectivity=6)
     large = np.bincount(parts.ravel()) * float(np.prod(spacing_mm)) > GAS_VOLUME_MM3

@@ -181,7 +181,8 @@ def _rescaled(stored: npt.NDArray[Any], dataset: pydicom.Dataset, frame: int) ->
     if slope is None or intercept is None:
         return stored
     if float(slope).is_integer() and float(intercept).is_integer():
-        return stored * int(slope) + int(intercept)
+        scaled = stored if slope == 1 else stored * int(slope)
+        return scaled if intercept == 0 else scaled + int(intercept)
     return stored * slope + intercept
 
 

@@ -16,6 +16,7 @@ BLANKS_TISSUE_HU = (-1000, 3071)  # a padding value inside this range is tissue 
 AIR_BELOW_HU = -200
 SOFT_TISSUE_HU = (-150, 500)
 LEAST_SHARE = 1e-3
+LARGE = 10_000_000
 MOST_NAN_SHARE = 1e-3
 
 Values = npt.NDArray[Any]
@@ -71,13 +72,16 @@ def require_hu(hu: Values, padded: int, what: str) -> None:
     """Check that an image can be a CT of a body: it holds air, and soft tissue.
 
     Args:
-        hu: The whole image, padding replaced.
+        hu: The whole image, (z, y, x), padding replaced.
         padded: How many voxels were padding, which are no evidence of air.
         what: Case or file, for the message.
 
     Raises:
         InputError: PE-HU-001.
     """
+    if hu.size > LARGE:  # every other voxel along each axis says as much of a share, in a tenth of the time
+        padded = round(padded * hu[::2, ::2, ::2].size / hu.size)
+        hu = hu[::2, ::2, ::2].copy()
     low, high = float(hu.min()), float(hu.max())
     air = int(np.count_nonzero(hu < AIR_BELOW_HU)) - padded
     soft = int(np.count_nonzero((hu > SOFT_TISSUE_HU[0]) & (hu < SOFT_TISSUE_HU[1])))
