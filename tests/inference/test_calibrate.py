@@ -1,17 +1,21 @@
 """The command on a tiny dataset with two folds and a known best choice."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.cli import main
+from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import read_fusion
 from pe_nnunet.inference import PEPredictor
+from pe_nnunet.inference import calibrate as module
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.shift import measure_shift
+from pe_nnunet.roi import Box
 
 CASES = ("a", "b", "c", "d")
 
@@ -78,6 +82,32 @@ def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(da
     assert shift["single_sensitivity"] == pytest.approx(0.5)  # fold 1 finds both, fold 0 none
     assert shift["mean_sensitivity"] == 0  # the mean is 0.32
     assert "with 2 emboli: single folds find 50%" in told
+
+
+def test_the_detector_of_each_fold_looks_at_the_scans_that_it_was_not_trained_on(dataset, monkeypatch, tmp_path):
+    """A stand-in for the detector that boxes the clots and nothing else; the networks see half of everything."""
+    asked = []
+
+    def load(folders, device):
+        (folder,) = folders
+        return SimpleNamespace(records=(), fold=folder.name)
+
+    def look(image, detector):
+        asked.append(detector.fold)
+        z, y, x = 26, 28, 50
+        slices = tuple(SliceBox(k, y, x, y + 5, x + 5, 0.9) for k in range(z, z + 5))
+        return Detections(None, (Tube(Box((z, y, x), (z + 5, y + 5, x + 5)), 0.9, slices),))
+
+    for fold in ("0", "1"):
+        (tmp_path / "PEDetector" / f"fold_{fold}").mkdir(parents=True)
+        (tmp_path / "PEDetector" / f"fold_{fold}" / "detector.json").write_text("{}")
+    monkeypatch.setattr(module, "load_detector", load)
+    monkeypatch.setattr(module, "detect", look)
+    arguments = ["calibrate", "-d", "501", "--from", "masks", "--detector", str(tmp_path / "PEDetector")]
+    assert main([*arguments, "--volumes", "0", "50"]) == 0
+    assert asked == ["fold_0", "fold_0", "fold_1", "fold_1"]
+    detection = json.loads((dataset / "fusion.json").read_text())["detection"]
+    assert not detection["helps"]  # four scans are too few to be sure
 
 
 @pytest.mark.parametrize(
