@@ -110,7 +110,7 @@ def _row(case: CaseResult, row: Candidate) -> str:
         f"{artery.diameter_mm:.1f}" if artery else "",
         f"{row.probability:.2f}",
         f"{row.volume_mm3:,.0f}",
-        ", ".join(f"{v:.0f}" for v in case.image.TransformIndexToPhysicalPoint((i, j, k))),
+        ", ".join(str(round(v)) for v in case.image.TransformIndexToPhysicalPoint((i, j, k))),
     )
     attributes = f'data-finding="{row.id}"' + ("" if row.kept else ' class="candidate"')
     named = zip(COLUMNS, cells, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,8 +25,9 @@ GREY_HU = ((-1350.0, 0), (-250.0, 63), (450.0, 255))
 each, the rest for the lung, 17 HU each. A picture with 256 even levels over that range would have steps of 7 HU."""
 
 WINDOWS = (("PE", 700, 100), ("Mediastinum", 350, 40), ("Lung", 1500, -600))  # name, width and level in HU
-MOST_PIXELS = 40_000_000  # of all slices; beyond, slices are left out evenly
-QUALITY = 75  # of WebP: some 0.12 bytes a pixel, errors below the noise of a CTPA
+MOST_CHARACTERS = 13_000_000  # of all slices in the page; beyond, slices are left out evenly
+PROBES = 9  # slices that tell how large the others are
+QUALITY = 75  # of WebP: some 0.1 bytes a pixel, errors below the noise of a CTPA
 EMBOLI = 300  # that are shown, the first by id
 CANDIDATES = 30  # findings that are not kept, the first by id
 MARGIN_VOXELS = 2
@@ -47,9 +49,9 @@ def page_data(case: CaseResult) -> dict[str, Any]:
     box = _shown(case, scene)
     shape = box.shape
     places = _places(case, scene, box)
-    chosen = _chosen_slices(shape, [int(place[0]) for place in places.values()])
-    outlines = _outlines(scene, box, set(chosen))
     part = scene.scan.array[box.slices]
+    chosen = chosen_slices(shape[0], _characters(part), [int(place[0]) for place in places.values()])
+    outlines = _outlines(scene, box, set(chosen))
     findings = [_finding(row, places[row.id], chosen) for row in listed(case)]
     start, stop = slab_of(scene, 1)
     rows = slice(max(start, box.start[1]), max(min(stop, box.stop[1]), max(start, box.start[1]) + 1))
@@ -111,10 +113,26 @@ def _places(case: CaseResult, scene: Scene, box: Box) -> dict[int, tuple[int, in
     return places
 
 
-def _chosen_slices(shape: tuple[int, int, int], needed: Sequence[int]) -> list[int]:
-    """Every n-th slice, with n as small as the page's size allows, and the slices that findings are looked at in."""
-    step = max(1, -(-int(np.prod(shape)) // MOST_PIXELS))
-    return sorted({*range(0, shape[0], step), *needed})
+def _characters(part: NDArray[Any]) -> float:
+    """What a slice takes in the page on average, by a few of them: noise takes the most, and scans differ in it."""
+    probes = np.unique(np.linspace(0, len(part) - 1, PROBES).round().astype(int))
+    return float(np.mean([len(_picture(part[k])) for k in probes]))
+
+
+def chosen_slices(depth: int, characters: float, needed: Sequence[int]) -> list[int]:
+    """Every n-th slice, with n as small as the page's size allows, and the slices that findings are looked at in.
+
+    Args:
+        depth: How many there are.
+        characters: What each takes in the page.
+        needed: Those that are shown in any case.
+
+    Example:
+        >>> chosen_slices(8, 5_000_000, [3])
+        [0, 3, 4]
+    """
+    step = max(1, math.ceil(depth * characters / MOST_CHARACTERS))
+    return sorted({*range(0, depth, step), *needed})
 
 
 def _finding(row: Candidate, place: tuple[int, int, int], chosen: Sequence[int]) -> dict[str, Any]:

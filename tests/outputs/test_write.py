@@ -35,6 +35,7 @@ def test_everything_about_a_case_is_written(case: CaseResult, tmp_path: Path) ->
         "case_1.png",
         "case_1_emboli.csv",
         "case_1_probability.nii.gz",
+        "case_1_report.html",
     ]
     labels = sitk.ReadImage(str(folder / "case_1.nii.gz"))
     require_same_grid(case.image, labels, "the written labels")
@@ -69,7 +70,11 @@ def test_the_manifest_says_what_was_found_and_how(case: CaseResult, tmp_path: Pa
     assert manifest["versions"]["pe_nnunet"] == __version__
     assert {"python", "torch", "nnunetv2", "highdicom", "scipy"} <= set(manifest["versions"])
     assert manifest["system"]["processors"] >= 1
-    assert manifest["files"] == {"emboli": "case_1.nii.gz", "table": "case_1_emboli.csv"}
+    assert manifest["files"] == {
+        "emboli": "case_1.nii.gz",
+        "table": "case_1_emboli.csv",
+        "report": "case_1_report.html",
+    }
     assert manifest["grid"]["spacing_mm_xyz"] == [1.5, 1.5, 2.0]
 
 
