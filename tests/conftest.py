@@ -9,7 +9,8 @@ import subprocess
 import sys
 import sysconfig
 import venv
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,52 @@ def fresh_python(tmp_path: Path) -> FreshPython:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def write_seg() -> Callable[..., Path]:
+    """Write ids (z, y, x), or shares of voxels, as a DICOM SEG over the files of its slices, in their order."""
+
+    def write(
+        path: Path, files: Sequence[Path], ids: Any, names: Sequence[str], *, kind: str = "BINARY", syntax: str = ""
+    ) -> Path:
+        import highdicom
+        import pydicom
+        from pydicom.sr.codedict import codes
+        from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+        descriptions = [
+            highdicom.seg.SegmentDescription(
+                segment_number=k,
+                segment_label=name,
+                segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+                segmented_property_type=codes.SCT.Embolus,
+                algorithm_type="MANUAL",
+            )
+            for k, name in enumerate(names, 1)
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the patients of tests have odd names
+            seg = highdicom.seg.Segmentation(
+                source_images=[pydicom.dcmread(file) for file in files],
+                pixel_array=ids,
+                segmentation_type=kind,
+                segment_descriptions=descriptions,
+                series_instance_uid=generate_uid(),
+                series_number=2,
+                sop_instance_uid=generate_uid(),
+                instance_number=1,
+                manufacturer="test",
+                manufacturer_model_name="test",
+                software_versions="1",
+                device_serial_number="1",
+                transfer_syntax_uid=syntax or ExplicitVRLittleEndian,
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        seg.save_as(path)
+        return path
+
+    return write
 
 
 def _pip(*arguments: str | Path) -> None:

@@ -161,4 +161,5 @@ def _info(dataset: pydicom.Dataset, slices: list[Slice]) -> DicomInfo:
         sop_instance_uids=tuple(s.sop_instance_uid for s in slices),
         files=tuple(s.file for s in slices),
         patient_key=patient_key(text_of(dataset, "PatientID")) or patient_key(study),
+        frames=tuple(s.frame for s in slices),
     )

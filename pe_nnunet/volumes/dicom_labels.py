@@ -17,6 +17,9 @@ from pe_nnunet.volumes.rtstruct import contour_mask, roi_names
 from pe_nnunet.volumes.scan import Scan
 from pe_nnunet.volumes.seg import segment_mask, segment_names
 
+# Label maps, in the standard since 2024, hold one value a voxel and may be compressed; pydicom 3.0 has no name for it
+_SEGMENTATIONS = frozenset({SegmentationStorage, "1.2.840.10008.5.1.4.1.1.66.7"})
+
 
 def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tuple[sitk.Image, tuple[Note, ...]]:
     """Read a DICOM SEG or RTSTRUCT onto the grid of its scan.
@@ -46,7 +49,7 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
                 "PE-SEG-002", f"{path.name} was drawn on a DICOM series, and the scan is none", "convert the DICOM"
             )
         kind = text_of(dataset, "SOPClassUID")
-        if kind == SegmentationStorage:
+        if kind in _SEGMENTATIONS:
             numbers = _chosen(segment_names(dataset), names, path)
             return segment_mask(dataset, scan.image, scan.dicom, numbers, path), ()
         if kind == RTStructureSetStorage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -17,8 +18,9 @@ from pe_nnunet.volumes.scan import DicomInfo
 
 
 def segment_names(dataset: pydicom.Dataset) -> dict[int, str]:
-    """Name of each segment by its number."""
-    return {int(item.SegmentNumber): str(item.get("SegmentLabel", "")) for item in dataset.get("SegmentSequence", ())}
+    """Name of each segment by its number; 0 is the background of a label map."""
+    segments = dataset.get("SegmentSequence", ())
+    return {int(item.SegmentNumber): str(item.get("SegmentLabel", "")) for item in segments if item.SegmentNumber}
 
 
 def tracking_id(embolus: int) -> str:
@@ -56,8 +58,9 @@ def segment_mask(
     uids = dicom.sop_instance_uids
     if not uids:
         raise InputError("PE-SEG-004", f"{path.name}: its scan was resampled", "bring the label onto it as NIfTI")
-    if len(set(uids)) != len(uids):
-        raise InputError("PE-SEG-004", f"{path.name}: its scan is one multi-frame file", "export the label as NIfTI")
+    one_file = len(uids) > 1 and len(set(uids)) == 1
+    if len(set(uids)) != len(uids) and not one_file:
+        raise InputError("PE-SEG-004", f"{path.name}: its scan is several multi-frame files", "export it as NIfTI")
     drawn = _referenced(dataset)
     strangers = drawn - set(uids)
     if not drawn or strangers:
@@ -71,13 +74,13 @@ def segment_mask(
     try:
         seg = Segmentation.from_dataset(dataset, copy=False)
         used = [k for k, uid in enumerate(uids) if uid in drawn]
-        planes = seg.get_pixels_by_source_instance(
-            [uids[k] for k in used],
-            segment_numbers=list(numbers),
-            combine_segments=True,
-            assert_missing_frames_are_empty=True,
-            dtype=np.uint16,
-        )
+        chosen: dict[str, Any] = {"segment_numbers": list(numbers), "combine_segments": True}
+        chosen |= {"assert_missing_frames_are_empty": True, "dtype": np.uint16}
+        if one_file:  # frames are counted from 1 in references
+            frames = [dicom.frames[k] + 1 for k in used]
+            planes = seg.get_pixels_by_source_frame(uids[0], frames, **chosen)
+        else:
+            planes = seg.get_pixels_by_source_instance([uids[k] for k in used], **chosen)
     except (ValueError, RuntimeError, AttributeError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(

@@ -2,55 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import highdicom
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
-from pydicom.sr.codedict import codes
-from pydicom.uid import generate_uid
 
 from pe_nnunet.cli import main
 from pe_nnunet.dataset_conversion import ConvertOptions, convert, restore
 from pe_nnunet.volumes import write_dicom_series, write_image
 
 
-def write_seg(path: Path, series: Path, ids: sitk.Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    segments = [
-        highdicom.seg.SegmentDescription(
-            segment_number=k,
-            segment_label=f"Embolus {k}",
-            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-            segmented_property_type=codes.SCT.Embolus,
-            algorithm_type="MANUAL",
-        )
-        for k in (1, 2)
-    ]
-    highdicom.seg.Segmentation(
-        source_images=[pydicom.dcmread(file) for file in sorted(series.iterdir())],
-        pixel_array=sitk.GetArrayFromImage(ids),
-        segmentation_type="BINARY",
-        segment_descriptions=segments,
-        series_instance_uid=generate_uid(),
-        series_number=2,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="test",
-        manufacturer_model_name="test",
-        software_versions="1",
-        device_serial_number="1",
-    ).save_as(path)
-
-
 @pytest.fixture
-def scans(tmp_path: Path, thorax: Any) -> Path:
+def scans(tmp_path: Path, thorax: Any, write_seg: Callable[..., Path]) -> Path:
     for case in ("a", "b"):
         write_dicom_series(thorax.ct, tmp_path / "scans" / case, patient_id=case)
-    write_seg(tmp_path / "labels" / "a.dcm", tmp_path / "scans" / "a", thorax.emboli)
+    slices = sorted((tmp_path / "scans" / "a").iterdir())
+    ids = sitk.GetArrayFromImage(thorax.emboli)
+    write_seg(tmp_path / "labels" / "a.dcm", slices, ids, ["Embolus 1", "Embolus 2"])
     write_image(thorax.emboli, tmp_path / "labels" / "b.nii.gz")
     return tmp_path / "scans"
 

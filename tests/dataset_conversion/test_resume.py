@@ -251,3 +251,75 @@ def test_workers_fit_processors_memory_and_cases(monkeypatch: pytest.MonkeyPatch
     assert workers.sensible_processes(7) == 1
     monkeypatch.setattr(workers, "_free_gib", lambda: 1)
     assert workers.sensible_processes(100) == 1
+
+
+class Killed(BaseException):
+    """The end of the process, as nothing catches it."""
+
+
+@pytest.mark.parametrize("step", [1, 6, 12, 13, 16])
+def test_ended_before_any_file_gets_its_name_and_resumed_gives_the_same_bytes(
+    studies: Path, tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, step: int, whole: dict[str, str]
+) -> None:
+    """Files get their names by renaming; the process ends before the given one, the last being that of the dataset."""
+    done, replace = [], Path.replace
+
+    def renamed(path: Path, target: Path) -> Path:
+        if len(done) + 1 == step:
+            raise Killed
+        done.append(target)
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", renamed)
+        patch.setattr(Path, "rename", renamed)
+        with pytest.raises(Killed):
+            converted(two_of(studies, tmp_path))
+    assert not dataset.exists()
+    assert not list(dataset.parent.rglob(".writing-*"))
+    report = converted(tmp_path / "two", resume=True)
+    assert len(report.reused) == sum("unfinished" in str(target) for target in done)
+    assert bytes_of(dataset) == whole
+
+
+def two_of(studies: Path, tmp_path: Path) -> Path:
+    (tmp_path / "two").mkdir()
+    for name in ("case_1", "case_5"):
+        (tmp_path / "two" / name).symlink_to(studies / name, target_is_directory=True)
+    return tmp_path / "two"
+
+
+@pytest.fixture(scope="module")
+def whole(studies: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The bytes of the dataset of two studies, converted at one go."""
+    root = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("nnUNet_raw", str(root))
+        converted(two_of(studies, root))
+    return bytes_of(root / "Dataset501_PE")
+
+
+def test_a_disk_that_fills_up_leaves_no_half_file(
+    studies: Path, dataset: Path, tmp_path: Path, fresh_python: Any
+) -> None:
+    """A limit on the size of files stands in for the disk; the labels would still fit, the scans do not."""
+    pytest.importorskip("resource", reason="POSIX only")
+    answer = fresh_python(
+        f"""
+import resource, signal
+from pathlib import Path
+from pe_nnunet.dataset_conversion import convert
+from pe_nnunet.errors import OutputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+try:
+    convert("studies", Path({str(studies / "case_4")!r}), 501, "PE")
+    answer = "no error"
+except OutputError as error:
+    answer = error.code
+""",
+        nnUNet_raw=str(dataset.parent),
+    )
+    assert answer == "PE-OUT-001"
+    assert [path for path in dataset.parent.rglob("*") if path.is_file()] == []
+    assert len(converted(studies / "case_4").cases) == 1

@@ -78,3 +78,44 @@ def unpacked(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
         return folders[name]
 
     return unpack
+
+
+@pytest.fixture
+def write_enhanced() -> Callable[[sitk.Image, Path], pydicom.Dataset]:
+    """Write an image as one enhanced CT file."""
+    return _enhanced
+
+
+def _enhanced(thorax: sitk.Image, path: Path) -> pydicom.Dataset:
+    """The thorax as one enhanced CT file, frames in a scrambled order."""
+    hu = sitk.GetArrayFromImage(thorax)
+    order = np.random.default_rng(1).permutation(len(hu))
+    ds = pydicom.Dataset()
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = pydicom.uid.EnhancedCTImageStorage
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = pydicom.uid.generate_uid()
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = pydicom.uid.generate_uid(), pydicom.uid.generate_uid()
+    ds.Modality, ds.PatientID, ds.ImageType = "CT", "P1", ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.NumberOfFrames, ds.Rows, ds.Columns = hu.shape
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
+    measures, orientation, shared = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [1.25, 1.5], 2.5
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    ds.SharedFunctionalGroupsSequence = [shared]
+    ds.PerFrameFunctionalGroupsSequence = []
+    for k in order:
+        position, transformation, frame = pydicom.Dataset(), pydicom.Dataset(), pydicom.Dataset()
+        position.ImagePositionPatient = list(thorax.TransformIndexToPhysicalPoint((0, 0, int(k))))
+        transformation.RescaleSlope, transformation.RescaleIntercept = 1, -100 * (int(k) % 2)
+        transformation.RescaleType = "HU"
+        frame.PlanePositionSequence = [position]
+        frame.PixelValueTransformationSequence = [transformation]
+        ds.PerFrameFunctionalGroupsSequence.append(frame)
+    stored = hu + 100 * (np.arange(len(hu)) % 2)[:, None, None]
+    ds.PixelData = stored[order].astype("<i2").tobytes()
+    path.parent.mkdir(exist_ok=True)
+    ds.save_as(path, enforce_file_format=True)
+    return ds

@@ -451,45 +451,8 @@ def test_truncated_files(make_series, only, share: float) -> None:
         read_scan(only(folder))
 
 
-def enhanced(thorax: sitk.Image, path: Path) -> pydicom.Dataset:
-    """The thorax as one enhanced CT file, frames in a scrambled order."""
-    from pydicom.dataset import Dataset, FileMetaDataset
-
-    hu = sitk.GetArrayFromImage(thorax)
-    order = np.random.default_rng(1).permutation(len(hu))
-    ds = Dataset()
-    ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = pydicom.uid.EnhancedCTImageStorage
-    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
-    ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
-    ds.Modality, ds.PatientID, ds.ImageType = "CT", "P1", ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
-    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.NumberOfFrames, ds.Rows, ds.Columns = hu.shape
-    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
-    measures, orientation, shared = Dataset(), Dataset(), Dataset()
-    measures.PixelSpacing, measures.SliceThickness = [1.25, 1.5], 2.5
-    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
-    ds.SharedFunctionalGroupsSequence = [shared]
-    ds.PerFrameFunctionalGroupsSequence = []
-    for k in order:
-        position, transformation, frame = Dataset(), Dataset(), Dataset()
-        position.ImagePositionPatient = list(thorax.TransformIndexToPhysicalPoint((0, 0, int(k))))
-        transformation.RescaleSlope, transformation.RescaleIntercept = 1, -100 * (int(k) % 2)
-        transformation.RescaleType = "HU"
-        frame.PlanePositionSequence = [position]
-        frame.PixelValueTransformationSequence = [transformation]
-        ds.PerFrameFunctionalGroupsSequence.append(frame)
-    stored = hu + 100 * (np.arange(len(hu)) % 2)[:, None, None]
-    ds.PixelData = stored[order].astype("<i2").tobytes()
-    path.parent.mkdir(exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
-    return ds
-
-
-def test_10_enhanced_multi_frame(only, thorax: sitk.Image, tmp_path: Path) -> None:
-    ds = enhanced(thorax, tmp_path / "multi.dcm")
+def test_10_enhanced_multi_frame(only, thorax: sitk.Image, tmp_path: Path, write_enhanced) -> None:
+    ds = write_enhanced(thorax, tmp_path / "multi.dcm")
     scan = read_scan(only(tmp_path / "multi.dcm"))
     require_same_grid(thorax, scan.image, "what was read")
     assert np.array_equal(voxels(scan), sitk.GetArrayFromImage(thorax))

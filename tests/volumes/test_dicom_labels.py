@@ -6,17 +6,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import highdicom
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import FileMetaDataset
-from pydicom.sr.codedict import codes
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    RLELossless,
+    RTStructureSetStorage,
+    generate_uid,
+)
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes import Scan, read_dicom_label, read_scan
+
+SaveSeg = Callable[..., Path]
 
 
 @pytest.fixture
@@ -33,35 +40,15 @@ def ids(scan: Scan) -> np.ndarray:
     return emboli
 
 
-def write_seg(path: Path, scan: Scan, ids: np.ndarray, names: Sequence[str], *, kind: str = "BINARY") -> Path:
-    assert scan.dicom is not None
-    slices = [pydicom.dcmread(file) for file in scan.dicom.files]
-    descriptions = [
-        highdicom.seg.SegmentDescription(
-            segment_number=k,
-            segment_label=name,
-            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
-            segmented_property_type=codes.SCT.Embolus,
-            algorithm_type="MANUAL",
-        )
-        for k, name in enumerate(names, 1)
-    ]
-    seg = highdicom.seg.Segmentation(
-        source_images=slices,
-        pixel_array=ids if kind == "BINARY" else (ids > 0).astype(np.float32) * 0.5,
-        segmentation_type=kind,
-        segment_descriptions=descriptions,
-        series_instance_uid=generate_uid(),
-        series_number=2,
-        sop_instance_uid=generate_uid(),
-        instance_number=1,
-        manufacturer="test",
-        manufacturer_model_name="test",
-        software_versions="1",
-        device_serial_number="1",
-    )
-    seg.save_as(path)
-    return path
+@pytest.fixture
+def save_seg(write_seg: SaveSeg) -> SaveSeg:
+    """Write a SEG over a scan, its frames in the order of the slices."""
+
+    def save(path: Path, scan: Scan, ids: np.ndarray, names: Sequence[str], **how: str) -> Path:
+        assert scan.dicom is not None
+        return write_seg(path, scan.dicom.files, ids, names, **how)
+
+    return save
 
 
 def write_rtstruct(path: Path, scan: Scan, contours: dict[str, list[list[tuple[float, float, float]]]]) -> Path:
@@ -102,21 +89,59 @@ def array(image: sitk.Image) -> np.ndarray:
     return sitk.GetArrayFromImage(image)
 
 
-def test_segments_are_ids_on_the_slices_they_refer_to(tmp_path: Path, scan: Scan, ids: np.ndarray) -> None:
-    label, notes = read_dicom_label(write_seg(tmp_path / "s.dcm", scan, ids, ["Embolus 1", "Embolus 2"]), scan)
+def test_segments_are_ids_on_the_slices_they_refer_to(
+    tmp_path: Path, scan: Scan, ids: np.ndarray, save_seg: SaveSeg
+) -> None:
+    label, notes = read_dicom_label(save_seg(tmp_path / "s.dcm", scan, ids, ["Embolus 1", "Embolus 2"]), scan)
     assert np.array_equal(array(label), ids)
     assert label.GetOrigin() == scan.image.GetOrigin()
     assert label.GetDirection() == scan.image.GetDirection()
     assert notes == ()
 
 
-def test_segments_are_chosen_by_name(tmp_path: Path, scan: Scan, ids: np.ndarray) -> None:
-    path = write_seg(tmp_path / "s.dcm", scan, ids, ["Lung", "Embolus"])
+def test_segments_are_chosen_by_name(tmp_path: Path, scan: Scan, ids: np.ndarray, save_seg: SaveSeg) -> None:
+    path = save_seg(tmp_path / "s.dcm", scan, ids, ["Lung", "Embolus"])
     label, _ = read_dicom_label(path, scan, names="EMBOL*")
     assert np.array_equal(array(label), np.where(ids == 2, 2, 0))
     for names, said in ((None, "several things: 'Lung', 'Embolus'"), ("clot", "no 'clot'")):
         with pytest.raises(InputError, match=f"PE-SEG-003.*{said}"):
             read_dicom_label(path, scan, names=names)
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless, JPEGLSLossless])
+def test_label_maps_are_read_compressed_or_not(
+    tmp_path: Path, scan: Scan, ids: np.ndarray, save_seg: SaveSeg, syntax: str
+) -> None:
+    path = save_seg(tmp_path / "s.dcm", scan, ids, ["Embolus 1", "Embolus 2"], kind="LABELMAP", syntax=syntax)
+    assert np.array_equal(array(read_dicom_label(path, scan)[0]), ids)
+
+
+def test_a_deflated_segmentation(tmp_path: Path, scan: Scan, ids: np.ndarray, save_seg: SaveSeg) -> None:
+    path = save_seg(tmp_path / "s.dcm", scan, ids, ["Embolus 1", "Embolus 2"])
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(path, enforce_file_format=True)
+    assert np.array_equal(array(read_dicom_label(path, scan)[0]), ids)
+
+
+def test_a_segmentation_of_a_multi_frame_scan(
+    tmp_path: Path, only: Callable[..., Any], thorax: sitk.Image, write_seg: SaveSeg, write_enhanced: Callable[..., Any]
+) -> None:
+    """Its frames refer to the frames of one file, which come in any order."""
+    dataset = write_enhanced(thorax, tmp_path / "multi.dcm")
+    dataset.FrameOfReferenceUID, dataset.PatientName = generate_uid(), "Nobody^Else"
+    for keyword in ("PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime", "AccessionNumber"):
+        setattr(dataset, keyword, "")
+    dataset.ReferringPhysicianName, dataset.SeriesNumber, dataset.InstanceNumber = "", 1, 1
+    dataset.save_as(tmp_path / "multi.dcm", enforce_file_format=True)
+    scan = read_scan(only(tmp_path / "multi.dcm"))
+    assert scan.dicom is not None
+    assert list(scan.dicom.frames) != sorted(scan.dicom.frames)
+    ids = np.zeros(scan.image.GetSize()[::-1], np.uint8)
+    ids[2:5, 6:10, 8:13], ids[6, 3:5, 15:17] = 1, 2
+    by_frame = ids[np.argsort(scan.dicom.frames)]
+    path = write_seg(tmp_path / "s.dcm", [tmp_path / "multi.dcm"], by_frame, ["Embolus 1", "Embolus 2"])
+    assert np.array_equal(array(read_dicom_label(path, scan)[0]), ids)
 
 
 def test_contours_hold_the_voxels_whose_centres_they_surround(tmp_path: Path, scan: Scan, ids: np.ndarray) -> None:
@@ -144,19 +169,19 @@ def test_contours_between_or_beyond_the_slices_are_refused(tmp_path: Path, scan:
 
 @pytest.mark.parametrize("kind", ["seg", "rtstruct"])
 def test_labels_of_another_series_are_refused(
-    tmp_path: Path, scan: Scan, ids: np.ndarray, make_series: Any, only: Any, kind: str
+    tmp_path: Path, scan: Scan, ids: np.ndarray, make_series: Any, only: Any, kind: str, save_seg: SaveSeg
 ) -> None:
     other = read_scan(only(make_series("other", patient="P2")))
     if kind == "seg":
-        path = write_seg(tmp_path / "l.dcm", other, ids, ["PE", "PE"])
+        path = save_seg(tmp_path / "l.dcm", other, ids, ["PE", "PE"])
     else:
         path = write_rtstruct(tmp_path / "l.dcm", other, {"PE": [rectangle(3, (4, 12), (5, 15))]})
     with pytest.raises(InputError, match="PE-SEG-002"):
         read_dicom_label(path, scan)
 
 
-def test_fractional_segments_are_refused(tmp_path: Path, scan: Scan, ids: np.ndarray) -> None:
-    path = write_seg(tmp_path / "s.dcm", scan, ids, ["PE"], kind="FRACTIONAL")
+def test_fractional_segments_are_refused(tmp_path: Path, scan: Scan, ids: np.ndarray, save_seg: SaveSeg) -> None:
+    path = save_seg(tmp_path / "s.dcm", scan, (ids > 0) * np.float32(0.5), ["PE"], kind="FRACTIONAL")
     with pytest.raises(InputError, match="PE-SEG-004"):
         read_dicom_label(path, scan)
 
