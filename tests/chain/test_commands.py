@@ -95,7 +95,9 @@ def test_predict_fused_writes_everything_on_the_input_grid(predicted):
     out = folder / "out"
     for case, image in (("dicom-study", None), ("turned", folder / "in" / "turned.nrrd")):
         names = {path.name for path in out.glob(f"{case}*")}
-        expected = {".nii.gz", ".json", ".png", "_emboli.csv", "_probability.nii.gz"}
+        expected = {".nii.gz", ".json", ".png", "_emboli.csv", "_probability.nii.gz", "_report.html"}
+        if image is None and sitk.GetArrayFromImage(sitk.ReadImage(str(out / f"{case}.nii.gz"))).any():
+            expected.add("_seg.dcm")
         assert names == {case + ending for ending in expected}
         probability = sitk.ReadImage(str(out / f"{case}_probability.nii.gz"))
         if image is not None:
