@@ -8,9 +8,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.trainers.monitor import SIZE_NAMES, collapse
 from pe_nnunet.volumes.write import atomic_text
 
 HISTORY_FILE = "history.csv"
+OF_NNUNET = {
+    "train_loss": "train_losses",
+    "validation_loss": "val_losses",
+    "pe_dice": "mean_fg_dice",
+    "pe_dice_averaged": "ema_fg_dice",
+    "learning_rate": "lrs",
+}
+
+
+def logged_by_nnunet(logger: Any) -> dict[str, float]:
+    """The last epoch's values in nnU-Net's logger, under the table's names."""
+    return {name: float(logger.get_value(key, step=-1)) for name, key in OF_NNUNET.items()}
+
+
+def told_of_epoch(history: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the log says of the last epoch beside nnU-Net's own lines.
+
+    Args:
+        history: The table's rows.
+    """
+    recalls = {name: history[-1][f"recall_{name}"] for name in SIZE_NAMES}
+    shown = [f"{name} {value:.0%}" for name, value in recalls.items() if value is not None]
+    warning = collapse(history)
+    return [f"emboli found: {', '.join(shown) or 'none there'}", *([warning] if warning else [])]
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 from torch._dynamo import OptimizedModule
@@ -19,6 +18,7 @@ from pe_nnunet.sampling import BatchSeeds
 from pe_nnunet.trainers.averaging import WeightAverage
 from pe_nnunet.trainers.checkpoint import LATEST, OLDER, read_checkpoint, write_checkpoint
 from pe_nnunet.trainers.stopping import STOP_FILE, StopSignal, epochs_without_gain
+from pe_nnunet.trainers.workers import stop_processes
 
 STREAM_OF_STEPS = 2  # 0 and 1 are the loaders'
 
@@ -114,8 +114,7 @@ class ResumableTrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes
 
     def _stop_workers(self) -> None:
         for loader in (self.dataloader_train, self.dataloader_val):
-            if isinstance(loader, NonDetMultiThreadedAugmenter):
-                loader._finish(timeout=2, force=True)
+            stop_processes(loader)
 
     def _ends_early(self) -> bool:
         scores = self.logger.get_value("ema_fg_dice", step=None)

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "compare": "compare two methods scored on the same scans, with a paired test",
     "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",
     "reproduce": "score published findings under both protocols, beside the published figures",
+    "check-fit": "whether network, loss and data fit together: learn a few patches by heart",
     "analyse": "how rare the target is, and which patches training draws",
     "run": "start an nnU-Net command with our planners and trainers registered",
     "doctor": "say what works in this environment, and why not",

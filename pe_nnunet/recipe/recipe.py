@@ -48,6 +48,9 @@ class TrainingRecipe:
     focal_foreground_weight: float = _key(
         0.75, "focal weight of foreground voxels; background has one minus it", low=0, high=1
     )
+    focal_pe_weight: float = _key(
+        1.0, "focal weight of PE, of the other foreground classes' or regions'; matters where there are arteries", low=0
+    )
     foreground_prior: float = _key(
         0.01, "probability of foreground that an untrained network starts from", low=1e-6, high=0.5
     )
@@ -83,6 +86,12 @@ class TrainingRecipe:
     )
     replicate_below_ratio: float = _key(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
     replicate_most: int = _key(3, "emboli that such a patch gets at most", low=1, high=20)
+    little_start_epochs: int = _key(0, "first epochs, which see little; 0 is none", low=0)
+    little_start: str = _key(
+        "cases", "what they see: few cases, or small patches that grow", choices=("cases", "patches")
+    )
+    little_start_cases: int = _key(4, "how few: those of the highest target ratio", low=1)
+    little_start_patch: float = _key(0.5, "how small: the first edge, as a share of the patch's", low=0.1, high=1)
     center_jitter: float = _key(
         0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5
     )

@@ -34,6 +34,10 @@ class BatchSeeds:
     first: int = 0
     workers: int = 1
 
+    def place(self, made: int, worker: int = 0) -> tuple[int, int]:
+        """The epoch of a batch, and its number in it; arguments as of `of`."""
+        return divmod(self.first + worker + made * self.workers, self.per_epoch)
+
     def of(self, made: int, worker: int = 0) -> int:
         """The seed of a batch.
 
@@ -45,7 +49,7 @@ class BatchSeeds:
             >>> BatchSeeds(per_epoch=10, first=20).of(3) == BatchSeeds(per_epoch=10).of(23)
             True
         """
-        epoch, index = divmod(self.first + worker + made * self.workers, self.per_epoch)
+        epoch, index = self.place(made, worker)
         sequence = np.random.SeedSequence([self.seed, epoch, index, self.rank, self.stream])
         return int(sequence.generate_state(1)[0])
 

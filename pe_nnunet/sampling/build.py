@@ -17,6 +17,7 @@ from pe_nnunet.sampling.bank import HuScale, make_bank
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
 from pe_nnunet.sampling.draw import PatchSampler, SamplingSettings
 from pe_nnunet.sampling.index import CaseEmboli, index_dataset
+from pe_nnunet.sampling.little_start import LittleStart
 from pe_nnunet.sampling.loader import EmbolusDataLoader
 from pe_nnunet.sampling.positive import PositiveRule
 from pe_nnunet.sampling.replicate import ReplicateTargets, Replication
@@ -79,6 +80,14 @@ def make_loader(
     replicate = None
     if training and recipe.replicate_probability:
         replicate = _replicate(dataset, index, recipe, plans, configuration, labels)
+    little_start = None
+    if training and recipe.little_start_epochs:
+        little_start = LittleStart(
+            recipe.little_start_epochs,
+            "cases" if recipe.little_start == "cases" else "patches",
+            recipe.little_start_cases,
+            recipe.little_start_patch,
+        )
     stored = replicate is not None and not replicate.artery_values
     return EmbolusDataLoader(
         dataset,
@@ -94,6 +103,8 @@ def make_loader(
         pe_values=values,
         replicate=replicate,
         arteries=store_arteries(dataset, index, raw_masks(plans)) if stored else None,
+        little_start=little_start,
+        divisor=[int(side) for side in np.prod(configuration.pool_op_kernel_sizes, axis=0)],
     )
 
 

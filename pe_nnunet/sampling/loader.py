@@ -16,6 +16,8 @@ from pe_nnunet.sampling.arteries import ArteryMasks
 from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
 from pe_nnunet.sampling.draw import Draw, PatchSampler
+from pe_nnunet.sampling.little_start import LittleStart, middle
+from pe_nnunet.sampling.orphan import end_with_parent
 from pe_nnunet.sampling.positive import PositiveRule
 from pe_nnunet.sampling.replicate import ReplicateTargets
 
@@ -37,6 +39,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         pe_values: Label values that mean PE.
         replicate: Puts further emboli into patches drawn around one, before they are joined; None for never.
         arteries: Where `replicate` may put them; None where artery masks are not stored.
+        little_start: What the first epochs see; None for everything from the start.
+        divisor: What the network needs each side of a patch to be a multiple of.
         *args: As `nnUNetDataLoader`.
         **kwargs: As `nnUNetDataLoader`.
     """
@@ -51,6 +55,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         pe_values: Sequence[int] = (1,),
         replicate: ReplicateTargets | None = None,
         arteries: ArteryMasks | None = None,
+        little_start: LittleStart | None = None,
+        divisor: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -61,6 +67,13 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         self.pe_values = pe_values
         self.replicate = replicate
         self.arteries = arteries
+        self.little_start = little_start
+        self.divisor = divisor
+        self._all_cases = sampler
+        self._few_cases = sampler
+        if little_start is not None and little_start.on == "cases":
+            self._few_cases = PatchSampler(little_start.few(sampler.index), sampler.settings)
+        self._kept = tuple(self.final_patch_size)  # of a patch in the epoch that is running
         self.seeds = BatchSeeds()
         self._made = 0
 
@@ -72,6 +85,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             first); `keys`, the cases; `kinds`, why each patch was drawn.
         """
         seed = self.seeds.of(self._made, self.thread_id)
+        self._start_of_epoch(self.seeds.place(self._made, self.thread_id)[0])
         self._made += 1
         with torch.no_grad(), threadpool_limits(limits=1, user_api=None), seeded(seed) as rng:
             draws = [self.sampler.draw(rng) for _ in range(self.batch_size)]
@@ -85,6 +99,18 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
             "keys": [draw.case for draw in draws],
             "kinds": [draw.kind for draw in draws],
         }
+
+    def set_thread_id(self, thread_id: int) -> None:
+        """Called by batchgenerators in each worker process as it starts."""
+        super().set_thread_id(thread_id)
+        end_with_parent()
+
+    def _start_of_epoch(self, epoch: int) -> None:
+        start = self.little_start
+        if start is not None:
+            self.sampler = self._few_cases if epoch < start.epochs else self._all_cases
+            full = self.final_patch_size[-len(self.divisor) :]
+            self._kept = start.patch_size(epoch, full, self.divisor)
 
     def sample(self, draw: Draw, rng: np.random.Generator) -> tuple[Draw, Tensor, Any]:
         """A patch for a draw.
@@ -173,7 +199,11 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         if self.transforms is None:
             return data, label
         transformed = self.transforms(image=data, segmentation=label)
-        return transformed["image"].float(), transformed["segmentation"]
+        image, target = transformed["image"].float(), transformed["segmentation"]
+        full = tuple(image.shape[1:])
+        if self.little_start is None or self._kept == full:
+            return image, target
+        return middle(image, self._kept, full), middle(target, self._kept, full)
 
     def patch_box(self, draw: Draw, rng: np.random.Generator, center_jitter: float | None = None) -> list[list[int]]:
         """Where to cut.
@@ -194,6 +224,8 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         if draw.voxel is None:
             start = rng.integers(lowest, highest + 1)
         else:
-            jitter = np.rint(rng.uniform(-spread, spread, 3) * final).astype(int)
+            kept = np.ones(3)
+            kept[3 - len(self._kept) :] = np.array(self._kept) / final[3 - len(self._kept) :]
+            jitter = np.rint(rng.uniform(-spread, spread, 3) * final * kept).astype(int)
             start = np.clip(draw.voxel - patch // 2 + jitter * (final > 1), lowest, highest)
         return [[int(a), int(a + n)] for a, n in zip(start, patch, strict=True)]

@@ -55,8 +55,11 @@ def train(place, resume=False):
     return Path(trainer.output_folder)
 
 
-def train_until(place, cut, end):
-    """Train in another process, which gets a signal as soon as a step is reached; returns its exit code."""
+def train_until(place, cut, end, told=None):
+    """Train in another process, which gets a signal as soon as a step is reached; returns its exit code.
+
+    Its workers' ids are written to `told`; they must have ended by themselves soon after it.
+    """
 
     def work():
         os.setpgrp()
@@ -66,6 +69,9 @@ def train_until(place, cut, end):
         def counted(batch):
             steps.append(step(batch))
             if len(steps) == cut:
+                workers = [*trainer.dataloader_train._processes, *trainer.dataloader_val._processes] if told else []
+                if told:
+                    told.write_text(" ".join(str(worker.pid) for worker in workers))
                 end(os.getpid())
             return steps[-1]
 
@@ -77,9 +83,22 @@ def train_until(place, cut, end):
     until = time.monotonic() + 100
     while process.exitcode is None and time.monotonic() < until:  # `join` would wait for orphaned workers too
         time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        while told and any(alive(int(worker)) for worker in told.read_text().split()):
+            assert time.monotonic() < until, "workers outlived their training"
+            time.sleep(0.05)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     return process.exitcode
+
+
+def alive(process):
+    """Whether a process runs; one that has ended and that nobody has asked after does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def assert_same(first, second, path=""):
@@ -102,7 +121,8 @@ def final(folder):
     return torch.load(folder / "checkpoint_final.pth", weights_only=True)  # plain types and tensors alone
 
 
-def test_killed_training_ends_as_the_unbroken_one(place):
+def test_killed_training_ends_as_the_unbroken_one(place, monkeypatch):
+    monkeypatch.setenv("PE_NNUNET_RECIPE", f"{RECIPE} little_start_epochs=3 little_start=patches")
     place("unbroken", 0)
     unbroken = train(place)
     expected = final(unbroken)
@@ -119,6 +139,19 @@ def test_killed_training_ends_as_the_unbroken_one(place):
         best = "checkpoint_best.pth"
         assert_same(torch.load(unbroken / best), torch.load(cut_off / best))
         assert not [file.name for file in cut_off.iterdir() if "latest" in file.name]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to look for workers in")
+def test_with_one_worker_as_well_and_no_worker_is_left_behind(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("PE_NNUNET_RECIPE", f"{RECIPE} epochs=3")
+    place("unbroken", 1)
+    expected = final(train(place))
+    for cut, number, code in ((5, signal.SIGKILL, -9), (7, signal.SIGTERM, 0)):
+        place(f"cut_{cut}", 1)
+        told = tmp_path / f"workers_{cut}"
+        assert train_until(place, cut, lambda process, number=number: os.kill(process, number), told) == code
+        assert len(told.read_text().split()) == 2
+        assert_same(expected, final(train(place, resume=True)))
 
 
 def test_damaged_latest_gives_way_to_the_older_copy(tmp_path):

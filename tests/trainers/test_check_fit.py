@@ -1,0 +1,63 @@
+"""A few patches are learned by heart, and what keeps a network from it is named."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+
+from pe_nnunet.cli import main
+from pe_nnunet.sampling import index as embolus_index
+
+RECIPE = "learning_rate=0.01 dice_weight=1 warmup_fraction=0.05"
+COMMAND = ("check-fit", "-d", "601", "--device", "cpu", "--minutes", "10")
+
+
+@pytest.fixture
+def planned(workplace, monkeypatch):
+    workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"])
+    monkeypatch.setenv("PE_NNUNET_RECIPE", RECIPE)
+    return workplace
+
+
+def test_patches_are_learned_and_nothing_is_kept(planned, capsys):
+    before = sorted((planned.folder / "nnUNet_results").rglob("*"))
+    assert main([*COMMAND, "--steps", "120"]) == 0
+    assert "learned: Dice" in capsys.readouterr().out
+    assert sorted((planned.folder / "nnUNet_results").rglob("*")) == before
+
+
+def test_a_learning_rate_of_zero_learns_nothing(planned, capsys, monkeypatch):
+    monkeypatch.setenv("PE_NNUNET_RECIPE", "learning_rate=0")
+    assert main([*COMMAND, "--steps", "3"]) == 2
+    assert "PE-TRAIN-009" in (text := capsys.readouterr().err)
+    assert "the loss does not fall" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("-d", "999"), "0 datasets"),
+        (("-tr", "nnUNetTrainer"), "none of our trainers"),
+        (("-p", "OtherPlans"), "PETARUNetPlans"),
+        (("-c", "3d_lowres"), "not preprocessed"),
+    ],
+)
+def test_what_is_missing_is_named(planned, capsys, arguments, text):
+    assert main([*COMMAND, *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("PE-TRAIN-007")
+    assert text in error
+
+
+def test_cases_without_emboli(planned, capsys, monkeypatch):
+    read = nnUNetDatasetBlosc2.load_case
+
+    def without(self, case):
+        image, label, *rest = read(self, case)
+        return image, np.zeros_like(label[:]), *rest
+
+    monkeypatch.setattr(nnUNetDatasetBlosc2, "load_case", without)
+    monkeypatch.setattr(embolus_index, "FOLDER", "another_index")
+    assert main(list(COMMAND)) == 2
+    assert "PE-TRAIN-008" in capsys.readouterr().err
