@@ -91,7 +91,7 @@ def compare(
     whole, box, float32, hull, last = rows.values()
     for what, before, after in (
         ("region of interest", whole, box),
-        ("resampling, sums, export", box, float32),
+        ("layout, resampling, sums", box, float32),
         ("windows", float32, hull),
         ("precision", hull, last),
         ("in all", whole, last),

@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.cli import main
+from pe_nnunet.volumes import write_dicom_series
 
 
 @pytest.fixture
@@ -81,6 +82,23 @@ def test_agreement_and_probability_are_written_on_request(predict, scans):
     probability = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "a_probability.nii.gz")))
     np.testing.assert_array_equal(agreement, probability >= 0.5)
     assert agreement.max() == 1
+
+
+def test_one_loose_dicom_slice_is_predicted_by_a_2d_model_alone(model_folder, thorax, tmp_path, capsys):
+    write_dicom_series(thorax, tmp_path / "series", patient_id="x")
+    (tmp_path / "loose").mkdir()
+    source = sorted((tmp_path / "series").glob("*.dcm"))[28]
+    (tmp_path / "loose" / "slice.dcm").write_bytes(source.read_bytes())
+    flat = model_folder("A__P__2d", patch=(32, 32), spacing=(4.0, 4.0), log_odds=(2.0,))
+    solid = model_folder("B__P__3d_fullres", log_odds=(2.0,))
+    for model, code in ((flat, 0), (solid, 2)):
+        arguments = ["-i", tmp_path / "loose" / "slice.dcm", "-o", tmp_path / "out", "-m", model, "-device", "cpu"]
+        assert main(["predict-fused", *map(str, arguments), "--no-report"]) == code
+    told = capsys.readouterr()
+    assert "PE-MODEL-011" in told.out
+    assert "PE-MODEL-005" in told.err
+    (written,) = (tmp_path / "out").glob("*.nii.gz")
+    assert sitk.ReadImage(str(written)).GetSize() == (80, 60, 1)
 
 
 @pytest.mark.parametrize(
