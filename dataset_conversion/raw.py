@@ -135,6 +135,7 @@ def _row(record: CaseRecord, fold: int | None) -> dict[str, Any]:
         "target_ratio_before": f"{record.target_ratio_before:.3e}",
         "target_ratio_after": f"{record.target_ratio_after:.3e}",
         "target_ratio_factor": f"{record.target_ratio_factor:.3f}",
+        "embolus_target_ratios_after": " ".join(f"{crop:.2e}" for _, crop in record.embolus_target_ratio.values()),
         "repaired": sum(note.kind == "repaired" for note in record.notes),
         "warnings": sum(note.kind == "warning" for note in record.notes),
         "notes": " | ".join(map(str, record.notes)),

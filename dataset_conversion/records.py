@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from math import prod
 from typing import Any
 
 import SimpleITK as sitk
 
 from pe_nnunet.errors import Note
 from pe_nnunet.roi import Box
+
+DERIVED = ("embolus_count", "embolus_target_ratio")  # written for people, not read
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,17 @@ class CaseRecord:
         """Volume of all emboli."""
         return sum(self.embolus_mm3.values())
 
+    @property
+    def embolus_target_ratio(self) -> dict[int, tuple[float, float]]:
+        """By id, the part of the scan and of the crop that each embolus fills by itself."""
+        voxel_mm3 = prod(self.geometry.spacing_xyz_mm)
+        scan_mm3, crop_mm3 = prod(self.geometry.size_xyz) * voxel_mm3, prod(self.box.shape) * voxel_mm3
+        return {number: (mm3 / scan_mm3, mm3 / crop_mm3) for number, mm3 in self.embolus_mm3.items()}
+
     def to_json(self) -> dict[str, Any]:
-        """As plain values, with the embolus count that a person looks for."""
+        """As plain values, with the embolus count and each embolus' ratios, which a person looks for."""
         values = asdict(self) | {"box": self.box.to_list(), "embolus_count": self.embolus_count}
+        values["embolus_target_ratio"] = {str(k): list(v) for k, v in self.embolus_target_ratio.items()}
         values["embolus_mm3"] = {str(k): v for k, v in self.embolus_mm3.items()}
         return values
 
@@ -117,7 +128,7 @@ class CaseRecord:
         Raises:
             KeyError, TypeError, ValueError: If the values are not those of a record.
         """
-        values = {key: value for key, value in values.items() if key != "embolus_count"}
+        values = {key: value for key, value in values.items() if key not in DERIVED}
         grid: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values["geometry"].items()}
         return cls(
             **values

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -52,21 +51,17 @@ def case_rows(records: Mapping[str, CaseRecord]) -> list[Row]:
 
 def embolus_rows(records: Mapping[str, CaseRecord]) -> list[Row]:
     """One row an embolus: its size and the part of scan and crop that it alone fills."""
-    rows = []
-    for case, record in sorted(records.items()):
-        voxel_mm3 = prod(record.geometry.spacing_xyz_mm)
-        scan_mm3, crop_mm3 = prod(record.geometry.size_xyz) * voxel_mm3, prod(record.box.shape) * voxel_mm3
-        rows += [
-            {
-                "case": case,
-                "id": number,
-                "volume_mm3": volume,
-                "target_ratio_scan": volume / scan_mm3,
-                "target_ratio_crop": volume / crop_mm3,
-            }
-            for number, volume in sorted(record.embolus_mm3.items())
-        ]
-    return rows
+    return [
+        {
+            "case": case,
+            "id": number,
+            "volume_mm3": record.embolus_mm3[number],
+            "target_ratio_scan": scan,
+            "target_ratio_crop": crop,
+        }
+        for case, record in sorted(records.items())
+        for number, (scan, crop) in sorted(record.embolus_target_ratio.items())
+    ]
 
 
 def draw_patches(loader: EmbolusDataLoader, rule: PositiveRule, count: int, seed: int) -> Patches:
