@@ -218,7 +218,7 @@ def accuracy(folder: Path, truth: Path | None) -> None:
         print(f"{what:36} Dice {dice:.5f}{difference}")
     if truth is not None:
         ids = sitk.GetArrayFromImage(sitk.DICOMOrient(sitk.ReadImage(str(truth)), "LPS"))
-        for what, held in (("stock, whole scan", sitk.GetArrayFromImage(whole)), ("ours", half)):
+        for what, held in (("stock, whole scan", sitk.GetArrayFromImage(whole)), ("float32", hull), ("ours", half)):
             found = find_emboli(held.astype(np.float32), ct.GetSpacing()[::-1])
             scores = evaluate_case(found.labels, ids, ct.GetSpacing()[::-1])
             print(f"{what:36} {scores.found} of {scores.emboli} emboli, {scores.false_positives} false findings")
