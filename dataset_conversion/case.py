@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shutil import copyfile
 
+from pe_nnunet.dataset_conversion.contact_sheet import write_sheet
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.prepare import prepare
 from pe_nnunet.dataset_conversion.privacy import hashed, hide, require_nameless, without_names
@@ -81,10 +82,13 @@ def convert_case(job: CaseJob) -> CaseOutcome:
         message = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return CaseOutcome(case, error=hide(CaseError(case, "PE-ENV-006", message, "please report it"), job.source))
     record = replace(prepared.record, notes=without_names(prepared.record.notes, job.source.hidden))
+    images = prepared.images
     for role in CASE_FILES:
         path = case_file(job.folder, role, case, test=job.source.test)
-        if role in prepared.images:
-            write_image(prepared.images[role], path)
+        if role == "sheet":
+            write_sheet(images["image"], images["instances"], images.get("lungs"), path)
+        elif role in images:
+            write_image(images[role], path)
         else:
             path.unlink(missing_ok=True)
     write_progress(job.folder, record)
@@ -98,7 +102,7 @@ def _keep_earlier(job: CaseJob) -> CaseRecord | None:
     digest = job.source.digest(job.options)
     for record, folder in job.done:
         files = {role: case_file(folder, role, record.case, test=record.test) for role in CASE_FILES}
-        needed = {"image", "label", "instances"} | ({"lungs"} if record.lungs_found else set())
+        needed = {"image", "label", "instances", "sheet"} | ({"lungs"} if record.lungs_found else set())
         needed |= {"artery"} if job.source.artery is not None or job.options.arteries_by_contrast else set()
         if record.digest != digest or not all(files[role].is_file() for role in needed):
             continue

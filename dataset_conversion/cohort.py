@@ -9,6 +9,7 @@ from pathlib import Path
 from pe_nnunet import __version__
 from pe_nnunet.dataset_conversion import raw
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome
+from pe_nnunet.dataset_conversion.contact_sheet import write_sheets_page
 from pe_nnunet.dataset_conversion.environment import (
     dataset_folder_name,
     require_free_id,
@@ -186,6 +187,7 @@ def _finish(
     heading = {"converted_by": program, "kind": kind, "scheme": options.scheme, "notes": [str(n) for n in counts]}
     raw.write_cases(folder, records, heading)
     raw.write_report(folder, records, splits)
+    write_sheets_page(folder, records, title=name)
     atomic_json(folder / raw.ERRORS, [vars(error) for error in errors])
     (folder / raw.SPLITS).unlink(missing_ok=True)
     if splits:

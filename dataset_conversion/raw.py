@@ -22,6 +22,7 @@ CASE_FILES = {
     "instances": "pe_nnunet/instances/{case}.nii.gz",
     "lungs": "pe_nnunet/lungs/{case}.nii.gz",
     "artery": "pe_nnunet/arteries/{case}.nii.gz",
+    "sheet": "pe_nnunet/sheets/{case}.png",
 }
 TEST_FILES = CASE_FILES | {"image": "imagesTs/{case}_0000.nii.gz", "label": "labelsTs/{case}.nii.gz"}
 CASES, REPORT, ERRORS = "pe_nnunet/cases.json", "pe_nnunet/report.csv", "pe_nnunet/errors.json"
@@ -139,4 +140,5 @@ def _row(record: CaseRecord, fold: int | None) -> dict[str, Any]:
         "repaired": sum(note.kind == "repaired" for note in record.notes),
         "warnings": sum(note.kind == "warning" for note in record.notes),
         "notes": " | ".join(map(str, record.notes)),
+        "sheet": f"sheets/{record.case}.png",
     }

@@ -49,7 +49,7 @@ def test_studies_become_a_dataset_that_nnunet_accepts(
         "dataset.json", "imagesTr", "labelsTr", "pe_nnunet", "splits_final.json"
     }  # fmt: skip
     assert {p.name for p in (folder / "pe_nnunet").iterdir()} == {
-        "arteries", "cases.json", "errors.json", "instances", "lungs", "report.csv"
+        "arteries", "cases.json", "errors.json", "instances", "lungs", "report.csv", "sheets", "sheets.html"
     }  # fmt: skip
     verify_dataset_integrity(str(folder), num_processes=1)
     assert "mismatch" not in capfd.readouterr().out
