@@ -1,0 +1,158 @@
+"""nnU-Net's own options of training do with our trainer what they do with nnU-Net's."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.run_training import run_training_entry
+from nnunetv2.training.logging import nnunet_logger
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
+
+TRAINER = "PETARUNetTrainer"
+
+
+@pytest.fixture
+def train(workplace, monkeypatch, tmp_path):
+    """Start nnU-Net's command in this process, with results of its own; returns the fold's folder."""
+    workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"])
+    monkeypatch.setattr(LocalLogger, "plot_progress_png", lambda *_: None)  # seconds each
+    monkeypatch.setattr(multiprocessing, "set_start_method", lambda *_, **__: None)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(torch, "set_num_interop_threads", lambda _: None)
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+
+    def run(*options, fold="0"):
+        command = ("nnUNetv2_train", "601", "3d_fullres", fold, "-tr", TRAINER, "-p", "PETARUNetPlans")
+        monkeypatch.setattr(sys, "argv", [*command, "-device", "cpu", *map(str, options)])
+        run_training_entry()
+        return tmp_path / "Dataset601_Pe" / f"{TRAINER}__PETARUNetPlans__3d_fullres" / f"fold_{fold}"
+
+    return run
+
+
+def checkpoint(folder, name="final"):
+    return torch.load(folder / f"checkpoint_{name}.pth", weights_only=True)
+
+
+def stamp(path: Path):
+    return path.stat().st_mtime_ns
+
+
+def all_cases(train):
+    folder = train(fold="all")
+    assert checkpoint(folder)["current_epoch"] == 1
+    assert len(list((folder / "validation").glob("*.nii.gz"))) == 3
+
+
+def probabilities(train):
+    folder = train("--npz")
+    (file,) = (folder / "validation").glob("*.npz")
+    values = np.load(file)["probabilities"]
+    assert values.shape[0] == 2
+    assert np.abs(values.astype(np.float32).sum(0) - 1).max() < 1e-2
+
+
+def validation_alone(train):
+    folder = train()
+    before, written = stamp(folder / "checkpoint_final.pth"), folder / "validation" / "c.nii.gz"
+    first = written.read_bytes()
+    written.unlink()
+    train("--val")
+    assert written.read_bytes() == first  # with the averaged weights, as after training
+    assert stamp(folder / "checkpoint_final.pth") == before
+
+
+def validation_of_the_best(train):
+    folder = train()
+    best = folder / "checkpoint_best.pth"
+    content = torch.load(best, weights_only=True)
+    heads = [key for key in content["network_weights"] if key.startswith("decoder.seg_layers") and "bias" in key]
+    for key in heads:  # a best that predicts PE everywhere can be told from the final one
+        content["network_weights"][key][:] = torch.tensor([-50.0, 50.0])
+    torch.save(content, best)
+    train("--val", "--val_best", "--npz")
+    assert np.load(folder / "validation" / "c.npz")["probabilities"][1].mean() > 0.99
+
+
+def pretrained_weights(train):
+    folder = train()
+    first, source = checkpoint(folder), folder.parent / "given.pth"
+    for key, weight in first["network_weights"].items():
+        if not key.startswith("decoder.seg_layers"):
+            weight.fill_(0.125)
+    torch.save(first, source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PE_NNUNET_RECIPE", "epochs=1 iterations=1 validation_iterations=1 learning_rate=0")
+        weights = checkpoint(train("-pretrained_weights", source))["network_weights"]
+    for key, weight in weights.items():
+        if not key.startswith("decoder.seg_layers") and weight.is_floating_point():
+            torch.testing.assert_close(weight, torch.full_like(weight, 0.125), msg=key)
+
+
+def no_checkpoints(train):
+    folder = train("--disable_checkpointing")
+    assert not list(folder.glob("*.pth"))
+    assert (folder / "validation" / "summary.json").is_file()
+
+
+def going_on(train):
+    folder = train()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PE_NNUNET_RECIPE", "epochs=3 iterations=2 validation_iterations=1 test_time_mirroring=no")
+        train("--c")
+    assert checkpoint(folder)["current_epoch"] == 3
+    assert checkpoint(folder)["pe_average_updates"] == 6
+    assert len((folder / "history.csv").read_text().splitlines()) == 4
+
+
+def weights_and_biases(train):
+    class Recorder:
+        made: list = []  # noqa: RUF012
+
+        def __init__(self, *_):
+            self.keys = set()
+            self.made.append(self)
+
+        def update_config(self, config):
+            self.config = config
+
+        def log(self, key, value, step):
+            self.keys.add(key)
+
+        def log_summary(self, key, value):
+            self.keys.add(key)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nnunet_logger, "WandbLogger", lambda *_: Recorder())
+        patch.setenv("nnUNet_wandb_enabled", "1")
+        train()
+    assert {
+        "train_losses",
+        "mean_fg_dice",
+        "positive_patches",
+        "predicted_share",
+        "final_val/class_1_dice",
+    } <= Recorder.made[0].keys
+
+
+OPTIONS = {
+    "-f all": all_cases,
+    "--npz": probabilities,
+    "--val": validation_alone,
+    "--val_best": validation_of_the_best,
+    "-pretrained_weights": pretrained_weights,
+    "--disable_checkpointing": no_checkpoints,
+    "--c": going_on,
+    "nnUNet_wandb_enabled": weights_and_biases,
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_option(train, option):
+    OPTIONS[option](train)
