@@ -70,6 +70,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     emboli.add_argument("--min-embolus-mm3", type=float, help="default 5")
     emboli.add_argument("--nms-mm", type=float, help="of findings this near the strongest stands for all; default: off")
+    emboli.add_argument("--box-weight", type=float, help="of the log-odds of a detected embolus; default 0")
+    emboli.add_argument(
+        "--no-box-penalty", type=float, help="taken off the log-odds of a finding without a box; default 0"
+    )
     emboli.add_argument(
         "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
     )
@@ -105,6 +109,8 @@ def run(args: argparse.Namespace) -> int:
         "seed_threshold": args.seed_threshold,
         "min_volume_mm3": args.min_embolus_mm3,
         "nms_mm": args.nms_mm,
+        "box_weight": args.box_weight,
+        "no_box_penalty": args.no_box_penalty,
     }
     FusionSettings(**{name: value for name, value in asked.items() if value is not None})  # says what is out of range
     refs = find_scans(args.input)

@@ -122,6 +122,7 @@ CODES: dict[str, str] = {
     "PE-CONV-035": "boxes on slices that the scan lacks, or beyond its edge",
     "PE-CONV-036": "the labels are boxes around emboli, not their outlines",
     "PE-CONV-037": "the arteries were derived by contrast",
+    "PE-CONV-038": "the same scan lies there under several names",
     # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
@@ -168,6 +169,7 @@ CODES: dict[str, str] = {
     "PE-FUS-004": "calibrated settings that cannot be read",
     "PE-FUS-005": "calibrated settings that were chosen for another ensemble, or with a detector that is not given",
     "PE-FUS-006": "no scans to calibrate on",
+    "PE-FUS-007": "a detector is given, but its boxes have weight zero",
     # outputs
     "PE-OUT-001": "a file cannot be written",
     "PE-OUT-002": "an output folder that holds other files, or a file name without an image format",

@@ -43,7 +43,8 @@ def choose_settings(
             )
         if other is not None:
             notes.append(Note("PE-FUS-005", "warning", f"{other} was chosen for other models; the defaults count"))
-        return replace(FusionSettings(), **given), tuple(notes)
+        settings = replace(FusionSettings(), **given)
+        return settings, (*notes, *_without_weight(settings, detector))
     settings = stored.at(target_fp)
     if settings.uses_detection and not detector:
         settings = replace(settings, box_weight=0.0, no_box_penalty=0.0)
@@ -52,4 +53,12 @@ def choose_settings(
         given["seed_threshold"] = None  # hysteresis belongs to the threshold that it was chosen with
     if "threshold" in given:
         given["candidate_threshold"] = min(settings.candidate_threshold, given["threshold"])
-    return replace(settings, **given), tuple(notes)
+    settings = replace(settings, **given)
+    return settings, (*notes, *_without_weight(settings, detector))
+
+
+def _without_weight(settings: FusionSettings, detector: bool) -> tuple[Note, ...]:
+    if settings.uses_detection or not detector:
+        return ()
+    text = "boxes have weight zero: the detector's lungs count alone; pe-nnunet calibrate --detector finds weights"
+    return (Note("PE-FUS-007", "warning", text),)

@@ -95,3 +95,13 @@ def test_impossible_numbers_in_it_have_a_code(folder):
     (folder / "fusion.json").write_text(json.dumps(content))
     with pytest.raises(ConfigurationError, match="PE-FUS-001"):
         choose_settings([folder])
+
+
+def test_a_detector_without_weights_is_said_and_weights_can_be_given(folder, tmp_path):
+    (tmp_path / "B").mkdir()
+    settings, (note,) = choose_settings([tmp_path / "B"], detector=True)
+    assert (settings.uses_detection, note.code) == (False, "PE-FUS-007")
+    settings, notes = choose_settings([tmp_path / "B"], detector=True, box_weight=0.5)
+    assert (settings.box_weight, notes) == (0.5, ())
+    settings, (note,) = choose_settings([folder], detector=True, target_fp=4)
+    assert note.code == "PE-FUS-007"
