@@ -108,7 +108,6 @@ def cohort(count: int) -> list[dict[str, Any]]:
             out = Path(name) / f"raw{processes}"
             out.mkdir()
             command = [str(Path(sys.executable).with_name("pe-nnunet")), "convert", "studies", str(source), "-d", "501"]
-            command += ["--num-processes", ""]
             environment = {**os.environ, "nnUNet_raw": str(out), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
             start = time.perf_counter()
             subprocess.run(

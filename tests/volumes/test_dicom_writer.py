@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import permutations, product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.errors import OutputError
-from pe_nnunet.volumes import find_scans, read_scan, require_same_grid, to_lps, write_dicom_series
+from pe_nnunet.volumes import find_scans, from_lps, read_scan, require_same_grid, to_lps, write_dicom_series
 
 unit = st.floats(-1, 1).filter(lambda v: abs(v) > 1e-3)
 
@@ -113,3 +114,26 @@ def test_a_folder_with_other_files_is_left_alone(thorax: sitk.Image, tmp_path: P
     with pytest.raises(OutputError, match=r"PE-OUT-002.*IM00009.dcm"):
         write_dicom_series(thorax, tmp_path, patient_id="P")
     assert [file.name for file in tmp_path.iterdir()] == ["IM00009.dcm"]
+
+
+PROPER = [
+    (order, flips)
+    for order in permutations(range(3))
+    for flips in product((1, -1), repeat=3)
+    if np.linalg.det(np.eye(3)[:, order] * flips) > 0
+]
+
+
+def test_all_24_orientations_of_a_series_come_back(thorax: sitk.Image, tmp_path: Path) -> None:
+    """A slice stack is right-handed: of the 48 orders and senses of axes it can have half."""
+    assert len(PROPER) == 24
+    for number, (order, flips) in enumerate(PROPER):
+        image = sitk.Image(thorax)
+        image.SetDirection((np.eye(3)[:, order] * flips).ravel().tolist())
+        write_dicom_series(image, tmp_path / str(number), patient_id="P")
+        back = read_back(tmp_path / str(number))
+        require_same_grid(image, back, f"{order} {flips}")
+        assert np.array_equal(sitk.GetArrayViewFromImage(back), sitk.GetArrayViewFromImage(thorax))
+        again = from_lps(to_lps(back), back)
+        assert again.GetDirection() == back.GetDirection()
+        assert np.array_equal(sitk.GetArrayViewFromImage(again), sitk.GetArrayViewFromImage(thorax))
