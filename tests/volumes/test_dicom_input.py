@@ -17,6 +17,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     MRImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
@@ -24,7 +25,7 @@ from pydicom.uid import (
 )
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.volumes import read_scan, require_same_grid, require_volume, to_lps
+from pe_nnunet.volumes import dicom_pixels, read_scan, require_same_grid, require_volume, to_lps
 
 
 def codes(scan) -> list[str]:
@@ -281,7 +282,24 @@ def test_11_jpeg_ls_of_signed_pixels(make_series, only) -> None:
     assert np.array_equal(voxels(read_scan(only(folder)))[2], expected)
 
 
-def test_11_a_syntax_that_nothing_decodes_names_the_package(make_series, only) -> None:
+@pytest.mark.parametrize("error_hu", [0, 2])
+def test_11_jpeg_ls_lossless_and_near_lossless(make_series, only, thorax: sitk.Image, error_hu: int) -> None:
+    """CharLS encodes, by pyjpegls; near-lossless keeps every pixel within its bound."""
+
+    def edit(ds: pydicom.Dataset, k: int) -> None:
+        stored = (ds.pixel_array.astype(np.int32) + 1024).astype("<u2")
+        ds.PixelData, ds.PixelRepresentation, ds.RescaleIntercept = stored.tobytes(), 0, -1024
+        options = {"jls_error": error_hu} if error_hu else {}
+        ds.compress(JPEGLSNearLossless if error_hu else JPEGLSLossless, generate_instance_uid=False, **options)
+
+    off = voxels(read_scan(only(make_series(edit=edit)))).astype(int) - sitk.GetArrayFromImage(thorax)
+    assert np.abs(off).max() <= error_hu
+    assert (np.abs(off).max() > 0) == (error_hu > 0)
+
+
+def test_11_a_syntax_that_nothing_decodes_names_the_package(make_series, only, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dicom_pixels, "_pydicom_decodes", lambda syntax: False)  # as without the extra `codecs`
+
     def edit(ds: pydicom.Dataset, k: int) -> None:
         encapsulated(ds, b"\xff\x4f\xff\x51" + bytes(60), "1.2.840.10008.1.2.4.201")  # high-throughput JPEG 2000
 
