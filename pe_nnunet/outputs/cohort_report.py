@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pe_nnunet.outputs.manifest import DISCLAIMER
-from pe_nnunet.outputs.report import page
+from pe_nnunet.outputs.report import flush, page
 from pe_nnunet.outputs.run import CaseFailure, CaseSummary
 from pe_nnunet.outputs.write import FILES
 from pe_nnunet.volumes.write import atomic_text
@@ -33,14 +33,14 @@ def write_cohort_report(written: Sequence[CaseSummary], failed: Sequence[CaseFai
     ranked = sorted(written, key=lambda row: (-row.pe_score, -row.volume_mm3, row.case_id))
     positive = sum(row.emboli > 0 for row in written)
     facts = f"{len(written)} scans, {positive} with emboli, {len(failed)} failed"
-    heads = (f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in COLUMNS)
+    heads = (f'<th scope="col"{flush(name)}><button type="button">{escape(name)}</button></th>' for name in COLUMNS)
     text = page(
         "cohort",
         title="Pulmonary emboli: all scans",
         facts=escape(facts),
         notice=escape(DISCLAIMER),
         caption="Press a heading to sort by it",
-        head='<th scope="col">overview</th>' + "".join(heads),
+        head='<th scope="col" class="word">overview</th>' + "".join(heads),
         rows="\n".join(_row(row, folder) for row in ranked),
         failures=_failures(failed),
     )

@@ -20,7 +20,7 @@ from pe_nnunet.outputs.report_slices import listed, page_data
 from pe_nnunet.volumes.write import atomic_text
 
 COLUMNS = ("finding", "level", "artery mm", "score", "volume mm³", "x, y, z mm")
-WORDS = frozenset({"finding", "level"})  # columns that are read and not compared, flush left
+WORDS = frozenset({"finding", "level", "scan", "notes"})  # columns that are read and not compared, flush left
 
 
 def write_report(case: CaseResult, path: Path) -> None:
@@ -64,7 +64,7 @@ def report_html(case: CaseResult) -> str:
         notice=escape(DISCLAIMER),
         windows="".join(_window_button(k, window) for k, window in enumerate(data["windows"], 1)),
         caption=escape(f"{verdict}, {len(emboli.candidates) - count} candidates not kept"),
-        head="".join(f'<th scope="col"{_flush(name)}>{escape(name)}</th>' for name in COLUMNS),
+        head="".join(f'<th scope="col"{flush(name)}>{escape(name)}</th>' for name in COLUMNS),
         rows="\n".join(_row(case, row) for row in shown_rows),
         remark=escape(" ".join(remarks)),
         details=_details(case),
@@ -114,10 +114,11 @@ def _row(case: CaseResult, row: Candidate) -> str:
     )
     attributes = f'data-finding="{row.id}"' + ("" if row.kept else ' class="candidate"')
     named = zip(COLUMNS, cells, strict=True)
-    return f"<tr {attributes}>" + "".join(f"<td{_flush(name)}>{cell}</td>" for name, cell in named) + "</tr>"
+    return f"<tr {attributes}>" + "".join(f"<td{flush(name)}>{cell}</td>" for name, cell in named) + "</tr>"
 
 
-def _flush(name: str) -> str:
+def flush(name: str) -> str:
+    """The attribute that sets a column's heading and cells flush left, where it holds words."""
     return ' class="word"' if name in WORDS else ""
 
 

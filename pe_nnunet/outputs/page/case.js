@@ -128,6 +128,8 @@
     const mm = [100, 50, 20, 10, 5].find((length) => length * perMm < canvas.width / 3) || 5;
     const [x, y] = [0.03 * canvas.width, 0.96 * canvas.height];
     const size = Math.max(11, Math.round(canvas.width / 55));
+    context.fillStyle = "rgb(0 0 0 / 60%)"; // bone and, in the lung window, all tissue is white
+    context.fillRect(x - size / 3, y - 1.5 * size, mm * perMm + (2 * size) / 3, 2 * size);
     context.fillStyle = "#f2f2f2";
     context.fillRect(x, y, mm * perMm, Math.max(2, size / 5));
     context.font = `${size}px sans-serif`;
