@@ -25,8 +25,19 @@ from pe_nnunet.dataset_conversion.schemes import dataset_json
 from pe_nnunet.dataset_conversion.sources import CaseError, Listing
 from pe_nnunet.dataset_conversion.splits import SplitCase, make_splits
 from pe_nnunet.dataset_conversion.staging import Staging, staged
-from pe_nnunet.dataset_conversion.subsets import require_known, require_no_leakage, with_test_cases
-from pe_nnunet.dataset_conversion.workers import run_cases, sensible_processes
+from pe_nnunet.dataset_conversion.subsets import (
+    patients_of,
+    require_known,
+    require_no_leakage,
+    twice_noted,
+    with_test_cases,
+)
+from pe_nnunet.dataset_conversion.workers import (
+    GIB_PER_WORKER,
+    GIB_PER_WORKER_BY_CONTRAST,
+    run_cases,
+    sensible_processes,
+)
 from pe_nnunet.errors import ConfigurationError, InputError, Note
 from pe_nnunet.nnunet_folders import RAW, nnunet_folder
 from pe_nnunet.volumes import atomic_json
@@ -101,7 +112,7 @@ def convert(
             staging.discard()
             return ConversionReport(None, {}, errors, (), frozenset())
         counts = count_notes(published(kind) or Published(), records, own_labels=options.labels is None)
-        noted = (*listing.notes, *counts)
+        noted = (*listing.notes, *counts, *twice_noted(records))
         notes = _finish(kind, staging, records, errors, noted, options, cases_changed=len(reused) < len(records))
         return ConversionReport(target, dict(sorted(records.items())), errors, notes, reused)
 
@@ -154,7 +165,8 @@ def _run(
         for case in listing.cases
     ]
     if jobs:
-        for outcome in run_cases(jobs, options.num_processes or sensible_processes(len(jobs))):
+        each = GIB_PER_WORKER_BY_CONTRAST if options.arteries_by_contrast else GIB_PER_WORKER
+        for outcome in run_cases(jobs, options.num_processes or sensible_processes(len(jobs), each)):
             note(outcome)
     return outcomes
 
@@ -180,8 +192,11 @@ def _finish(
     """Write what concerns all cases, and publish the dataset."""
     folder, name, program = staging.building, staging.target.name, f"pe-nnunet {__version__}"
     training = require_no_leakage(records)
+    patient = patients_of(training)
     splits = make_splits(
-        {case: SplitCase(r.patient, r.clot_mm3) for case, r in training.items()}, folds=options.folds, seed=options.seed
+        {case: SplitCase(patient[case], r.clot_mm3) for case, r in training.items()},
+        folds=options.folds,
+        seed=options.seed,
     )
     raw.remove_leftovers(folder, records)
     heading = {"converted_by": program, "kind": kind, "scheme": options.scheme, "notes": [str(n) for n in counts]}
@@ -206,7 +221,7 @@ def _finish(
 def _split_notes(
     records: Mapping[str, CaseRecord], splits: list[dict[str, list[str]]], options: ConvertOptions
 ) -> list[Note]:
-    patients = len({record.patient for record in records.values()})
+    patients = len(set(patients_of(records).values()))
     if not splits:
         return [
             Note("PE-CONV-020", "warning", "the cases are of one patient and cannot be split: train with fold `all`")

@@ -9,7 +9,7 @@ from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.published import Published
 from pe_nnunet.dataset_conversion.records import CaseRecord
 from pe_nnunet.dataset_conversion.sources import Listing
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors import ConfigurationError, Note
 
 
 def with_test_cases(listing: Listing, options: ConvertOptions, published: Published | None) -> Listing:
@@ -59,6 +59,33 @@ def require_known(listing: Listing, named: frozenset[str], code: str, what: str)
         )
 
 
+def patients_of(records: Mapping[str, CaseRecord]) -> dict[str, str]:
+    """The patient of each case: scans of one PatientID are of one, and so is one scan that lies there twice."""
+    same: dict[str, str] = {}
+
+    def first(key: str) -> str:
+        while same.setdefault(key, key) != key:
+            key = same[key]
+        return key
+
+    for case in sorted(records):
+        record = records[case]
+        same[first(f"image {record.sha256['image']}")] = first(record.patient)
+    return {case: first(record.patient) for case, record in records.items()}
+
+
+def twice_noted(records: Mapping[str, CaseRecord]) -> list[Note]:
+    """A warning where one scan lies in the source under several names."""
+    cases: dict[str, list[str]] = {}
+    for case in sorted(records):
+        cases.setdefault(records[case].sha256["image"], []).append(case)
+    twice = [" = ".join(names) for names in cases.values() if len(names) > 1]
+    if not twice:
+        return []
+    text = f"the same scan under several names, kept on one side of each fold: {', '.join(twice[:8])}"
+    return [Note("PE-CONV-038", "warning", text)]
+
+
 def require_no_leakage(records: Mapping[str, CaseRecord]) -> dict[str, CaseRecord]:
     """The training cases, if no patient is on both sides.
 
@@ -68,8 +95,9 @@ def require_no_leakage(records: Mapping[str, CaseRecord]) -> dict[str, CaseRecor
     training = {case: record for case, record in records.items() if not record.test}
     if not training:
         raise ConfigurationError("PE-CONV-024", "no training case could be converted", "see the errors above")
-    trained_on = {record.patient for record in training.values()}
-    leaks = sorted(case for case, record in records.items() if record.test and record.patient in trained_on)
+    patient = patients_of(records)
+    trained_on = {patient[case] for case in training}
+    leaks = sorted(case for case, record in records.items() if record.test and patient[case] in trained_on)
     if leaks:
         raise ConfigurationError(
             "PE-CONV-024",

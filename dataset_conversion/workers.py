@@ -17,13 +17,14 @@ from pe_nnunet.volumes.memory import free_bytes
 
 # A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
 GIB_PER_WORKER = 3
+GIB_PER_WORKER_BY_CONTRAST = 6  # 3.1 GiB for one of 500x512x512 of which the crop is 360x240x384
 MAX_AUTOMATIC = 8
 
 
-def sensible_processes(cases: int) -> int:
+def sensible_processes(cases: int, gib_per_worker: int = GIB_PER_WORKER) -> int:
     """Number of worker processes for a cohort: by processors, free memory and cases; a worker takes 2 s to start."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(processors, _free_gib() // GIB_PER_WORKER, cases // 4, MAX_AUTOMATIC))
+    return max(1, min(processors, _free_gib() // gib_per_worker, cases // 4, MAX_AUTOMATIC))
 
 
 def run_cases(jobs: Sequence[CaseJob], num_processes: int) -> Iterator[CaseOutcome]:

@@ -110,6 +110,7 @@ ADVICE: dict[str, str] = {
     "PE-CONV-033": "restore what the link leads to, or remove it",
     "PE-CONV-034": "rename it, or `--hash-names`",
     "PE-CONV-035": "correct the table, or fetch the scan again",
+    "PE-CONV-038": "remove the copies; folds and test set keep them together",
     "PE-CONV-037": "look at some of them; drawn masks are better",
     "PE-CONV-036": "train a detector on them; volumes and Dice mean little",
     "PE-TRAIN-001": "see [the recipe](recipe.md)",

@@ -342,6 +342,19 @@ def test_a_patient_in_training_and_test_is_refused(studies: Path, nnunet: Path) 
     assert report.reused >= {"case_1", "case_2", "case_3", "case_4", "case_5"}
 
 
+def test_a_scan_under_two_names_is_of_one_patient(nnunet: Path, tmp_path: Path, draw: Draw) -> None:
+    for case, seed in (("a", 1), ("b", 2), ("copy-of-a", 1)):
+        write_image(draw(1, seed=seed).ct, tmp_path / "src" / case / "ct.nii.gz")
+        write_image(draw(1, seed=seed).emboli, tmp_path / "src" / case / "emboli.nii.gz")
+    report = converted("studies", tmp_path / "src")
+    (note,) = [note for note in report.notes if note.code == "PE-CONV-038"]
+    assert "a = copy-of-a" in note.message
+    splits = json.loads((nnunet / "Dataset501_PE/splits_final.json").read_text())
+    assert sorted(fold["val"] for fold in splits) == [["a", "copy-of-a"], ["b"]]
+    with pytest.raises(ConfigurationError, match=r"PE-CONV-024.*copy-of-a"):
+        converted("studies", tmp_path / "src", test=frozenset({"copy-of-a"}), overwrite=True)
+
+
 @pytest.mark.parametrize(
     ("settings", "match"),
     [
