@@ -18,6 +18,7 @@ WIDEST_MM = 7.0  # radius of a branch inside the lung; wider ones touch veins, h
 NARROWER, WIDER = 0.8, 1.4  # radii of the same branch, of the radius at the embolus
 CONTRAST = 0.75  # of the branch's level: below lies its wall
 SAME_LEVEL = 0.12  # how much the level varies along a branch
+CLIPPED_HU = 10.0  # below the highest: contrast that was clipped, less what smoothing takes
 BESIDE_VOXELS = 2  # around an embolus, where its branch shows
 REACH_RADII, REACH_MM = 5.0, 20.0  # how far along a branch is still the same branch
 Mask = NDArray[np.bool_]
@@ -36,7 +37,13 @@ def artery_lumen(hu: NDArray[np.float32], artery: Mask, pe: Mask, bright_hu: flo
 
 
 def branch_lumen(
-    hu: NDArray[np.float32], pe: Mask, bright_hu: float, spacing_mm: Sequence[float], valid: Mask | None = None
+    hu: NDArray[np.float32],
+    pe: Mask,
+    bright_hu: float,
+    spacing_mm: Sequence[float],
+    valid: Mask | None = None,
+    *,
+    highest_hu: float = float("inf"),
 ) -> Mask:
     """Opacified lumen of the branches that hold emboli, where nobody drew the arteries.
 
@@ -50,6 +57,7 @@ def branch_lumen(
         bright_hu: Contrast lies above.
         spacing_mm: Of the array's axes.
         valid: Where the array holds image and not padding.
+        highest_hu: Where the image was clipped. A branch whose contrast was is left out: nothing tells it from others.
     """
     smooth = gaussian_filter(hu, NOISE_VOXELS)
     tissue = hu > AIR_HU if valid is None else (hu > AIR_HU) | ~valid
@@ -57,7 +65,7 @@ def branch_lumen(
     ids = label_components(pe if pe.ndim == 3 else pe[None])[0].reshape(pe.shape)
     lumen = np.zeros(pe.shape, bool)
     for number in range(1, int(ids.max()) + 1):
-        lumen |= _along_branch(smooth, ids == number, pe, to_air_mm, bright_hu, spacing_mm)
+        lumen |= _along_branch(smooth, ids == number, pe, to_air_mm, (bright_hu, highest_hu), spacing_mm)
     return np.asarray(lumen & ~_around(pe))
 
 
@@ -66,14 +74,17 @@ def _along_branch(
     embolus: Mask,
     pe: Mask,
     to_air_mm: NDArray[np.float64],
-    bright_hu: float,
+    contrast_hu: tuple[float, float],
     spacing_mm: Sequence[float],
 ) -> Mask:
     """Lumen of one embolus' branch."""
+    bright_hu, highest_hu = contrast_hu
     beside = binary_dilation(embolus, iterations=BESIDE_VOXELS) & ~pe & (smooth > bright_hu)
     if not beside.any():
         return np.zeros(pe.shape, bool)  # occluded: nothing tells how bright the branch is
     level = float(np.quantile(smooth[beside], 0.75))
+    if level >= highest_hu - CLIPPED_HU:
+        return np.zeros(pe.shape, bool)
     bright = smooth > max(bright_hu, CONTRAST * level)
     radius = distance_transform_edt(bright | pe, spacing_mm)
     here = float(radius[embolus].max())

@@ -138,7 +138,7 @@ def replicate(
     if artery is not None:
         free = artery_lumen(hu, np.asarray(artery, bool), pe, settings.bright_hu)
     else:
-        free = branch_lumen(hu, pe, settings.bright_hu, settings.spacing_mm, valid)
+        free = branch_lumen(hu, pe, settings.bright_hu, settings.spacing_mm, valid, highest_hu=highest_hu)
     wanted = int(rng.integers(1, settings.most + 1))
     for _ in range(SHAPES_TRIED * wanted if free.any() else 0):
         embolus = bank[int(rng.integers(len(bank)))]

@@ -172,6 +172,7 @@ def test_along_its_branch_where_nobody_drew_arteries():
     assert placed.sum() > 20
     assert not (placed & ~lumen).any()
 
+    assert not branch_lumen(np.minimum(hu, 200), pe, 150.0, spacing_mm, highest_hu=200.0).any()  # contrast clipped flat
     hu[binary_dilation(pe, iterations=4) & ~pe] = -100.0  # nothing bright beside the embolus
     assert not branch_lumen(hu, pe, 150.0, spacing_mm).any()
 
