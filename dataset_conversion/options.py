@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.roi import LungFinder
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.label_map import LabelMap
+    from pe_nnunet.roi import LungFinder
 
 LabelKind = Literal["auto", "binary", "instances"]
 Scheme = Literal["pe", "artery-pe", "artery"]

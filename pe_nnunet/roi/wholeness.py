@@ -19,7 +19,7 @@ ABOVE_END_SHARE = 0.04  # of the lungs' height: 8 to 11 mm in adults
 BLUNT_SHARE = 0.3  # of the largest cross-section, there; at most 0.1 in the scans that hold the recess
 SHORT_RATIO = 0.6  # height over width; 0.71 to 1.16 in eleven scans, those cut by the image included
 USUAL_RATIO = 0.9
-LEAST_EXTENSION_MM = 40.0
+LEAST_EXTENSION_MM = 30.0
 CUT_SHARE = 0.1  # of the largest cross-section; less may be the tip of a recess
 
 
