@@ -34,11 +34,17 @@ def stop(name):
     raise
 
 modules = [m.name for m in pkgutil.walk_packages(pe_nnunet.__path__, "pe_nnunet.", onerror=stop)]
+refused = []
 for name in modules:
-    importlib.import_module(name)
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        assert error.name == "ultralytics", error
+        refused.append(name)
 pe_nnunet.PEPredictor
-answer = [len(modules), "ultralytics" in sys.modules]
+answer = [len(modules), refused, "ultralytics" in sys.modules]
 """
-    count, loaded = fresh_python(code)
+    count, refused, loaded = fresh_python(code)
     assert count > 50
+    assert refused == ["pe_nnunet.detection.yolo"]  # imported by functions of its room, when they are called
     assert not loaded
