@@ -114,7 +114,7 @@ def test_one_window_is_the_authors_arithmetic(weights, results, tmp_path):
 def test_several_windows_are_the_authors_arithmetic_on_the_same_windows(weights, results, tmp_path):
     folder = with_patch(import_checkpoint(saved(weights, tmp_path), 900).folder, PATCH)
     image = far_outside_the_window((32, 56, 40))
-    found = predicted(folder, image, inference=InferenceSettings(step=0.75))
+    found = predicted(folder, image, inference=InferenceSettings(step=0.75, batch_size=1))
     x = own_input(image)
     corners = window_corners(tuple(x.shape), PATCH, 0.75)
     assert corners == [(0, 0, 0), (0, 0, 8), (0, 24, 0), (0, 24, 8)]
