@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from budget.arms import Arm
 from budget.data import Cohort, run, scans_alone
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from pe_nnunet.evaluation import evaluate_case
 from pe_nnunet.evaluation.cad_pe import cad_pe_hits
@@ -43,8 +44,13 @@ class Predicted:
         return find_emboli(self.probability, self.spacing_mm, settings).labels
 
     def hits(self, findings: NDArray[Any]) -> ScanHits:
-        """By the rule of the CAD-PE challenge, without tolerance."""
+        """By the rule of the CAD-PE challenge, without tolerance; a finding's score is its mean probability.
+
+        The highest one is 1 in most findings of a network trained for minutes, and tells them no more apart.
+        """
         markers = markers_of_findings(findings, self.probability)
+        means = ndimage.mean(self.probability, findings, np.unique(findings[findings > 0]))
+        markers = tuple(replace(marker, probability=float(mean)) for marker, mean in zip(markers, means, strict=True))
         return cad_pe_hits(self.case_id, self.truth, markers, self.spacing_mm, (EPS_MM,))[0]
 
 
