@@ -79,7 +79,7 @@ def page(name: str, **parts: str) -> str:
         name: Of the files in the folder `page`.
         **parts: Text for the template's other places, as HTML.
     """
-    folder = files("pe_nnunet.outputs") / "page"
+    folder = files("pe_nnunet.outputs") / "report-page"
     style = (folder / "page.css").read_text(encoding="utf-8")
     script = (folder / f"{name}.js").read_text(encoding="utf-8")
     template = Template((folder / f"{name}.html").read_text(encoding="utf-8"))
