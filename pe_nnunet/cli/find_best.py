@@ -27,10 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", dest="folds", nargs="+", default=["0", "1", "2", "3", "4"], help="default %(default)s")
     parser.add_argument("-o", "--output", type=Path, help="folder; default: nnUNet_results/DATASET")
     parser.add_argument(
-        "--thresholds", type=float, nargs="+", default=[0.3, 0.4, 0.5, 0.6, 0.7], help="default %(default)s"
+        "--thresholds", type=float, nargs="+", default=[0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], help="default %(default)s"
     )
     parser.add_argument(
-        "--min-embolus-mm3", type=float, nargs="+", default=[0.0, 5.0, 10.0, 20.0, 50.0], help="default %(default)s"
+        "--min-embolus-mm3", type=float, nargs="+", default=[0, 10, 50, 200, 600, 1000], help="default %(default)s"
     )
     parser.add_argument("--ensemble-size", type=int, default=2, help="most models together; default %(default)s")
     parser.add_argument("--max-false-positives", type=float, metavar="N", help="a scan; see above")
