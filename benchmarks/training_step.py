@@ -18,6 +18,8 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ from pe_nnunet.networks import TARUNet
 from pe_nnunet.precision import cpu_has_bfloat16
 from pe_nnunet.registration import register
 
-PATCH, BATCH, FEATURES = (48, 64, 64), 2, (12, 24, 48, 64)
+PATCH, BATCH, FEATURES, THREADS = (48, 64, 64), 2, (12, 24, 48, 64), 2
 CT = {"mean": 100.0, "std": 80.0, "median": 90.0, "percentile_99_5": 400.0, "percentile_00_5": -100.0}
 
 
@@ -104,8 +106,8 @@ def batch(trainer, number: int) -> dict:
     return {"data": torch.from_numpy(image), "target": [fine[:, :, ::z, ::y, ::x].clone() for z, y, x in steps]}
 
 
-def compare_steps(count: int) -> None:
-    """Time of a step of both trainers, in turns."""
+def step_seconds(count: int) -> dict[str, float]:
+    """Median time of a step of both trainers, in turns."""
     trainers = {name: built(name) for name in ("nnUNetTrainer", "PETARUNetTrainer")}
     seconds: dict[str, list[float]] = {name: [] for name in trainers}
     for number in range(count + 2):
@@ -114,10 +116,33 @@ def compare_steps(count: int) -> None:
             start = time.perf_counter()
             trainer.train_step(given)
             seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times[2:]) for name, times in seconds.items()}
-    for name, median in medians.items():
-        print(f"{name:<18} {median:.2f} s a step")
-    print(f"ratio {medians['nnUNetTrainer'] / medians['PETARUNetTrainer']:.2f}")
+    return {name: statistics.median(times[2:]) for name, times in seconds.items()}
+
+
+def bench(*, quick: bool) -> list[dict]:
+    """Rows for `run.py`."""
+    torch.set_num_threads(THREADS)
+    with stand_in_dataset():
+        medians = step_seconds(3 if quick else 8)
+    data = (
+        f"TAR-UNet of {FEATURES[0]} to {FEATURES[-1]} features, {BATCH} patches {'x'.join(map(str, PATCH))}, 2 threads"
+    )
+    row = {"what": "training step, PETARUNetTrainer", "data": data, "unit": "s", "ours": medians["PETARUNetTrainer"]}
+    return [{**row, "peer": "nnUNetTrainer, the same network", "theirs": medians["nnUNetTrainer"]}]
+
+
+@contextmanager
+def stand_in_dataset() -> Iterator[None]:
+    """nnU-Net's folders with a dataset that has no scans."""
+    register()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+            (Path(folder) / name / "Dataset001_Step" / "Step_3d").mkdir(parents=True)
+            os.environ[name] = str(Path(folder) / name)
+        # nnU-Net looks at the ending of the stored cases, not into them
+        (Path(folder) / "nnUNet_preprocessed" / "Dataset001_Step" / "Step_3d" / "case.b2nd").touch()
+        os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 - nnU-Net's name
+        yield
 
 
 def compare_curves(count: int, seeds: int) -> None:
@@ -140,24 +165,20 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=THREADS)
     parser.add_argument("--curves", type=int, default=0, metavar="N", help="steps of each training; 0 compares times")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    register()
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-            (Path(folder) / name / "Dataset001_Step" / "Step_3d").mkdir(parents=True)
-            os.environ[name] = str(Path(folder) / name)
-        # nnU-Net looks at the ending of the stored cases, not into them
-        (Path(folder) / "nnUNet_preprocessed" / "Dataset001_Step" / "Step_3d" / "case.b2nd").touch()
-        os.environ["nnUNet_compile"] = "f"  # noqa: SIM112 - nnU-Net's name
-        print(f"patches {PATCH}, batches of {BATCH}, {args.threads} threads, bfloat16: {cpu_has_bfloat16()}")
+    print(f"patches {PATCH}, batches of {BATCH}, {args.threads} threads, bfloat16: {cpu_has_bfloat16()}")
+    with stand_in_dataset():
         if args.curves:
             compare_curves(args.curves, args.seeds)
-        else:
-            compare_steps(args.steps)
+            return
+        medians = step_seconds(args.steps)
+    for name, median in medians.items():
+        print(f"{name:<18} {median:.2f} s a step")
+    print(f"ratio {medians['nnUNetTrainer'] / medians['PETARUNetTrainer']:.2f}")
 
 
 if __name__ == "__main__":
