@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pe_nnunet.cli.scan_options import add_repairs, repairs
+
 PRESETS = {"default": (True, 0.5, False), "fast": (False, 0.75, False), "accurate": (True, 0.35, True)}
 """Mirroring, step of the windows, single precision."""
 
@@ -19,6 +21,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet predict-fused`."""
     parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
+    reading = parser.add_argument_group("reading")
+    reading.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
+    reading.add_argument("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+    add_repairs(reading)
     which = parser.add_argument_group("models", "by dataset, or by folder with -m")
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
     which.add_argument(
@@ -113,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
         "no_box_penalty": args.no_box_penalty,
     }
     FusionSettings(**{name: value for name, value in asked.items() if value is not None})  # says what is out of range
-    refs = find_scans(args.input)
+    refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
     locations = locate_asked(args)
     mirroring, step, float32 = PRESETS[args.preset or "default"]
     step = step if args.step is None else args.step
@@ -146,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
         on_no_lungs=args.on_no_lungs,
         inference=InferenceSettings(mirroring and not args.disable_tta, step, float32 or args.float32, args.batch_size),
         agreement=args.save_agreement,
+        repairs=repairs(args),
         trust_checkpoint=args.trust_checkpoint,
     )
     if args.detector is None:

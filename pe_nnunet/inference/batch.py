@@ -89,7 +89,7 @@ def predict_batch(
             with tqdm(desc=f"{place} {ref.case_id}", unit="window", disable=None, leave=False) as bar:
                 mask = None if options.artery is None else _artery_mask(options.artery, ref.case_id)
                 started = time.perf_counter()
-                scan = read_scan(ref)
+                scan = read_scan(ref, **predictor.repairs)
                 read_s = time.perf_counter() - started
                 result = predictor.predict(scan, artery=mask, progress=_Bar(bar))
             result = replace(result, timings_s={**result.timings_s, "read": read_s})

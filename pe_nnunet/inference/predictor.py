@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ class PEPredictor:
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
         agreement: Whether to map how many members of the ensemble agree, too.
+        repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
     Raises:
@@ -58,6 +59,7 @@ class PEPredictor:
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
         agreement: bool = False,
+        repairs: Mapping[str, bool] | None = None,
         trust_checkpoint: bool = False,
     ) -> None:
         self.device = pick_device(device)
@@ -65,6 +67,7 @@ class PEPredictor:
         self.margin_mm = margin_mm
         self.on_no_lungs = on_no_lungs
         self.agreement = agreement
+        self.repairs = dict(repairs or {})
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
         folders = [place.folder for place in locations]
         self.fusion = fusion or choose_settings(folders, detector=detector is not None)[0]
@@ -97,7 +100,7 @@ class PEPredictor:
             PEError: If the scan cannot be read, has no lungs, or does not fit the models.
         """
         clock = _Clock()
-        scan = _read(scan)
+        scan = self._read(scan)
         image, case_id = (scan.image, scan.case_id) if isinstance(scan, Scan) else (scan, case_id)
         clock.lap("read")
 
@@ -165,6 +168,18 @@ class PEPredictor:
         text = "loose slices: searched whole, without lungs or boxes; an area is no volume"
         return [Note("PE-MODEL-011", "warning", text)]
 
+    def _read(self, scan: Path | str | sitk.Image | Scan) -> sitk.Image | Scan:
+        if not isinstance(scan, (str, Path)):
+            return scan
+        refs = find_scans(Path(scan))
+        if len(refs) != 1:
+            raise InputError(
+                "PE-IN-005",
+                f"{scan} holds {len(refs)} scans, expected one",
+                "predict them one by one, or name one of them",
+            )
+        return read_scan(refs[0], **self.repairs)
+
     def settings(self) -> dict[str, Any]:
         """What was asked for, for the record."""
         return {
@@ -173,6 +188,7 @@ class PEPredictor:
             "detector": None if self.detector is None else [asdict(record) for record in self.detector.records],
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
+            "repairs": self.repairs,
             **asdict(self.inference),
             "threads": torch.get_num_threads(),
         }
@@ -189,17 +205,6 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[stage] = now - self._last
         self._last = now
-
-
-def _read(scan: Path | str | sitk.Image | Scan) -> sitk.Image | Scan:
-    if not isinstance(scan, (str, Path)):
-        return scan
-    refs = find_scans(Path(scan))
-    if len(refs) != 1:
-        raise InputError(
-            "PE-IN-005", f"{scan} holds {len(refs)} scans, expected one", "predict them one by one, or name one of them"
-        )
-    return read_scan(refs[0])
 
 
 def _on_grid(

@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -116,3 +117,17 @@ def test_options_that_cannot_be_meant(predict, capsys, arguments, code):
     out = predict(*arguments, code=2)
     assert code in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_scan_is_repaired_for_what_is_asked_for_alone(predict, scans, thorax, capsys):
+    for path in scans.iterdir():
+        path.unlink()
+    write_dicom_series(thorax, scans / "d", patient_id="p")
+    for path in (scans / "d").iterdir():
+        header = pydicom.dcmread(path)
+        del header.RescaleSlope, header.RescaleIntercept, header.RescaleType
+        header.save_as(path)
+    predict(code=2)
+    assert "PE-DCM-009" in capsys.readouterr().err
+    out = predict("--assume-hu", code=0)
+    assert json.loads((out / "d.json").read_text())["arguments"]["repairs"]["assume_hu"] is True
