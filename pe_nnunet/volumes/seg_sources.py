@@ -49,7 +49,7 @@ def slices_with_labels(
         ValueError: If several multi-frame files make up the series, or a header lacks an identity.
     """
     if len(set(files)) == len(files):
-        used = np.flatnonzero(labels.any(axis=(1, 2))) if labels.any() else np.arange(len(files))
+        used = np.flatnonzero(labels.any(axis=(1, 2))).tolist() or list(range(len(files)))
         return [reduced(files[z]) for z in used], labels[used]
     if len(set(files)) > 1:
         raise ValueError("the series is made of several multi-frame files")
