@@ -83,8 +83,31 @@ def lung_region(
         array[beyond] = 1
         lungs = image_like(array, lungs)
         box = box.union(also.grown(margin_mm, spacing_zyx(upright), shape))
-    within = None if roi.lungs.one_sided or roi.lungs.missing_below_mm else lung_hull(crop(lungs, box))
-    return Region(box, within, "lungs", roi.notes)
+    if roi.lungs.one_sided:
+        return Region(box, None, "lungs", roi.notes)
+    part = crop(lungs, box)
+    if roi.lungs.missing_below_mm:  # their width there is not known either
+        dense = _with_dense_bases(part, roi.lungs.missing_below_mm, margin_mm)
+        return Region(box, lung_hull(dense, margin_mm), "lungs", roi.notes)
+    return Region(box, lung_hull(part), "lungs", roi.notes)
+
+
+def _with_dense_bases(lungs: sitk.Image, further_mm: float, margin_mm: float) -> sitk.Image:
+    """The lungs, and the same again further down and at the back of their box, where fluid and dense lung lie."""
+    mask = sitk.GetArrayFromImage(lungs) > 0
+    spacing = spacing_zyx(lungs)
+    held = Box.around(mask)
+    if held is None:
+        return lungs
+    down = min(round(further_mm / spacing[0]), held.start[0])
+    back = max(0, mask.shape[1] - round(margin_mm / spacing[1]) - held.stop[1])
+    swept = mask.copy()
+    for lower, further_back in ((down, 0), (0, back), (down, back)):
+        z, y = held.start[0] - lower, held.start[1] + further_back
+        moved = np.zeros_like(mask)
+        moved[z : z + held.shape[0], y : y + held.shape[1], held.slices[2]] = mask[held.slices]
+        swept |= moved
+    return image_like(swept.astype(np.uint8), lungs)
 
 
 def artery_region(upright: sitk.Image, artery: sitk.Image, context_mm: float) -> Region:

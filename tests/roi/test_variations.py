@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.region import lung_region
 from pe_nnunet.phantom import coarse_settings, make_phantom
 from pe_nnunet.roi import Box, Roi, find_roi
 from pe_nnunet.volumes import image_like, spacing_zyx
@@ -94,6 +95,14 @@ def ratio(roi: Roi, chest: Chest) -> float:
     return roi.box.voxels / wished.voxels
 
 
+def searched(chest: Chest) -> tuple[float, bool]:
+    """The share of the lungs in which networks look for emboli, and whether they leave out part of the box."""
+    region = lung_region(chest.image(), MARGIN_MM, "error")
+    assert region.within is not None
+    lung = chest.lung[region.box.slices]
+    return float(lung[region.within].sum() / chest.lung.sum()), bool(region.within.mean() < 0.97)
+
+
 def codes(roi: Roi) -> list[str]:
     return [note.code for note in roi.notes]
 
@@ -110,6 +119,7 @@ def test_consolidation_of_both_bases(chest: Chest, share: float) -> None:
     roi = find_roi(chest.image())
     assert codes(roi) == ["PE-ROI-008"]
     assert held(roi, chest.box)
+    assert searched(chest) == (pytest.approx(1, abs=0.025), True)
 
 
 @pytest.mark.parametrize("level", [0.45, 0.6])
@@ -119,6 +129,7 @@ def test_effusion_on_both_sides(chest: Chest, level: float) -> None:
     roi = find_roi(chest.image())
     assert "PE-ROI-008" in codes(roi)
     assert held(roi, chest.box)
+    assert searched(chest) == (pytest.approx(1, abs=0.025), True)
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
