@@ -62,7 +62,7 @@ def cad_pe_text(scans: Mapping[str, Sequence[VoxelMarker]]) -> str:
         '021 10 20 30 0.75\n'
     """
     return "".join(
-        "{} {} {} {} {:.6g}\n".format(scan, *reversed(marker.voxel_zyx), marker.probability)
+        "{} {} {} {} {:.7g}\n".format(scan, *reversed(marker.voxel_zyx), marker.probability)
         for scan, markers in scans.items()
         for marker in markers
     )
@@ -74,5 +74,5 @@ def aanet_csv(markers: Sequence[VoxelMarker], grid: sitk.Image) -> str:
     for number, marker in enumerate(markers, 1):
         k, j, i = marker.voxel_zyx
         x, y, z = grid.TransformIndexToPhysicalPoint((i, j, k))
-        lines.append(f"{number},{x:.4f},{y:.4f},{z:.4f},{marker.probability:.6g}")
+        lines.append(f"{number},{x:.4f},{y:.4f},{z:.4f},{marker.probability:.7g}")
     return "\n".join(lines) + "\n"

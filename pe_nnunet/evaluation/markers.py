@@ -16,6 +16,8 @@ from pe_nnunet.outputs.table import Marker
 
 Voxel = tuple[int, int, int]
 
+SATURATED = 1 - 1e-4  # log-odds of 9: more of it is no more certain
+
 
 @dataclass(frozen=True)
 class VoxelMarker:
@@ -33,7 +35,29 @@ class VoxelMarker:
 def markers_of_table(rows: Sequence[Marker], grid: sitk.Image) -> tuple[VoxelMarker, ...]:
     """Rows of a table, in LPS mm, on a grid."""
     indices = (grid.TransformPhysicalPointToIndex(row.position_lps_mm) for row in rows)
-    return tuple(VoxelMarker((k, j, i), row.probability) for (i, j, k), row in zip(indices, rows, strict=True))
+    return tuple(
+        VoxelMarker((k, j, i), finding_score(row.probability, row.mean_probability))
+        for (i, j, k), row in zip(indices, rows, strict=True)
+    )
+
+
+def finding_score(highest: float, mean: float | None) -> float:
+    """A finding's highest probability; of those of 0.9999 and more, its mean decides which ranks higher.
+
+    Networks are often that sure, in most of their findings; without an order among them a FROC begins where all of
+    them count.
+
+    Args:
+        highest: Over the finding's voxels, 0 to 1.
+        mean: Over the same, None if unknown.
+
+    Example:
+        >>> finding_score(0.9, 0.5), finding_score(1.0, None), finding_score(1.0, 0.6) > finding_score(1.0, 0.5)
+        (0.9, 1.0, True)
+    """
+    if mean is None or highest < SATURATED:
+        return highest
+    return SATURATED + (1 - SATURATED) * mean
 
 
 def markers_of_findings(
@@ -43,9 +67,9 @@ def markers_of_findings(
 
     Args:
         finding_ids: One id a finding, 0 background, (z, y, x).
-        probability: The same shape. With it a finding's score is its highest probability, and the marker that voxel,
-            of several the one nearest to their centre; without it every score is 1, and the marker the finding's voxel
-            nearest to its centre of mass.
+        probability: The same shape. With it a finding's score is its highest probability (see `finding_score`), and the
+            marker that voxel, of several the one nearest to their centre; without it every score is 1, and the marker
+            the finding's voxel nearest to its centre of mass.
 
     Raises:
         GeometryError: PE-GEO-001 if the shapes differ.
@@ -64,7 +88,7 @@ def markers_of_findings(
         score = 1.0
         if probability is not None:
             scores = probability[box][tuple(voxels.T)]
-            score = float(scores.max())
+            score = finding_score(float(scores.max()), float(scores.mean()))
             voxels = voxels[scores == scores.max()]  # several where the tool's probabilities are saturated
         central = ((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()
         k, j, i = (int(n) + side.start for n, side in zip(voxels[central], box, strict=True))

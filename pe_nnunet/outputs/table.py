@@ -33,6 +33,7 @@ class Marker:
         probability: The score.
         volume_mm3: None where the table has no such column.
         kept: True where the table has no such column: other tools list only what they report.
+        mean_probability: Over the finding's voxels; None where the table has no such column.
     """
 
     id: int
@@ -40,6 +41,7 @@ class Marker:
     probability: float
     volume_mm3: float | None
     kept: bool
+    mean_probability: float | None = None
 
 
 def emboli_csv(
@@ -134,4 +136,5 @@ def _marker(row: dict[str, str], *, decimal_comma: bool) -> Marker:
         probability=probability,
         volume_mm3=number("volume_mm3") if row.get("volume_mm3") else None,
         kept=row.get("kept", "1").lower() in TRUE_WORDS,
+        mean_probability=number("mean_prob") if row.get("mean_prob") else None,
     )

@@ -125,6 +125,22 @@ def test_the_marker_of_a_saturated_finding_is_in_its_middle() -> None:
     assert markers_of_findings(ids, probability) == (VoxelMarker((1, 3, 3), 1.0), VoxelMarker((1, 2, 17), 0.75))
 
 
+def test_findings_that_are_all_certain_are_ranked_by_their_mean(labels: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sure"
+    folder.mkdir()
+    grid = image_of(truth())
+    rows = [("021", (1, 3, 3), 0.9), ("021", (1, 3, 16), 0.7), ("021", (3, 9, 10), 0.8), ("022", (3, 9, 10), 0.6)]
+    for case in ("021", "022"):
+        lines = ["id,x,y,z,prob,mean_prob"]
+        for number, (of, (z, y, x), mean) in enumerate(rows):
+            position = grid.TransformIndexToPhysicalPoint((x, y, z))
+            lines += [f"{number},{','.join(map(str, position))},1,{mean}"] if of == case else []
+        (folder / f"{case}_emboli.csv").write_text("\n".join(lines))
+    curve = evaluate_folder(folder, labels, EvaluationSettings(resampling=FEW)).detections[0].curve
+    assert curve.fp_per_scan.tolist() == [0, 0, 0.5, 0.5, 1]
+    assert curve.sensitivity.tolist() == [0, 0.5, 0.5, 1, 1]
+
+
 def test_the_command_writes_numbers_pictures_and_a_page(labels: Path, tmp_path: Path) -> None:
     file, groups = tmp_path / "submission.txt", tmp_path / "groups.csv"
     file.write_text(cad_pe_text({"021": MARKERS}))
