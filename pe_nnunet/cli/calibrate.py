@@ -12,17 +12,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pe_nnunet.cli.model_options import add_models_of_dataset
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet calibrate`."""
-    parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name")
-    parser.add_argument(
-        "-tr", dest="trainers", nargs="+", default=["PETARUNetTrainer"], help="trainer(s); default %(default)s"
-    )
-    parser.add_argument("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="plans; default %(default)s")
-    parser.add_argument("-c", dest="configurations", nargs="+", default=["3d_fullres"], help="default %(default)s")
-    parser.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
-    parser.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    add_models_of_dataset(parser, required=True)
     parser.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
     parser.add_argument("--detector", type=Path, help="folder of a detector with the same folds: PEDetector__...")
     parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_lung_finder, add_repairs, repairs
+from pe_nnunet.cli.scan_options import add_lung_finder, add_pick, add_repairs, repairs
 from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
 
@@ -94,7 +94,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     crop.add_argument("--seed", type=int, default=12345, help="of the folds (default: %(default)s)")
 
     reading = parser.add_argument_group("reading")
-    reading.add_argument("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+    add_pick(reading)
     reading.add_argument(
         "--series-uid", nargs="+", default=(), metavar="UID", help="take these series where folders hold several"
     )

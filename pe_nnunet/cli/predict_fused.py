@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.scan_options import add_repairs, repairs
+from pe_nnunet.cli.model_options import add_models, models_of
+from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
 
 PRESETS = {"default": (True, 0.5, False), "fast": (False, 0.75, False), "accurate": (True, 0.35, True)}
 """Mirroring, step of the windows, single precision."""
@@ -22,21 +23,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
     reading = parser.add_argument_group("reading")
-    reading.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
-    reading.add_argument("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+    add_series(reading)
     add_repairs(reading)
-    which = parser.add_argument_group("models", "by dataset, or by folder with -m")
-    which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
-    which.add_argument(
-        "-tr", dest="trainers", nargs="+", default=["PETARUNetTrainer"], help="trainer(s); default %(default)s"
-    )
-    which.add_argument("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="plans; default %(default)s")
-    which.add_argument("-c", dest="configurations", nargs="+", default=["3d_fullres"], help="default %(default)s")
-    which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
-    which.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
-    which.add_argument("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    which = add_models(parser)
     which.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
-    which.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
     how = parser.add_argument_group("prediction")
     how.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
     how.add_argument("-step_size", dest="step", type=float, help="of the windows, as a share of one; default 0.5")
@@ -106,7 +96,6 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings
-    from pe_nnunet.inference.locate import locate_asked
     from pe_nnunet.inference.operating_point import choose_settings
     from pe_nnunet.volumes import find_scans
 
@@ -120,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     }
     FusionSettings(**{name: value for name, value in asked.items() if value is not None})  # says what is out of range
     refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
-    locations = locate_asked(args)
+    locations = models_of(args)
     mirroring, step, float32 = PRESETS[args.preset or "default"]
     step = step if args.step is None else args.step
     if not 0 < step <= 1:

@@ -7,6 +7,17 @@ from pathlib import Path
 from typing import Any
 
 
+def add_series(parser: argparse._ActionsContainer) -> None:
+    """Add which series is meant where a folder holds several."""
+    parser.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
+    add_pick(parser)
+
+
+def add_pick(parser: argparse._ActionsContainer) -> None:
+    """Add how one of several series is chosen."""
+    parser.add_argument("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+
+
 def add_repairs(parser: argparse._ActionsContainer) -> None:
     """Add what a scan is refused for unless it is asked for."""
     add = parser.add_argument

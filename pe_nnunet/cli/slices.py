@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_repairs, repairs
+from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
 
 if TYPE_CHECKING:
     from pe_nnunet.slices import LabelLookup, Source
@@ -40,8 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--round", action="store_true", help="dicom, png: round HU that are not whole")
     add("--algorithm", metavar="NAME", help="dicom: the program that made the masks; without it, people")
-    add("--series-uid", metavar="UID", help="only this DICOM series")
-    add("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+    add_series(parser)
     add_repairs(parser)
 
 

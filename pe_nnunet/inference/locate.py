@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,22 +87,6 @@ def locate_models(
     ]
     base = dataset_folder(nnunet_folder(RESULTS), dataset)
     return [locate_folder(base / name, folds, checkpoint) for name in names]
-
-
-def locate_asked(args: argparse.Namespace) -> list[ModelLocation]:
-    """The models that a command line names, by folder with `-m`, or by dataset.
-
-    Args:
-        args: With `model_folders`, `dataset`, `trainers`, `plans`, `configurations`, `folds` and `checkpoint`.
-
-    Raises:
-        ConfigurationError: PE-MODEL-001 if it names none; otherwise as `locate_folder` and `locate_models`.
-    """
-    if args.model_folders:
-        return [locate_folder(folder, args.folds, args.checkpoint) for folder in args.model_folders]
-    if args.dataset:
-        return locate_models(args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint)
-    raise ConfigurationError("PE-MODEL-001", "no model given", "name a dataset with -d, or model folders with -m")
 
 
 def locate_folder(folder: Path, folds: Sequence[str] | None, checkpoint: str = FINAL) -> ModelLocation:

@@ -76,7 +76,7 @@ def page(name: str, **parts: str) -> str:
     """A page from its template, style and script; the page allows these very texts to run and nothing else.
 
     Args:
-        name: Of the files in the folder `page`.
+        name: Of the files in the folder `report-page`.
         **parts: Text for the template's other places, as HTML.
     """
     folder = files("pe_nnunet.outputs") / "report-page"

@@ -1,0 +1,46 @@
+"""Options by which several commands name trained models."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pe_nnunet.inference.locate import ModelLocation
+
+
+def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool) -> None:
+    """Add a dataset and which of its models: `-d -tr -p -c -f -chk`."""
+    add = parser.add_argument
+    add("-d", dest="dataset", required=required, help="dataset id or name under nnUNet_results")
+    add("-tr", dest="trainers", nargs="+", default=["PETARUNetTrainer"], help="trainer(s); default %(default)s")
+    add("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="plans; default %(default)s")
+    add("-c", dest="configurations", nargs="+", default=["3d_fullres"], help="default %(default)s")
+    add("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
+    add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+
+
+def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add models, by dataset or by folder, and a detector; returns the group, for what else belongs there."""
+    group = parser.add_argument_group("models", "by dataset, or by folder with -m")
+    add_models_of_dataset(group, required=False)
+    group.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
+    group.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
+    return group
+
+
+def models_of(args: argparse.Namespace) -> list[ModelLocation]:
+    """The models that the options of `add_models` name.
+
+    Raises:
+        ConfigurationError: PE-MODEL-001 if they name none; otherwise as `locate_folder` and `locate_models`.
+    """
+    from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.inference.locate import locate_folder, locate_models
+
+    if args.model_folders:
+        return [locate_folder(folder, args.folds, args.checkpoint) for folder in args.model_folders]
+    if args.dataset:
+        return locate_models(args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint)
+    raise ConfigurationError("PE-MODEL-001", "no model given", "name a dataset with -d, or model folders with -m")
