@@ -18,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.outputs.artery import LEVELS, artery_diameter_mm, level_of
-from pe_nnunet.outputs.findings import boxes_by_id
+from pe_nnunet.voxels import boxes_by_id
 
 
 def main(cohort: Path) -> None:

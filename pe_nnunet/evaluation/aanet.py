@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pe_nnunet.components import label_components
 from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.markers import VoxelMarker
-from pe_nnunet.evaluation.voxels import Box, grown, instance_boxes, islands
+from pe_nnunet.voxels import Box, boxes_by_id, grown, islands
 
 LEAST_PROBABILITY = 0.1
 
@@ -73,7 +73,7 @@ def _dilated(truth_ids: NDArray[Any], radius_zyx: Sequence[int]) -> list[tuple[B
     dilate = sitk.BinaryDilateImageFilter()
     dilate.SetKernelType(sitk.sitkBall)
     dilate.SetKernelRadius([int(n) for n in reversed(radius_zyx)])
-    around = [(number, grown(box, radius_zyx, truth_ids.shape)) for number, box in instance_boxes(truth_ids)]
+    around = [(number, grown(box, radius_zyx, truth_ids.shape)) for number, box in boxes_by_id(truth_ids).items()]
     parts = []
     for island in islands(box for _, box in around):
         mask = np.zeros([side.stop - side.start for side in island], bool)

@@ -17,7 +17,7 @@ from scipy.spatial import KDTree
 
 from pe_nnunet.evaluation.hits import ScanHits
 from pe_nnunet.evaluation.markers import VoxelMarker
-from pe_nnunet.evaluation.voxels import instance_boxes
+from pe_nnunet.voxels import boxes_by_id
 
 ROUNDING_MM = 1e-6  # a marker exactly at eps hits, whatever the spacing's last digits are
 
@@ -65,7 +65,7 @@ def _distances(
     """From each embolus to each marker in mm, infinity beyond `most_mm`: (emboli, markers); and the emboli's sizes."""
     points_mm = np.array([marker.voxel_zyx for marker in markers], float).reshape(-1, 3) * spacing_mm
     rows, voxels = [], []
-    for number, box in instance_boxes(truth_ids):
+    for number, box in boxes_by_id(truth_ids).items():
         inside = np.argwhere(truth_ids[box] == number)
         row = np.full(len(points_mm), np.inf)
         low = np.array([side.start for side in box]) * spacing_mm - most_mm - ROUNDING_MM

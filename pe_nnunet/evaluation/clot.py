@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.evaluation.voxels import foreground
+from pe_nnunet.voxels import foreground
 
 MIDLINE_MM = 10.0  # clot this near to the midline plane, as in the trunk, counts on both sides
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.components import label_components
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.evaluation.voxels import foreground
+from pe_nnunet.voxels import foreground
 
 
 @dataclass(frozen=True)

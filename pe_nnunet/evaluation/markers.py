@@ -11,8 +11,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import GeometryError
-from pe_nnunet.evaluation.voxels import instance_boxes
 from pe_nnunet.outputs.table import Marker
+from pe_nnunet.voxels import boxes_by_id
 
 Voxel = tuple[int, int, int]
 
@@ -83,7 +83,7 @@ def markers_of_findings(
             "PE-GEO-001", f"the probability has shape {probability.shape} (z, y, x), the findings {finding_ids.shape}"
         )
     markers = []
-    for number, box in instance_boxes(finding_ids):
+    for number, box in boxes_by_id(finding_ids).items():
         voxels = np.argwhere(finding_ids[box] == number)
         score = 1.0
         if probability is not None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.evaluation.voxels import foreground
+from pe_nnunet.voxels import foreground
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from scipy.spatial import KDTree
 from skimage.measure import marching_cubes, mesh_surface_area
 
 from pe_nnunet.evaluation.policy import EmptyPolicy
-from pe_nnunet.evaluation.voxels import instance_boxes, islands
+from pe_nnunet.voxels import boxes_by_id, islands
 
 ROUNDING_MM = 1e-6  # a surface exactly at the tolerance counts, whatever the spacing's last digits are
 PERCENT = 95
@@ -100,7 +100,7 @@ def surface_of(ids: NDArray[Any], spacing_mm: Sequence[float]) -> Surface:
     """
     area_of = _areas(tuple(float(mm) for mm in spacing_mm))
     places, areas = [np.zeros((0, 3))], [np.zeros(0)]
-    for box in islands([box for _, box in instance_boxes(ids)]):
+    for box in islands(boxes_by_id(ids).values()):
         mask = np.pad(ids[box] != 0, 1).view(np.uint8)
         code = np.zeros([n - 1 for n in mask.shape], np.uint8)
         for bit, corner in enumerate(np.ndindex(2, 2, 2)):

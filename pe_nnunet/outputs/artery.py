@@ -16,8 +16,8 @@ from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
 from pe_nnunet.fusion import Emboli
-from pe_nnunet.outputs.findings import Box, boxes_by_id
 from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.voxels import Box, boxes_by_id
 
 LEVELS = (("main", 16.0), ("lobar", 7.0), ("segmental", 4.5), ("subsegmental", 0.0))
 """Name and smallest diameter in mm. Main: wider than the interlobar artery normally is (16 mm at most in men; Chang,

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.outputs import drawing
-from pe_nnunet.outputs.findings import View, boxes_by_id, view_around, widest_slice
+from pe_nnunet.outputs.findings import View, view_around, widest_slice
 from pe_nnunet.volumes.geometry import require_same_grid
+from pe_nnunet.voxels import boxes_by_id
 
 COLUMNS = 4
 SIDE_MM = 130.0

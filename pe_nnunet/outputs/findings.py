@@ -8,38 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.fusion.components import bounding_box
-
-Box = tuple[slice, slice, slice]
-
-
-def boxes_by_id(labels: NDArray[Any]) -> dict[int, Box]:
-    """Bounding box of every id in a label map.
-
-    Args:
-        labels: Ids, 0 background, (z, y, x).
-
-    Returns:
-        id -> one slice an axis, ids ascending.
-
-    Example:
-        >>> boxes_by_id(np.array([[[0, 3, 3]]]))
-        {3: (slice(0, 1, None), slice(0, 1, None), slice(1, 3, None))}
-    """
-    outer = bounding_box(labels > 0)
-    if outer is None:
-        return {}
-    part = labels[outer]
-    zyx = np.stack(np.nonzero(part), axis=1)
-    ids, rank = np.unique(part[tuple(zyx.T)], return_inverse=True)  # ids may be huge; their ranks are not
-    low, high = np.full((len(ids), 3), np.iinfo(np.int64).max), np.zeros((len(ids), 3), np.int64)
-    np.minimum.at(low, rank, zyx)
-    np.maximum.at(high, rank, zyx)
-    boxes: dict[int, Box] = {}
-    for identity, first, last in zip(ids.tolist(), low.tolist(), high.tolist(), strict=True):
-        z, y, x = (slice(o.start + a, o.start + b + 1) for o, a, b in zip(outer, first, last, strict=True))
-        boxes[identity] = (z, y, x)
-    return boxes
+from pe_nnunet.voxels import Box
 
 
 def widest_slice(labels: NDArray[Any], identity: int, box: Box) -> int:

@@ -13,8 +13,9 @@ from pe_nnunet.components import label_components
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.drawing import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR, Volume, lps_array
-from pe_nnunet.outputs.findings import Box, boxes_by_id, widest_slice
+from pe_nnunet.outputs.findings import widest_slice
 from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.voxels import Box, boxes_by_id
 
 KEY_SLICES = 4
 MISSED_KEY_SLICES = 2  # of these, where more than two are found

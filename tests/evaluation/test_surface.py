@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 from pe_nnunet.evaluation.policy import EmptyPolicy
 from pe_nnunet.evaluation.surface import SurfaceScores, surface_of, surface_scores
-from pe_nnunet.evaluation.voxels import Box, instance_boxes, islands
+from pe_nnunet.voxels import Box, boxes_by_id, islands
 
 POLICY = EmptyPolicy()
 pytestmark = pytest.mark.filterwarnings("ignore:Please import:DeprecationWarning")  # surface_distance's old imports
@@ -67,7 +67,7 @@ def test_empty_sides_follow_the_policy_and_have_no_distance() -> None:
 
 
 def around(ids: NDArray[np.uint16]) -> list[Box]:
-    return islands([box for _, box in instance_boxes(ids)])
+    return islands(boxes_by_id(ids).values())
 
 
 def test_islands_hold_every_voxel_once() -> None:

@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import artery_levels
 from pe_nnunet.outputs.artery import artery_diameter_mm, level_of
-from pe_nnunet.outputs.findings import boxes_by_id
 from pe_nnunet.phantom import coarse_settings, make_phantom
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx
+from pe_nnunet.voxels import boxes_by_id
 
 LUNG, TISSUE, BLOOD, CLOT = -850.0, 40.0, 350.0, 60.0
 

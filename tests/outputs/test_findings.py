@@ -7,7 +7,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pe_nnunet.outputs.findings import boxes_by_id, view_around, widest_slice
+from pe_nnunet.outputs.findings import view_around, widest_slice
+from pe_nnunet.voxels import boxes_by_id
 
 
 @settings(max_examples=80, deadline=None)

@@ -34,24 +34,24 @@ def foreground(ids: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
     return np.stack([z[row], y[row], x], axis=1), filled[row, x]
 
 
-def instance_boxes(ids: NDArray[Any]) -> list[tuple[int, Box]]:
-    """Each id with the smallest box that holds it, ids ascending.
+def boxes_by_id(ids: NDArray[Any]) -> dict[int, Box]:
+    """The smallest box that holds each id, ids ascending.
 
     Args:
         ids: 0 background, (z, y, x); a mask is the one id 1.
 
     Example:
-        >>> instance_boxes(np.array([[[0, 5, 0, 5]]]))
-        [(5, (slice(0, 1, None), slice(0, 1, None), slice(1, 4, None)))]
+        >>> boxes_by_id(np.array([[[0, 5, 0, 5]]]))
+        {5: (slice(0, 1, None), slice(0, 1, None), slice(1, 4, None))}
     """
     where, values = foreground(ids)
     if not len(values):
-        return []
+        return {}
     order = np.argsort(values, kind="stable")
     where, values = where[order], values[order]
     first = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
     low, high = np.minimum.reduceat(where, first), np.maximum.reduceat(where, first) + 1
-    return [(int(value), _box(a, b)) for value, a, b in zip(values[first], low.tolist(), high.tolist(), strict=True)]
+    return {int(value): _box(a, b) for value, a, b in zip(values[first], low.tolist(), high.tolist(), strict=True)}
 
 
 def islands(boxes: Iterable[Box]) -> list[Box]:
