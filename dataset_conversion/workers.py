@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome, convert_case
 from pe_nnunet.dataset_conversion.sources import CaseError
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.processes import usable_processors, worker_pool
 from pe_nnunet.volumes.memory import free_bytes
 
 # A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
@@ -23,8 +20,7 @@ MAX_AUTOMATIC = 8
 
 def sensible_processes(cases: int, gib_per_worker: int = GIB_PER_WORKER) -> int:
     """Number of worker processes for a cohort: by processors, free memory and cases; a worker takes 2 s to start."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(processors, _free_gib() // gib_per_worker, cases // 4, MAX_AUTOMATIC))
+    return max(1, min(usable_processors(), _free_gib() // gib_per_worker, cases // 4, MAX_AUTOMATIC))
 
 
 def run_cases(jobs: Sequence[CaseJob], num_processes: int) -> Iterator[CaseOutcome]:
@@ -78,31 +74,12 @@ def _died(case: str) -> CaseError:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # spawned, not forked: ITK's threads do not survive a fork
-    context = multiprocessing.get_context("spawn")
     try:
-        return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
-    except (OSError, ImportError) as error:  # no semaphores: /dev/shm is missing, full or not writable
+        return worker_pool(workers)
+    except (OSError, ImportError) as error:
         raise ConfigurationError(
             "PE-CONV-032", f"worker processes cannot be started: {error}", "give --num-processes 1, or enlarge /dev/shm"
         ) from error
-
-
-def _prepare_worker() -> None:
-    """Make this process a worker that gets in nobody's way: one thread, no say in Ctrl-C, gone when its parent is."""
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and lets each worker finish its case
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """Without this, workers of a parent that was killed would write on, into what --resume may be working on."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _free_gib() -> int:

@@ -16,9 +16,8 @@ from pe_nnunet.detection.results import write_detections
 from pe_nnunet.detection.scan import detect
 from pe_nnunet.detection.tubes import Detections
 from pe_nnunet.outputs import CaseFailure, write_errors
+from pe_nnunet.outputs.manifest import DISCLAIMER
 from pe_nnunet.volumes import ScanRef, read_scan, to_lps
-
-NOTICE = "Research use only. Not a medical device; not for diagnosis or treatment decisions."
 
 
 def detect_batch(
@@ -47,7 +46,7 @@ def detect_batch(
                 result = detect(to_lps(scan.image), detector, _Bar(bar))
             seconds = time.perf_counter() - started
             facts = {
-                "notice": NOTICE,
+                "notice": DISCLAIMER,
                 "notes": [asdict(note) for note in (*scan.notes, *result.notes)],
                 "source": {"path": ref.path.name, "sha256": scan.sha256},
                 "detectors": [

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
 from pe_nnunet.outputs.run import CaseFailure
+from pe_nnunet.processes import usable_processors, worker_pool
 
 MAX_AUTOMATIC = 8
 
@@ -29,8 +26,7 @@ Outcome = TypeVar("Outcome")
 
 def sensible_workers(cases: int) -> int:
     """Worker processes for a cohort: by processors, and none under eight cases, as a worker takes a second to start."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(processors, cases // 4, MAX_AUTOMATIC))
+    return max(1, min(usable_processors(), cases // 4, MAX_AUTOMATIC))
 
 
 def work_through(
@@ -48,9 +44,7 @@ def work_through(
     if workers <= 1 or len(jobs) < 2:
         yield from map(work, jobs)
         return
-    # spawned, not forked: ITK's threads do not survive a fork
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_prepare_worker) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:
@@ -58,11 +52,3 @@ def work_through(
             except BrokenProcessPool:
                 hint = "for want of memory? give --workers 1"
                 yield CaseFailure(job.case_id, "PE-EVAL-010", "a worker process died before the case was done", hint)
-
-
-def _prepare_worker() -> None:
-    """One thread each, or the workers' libraries would fight for the processors; Ctrl-C is the parent's to hear."""
-    import SimpleITK as sitk
-
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

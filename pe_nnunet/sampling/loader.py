@@ -12,12 +12,12 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from pe_nnunet.processes import end_with_parent
 from pe_nnunet.sampling.arteries import ArteryMasks
 from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
 from pe_nnunet.sampling.draw import Draw, PatchSampler
 from pe_nnunet.sampling.little_start import LittleStart, middle
-from pe_nnunet.sampling.orphan import end_with_parent
 from pe_nnunet.sampling.positive import PositiveRule
 from pe_nnunet.sampling.replicate import ReplicateTargets
 

@@ -1,0 +1,56 @@
+"""Worker processes: how many make sense, and workers that get in nobody's way."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import ProcessPoolExecutor
+
+
+def usable_processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """A pool of spawned workers, each of one thread, that leave Ctrl-C to their parent and end with it.
+
+    Raises:
+        OSError, ImportError: If the system has no semaphores, as where /dev/shm is missing, full or not writable.
+    """
+    # spawned, not forked: ITK's threads do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+
+
+def end_with_parent(poll_seconds: float = 0.5) -> None:
+    """Watch, in a thread, for the death of the process that started this one, and end this one then.
+
+    A process killed by SIGKILL cannot stop its workers: one that waits to hand over its work would wait for ever, and
+    one that writes would write on, into what a later run may be working on. In a process that was not started by
+    multiprocessing nothing is done.
+
+    Args:
+        poll_seconds: Between two looks, where a death is not heard of: forked workers keep each other's pipes open.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        # an orphan gets another parent; Windows keeps the number, but knows whether it is alive
+        while parent.is_alive() if os.name == "nt" else os.getppid() == parent.pid:
+            parent.join(poll_seconds)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
+def _prepare_worker() -> None:
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)  # or the workers' libraries would fight for the processors
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and lets each worker finish its case
+    end_with_parent()
