@@ -26,6 +26,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.processes import usable_processors
+
 FOLDER = Path(__file__).parent
 RESULTS, PAGE = FOLDER / "results" / "bench.json", FOLDER.parent / "docs" / "benchmarks.md"
 START, END = "<!-- bench: generated -->", "<!-- bench: end -->"
@@ -159,10 +161,9 @@ def machine() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
-        "processors": processors,
+        "processors": usable_processors(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
