@@ -13,6 +13,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+MAX_AUTOMATIC = 4  # a scan of 1 mm takes 2 GiB while it is drawn
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet phantom`."""
@@ -26,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--negatives", type=float, metavar="FRACTION", help="share of scans without emboli (0.2)")
     add("--emboli", type=int, nargs="+", metavar="N", help="emboli in a positive scan: one value, or a range (1 6)")
     add("--min-embolus-mm3", type=float, metavar="MM3", help="no emboli smaller than this (0)")
+    add("--num-processes", type=int, metavar="N", help="worker processes (one a processor, 4 at most)")
     add(
         "--coarse",
         action="store_true",
@@ -39,7 +42,10 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.phantom.cohort import write_cohort
     from pe_nnunet.phantom.settings import PhantomSettings, coarse_settings
+    from pe_nnunet.processes import usable_processors
 
+    if args.num_processes is not None and args.num_processes < 1:
+        raise ConfigurationError("PE-PHA-001", f"phantom --num-processes {args.num_processes}: expected 1 or more")
     if args.cases < 1 or args.seed < 0:
         raise ConfigurationError(
             "PE-PHA-001",
@@ -54,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     }
     given = {name: value for name, value in given.items() if value is not None}
     settings = coarse_settings(**given) if args.coarse else PhantomSettings(**given)
-    folders = write_cohort(args.out, args.cases, settings, args.seed, args.format)
+    workers = args.num_processes or min(usable_processors(), MAX_AUTOMATIC)
+    folders = write_cohort(args.out, args.cases, settings, args.seed, args.format, workers)
     print(f"{len(folders)} scans in {args.out}")
     return 0
 

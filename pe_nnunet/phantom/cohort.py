@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +16,7 @@ from tqdm import tqdm
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.phantom.make import Phantom, make_phantom
 from pe_nnunet.phantom.settings import PhantomSettings
+from pe_nnunet.processes import worker_pool
 from pe_nnunet.volumes import atomic_json, write_dicom_series, write_image
 
 Format = Literal["nifti", "dicom", "mixed"]
@@ -31,7 +34,9 @@ def case_name(index: int) -> str:
     return f"phantom_{index + 1:03d}"
 
 
-def write_cohort(out: Path, n: int, settings: PhantomSettings, seed: int, format: Format = "nifti") -> list[Path]:
+def write_cohort(
+    out: Path, n: int, settings: PhantomSettings, seed: int, format: Format = "nifti", num_processes: int = 1
+) -> list[Path]:
     """Write `n` scans with their truth; scans that are there already are kept.
 
     Args:
@@ -41,6 +46,7 @@ def write_cohort(out: Path, n: int, settings: PhantomSettings, seed: int, format
         seed: Seed of the cohort; with the index of a case it fixes every byte of it.
         format: How the CT is stored: as `ct.nii.gz`, as a DICOM series in `ct/`, or every other case each way. Masks
             are NIfTI: `emboli.nii.gz` (ids), `artery.nii.gz`, `vein.nii.gz`, `lung.nii.gz`.
+        num_processes: Worker processes; 1 for none beside this one. The bytes do not depend on it.
 
     Returns:
         The cases' folders.
@@ -51,18 +57,39 @@ def write_cohort(out: Path, n: int, settings: PhantomSettings, seed: int, format
     recipe = {"layout": LAYOUT_VERSION, "seed": seed, "format": format, "settings": settings.to_dict()}
     cases = _cases_so_far(out, recipe)
     out.mkdir(parents=True, exist_ok=True)
-    folders = []
-    for index in tqdm(range(n), desc="phantom", unit="scan", disable=not sys.stderr.isatty()):
-        folder = out / case_name(index)
-        folders.append(folder)
-        if folder.name in cases and folder.is_dir():
-            continue
-        as_dicom = format == "dicom" or (format == "mixed" and index % 2 == 1)
-        phantom = make_phantom(settings, seed, index)
-        write_case(phantom, folder, as_dicom=as_dicom)
-        cases[folder.name] = {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
+    folders = [out / case_name(index) for index in range(n)]
+    missing = [index for index, folder in enumerate(folders) if folder.name not in cases or not folder.is_dir()]
+    made = _make_cases(out, missing, settings, seed, format, min(num_processes, len(missing)))
+    for name, facts in tqdm(made, total=len(missing), desc="phantom", unit="scan", disable=not sys.stderr.isatty()):
+        cases[name] = facts
         atomic_json(out / MANIFEST, {**recipe, "cases": dict(sorted(cases.items()))})
     return folders
+
+
+def _make_cases(
+    out: Path, indices: Sequence[int], settings: PhantomSettings, seed: int, format: Format, workers: int
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Write the cases; their names and facts as they are done."""
+    if workers < 2:
+        for index in indices:
+            yield _make_case(out, index, settings, seed, format)
+        return
+    with worker_pool(workers) as pool:
+        try:
+            for future in as_completed([pool.submit(_make_case, out, i, settings, seed, format) for i in indices]):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _make_case(
+    out: Path, index: int, settings: PhantomSettings, seed: int, format: Format
+) -> tuple[str, dict[str, Any]]:
+    as_dicom = format == "dicom" or (format == "mixed" and index % 2 == 1)
+    phantom = make_phantom(settings, seed, index)
+    name = case_name(index)
+    write_case(phantom, out / name, as_dicom=as_dicom)
+    return name, {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
 
 
 def write_case(phantom: Phantom, folder: Path, *, as_dicom: bool) -> None:

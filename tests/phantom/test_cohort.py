@@ -49,6 +49,11 @@ def test_the_same_seed_writes_the_same_bytes(mixed: Path, tmp_path: Path) -> Non
     assert hashes(tmp_path) == hashes(mixed)
 
 
+def test_workers_write_the_same_bytes(mixed: Path, tmp_path: Path) -> None:
+    write_cohort(tmp_path, 2, TINY, 5, "mixed", num_processes=2)
+    assert hashes(tmp_path) == hashes(mixed)
+
+
 def test_a_longer_cohort_begins_with_the_shorter_one_and_keeps_its_files(mixed: Path, tmp_path: Path) -> None:
     write_cohort(tmp_path, 1, TINY, 5, "mixed")
     stamp = (tmp_path / "phantom_001" / "ct.nii.gz").stat().st_mtime_ns
