@@ -1,4 +1,4 @@
-"""Worker processes: how many make sense, and workers that get in nobody's way."""
+"""Worker processes and threads: how many make sense, and workers that get in nobody's way."""
 
 from __future__ import annotations
 
@@ -23,6 +23,21 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
     # spawned, not forked: ITK's threads do not survive a fork
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+
+
+def one_core_for_other_threads() -> None:
+    """Let torch compute with one core in threads that are started from now on; this thread keeps its number.
+
+    torch gives every thread that computes OpenMP helpers of its own. Once there are more of them than processors, GNU's
+    OpenMP puts all helpers to sleep between two operations, and small networks take twice the time on a CPU. nnU-Net's
+    sliding window copies each window in a thread beside the one that predicts.
+    """
+    import torch
+
+    # torch keeps the number for threads to come in one place, and the present one's with OpenMP, which knows threads
+    setter = threading.Thread(target=torch.set_num_threads, args=(1,))
+    setter.start()
+    setter.join()
 
 
 def end_with_parent(poll_seconds: float = 0.5) -> None:

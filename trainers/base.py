@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pe_nnunet.labels import pe_channel, pe_label_values
 from pe_nnunet.precision import autocast_for, channels_last_format
+from pe_nnunet.processes import one_core_for_other_threads
 from pe_nnunet.sampling.build import voxel_mm3
 from pe_nnunet.trainers.averaging import WeightAverage
 from pe_nnunet.trainers.history import HISTORY_FILE, logged_by_nnunet, told_of_epoch, write_history
@@ -160,6 +161,8 @@ class PETrainer(RecipeTrainer):
         """As nnU-Net, with the averaged weights."""
         with StopSignal(at_once=True), ExitStack() as averaged, autocast_for(self.device, self.recipe.cpu_bfloat16):
             self._apply_average(averaged)
+            if self.device.type == "cpu":
+                one_core_for_other_threads()
             super().perform_actual_validation(save_probabilities)
 
     def _apply_average(self, stack: ExitStack) -> None:
