@@ -27,7 +27,7 @@ the 8, 20 and 66 branches that follow the main arteries in a cast of the tree (S
 
 MEASURED = 200  # emboli, the first by id: thousands, as noise gives, would take minutes and say nothing
 MARGIN_MM = 18.0  # around the embolus: the widest normal pulmonary artery fits in
-STEP_MM = 0.6  # of the grid that is measured on, at most
+STEP_MM = 0.6  # of the grid that is measured on; half the finest spacing where that is more, as nothing finer is known
 MOST_VOXELS = 2_000_000  # of that grid; beyond, the step grows
 SAMPLES = 1500  # points of the embolus
 CONTRAST_HU = 150.0  # what is brighter counts as opacified blood when its level is estimated
@@ -105,7 +105,8 @@ def _fine_grid(image: sitk.Image, box: Box) -> tuple[tuple[slice, ...], list[int
     low = np.maximum(np.array([side.start for side in box][::-1]) - margin, 0)
     high = np.minimum(np.array([side.stop for side in box][::-1]) + margin, image.GetSize())
     extent_mm = (high - low) * spacing
-    step_mm = max(min(STEP_MM, float(spacing.min())), float((extent_mm.prod() / MOST_VOXELS) ** (1 / 3)))
+    wanted = max(min(STEP_MM, float(spacing.min())), float(spacing.min()) / 2)
+    step_mm = max(wanted, float((extent_mm.prod() / MOST_VOXELS) ** (1 / 3)))
     size = np.maximum(1, np.round(extent_mm / step_mm)).astype(int).tolist()
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)), size, step_mm
 
