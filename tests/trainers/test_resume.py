@@ -143,7 +143,9 @@ def test_killed_training_ends_as_the_unbroken_one(place, monkeypatch):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="no /proc to look for workers in")
 def test_with_one_worker_as_well_and_no_worker_is_left_behind(place, tmp_path, monkeypatch):
-    monkeypatch.setenv("PE_NNUNET_RECIPE", f"{RECIPE} epochs=3")
+    monkeypatch.setenv(
+        "PE_NNUNET_RECIPE", f"{RECIPE} epochs=3 little_start_epochs=2 little_start=cases little_start_cases=1"
+    )
     place("unbroken", 1)
     expected = final(train(place))
     for cut, number, code in ((5, signal.SIGKILL, -9), (7, signal.SIGTERM, 0)):
