@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from pe_nnunet.volumes import ScanRef, read_scan, to_lps
 
 
 def detect_batch(
-    detector: Detector, refs: Sequence[ScanRef], folder: Path
+    detector: Detector, refs: Sequence[ScanRef], folder: Path, repairs: Mapping[str, bool]
 ) -> tuple[dict[str, Detections], list[CaseFailure]]:
     """Detect in every scan and write its files, then `errors.json`.
 
@@ -29,6 +29,7 @@ def detect_batch(
         detector: Of slices.
         refs: The scans.
         folder: Where to.
+        repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
 
     Returns:
         What was found, by case, and the scans that failed.
@@ -41,7 +42,7 @@ def detect_batch(
     for number, ref in enumerate(refs, 1):
         started = time.perf_counter()
         try:
-            scan = read_scan(ref)
+            scan = read_scan(ref, **repairs)
             with tqdm(desc=f"{number}/{len(refs)} {ref.case_id}", unit="slice", disable=None, leave=False) as bar:
                 result = detect(to_lps(scan.image), detector, _Bar(bar))
             seconds = time.perf_counter() - started
@@ -53,6 +54,7 @@ def detect_batch(
                     {"model": r.model, "dataset": r.dataset, "fold": r.fold, "sha256": r.sha256}
                     for r in detector.records
                 ],
+                "repairs": dict(repairs),
                 "seconds": round(seconds, 3),
                 "version": __version__,
             }

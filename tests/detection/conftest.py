@@ -110,10 +110,32 @@ network.load_state_dict(torch.load(fold / "detector.pt", weights_only=True)["sta
 pictures = np.load(os.environ["PICTURES"])
 with torch.no_grad():
     network_says = network.eval()(torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255)[0].numpy()
+
+from ultralytics.utils.ops import xywh2xyxy
+from ultralytics.utils.tal import TaskAlignedAssigner
+def credit(detector):  # what the box of a small embolus counts for, on every point of a grid of places
+    with torch.no_grad():
+        says = detector.eval()(torch.from_numpy(pictures[:1]).permute(0, 3, 1, 2).float() / 255)[0].mT
+    head = detector.model[-1]
+    centres = torch.cartesian_prod(torch.arange(12.0, 52, 5), torch.arange(12.0, 84, 5))[:, None]
+    counts = []
+    for centre in centres:  # alone on its picture
+        embolus = torch.cat([centre - 4, centre + 4], dim=1)[None]
+        points = (head.anchors * head.strides).mT
+        assign = TaskAlignedAssigner(topk=10, num_classes=2, alpha=0.5, beta=6.0, stride=head.stride.tolist())
+        one = torch.ones(1, 1, 1)
+        counts.append(float(assign(says[..., 4:], xywh2xyxy(says[..., :4]), points, one, embolus, one)[2].sum()))
+    return counts
+fresh = build_network(*find_architecture("yolo11n"))
+credits = {"ours": credit(fresh)}
+fresh.model[-1].bias_init()
+credits["ultralytics"] = credit(fresh)
+
 crowd = np.load(os.environ["CROWD"])
 theirs = non_max_suppression(torch.from_numpy(crowd), conf_thres=0.25, iou_thres=0.5, max_det=300)
 np.savez(os.environ["ORACLE"], network_says=network_says, **{f"kept_{n}": b.numpy() for n, b in enumerate(theirs)})
-answer = {"code": code, "again": again, "broken": broken, "early": early, "settings": os.environ["YOLO_CONFIG_DIR"]}
+answer = {"code": code, "again": again, "broken": broken, "early": early, "settings": os.environ["YOLO_CONFIG_DIR"],
+          "credits": credits}
 """
 
 
@@ -122,7 +144,8 @@ class Training:
     """What `pe-nnunet train-detector` did in a process of its own.
 
     Attributes:
-        answer: Exit codes, what it did that it must not, and where ultralytics' settings lay.
+        answer: Exit codes, what it did that it must not, where ultralytics' settings lay, and what a small embolus
+            counts for in a fresh network.
         fold: The detector.
         home: The home folder, read-only.
         raw: The dataset.

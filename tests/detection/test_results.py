@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ from pe_nnunet.detection.link import tube_of
 from pe_nnunet.detection.results import box_on_own_grid, lps_extent, read_detections, write_detections
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.roi import Box
-from pe_nnunet.volumes import to_lps
+from pe_nnunet.volumes import to_lps, write_dicom_series
 
 if TYPE_CHECKING:
     from tests.detection.conftest import Training
@@ -113,6 +114,40 @@ def test_detect_reports_a_broken_scan_and_goes_on(
     assert (error["case"], error["code"]) == ("broken", "PE-IN-003")
     written = json.loads((tmp_path / "out" / "good_detections.json").read_text())
     assert written["detectors"][0]["sha256"] == load_detector(training.fold).records[0].sha256
+
+
+def test_a_series_is_chosen_and_its_gap_filled_where_that_is_asked_for(
+    training: Training, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = sitk.ReadImage(case_file(training.raw, "image", "p"))
+    for name, slices in (("whole", image), ("part", image[:, :, 2:8])):
+        write_dicom_series(slices, tmp_path / name, patient_id="P", series_description=name)
+        for path in (tmp_path / name).iterdir():
+            dataset = pydicom.dcmread(path)
+            dataset.StudyInstanceUID = "1.2.3"
+            dataset.save_as(path)
+            uid = dataset.SeriesInstanceUID
+            path.rename(tmp_path / f"{name}_{path.name}")
+        (tmp_path / name).rmdir()
+    (tmp_path / "part_IM00003.dcm").unlink()
+    out = tmp_path / "out"
+    arguments = ["-i", str(tmp_path), "-o", str(out), "--detector", str(training.fold.parent), "-device", "cpu"]
+
+    def outcome(*options: str) -> str:
+        status = main(["detect", *arguments, *options])
+        errors = json.loads((out / "errors.json").read_text())
+        assert (status == 0) == (not errors)
+        return errors[0]["code"] if errors else ""
+
+    assert outcome() == "PE-DCM-005"
+    assert outcome("--series-uid", uid) == "PE-DCM-001"
+    assert outcome("--series-uid", uid, "--resample-gaps") == ""
+    (written,) = (json.loads(path.read_text()) for path in out.glob("*_detections.json"))
+    assert "PE-DCM-026" in [note["code"] for note in written["notes"]]
+    assert written["repairs"] == {"assume_hu": False, "resample_gaps": True, "fix_tilt": False}
+    assert written["lps_grid"]["shape_zyx"][0] == 6
+    assert outcome("--pick", "largest-ct") == ""
+    assert "PE-DCM-026" in capsys.readouterr().out
 
 
 def test_the_detector_of_a_dataset_is_found(
