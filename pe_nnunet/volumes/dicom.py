@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -11,15 +12,25 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.dicom_choice import choose_series
-from pe_nnunet.volumes.dicom_headers import header_of, patient_key, quiet_pydicom, read_dataset, text_of
-from pe_nnunet.volumes.dicom_pixels import damaged_pixels, padding_hu, require_ct_pixels, rescale_of, slice_hu
+from pe_nnunet.volumes.dicom_headers import header_of, patient_key, quiet_pydicom, read_dataset, read_header, text_of
+from pe_nnunet.volumes.dicom_native import native_frames
+from pe_nnunet.volumes.dicom_pixels import (
+    Rescale,
+    damaged_pixels,
+    decoded_hu,
+    native_hu,
+    padding_hu,
+    require_ct_pixels,
+    rescale_of,
+)
 from pe_nnunet.volumes.dicom_slices import Slice, slices_of
 from pe_nnunet.volumes.dicom_stack import Stack, stack_slices
 from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
 from pe_nnunet.volumes.memory import require_memory
+from pe_nnunet.volumes.read_ahead import read_ahead
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 
-Headers = dict[Path, pydicom.Dataset]
+Headers = dict[Path, tuple[pydicom.Dataset, int]]  # with the byte at which the pixels begin; see `read_header`
 
 
 def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = False, fix_tilt: bool = False) -> Scan:
@@ -44,17 +55,17 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
 
 
 def _read(ref: ScanRef, *, assume_hu: bool, resample_gaps: bool, fix_tilt: bool) -> Scan:
-    datasets = {file: dataset for file in ref.files if (dataset := read_dataset(file)) is not None}
-    found = [header for file, dataset in datasets.items() if (header := header_of(dataset, file)) is not None]
+    datasets = {file: read for file in ref.files if (read := read_header(file)) is not None}
+    found = [header for file, (dataset, _) in datasets.items() if (header := header_of(dataset, file)) is not None]
     members, left_out = choose_series(ref, found)
     headers = {member.path: datasets[member.path] for member in members}
-    for file, dataset in headers.items():
+    for file, (dataset, _) in headers.items():
         require_ct_pixels(dataset, file.stat().st_size, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
-    found_slices = [s for file, dataset in headers.items() for s in slices_of(dataset, file)]
+    found_slices = [s for file, (dataset, _) in headers.items() for s in slices_of(dataset, file)]
     stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
-    reader = _SliceReader(ref.case_id)
+    reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
-    hu, sha256, padded = _volume(slices, headers, reader)
+    hu, sha256, padded = _volume(slices, reader)
     if not assume_hu:
         require_hu(hu, padded, ref.case_id)
     if stack.regrid is not None:
@@ -63,36 +74,50 @@ def _read(ref: ScanRef, *, assume_hu: bool, resample_gaps: bool, fix_tilt: bool)
     image.SetSpacing(stack.spacing_mm)
     image.SetOrigin(stack.origin_mm)
     image.SetDirection(stack.direction.ravel().tolist())
-    notes = [*left_out, *doubled, *_header_notes(headers, slices), *stack.notes]
+    notes = [*left_out, *doubled, *_header_notes(reader, slices), *stack.notes]
     if padded:
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
-    info = _info(headers[slices[0].file], [] if stack.regrid else slices)
+    info = _info(headers[slices[0].file][0], [] if stack.regrid else slices)
     return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
 
 
 class _SliceReader:
-    """Reads and decodes slices, keeping the last file: the frames of a multi-frame file follow one another."""
+    """Decodes slices, keeping the last file: the frames of a multi-frame file follow one another."""
 
-    def __init__(self, case_id: str) -> None:
+    def __init__(self, case_id: str, headers: Headers) -> None:
         self.case_id = case_id
+        self.headers = headers
+        self._rescales: dict[tuple[Path, int], Rescale] = {}
         self._file: Path | None = None
-        self._bytes = b""
+        self._frames: Values | None = None
         self._dataset = pydicom.Dataset()
 
-    def bytes_of(self, s: Slice) -> bytes:
-        """The whole file of a slice."""
-        if s.file != self._file:
-            self._file, self._bytes = s.file, s.file.read_bytes()
-            dataset = read_dataset(self._bytes, pixels=True)
-            if dataset is None or "PixelData" not in dataset:
-                raise damaged_pixels(f"{self.case_id}: {s.file.name}", "no whole PixelData")
-            self._dataset = dataset
-        return self._bytes
+    def rescale(self, s: Slice) -> Rescale:
+        """Slope, intercept and type of the rescale of a slice."""
+        key = (s.file, s.frame)
+        if key not in self._rescales:
+            self._rescales[key] = rescale_of(self.headers[s.file][0], s.frame)
+        return self._rescales[key]
+
+    def take(self, file: Path, content: bytes) -> None:
+        """Make ready to decode the slices of a file, of which these are the bytes."""
+        header, pixels_at = self.headers[file]
+        self._file, self._frames = file, native_frames(header, content, pixels_at)
+        dataset = header if self._frames is not None else read_dataset(content, pixels=True)
+        if dataset is None or (self._frames is None and "PixelData" not in dataset):
+            raise damaged_pixels(f"{self.case_id}: {file.name}", "no whole PixelData")
+        self._dataset = dataset
 
     def hu(self, s: Slice) -> tuple[Values, float | None]:
         """HU of a slice before padding is replaced, and the padding value in HU."""
-        self.bytes_of(s)
-        return slice_hu(self._dataset, s, f"{self.case_id}: {s.file.name}"), padding_hu(self._dataset, s.frame)
+        if s.file != self._file:
+            self.take(s.file, s.file.read_bytes())
+        rescale = self.rescale(s)
+        if self._frames is not None:
+            plane = native_hu(self._frames[s.frame], self._dataset, rescale)
+        else:
+            plane = decoded_hu(self._dataset, s, rescale, f"{self.case_id}: {s.file.name}")
+        return plane, padding_hu(self._dataset, rescale)
 
 
 def _one_per_position(stack: Stack, reader: _SliceReader) -> tuple[list[Slice], list[Note]]:
@@ -122,31 +147,33 @@ def _one_per_position(stack: Stack, reader: _SliceReader) -> tuple[list[Slice], 
     return [group[0] for group in stack.positions], [Note("PE-DCM-002", "repaired", text)] if dropped else []
 
 
-def _volume(slices: list[Slice], headers: Headers, reader: _SliceReader) -> tuple[Values, str, int]:
+def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int]:
     """The array in HU, the hash over the files in this order, and the number of padding voxels."""
-    scales = [value for s in slices for value in rescale_of(headers[s.file], s.frame)[:2] if value is not None]
+    scales = [value for s in slices for value in reader.rescale(s)[:2] if value is not None]
     whole = all(value.is_integer() for value in scales)
     shape = (len(slices), slices[0].rows, slices[0].columns)
     require_memory(shape, reader.case_id)
     hu = np.empty(shape, np.int16 if whole else np.float32)
     digest, padded = hashlib.sha256(), 0
-    for k, s in enumerate(slices):
-        if k == 0 or s.file != slices[k - 1].file:
-            digest.update(reader.bytes_of(s))
-        plane, padding = reader.hu(s)
-        padded += replace_padding(plane, padding)
-        hu[k] = plane  # fits: what lies outside -1500..32000 was padding
+    runs = [list(run) for _, run in groupby(range(len(slices)), lambda k: slices[k].file)]
+    files = [slices[run[0]].file for run in runs]
+    for file, run, content in zip(files, runs, read_ahead(files, digest.update), strict=True):
+        reader.take(file, content)
+        for k in run:
+            plane, padding = reader.hu(slices[k])
+            padded += replace_padding(plane, padding)
+            hu[k] = plane  # fits: what lies outside -1500..32000 was padding
     return hu, digest.hexdigest(), padded
 
 
-def _header_notes(headers: Headers, slices: list[Slice]) -> list[Note]:
+def _header_notes(reader: _SliceReader, slices: list[Slice]) -> list[Note]:
     notes = []
-    bare = sum(not dataset.preamble for dataset in headers.values())
+    bare = sum(not dataset.preamble for dataset, _ in reader.headers.values())
     if bare:
         notes.append(Note("PE-DCM-015", "repaired", f"{bare} file(s) without a DICOM preamble read all the same"))
-    if not text_of(headers[slices[0].file], "PatientID"):
+    if not text_of(reader.headers[slices[0].file][0], "PatientID"):
         notes.append(Note("PE-DCM-023", "repaired", "no PatientID: the study stands for the patient"))
-    if len({rescale_of(headers[s.file], s.frame)[:2] for s in slices}) > 1:
+    if len({reader.rescale(s)[:2] for s in slices}) > 1:
         notes.append(Note("PE-DCM-025", "repaired", "the rescale differs between slices: each got its own"))
     return notes
 

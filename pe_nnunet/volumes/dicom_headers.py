@@ -9,12 +9,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     LegacyConvertedEnhancedCTImageStorage,
     MediaStorageDirectoryStorage,
 )
@@ -105,11 +109,13 @@ def looks_like_dicom(path: Path) -> bool:
     return start[128:] == b"DICM" or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
 
 
-def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: bool = False) -> pydicom.Dataset | None:
+def read_dataset(
+    source: Path | bytes | BinaryIO, *, grouping_only: bool = False, pixels: bool = False
+) -> pydicom.Dataset | None:
     """Read a DICOM file.
 
     Args:
-        source: The file or its bytes.
+        source: The file, its bytes, or the file opened; it is then left where reading ended.
         grouping_only: Read only what `header_of` needs.
         pixels: Read on through the pixel data.
 
@@ -124,6 +130,16 @@ def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: b
     except Exception:  # noqa: BLE001 - bytes that are no DICOM make the parser fail in any way
         return None
     return dataset if len(dataset) else None
+
+
+def read_header(path: Path) -> tuple[pydicom.Dataset, int] | None:
+    """The header of a DICOM file, and the byte at which reading it ended: where an uncompressed file has its pixels."""
+    try:
+        with path.open("rb") as file:
+            dataset = read_dataset(file)
+            return None if dataset is None else (dataset, file.tell())
+    except OSError:
+        return None
 
 
 def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:
@@ -164,6 +180,15 @@ def ct_series(headers: Iterable[FileHeader]) -> dict[str, list[FileHeader]]:
         if header.is_ct_slice:
             series.setdefault(header.series_uid, []).append(header)
     return dict(sorted(series.items()))
+
+
+def transfer_syntax(dataset: pydicom.Dataset) -> UID:
+    """The transfer syntax; where the file has no meta header, what pydicom found when it read the elements."""
+    syntax = text_of(dataset.file_meta, "TransferSyntaxUID")
+    if syntax:
+        return UID(syntax)
+    implicit, _ = dataset.original_encoding
+    return ImplicitVRLittleEndian if implicit in {True, None} else ExplicitVRLittleEndian
 
 
 def value_of(dataset: pydicom.Dataset, keyword: str) -> object:

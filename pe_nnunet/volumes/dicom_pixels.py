@@ -13,11 +13,13 @@ import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from pe_nnunet.errors import InputError, MissingExtraError
-from pe_nnunet.volumes.dicom_headers import number_of, text_of, value_of
+from pe_nnunet.volumes.dicom_headers import number_of, text_of, transfer_syntax, value_of
 from pe_nnunet.volumes.dicom_slices import Slice, frame_sources, frames_of
+
+Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
 FEWEST_BITS = 9  # 8 bits cannot hold HU: such files come from lossy exports and decode without an error
 
@@ -73,7 +75,7 @@ def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, a
         )
 
 
-def rescale_of(dataset: pydicom.Dataset, frame: int) -> tuple[float | None, float | None, str]:
+def rescale_of(dataset: pydicom.Dataset, frame: int) -> Rescale:
     """Slope, intercept and RescaleType of a frame; None where they are absent."""
     for source in frame_sources(dataset, frame, "PixelValueTransformationSequence"):
         slope, intercept = number_of(source, "RescaleSlope"), number_of(source, "RescaleIntercept")
@@ -82,12 +84,18 @@ def rescale_of(dataset: pydicom.Dataset, frame: int) -> tuple[float | None, floa
     return None, None, text_of(dataset, "RescaleType").upper()
 
 
-def slice_hu(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArray[Any]:
+def native_hu(stored: npt.NDArray[Any], dataset: pydicom.Dataset, rescale: Rescale) -> npt.NDArray[Any]:
+    """Stored values of a slice that needs no decoding, in HU as `decoded_hu` gives them."""
+    return _rescaled(_whole_bits(stored, dataset), rescale)
+
+
+def decoded_hu(dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str) -> npt.NDArray[Any]:
     """Decode one slice and rescale it.
 
     Args:
         dataset: The whole file.
         s: The slice; its file is read again where GDCM decodes it.
+        rescale: Of the slice.
         name: Case and file, for messages.
 
     Returns:
@@ -108,10 +116,10 @@ def slice_hu(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArray[Any]:
             stored = stored[s.frame]
     except Exception as error:  # decoders raise whatever they like
         raise damaged_pixels(name, error) from error
-    return _rescaled(_whole_bits(stored, dataset), dataset, s.frame)
+    return native_hu(stored, dataset, rescale)
 
 
-def padding_hu(dataset: pydicom.Dataset, frame: int) -> float | None:
+def padding_hu(dataset: pydicom.Dataset, rescale: Rescale) -> float | None:
     """PixelPaddingValue in HU, with the sign of the pixels whatever sign it was written with; None if absent."""
     value = value_of(dataset, "PixelPaddingValue")
     try:
@@ -123,16 +131,7 @@ def padding_hu(dataset: pydicom.Dataset, frame: int) -> float | None:
         padding -= 65536
     elif not signed and padding < 0:
         padding += 65536
-    return float(_rescaled(np.array(padding), dataset, frame))
-
-
-def transfer_syntax(dataset: pydicom.Dataset) -> UID:
-    """The transfer syntax; where the file has no meta header, what pydicom found when it read the elements."""
-    syntax = text_of(dataset.file_meta, "TransferSyntaxUID")
-    if syntax:
-        return UID(syntax)
-    implicit, _ = dataset.original_encoding
-    return ImplicitVRLittleEndian if implicit in {True, None} else ExplicitVRLittleEndian
+    return float(_rescaled(np.array(padding), rescale))
 
 
 def _pydicom_decodes(syntax: UID) -> bool:
@@ -176,8 +175,8 @@ def _whole_bits(stored: npt.NDArray[Any], dataset: pydicom.Dataset) -> npt.NDArr
     return values
 
 
-def _rescaled(stored: npt.NDArray[Any], dataset: pydicom.Dataset, frame: int) -> npt.NDArray[Any]:
-    slope, intercept, _ = rescale_of(dataset, frame)
+def _rescaled(stored: npt.NDArray[Any], rescale: Rescale) -> npt.NDArray[Any]:
+    slope, intercept, _ = rescale
     if slope is None or intercept is None:
         return stored
     if float(slope).is_integer() and float(intercept).is_integer():
