@@ -12,11 +12,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet detect`."""
     parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
+    reading = parser.add_argument_group("reading")
+    add_series(reading)
+    add_repairs(reading)
     which = parser.add_argument_group("detector", "by dataset, or by folder")
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
     which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
@@ -32,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.dataset is None) == (args.detector is None):
         raise ConfigurationError("PE-DET-005", "no detector named, or two", "give either -d or --detector")
-    refs = find_scans(args.input)
+    refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
 
     from pe_nnunet.detection.detector import fold_folders, load_detector
     from pe_nnunet.detection.locate import locate_detector
@@ -50,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.outputs import write_errors
 
     write_errors([], args.output)  # before the work: an output that cannot be written is known at once
-    found, failed = detect_batch(detector, refs, args.output)
+    found, failed = detect_batch(detector, refs, args.output, repairs(args))
     print(f"{len(found)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:
         return DONE
