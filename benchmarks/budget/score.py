@@ -65,13 +65,20 @@ def predict(cohort: Cohort, arm: Arm, models: list[Path], folder: Path) -> dict[
         ("test", cohort.test, None),
     ):
         out = folder / name
-        if (out / "summary.csv").exists():
-            continue
         scans = scans_alone(studies, cases, folder / f"{name}_scans")
+        if {path.name for path in scans.iterdir()} <= _seconds(out).keys():
+            continue
         command = ["pe-nnunet-predict-fused", "-i", str(scans), "-o", str(out), "-f", "0", "-device", "cpu"]
         command += ["-m", *map(str, models), "--lung-margin-mm", f"{arm.margin_mm:g}", "--disable_tta"]
         run([*command, "--save-probability", "--trust-checkpoint"], cohort.environment(folder / "unused"))
-    with (folder / "test" / "summary.csv").open() as file:
+    return _seconds(folder / "test")
+
+
+def _seconds(predicted: Path) -> dict[str, float]:
+    table = predicted / "summary.csv"
+    if not table.exists():
+        return {}
+    with table.open() as file:
         return {row["case"]: float(row["seconds"]) for row in csv.DictReader(file)}
 
 

@@ -1,41 +1,33 @@
-"""Tables of the runs: each arm with intervals, and its difference from its reference, paired by scan."""
+"""Tables of the summaries: each arm with intervals, and its difference from its reference, paired by scan."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from budget.arms import ARMS, Arm
+from budget.goals import goal_lines
 from budget.score import FALSE_POSITIVES
-from numpy.typing import NDArray
+from budget.summary import SIZES_MM3, size_name
 
-from pe_nnunet.evaluation import Estimate, Resampling
-from pe_nnunet.evaluation.bootstrap import estimates
-from pe_nnunet.evaluation.froc import Pool, sensitivity_at
-from pe_nnunet.evaluation.hits import ScanHits
-
-Run = dict[str, Any]
-SIZES_MM3 = (0.0, 1000.0, 5000.0, float("inf"))
 TITLES = {
     "main": "Stock nnU-Net and our trainer",
     "ensemble": "Two networks and one",
     "parts": "The recipe with one part changed",
 }
+SIZES = [size_name(low, high) for low, high in pairwise(SIZES_MM3)]
 
 
-def tables(runs: Sequence[Run]) -> list[str]:
-    """Markdown: for each cohort and time a table a question; arms that were not run are named."""
+def tables(summaries: Sequence[dict[str, Any]], goals: Sequence[dict[str, Any]]) -> list[str]:
+    """Markdown: for each cohort and time the goals and a table a question; arms that were not run are named."""
     lines: list[str] = []
-    settings = sorted({(run["cohort"], run["minutes"]) for run in runs})
-    for cohort, minutes in settings:
+    for cohort, minutes in sorted({(entry["cohort"], entry["minutes"]) for entry in summaries}):
+        here = (cohort, minutes)
+        by_arm = {entry["arm"]: entry for entry in summaries if (entry["cohort"], entry["minutes"]) == here}
         lines += [f"## {cohort}, {minutes:g} minutes an arm", ""]
-        by_arm: dict[str, list[Run]] = defaultdict(list)
-        for run in runs:
-            if (run["cohort"], run["minutes"]) == (cohort, minutes):
-                by_arm[run["arm"]].append(run)
+        lines += [_where(list(by_arm.values())), ""]
+        lines += [*goal_lines([goal for goal in goals if (goal["cohort"], goal["minutes"]) == here]), ""]
         for group, title in TITLES.items():
             arms = [arm for arm in ARMS.values() if arm.group == group]
             reference = arms[0].reference
@@ -43,95 +35,54 @@ def tables(runs: Sequence[Run]) -> list[str]:
                 shown = arms if ARMS[reference] in arms else [ARMS[reference], *arms]
                 lines += [f"### {title}", "", *_table(shown, by_arm, reference), ""]
             else:
-                lines += [f"### {title}", "", "Not run.", ""]
-    return lines
+                lines += [f"### {title}", "", f"Not run: {'; '.join(arm.name for arm in arms)}.", ""]
+    return lines or ["Nothing was run yet.", ""]
 
 
-def _table(arms: Iterable[Arm], by_arm: dict[str, list[Run]], reference: str) -> list[str]:
-    rates = " | ".join(f"at {rate:g}" for rate in FALSE_POSITIVES)
-    sizes = " | ".join(f"{_size(low, high)}, at 2" for low, high in pairwise(SIZES_MM3))
-    lines = [
-        f"| arm | scans, seeds | Dice | {rates} | {sizes} | at 2 against {reference} | Dice against it "
-        "| minutes | steps | GB | s a scan |",
-        "| --- " * (len(FALSE_POSITIVES) + len(SIZES_MM3) + 8) + "|",
-    ]
+def _where(entries: Sequence[dict[str, Any]]) -> str:
+    """Machines, versions and days."""
+    places = {
+        f"{on['processor']}, {on['processors']} processors; torch {on['torch']}, nnunetv2 {on['nnunetv2']}"
+        for on in (entry["machine"] for entry in entries)
+    }
+    days = sorted({day for entry in entries for day in entry["dates"]})
+    return f"On {' and on '.join(sorted(places))}; {', '.join(days)}."
+
+
+def _table(arms: Iterable[Arm], by_arm: dict[str, dict[str, Any]], reference: str) -> list[str]:
+    sizes = [f"{size}, at 2" for size in SIZES]
+    head = ["arm", "scans, emboli, seeds", "Dice", *(f"at {rate:g}" for rate in FALSE_POSITIVES), *sizes]
+    head += [f"at 2 against {reference}", "Dice against it", "minutes", "steps", "GB", "s a scan"]
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     for arm in arms:
-        mine, theirs = by_arm.get(arm.name, []), by_arm.get(reference, [])
-        lines.append(_row(arm.name, mine, theirs) if mine else f"| {arm.name} | not run |")
+        cells = _cells(by_arm[arm.name]) if arm.name in by_arm else [arm.name, "not run"]
+        lines.append(f"| {' | '.join(cells + [''] * (len(head) - len(cells)))} |")
     return lines
 
 
-def _row(name: str, mine: list[Run], theirs: list[Run]) -> str:
-    scans = sorted({case for run in mine for case in run["cases"]})
-    found = estimates(lambda weights: _numbers(mine, scans, weights), scans, Resampling())
-    cells = [name, f"{len(scans)}, {len({run['seed'] for run in mine})}", _percent(found["dice"])]
-    cells += [_percent(found[f"at {rate:g}"]) for rate in FALSE_POSITIVES]
-    cells += [_percent(found[_size(low, high)], interval=False) for low, high in pairwise(SIZES_MM3)]
-    shared = sorted(set(scans) & {case for run in theirs for case in run["cases"]})
-    if mine is theirs or not shared:
-        cells += ["", ""]
-    else:
-        difference = estimates(lambda weights: _difference(mine, theirs, shared, weights), shared, Resampling())
-        cells += [_percent(difference["at 2"], sign=True), _percent(difference["dice"], sign=True)]
-    cells += [f"{np.mean([run['train_seconds'] for run in mine]) / 60:.1f}", f"{mine[0]['steps']}"]
-    cells += [f"{max(run['memory_gb'] for run in mine):.1f}", f"{np.mean([run['scan_seconds'] for run in mine]):.1f}"]
-    return f"| {' | '.join(cells)} |"
+def _cells(entry: dict[str, Any]) -> list[str]:
+    numbers, difference = entry["numbers"], entry.get("difference")
+    counts = [str(entry["scans"]), str(entry["emboli"]), str(len(entry["seeds"]))]
+    cells = [entry["arm"], ", ".join(counts), percent(numbers["dice"])]
+    cells += [percent(numbers[f"at {rate:g}"]) for rate in FALSE_POSITIVES]
+    cells += [_of_size(entry, size) for size in SIZES]
+    cells += [percent(difference[name], sign=True) if difference else "" for name in ("at 2", "dice")]
+    return [
+        *cells,
+        f"{entry['train_minutes']:.1f}",
+        entry["steps"],
+        f"{entry['memory_gb']:.1f}",
+        f"{entry['scan_seconds']:.1f}",
+    ]
 
 
-def _numbers(runs: list[Run], scans: list[str], weights: NDArray[np.int64]) -> dict[str, float | None]:
-    """Means over seeds; the scans of several splits are pooled."""
-    by_seed: dict[int, list[Run]] = defaultdict(list)
-    for run in runs:
-        by_seed[run["seed"]].append(run)
-    values: dict[str, list[float]] = defaultdict(list)
-    for of_seed in by_seed.values():
-        cases = {case: scores for run in of_seed for case, scores in run["cases"].items()}
-        present = [(scan, int(weight)) for scan, weight in zip(scans, weights, strict=True) if scan in cases]
-        hits = [_hits(scan, cases[scan]) for scan, _ in present]
-        times = np.array([weight for _, weight in present])
-        for name, value in _of_hits(hits, times).items():
-            values[name] += [] if value is None else [value]
-        dice = [cases[scan]["dice"] for scan, weight in present for _ in range(weight)]
-        positive = [value for value in dice if value is not None]
-        values["dice"] += [float(np.mean(positive))] if positive else []
-    names = ["dice", *(f"at {rate:g}" for rate in FALSE_POSITIVES), *(_size(*bounds) for bounds in pairwise(SIZES_MM3))]
-    return {name: float(np.mean(values[name])) if values[name] else None for name in names}
+def _of_size(entry: dict[str, Any], size: str) -> str:
+    number = entry["emboli_by_size"][size]
+    return f"{percent(entry['numbers'][size][:1])} of {number}" if number else "-"
 
 
-def _of_hits(hits: list[ScanHits], times: NDArray[np.int64]) -> dict[str, float | None]:
-    if not times.sum():
-        return {}
-    curve = Pool.of(hits).curve(times)
-    found = {f"at {rate:g}": sensitivity_at(curve, rate, "cad-pe") for rate in FALSE_POSITIVES}
-    for low, high in pairwise(SIZES_MM3):
-        part = Pool.of([scan.between(low, high) for scan in hits]).curve(times)
-        found[_size(low, high)] = sensitivity_at(part, 2.0, "cad-pe")
-    return found
-
-
-def _difference(
-    mine: list[Run], theirs: list[Run], scans: list[str], weights: NDArray[np.int64]
-) -> dict[str, float | None]:
-    a, b = _numbers(mine, scans, weights), _numbers(theirs, scans, weights)
-    return {name: None if a[name] is None or b[name] is None else a[name] - b[name] for name in ("at 2", "dice")}
-
-
-def _hits(scan: str, scores: dict[str, Any]) -> ScanHits:
-    volumes = tuple(volume for volume, _ in scores["emboli"])
-    return ScanHits(scan, tuple(score for _, score in scores["emboli"]), tuple(scores["false"]), volumes)
-
-
-def _size(low: float, high: float) -> str:
-    if high == float("inf"):
-        return f"{low / 1000:g} ml and more"
-    return f"under {high / 1000:g} ml" if low == 0 else f"{low / 1000:g} to {high / 1000:g} ml"
-
-
-def _percent(estimate: Estimate, *, sign: bool = False, interval: bool = True) -> str:
-    if estimate.value is None:
-        return "-"
+def percent(estimate: Sequence[float | None], *, sign: bool = False) -> str:
+    """`60 [50, 70]` of [value, low, high], `60` of a value alone."""
     form = "{:+.0f}" if sign else "{:.0f}"
-    text = form.format(100 * estimate.value)
-    if interval and estimate.low is not None and estimate.high is not None:
-        text += f" [{form.format(100 * estimate.low)}, {form.format(100 * estimate.high)}]"
-    return text
+    texts = [form.format(100 * number) for number in estimate if number is not None]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if len(texts) == 3 else next(iter(texts), "-")

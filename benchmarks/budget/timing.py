@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 from itertools import pairwise
@@ -12,31 +13,38 @@ from typing import Any
 from budget.arms import RECIPE, Arm
 from budget.data import Cohort, run
 
-EPOCHS, VALIDATION_SHARE = 20, 0.03
+EPOCHS, VALIDATION_SHARE = range(18, 23), 0.03
 REHEARSAL = {"epochs": 2, "iterations": 16, "validation_iterations": 2}
 FIRST = 4  # steps that also wait for workers to start
 
 
-def steps_an_epoch(measured: dict[str, Any], seconds: float) -> dict[str, int]:
-    """How many steps fill the time.
+def steps_that_fit(measured: dict[str, Any], seconds: float) -> dict[str, int]:
+    """How many epochs and steps fill the time: of `EPOCHS` the number that wastes least, since steps of a slow arm are
+    long, and what does not make a whole step in each epoch would be lost to it.
 
     Args:
         measured: What `train.py` wrote of the rehearsal.
         seconds: Of the training to come, from building the trainer to the last checkpoint.
 
     Returns:
-        `iterations` and `validation_iterations` of each of `EPOCHS` epochs.
+        `epochs`, and `iterations` and `validation_iterations` of each.
     """
     train, validation = measured["ends"]["train_step"], measured["ends"]["validation_step"]
-    half = REHEARSAL["iterations"]
+    half, checks = REHEARSAL["iterations"], REHEARSAL["validation_iterations"]
     step = _mean([b - a for a, b in pairwise(train[FIRST:half])] + [b - a for a, b in pairwise(train[half:])])
-    check = _mean([b - a for a, b in pairwise(validation[REHEARSAL["validation_iterations"] :])])
+    check = _mean([b - a for a, b in pairwise(validation[checks:])])
     first, second = measured["ends"]["on_epoch_end"]
-    rest = max(0.0, second - first - half * step - REHEARSAL["validation_iterations"] * check)
-    start = max(0.0, first - half * step - REHEARSAL["validation_iterations"] * check - rest)
-    for_steps = max(0.0, (seconds - start) / EPOCHS - rest)
-    iterations = max(1, int(for_steps / (step + VALIDATION_SHARE * check)))
-    return {"iterations": iterations, "validation_iterations": max(1, round(VALIDATION_SHARE * iterations))}
+    rest = max(0.0, second - first - half * step - checks * check)
+    start = max(0.0, first - half * step - checks * check - rest)
+    fitting = []
+    for epochs in EPOCHS:
+        for_steps = max(0.0, (seconds - start) / epochs - rest)
+        iterations = max(1, int(for_steps / (step + VALIDATION_SHARE * check)))
+        used = epochs * (iterations * (step + VALIDATION_SHARE * check) + rest)
+        fitting.append((abs(seconds - start - used), epochs, iterations))
+    _, epochs, iterations = min(fitting)
+    validation_iterations = max(1, round(VALIDATION_SHARE * iterations))
+    return {"epochs": epochs, "iterations": iterations, "validation_iterations": validation_iterations}
 
 
 def train(cohort: Cohort, arm: Arm, seed: int, minutes: float, folder: Path) -> dict[str, Any]:
@@ -52,8 +60,9 @@ def train(cohort: Cohort, arm: Arm, seed: int, minutes: float, folder: Path) -> 
             with tempfile.TemporaryDirectory() as results:
                 rehearsed.parent.mkdir(parents=True, exist_ok=True)
                 _train(cohort, arm, 0, REHEARSAL, Path(results), rehearsed)
-        steps = steps_an_epoch(json.loads(rehearsed.read_text()), 60 * minutes * arm.share)
-        _train(cohort, arm, seed, {"epochs": EPOCHS, **steps}, folder / "results", record)
+        steps = steps_that_fit(json.loads(rehearsed.read_text()), 60 * minutes * arm.share)
+        shutil.rmtree(folder / "results", ignore_errors=True)  # of a training that was killed
+        _train(cohort, arm, seed, steps, folder / "results", record)
     result: dict[str, Any] = json.loads(record.read_text())
     return result
 

@@ -44,6 +44,8 @@ def main() -> None:
     import torch
     from nnunetv2.run.run_training import get_trainer_from_args
 
+    from pe_nnunet.volumes.write import atomic_json
+
     np.random.seed(job["seed"])  # noqa: NPY002 - nnU-Net's own loader draws from it
     torch.manual_seed(job["seed"])
     torch.set_num_threads(os.cpu_count() or 1)
@@ -67,7 +69,7 @@ def main() -> None:
         "ends": watch.ends,
         "model": str(trainer.output_folder_base),
     }
-    Path(job["out"]).write_text(json.dumps(result))
+    atomic_json(Path(job["out"]), result)
 
 
 if __name__ == "__main__":
