@@ -117,10 +117,14 @@ def numbers(runs: list[Run], scans: list[str]) -> Callable[[NDArray[np.int64]], 
 
     def weighted(weights: NDArray[np.int64]) -> dict[str, float | None]:
         values = [of_seed(weights) for of_seed in of_seeds]
-        defined = {name: [value[name] for value in values if value[name] is not None] for name in number_names()}
-        return {name: float(np.mean(some)) if some else None for name, some in defined.items()}
+        of_name = {name: [value[name] for value in values] for name in number_names()}
+        return {name: _mean([value for value in some if value is not None]) for name, some in of_name.items()}
 
     return weighted
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def _of_seed(cases: dict[str, Any], scans: list[str]) -> Callable[[NDArray[np.int64]], dict[str, float | None]]:
@@ -153,7 +157,8 @@ def froc_curve(runs: list[Run]) -> NDArray[np.float64]:
     """Sensitivity at `CURVE_RATES` false positives a scan, mean over seeds."""
     curves = [Pool.of([_hits(*item) for item in cases.items()]).curve() for cases in _by_seed(runs)]
     values = [[sensitivity_at(curve, rate, "cad-pe") for rate in CURVE_RATES] for curve in curves]
-    return np.mean(np.array(values, float), axis=0)
+    mean: NDArray[np.float64] = np.mean(np.array(values, float), axis=0)
+    return mean
 
 
 def _by_seed(runs: list[Run]) -> list[dict[str, Any]]:
