@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 
@@ -108,13 +109,13 @@ class _SliceReader:
             raise damaged_pixels(f"{self.case_id}: {file.name}", "no whole PixelData")
         self._dataset = dataset
 
-    def hu(self, s: Slice) -> tuple[Values, float | None]:
-        """HU of a slice before padding is replaced, and the padding value in HU."""
+    def hu(self, s: Slice, into: npt.NDArray[np.int32] | None = None) -> tuple[Values, float | None]:
+        """HU of a slice before padding is replaced, and the padding value in HU; see `native_hu` for `into`."""
         if s.file != self._file:
             self.take(s.file, s.file.read_bytes())
         rescale = self.rescale(s)
         if self._frames is not None:
-            plane = native_hu(self._frames[s.frame], self._dataset, rescale)
+            plane = native_hu(self._frames[s.frame], self._dataset, rescale, into)
         else:
             plane = decoded_hu(self._dataset, s, rescale, f"{self.case_id}: {s.file.name}")
         return plane, padding_hu(self._dataset, rescale)
@@ -154,13 +155,13 @@ def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int
     shape = (len(slices), slices[0].rows, slices[0].columns)
     require_memory(shape, reader.case_id)
     hu = np.empty(shape, np.int16 if whole else np.float32)
-    digest, padded = hashlib.sha256(), 0
+    digest, padded, scratch = hashlib.sha256(), 0, np.empty(shape[1:], np.int32)
     runs = [list(run) for _, run in groupby(range(len(slices)), lambda k: slices[k].file)]
     files = [slices[run[0]].file for run in runs]
     for file, run, content in zip(files, runs, read_ahead(files, digest.update), strict=True):
         reader.take(file, content)
         for k in run:
-            plane, padding = reader.hu(slices[k])
+            plane, padding = reader.hu(slices[k], scratch)
             padded += replace_padding(plane, padding)
             hu[k] = plane  # fits: what lies outside -1500..32000 was padding
     return hu, digest.hexdigest(), padded

@@ -84,9 +84,19 @@ def rescale_of(dataset: pydicom.Dataset, frame: int) -> Rescale:
     return None, None, text_of(dataset, "RescaleType").upper()
 
 
-def native_hu(stored: npt.NDArray[Any], dataset: pydicom.Dataset, rescale: Rescale) -> npt.NDArray[Any]:
-    """Stored values of a slice that needs no decoding, in HU as `decoded_hu` gives them."""
-    return _rescaled(_whole_bits(stored, dataset), rescale)
+def native_hu(
+    stored: npt.NDArray[Any], dataset: pydicom.Dataset, rescale: Rescale, into: npt.NDArray[np.int32] | None = None
+) -> npt.NDArray[Any]:
+    """Stored values of a slice that needs no decoding, in HU as `decoded_hu` gives them.
+
+    Args:
+        stored: (rows, columns).
+        dataset: The header.
+        rescale: Of the slice.
+        into: Memory for the result where it is int32, for the next slice to overwrite: a new megabyte for each slice
+            costs more than the work on it.
+    """
+    return _rescaled(_whole_bits(stored, dataset, into), rescale)
 
 
 def decoded_hu(dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str) -> npt.NDArray[Any]:
@@ -163,10 +173,13 @@ def _decoded_by_gdcm(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArr
     return plane
 
 
-def _whole_bits(stored: npt.NDArray[Any], dataset: pydicom.Dataset) -> npt.NDArray[Any]:
+def _whole_bits(
+    stored: npt.NDArray[Any], dataset: pydicom.Dataset, into: npt.NDArray[np.int32] | None
+) -> npt.NDArray[Any]:
     """Stored values without what older scanners keep in the unused high bits (overlays), and with their sign."""
     bits, allocated = (int(number_of(dataset, keyword) or 16) for keyword in ("BitsStored", "BitsAllocated"))
-    values = stored.astype(np.int32)
+    values = np.empty(stored.shape, np.int32) if into is None else into
+    values[...] = stored
     if bits >= allocated:
         return values
     values &= (1 << bits) - 1
@@ -176,12 +189,16 @@ def _whole_bits(stored: npt.NDArray[Any], dataset: pydicom.Dataset) -> npt.NDArr
 
 
 def _rescaled(stored: npt.NDArray[Any], rescale: Rescale) -> npt.NDArray[Any]:
+    """HU; in place where slope and intercept are whole."""
     slope, intercept, _ = rescale
     if slope is None or intercept is None:
         return stored
     if float(slope).is_integer() and float(intercept).is_integer():
-        scaled = stored if slope == 1 else stored * int(slope)
-        return scaled if intercept == 0 else scaled + int(intercept)
+        if slope != 1:
+            stored *= int(slope)
+        if intercept != 0:
+            stored += int(intercept)
+        return stored
     return stored * slope + intercept
 
 
