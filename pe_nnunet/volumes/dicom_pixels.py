@@ -17,6 +17,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from pe_nnunet.errors import InputError, MissingExtraError
 from pe_nnunet.volumes.dicom_headers import number_of, text_of, transfer_syntax, value_of
+from pe_nnunet.volumes.dicom_jpeg import stream_bits
 from pe_nnunet.volumes.dicom_slices import Slice, frame_sources, frames_of
 
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
@@ -55,11 +56,7 @@ def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, a
         )
     bits = int(number_of(dataset, "BitsStored") or 16)
     if bits < FEWEST_BITS:
-        raise InputError(
-            "PE-DCM-013",
-            f"{name} stores {bits} bits a pixel ({transfer_syntax(dataset).name}), expected 12 or 16: its HU are lost",
-            "export the original images without lossy compression",
-        )
+        raise _few_bits(bits, dataset, name)
     slope, intercept, kind = rescale_of(dataset, 0)
     if slope == 0 or ((slope is None or intercept is None) and not assume_hu):
         raise InputError(
@@ -112,10 +109,14 @@ def decoded_hu(dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str) 
         HU as (rows, columns), before padding is replaced: int32 where slope and intercept are whole, else float64.
 
     Raises:
-        InputError: PE-DCM-022 if the pixel data are truncated or damaged.
+        InputError: PE-DCM-022 if the pixel data are truncated or damaged, PE-DCM-013 if their stream holds eight bits.
         MissingExtraError: PE-DCM-014 if nothing here decodes the transfer syntax.
     """
     syntax = transfer_syntax(dataset)
+    if syntax.is_compressed:
+        bits = stream_bits(dataset, s.frame, frames_of(dataset))
+        if bits is not None and bits < FEWEST_BITS:  # compressed for viewing, and the header left as it was
+            raise _few_bits(bits, dataset, name)
     if syntax.is_compressed and not _pydicom_decodes(syntax):
         return _decoded_by_gdcm(dataset, s, name)  # rescaled already
     try:
@@ -209,6 +210,14 @@ def _uncompressed_bytes(dataset: pydicom.Dataset) -> int:
         return 0
     rows, columns, bits = (int(number_of(dataset, k) or 0) for k in ("Rows", "Columns", "BitsAllocated"))
     return rows * columns * bits // 8 * frames_of(dataset)
+
+
+def _few_bits(bits: int, dataset: pydicom.Dataset, name: str) -> InputError:
+    return InputError(
+        "PE-DCM-013",
+        f"{name} stores {bits} bits a pixel ({transfer_syntax(dataset).name}), expected 12 or 16: its HU are lost",
+        "export the original images without lossy compression",
+    )
 
 
 def damaged_pixels(name: str, reason: object) -> InputError:
