@@ -5,6 +5,7 @@ Import it inside a function, after `offline.switch_off`.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from itertools import islice
@@ -23,6 +24,7 @@ from pe_nnunet.detection.norms import settle_norms
 Report = Callable[[int, Mapping[str, float], float], None]  # epoch from 1 on, mean losses, seconds
 
 SETTLING_PICTURES = 256  # enough for the mean and variance of a channel
+_FIRST_HALF_SIDES = (0.6, 1.5)  # of a box, in strides, at the two finest outputs
 
 
 def build_network(architecture: Path, size: str) -> nn.Module:
@@ -46,17 +48,15 @@ def start_small(network: Any) -> None:
     things of all sizes, which lead from one to the other; slices hold lungs and emboli and nothing between.
 
     Args:
-        network: An ultralytics detection network, changed in place. Heads without a distribution over distances
-            (YOLO26) start at four strides and are left as they are.
+        network: An ultralytics detection network, changed in place.
     """
     head = network.model[-1]
-    if head.reg_max == 1:
-        return
     for name in ("cv2", "one2one_cv2"):  # the second in networks that need no suppression
         branches = getattr(head, name, None) or []
-        for branch, steepness in zip(branches, (1.0, 0.5), strict=False):  # from fine to coarse
+        for branch, half_side in zip(branches, _FIRST_HALF_SIDES, strict=False):  # from fine to coarse
             bias = branch[-1].bias.data.view(4, head.reg_max)
-            bias[:] = -steepness * torch.arange(head.reg_max)
+            # either a distance, or a distribution over distances 0, 1, ..., whose mean this is
+            bias[:] = half_side if head.reg_max == 1 else -torch.arange(head.reg_max) * math.log1p(1 / half_side)
 
 
 def named(network: Any) -> nn.Module:

@@ -126,10 +126,13 @@ def credit(detector):  # what the box of a small embolus counts for, on every po
         one = torch.ones(1, 1, 1)
         counts.append(float(assign(says[..., 4:], xywh2xyxy(says[..., :4]), points, one, embolus, one)[2].sum()))
     return counts
-fresh = build_network(*find_architecture("yolo11n"))
-credits = {"ours": credit(fresh)}
-fresh.model[-1].bias_init()
-credits["ultralytics"] = credit(fresh)
+credits = {}
+for name in ("yolo11n", "yolo26n", "yolov8n-p2"):
+    fresh = build_network(*find_architecture(name))
+    fresh.model[-1].end2end = False
+    credits[name] = [credit(fresh)]
+    fresh.model[-1].bias_init()
+    credits[name].append(credit(fresh))
 
 crowd = np.load(os.environ["CROWD"])
 theirs = non_max_suppression(torch.from_numpy(crowd), conf_thres=0.25, iou_thres=0.5, max_det=300)
