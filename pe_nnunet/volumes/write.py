@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import SimpleITK as sitk
@@ -20,6 +20,7 @@ from pe_nnunet.errors import OutputError
 GZIP_LEVEL = 3  # ISA-L's highest
 _CHUNK_BYTES = 1 << 20
 _NIFTI_HEADER_BYTES = 352
+_NIFTI_SIZE_AT = 42  # dim[1], 16 bits each
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")  # .nii.gz before .nii: the first that fits counts
 
 
@@ -122,19 +123,33 @@ def _plain(obj: Any) -> Any:
 
 def _write_compressed_nifti(image: sitk.Image, path: Path) -> None:
     """By ISA-L, five times as fast as the zlib in ITK for files 2 % larger; the same image gives the same bytes."""
-    plain = path.with_name(path.name.removesuffix(".gz"))
+    header = _nifti_header(image, path.with_name(path.name.removesuffix(".gz")))
+    voxels = np.ascontiguousarray(sitk.GetArrayViewFromImage(image)).reshape(-1).view(np.uint8).data
+    with path.open("wb") as file:
+        packed = igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0)  # type: ignore[no-untyped-call]
+        target = cast("BinaryIO", packed)
+        first = _CHUNK_BYTES - len(header)  # where the chunks begin decides a few of the bytes
+        with target:
+            target.write(header + voxels[:first])
+            for start in range(first, len(voxels), _CHUNK_BYTES):
+                target.write(voxels[start : start + _CHUNK_BYTES])
+
+
+def _nifti_header(image: sitk.Image, scratch: Path) -> bytes:
+    """The header that ITK writes, taken from a file of a few voxels: a whole one would go to the disk and back."""
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise ValueError("voxels of several values stand in another order in NIfTI")
+    size = image.GetSize()
+    corner = sitk.RegionOfInterest(image, [min(2, n) for n in size], [0] * len(size))
     try:
-        sitk.WriteImage(image, str(plain))
-        _require_whole_nifti(plain, image)
-        with (
-            plain.open("rb") as source,
-            path.open("wb") as file,
-            igzip.IGzipFile(filename="", mode="wb", compresslevel=GZIP_LEVEL, fileobj=file, mtime=0) as target,  # type: ignore[no-untyped-call]
-        ):
-            shutil.copyfileobj(source, target, _CHUNK_BYTES)
+        sitk.WriteImage(corner, str(scratch))
+        _require_whole_nifti(scratch, corner)
+        header = bytearray(scratch.read_bytes()[:_NIFTI_HEADER_BYTES])
     finally:
         with suppress(OSError):
-            plain.unlink(missing_ok=True)
+            scratch.unlink(missing_ok=True)
+    struct.pack_into(f"<{len(size)}h", header, _NIFTI_SIZE_AT, *size)
+    return bytes(header)
 
 
 def _require_whole_nifti(path: Path, image: sitk.Image) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from pathlib import Path
@@ -27,6 +28,20 @@ def test_the_same_image_gives_the_same_bytes(thorax: sitk.Image, tmp_path: Path)
     write_image(thorax, tmp_path / "a.nii.gz")
     write_image(thorax, tmp_path / "b.nii.gz")
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 5), (3, 4, 1), (70, 90, 100)])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.float32])
+def test_a_compressed_nifti_holds_what_itk_writes(tmp_path: Path, shape: tuple[int, ...], kind: type) -> None:
+    rng = np.random.default_rng(0)
+    image = sitk.GetImageFromArray(rng.integers(0, 100, shape).astype(kind))
+    image.SetSpacing((0.7, 0.9, 1.3))
+    image.SetOrigin((-120.5, 33.0, 700.25))
+    axes = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    image.SetDirection((axes * np.sign(np.linalg.det(axes))).ravel().tolist())
+    write_image(image, tmp_path / "ours.nii.gz")
+    sitk.WriteImage(image, str(tmp_path / "itk.nii"))
+    assert gzip.decompress((tmp_path / "ours.nii.gz").read_bytes()) == (tmp_path / "itk.nii").read_bytes()
 
 
 def test_an_unknown_ending_is_refused(thorax: sitk.Image, tmp_path: Path) -> None:
