@@ -22,7 +22,7 @@ from pe_nnunet.volumes import find_scans, read_label, read_scan, to_lps
 
 HELD = 0.25  # of an embolus' voxels
 THRESHOLDS = (0.05, 0.1, 0.25, 0.5)
-BUDGETS = (0.5, 1, 2, 4)
+BUDGETS = (0.5, 1, 2, 4, 8)
 
 
 @dataclass(frozen=True)
