@@ -71,7 +71,8 @@ def test_the_boxes_that_are_kept_are_those_that_ultralytics_keeps(training: Trai
 def test_the_network_on_onnxruntime_says_what_it_says_on_torch(training: Training) -> None:
     (session,) = load_detector(training.fold)._sessions
     raw = session.run(None, {INPUT: training.pictures})[0]
-    assert raw == pytest.approx(training.network_says, abs=2e-3)
+    assert raw[:, :4] == pytest.approx(training.network_says[:, :4], abs=0.1)  # pixels; the pictures are noise
+    assert raw[:, 4:] == pytest.approx(training.network_says[:, 4:], abs=2e-3)
     assert session.run(None, {INPUT: training.pictures[:1, :64]})[0].shape == (1, 6, 84)  # any number, any size
 
 
