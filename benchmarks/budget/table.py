@@ -78,7 +78,7 @@ def _cells(entry: dict[str, Any]) -> list[str]:
 
 def _of_size(entry: dict[str, Any], size: str) -> str:
     number = entry["emboli_by_size"][size]
-    return f"{percent(entry['numbers'][size][:1])} of {number}" if number else "-"
+    return f"{percent(entry['numbers'][size][:1])} % of {number}" if number else "-"
 
 
 def percent(estimate: Sequence[float | None], *, sign: bool = False) -> str:

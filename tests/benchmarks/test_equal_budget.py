@@ -67,7 +67,7 @@ def test_the_table_gives_each_arm_its_difference_from_the_reference_and_names_wh
     runs = [run(STOCK, 0.3), run("PETARUNet", 0.5), run("PETARUNet", 0.7, seed=1, dice=0.7)]
     rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ") for line in tables(summaries(runs), [])}
     assert rows["PETARUNet"][1:7] == ["10, 100, 2", "60 [60, 60]", *["60 [60, 60]"] * 4]
-    assert rows["PETARUNet"][7:10] == ["-", "60 of 100", "-"]  # by size: all emboli have 2 ml
+    assert rows["PETARUNet"][7:10] == ["-", "60 % of 100", "-"]  # by size: all emboli have 2 ml
     assert rows["PETARUNet"][10:12] == ["+20 [+20, +20]", "+0 [+0, +0]"]  # seed 0 alone, which both have
     assert rows[STOCK][10:12] == ["", ""]
     assert rows[TAR][1] == "not run"
