@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from pe_nnunet.processes import usable_processors
+
 MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"
 OURS = ("box", "hull", "half")
 
@@ -147,7 +149,11 @@ def ours(kind: str, scan: Path, out: Path, model: Path) -> None:
 
 def measured(arguments: list[str]) -> Row:
     started = time.perf_counter()
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # all processors for both, whatever the environment says: nnU-Net's program sees to it itself
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(usable_processors()))
+    process = subprocess.Popen(
+        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | threads
+    )
     peak = [0.0]
 
     def watch() -> None:
