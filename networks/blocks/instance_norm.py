@@ -66,6 +66,28 @@ class InstanceNorm(nn.Module):
         return f"{self.channels}, eps={self.eps}, affine={self.weight is not None}"
 
 
+def with_our_norms(network: nn.Module) -> nn.Module:
+    """Replace torch's instance norms in a network, whose function and weights stay as they are.
+
+    In nnU-Net's plain U-Net they take half of the time of a prediction on a CPU.
+
+    Args:
+        network: Changed in place; norms that it holds twice stay one.
+
+    Returns:
+        The same network.
+    """
+    ours: dict[nn.Module, InstanceNorm] = {}
+    for module in list(network.modules()):
+        for name, norm in module.named_children():
+            if isinstance(norm, nn.InstanceNorm2d | nn.InstanceNorm3d) and not norm.track_running_stats:
+                if norm not in ours:
+                    ours[norm] = InstanceNorm(norm.num_features, eps=norm.eps, affine=norm.affine)
+                    ours[norm].load_state_dict(norm.state_dict())
+                setattr(module, name, ours[norm])
+    return network
+
+
 def _lies_channels_last(x: Tensor) -> bool:
     layout = CHANNELS_LAST.get(x.dim())
     return layout is not None and x.is_contiguous(memory_format=layout) and not x.is_contiguous()

@@ -91,7 +91,7 @@ def run_demo(settings: DemoSettings) -> Report:
         runner.run(step)
     smallest = settings.min_embolus_mm3
     if smallest is None:
-        smallest = read_fusion(_model(settings, folders) / FUSION_FILE).settings.min_volume_mm3
+        smallest = read_fusion(_model(settings, folders) / FUSION_FILE).segmentation.settings.min_volume_mm3
     print(f"[{count}/{count}] threshold baseline, table and picture", flush=True)
     return make_report(out, out / "scans" / "test", runner.seconds, smallest)
 

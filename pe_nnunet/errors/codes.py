@@ -167,7 +167,7 @@ CODES: dict[str, str] = {
     "PE-FUS-002": "a probability map with values that are no probabilities",
     "PE-FUS-003": "a probability map whose shape or spacing does not fit",
     "PE-FUS-004": "calibrated settings that cannot be read",
-    "PE-FUS-005": "calibrated settings that were chosen for another ensemble, or with a detector that is not given",
+    "PE-FUS-005": "calibrated settings that were chosen for another ensemble",
     "PE-FUS-006": "no scans to calibrate on",
     "PE-FUS-007": "a detector is given, but its boxes have weight zero",
     # outputs

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.fusion.boxes_alone import CONFIDENCES, BoxChoice, count_boxes
 from pe_nnunet.fusion.outcomes import EMBOLI, FINDINGS, FOUND, TRUE, Grid, LabelledScan, count_outcomes
 from pe_nnunet.fusion.settings import FusionSettings
 
@@ -73,21 +74,41 @@ class DetectionTest:
 
 
 @dataclass(frozen=True)
+class Points:
+    """Operating points.
+
+    Attributes:
+        chosen: The settings of the objective.
+        budgets: The settings of the highest sensitivity for several numbers of false positives a scan, those that some
+            setting keeps to.
+    """
+
+    chosen: Choice
+    budgets: dict[float, Choice]
+
+
+@dataclass(frozen=True)
 class Calibration:
     """What was chosen.
 
     Attributes:
         objective: For what.
-        chosen: The settings.
-        budgets: The settings of the highest sensitivity for several numbers of false positives a scan, those that some
-            setting keeps to.
-        detection: None without a detector.
+        segmentation: For the segmenters alone.
+        fusion: For segmenters and boxes; None without a detector.
+        boxes: For boxes alone; None without a detector.
+        detection: Whether boxes help; None without a detector.
     """
 
     objective: Objective
-    chosen: Choice
-    budgets: dict[float, Choice]
-    detection: DetectionTest | None
+    segmentation: Points
+    fusion: Points | None = None
+    boxes: BoxChoice | None = None
+    detection: DetectionTest | None = None
+
+    @property
+    def best(self) -> Points:
+        """With boxes, if there is a detector."""
+        return self.fusion or self.segmentation
 
 
 def calibrate(
@@ -120,16 +141,46 @@ def calibrate(
     settings = [settings[number] for number in order]
     counts = count_outcomes(scans, _in_rows(settings))[_rows_back(settings)]
     plain = np.array([not choice.uses_detection for choice in settings])
-    test = _detection_test(counts, plain, objective) if detector else None
-    allowed = np.ones(len(settings), bool) if test is not None and test.helps else plain
+    segmentation = _points(counts, settings, plain, objective)
+    if not detector:
+        return Calibration(objective, segmentation)
+    test = _detection_test(counts, plain, objective)
+    fusion = _points(counts, settings, np.ones(len(settings), bool), objective) if test.helps else segmentation
+    return Calibration(objective, segmentation, fusion, _boxes_alone(scans, objective), test)
+
+
+def _points(
+    counts: NDArray[np.int64], settings: Sequence[FusionSettings], allowed: NDArray[np.bool_], objective: Objective
+) -> Points:
+    numbers = np.flatnonzero(allowed)
 
     def best(goal: Objective) -> Choice:
-        number = _best(counts[allowed], [s for s, ok in zip(settings, allowed, strict=True) if ok], goal)
-        return _choice(settings[int(np.flatnonzero(allowed)[number])], counts[allowed][number])
+        number = int(numbers[_best(counts[numbers], [settings[int(n)] for n in numbers], goal)])
+        return _choice(settings[number], counts[number])
 
     budgets = {budget: best(Objective(budget)) for budget in sorted({*BUDGETS, objective.target_fp or BUDGETS[0]})}
     kept = {budget: choice for budget, choice in budgets.items() if choice.false_positives_per_scan <= budget}
-    return Calibration(objective, best(objective), kept, test)
+    return Points(best(objective), kept)
+
+
+def _boxes_alone(scans: Sequence[LabelledScan], objective: Objective) -> BoxChoice:
+    """The least confidence; the highest of all where none keeps to the number of false positives."""
+    totals = count_boxes(scans).sum(axis=1)
+    sensitivity, false, f1 = _ratios(totals, len(scans))
+    if objective.target_fp is None:
+        best = int(np.argmax(f1.round(9)))
+    else:
+        within = false <= objective.target_fp
+        best = int(np.argmax(np.where(within, sensitivity.round(9), -1))) if within.any() else len(totals) - 1
+    of = totals[best]
+    return BoxChoice(
+        CONFIDENCES[best],
+        float(sensitivity[best]),
+        float(false[best]),
+        float(f1[best]),
+        int(of[FOUND]),
+        int(of[EMBOLI]),
+    )
 
 
 def _preference(choice: FusionSettings) -> tuple[float, ...]:

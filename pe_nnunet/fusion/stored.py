@@ -9,12 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.fusion.calibration import Calibration, Choice
+from pe_nnunet.fusion.calibration import Calibration, Choice, Points
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.volumes.write import atomic_json
 
 NAME = "fusion.json"
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class StoredPoints:
+    """Operating points.
+
+    Attributes:
+        settings: Those of the objective.
+        budgets: Those for several numbers of false positives a scan.
+    """
+
+    settings: FusionSettings
+    budgets: Mapping[float, FusionSettings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -22,35 +35,37 @@ class StoredFusion:
     """What `fusion.json` says that prediction needs.
 
     Attributes:
-        settings: Those of the objective.
-        budgets: Those for several numbers of false positives a scan.
+        segmentation: For the segmenters alone.
+        fusion: For segmenters and a detector; None if it was calibrated without one.
+        boxes_confidence: Least confidence of the detector's boxes as findings of their own; None without one.
         ensemble: Names of the model folders whose mean they are for.
-        detector: Whether boxes were used.
     """
 
-    settings: FusionSettings
-    budgets: Mapping[float, FusionSettings] = field(default_factory=dict)
+    segmentation: StoredPoints
+    fusion: StoredPoints | None = None
+    boxes_confidence: float | None = None
     ensemble: tuple[str, ...] = ()
-    detector: bool = False
 
-    def at(self, target_fp: float | None) -> FusionSettings:
+    def at(self, target_fp: float | None, *, detector: bool) -> FusionSettings:
         """The settings for at most that many false positives a scan.
 
         Args:
             target_fp: None: those of the objective. Otherwise the highest calibrated number that is not above it.
+            detector: Whether there are boxes.
 
         Raises:
             ConfigurationError: PE-FUS-001 if none is that low.
         """
+        points = (self.fusion if detector else None) or self.segmentation
         if target_fp is None:
-            return self.settings
-        low = [budget for budget in self.budgets if budget <= target_fp]
+            return points.settings
+        low = [budget for budget in points.budgets if budget <= target_fp]
         if not low:
-            known = ", ".join(f"{budget:g}" for budget in sorted(self.budgets)) or "none"
+            known = ", ".join(f"{budget:g}" for budget in sorted(points.budgets)) or "none"
             raise ConfigurationError(
                 "PE-FUS-001", f"no calibrated settings for {target_fp:g} false positives a scan", f"there: {known}"
             )
-        return self.budgets[max(low)]
+        return points.budgets[max(low)]
 
 
 def write_fusion(folder: Path, calibration: Calibration, ensemble: Sequence[str], chosen_on: Mapping[str, Any]) -> Path:
@@ -74,8 +89,9 @@ def write_fusion(folder: Path, calibration: Calibration, ensemble: Sequence[str]
         {
             "format": FORMAT,
             "objective": str(calibration.objective),
-            **_described(calibration.chosen),
-            "budgets": [{"target_fp": budget, **_described(c)} for budget, c in calibration.budgets.items()],
+            "segmentation": _described(calibration.segmentation),
+            "fusion": None if calibration.fusion is None else _described(calibration.fusion),
+            "boxes": None if calibration.boxes is None else asdict(calibration.boxes),
             "detection": None if calibration.detection is None else asdict(calibration.detection),
             "ensemble": sorted(ensemble),
             "chosen_on": dict(chosen_on),
@@ -93,11 +109,12 @@ def read_fusion(path: Path) -> StoredFusion:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         _require_format(content["format"])
+        fusion, boxes = content["fusion"], content["boxes"]
         return StoredFusion(
-            _settings(content["settings"]),
-            {float(entry["target_fp"]): _settings(entry["settings"]) for entry in content["budgets"]},
+            _points(content["segmentation"]),
+            None if fusion is None else _points(fusion),
+            None if boxes is None else float(boxes["confidence"]),
             tuple(str(name) for name in content["ensemble"]),
-            content["detection"] is not None,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
@@ -128,7 +145,14 @@ def find_fusion(folders: Sequence[Path]) -> tuple[StoredFusion | None, Path | No
     return None, other
 
 
-def _described(choice: Choice) -> dict[str, Any]:
+def _described(points: Points) -> dict[str, Any]:
+    return {
+        **_outcome(points.chosen),
+        "budgets": [{"target_fp": budget, **_outcome(choice)} for budget, choice in points.budgets.items()],
+    }
+
+
+def _outcome(choice: Choice) -> dict[str, Any]:
     return {
         "settings": asdict(choice.settings),
         "sensitivity": round(choice.sensitivity, 6),
@@ -137,6 +161,11 @@ def _described(choice: Choice) -> dict[str, Any]:
         "found": choice.found,
         "emboli": choice.emboli,
     }
+
+
+def _points(content: Mapping[str, Any]) -> StoredPoints:
+    budgets = {float(entry["target_fp"]): _settings(entry["settings"]) for entry in content["budgets"]}
+    return StoredPoints(_settings(content["settings"]), budgets)
 
 
 def _require_format(number: Any) -> None:

@@ -19,6 +19,7 @@ from pe_nnunet.detection import Detector, Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation import to_instances
+from pe_nnunet.fusion.boxes_alone import BoxChoice
 from pe_nnunet.fusion.calibration import Calibration, Choice, Objective, calibrate
 from pe_nnunet.fusion.outcomes import Grid, LabelledScan
 from pe_nnunet.fusion.stored import write_fusion
@@ -171,20 +172,26 @@ def _shift(
         scans,
         folds,
         lambda image, fold: region_probability(single_fold(models, fold), image, device, how.inference),
-        found.chosen.settings,
+        found.segmentation.chosen.settings,
     )
 
 
 def _told(found: Calibration, scans: int, shift: FoldShift | None) -> list[str]:
-    lines = [f"highest {found.objective} on {scans} scans with {found.chosen.emboli} emboli:", _line(found.chosen)]
-    for budget, choice in found.budgets.items():
+    best = found.best
+    lines = [f"highest {found.objective} on {scans} scans with {best.chosen.emboli} emboli:"]
+    if found.fusion is None or found.boxes is None or found.detection is None:
+        lines.append(_line(best.chosen))
+    else:
+        lines += [
+            f"    segmentation alone, {_line(found.segmentation.chosen).strip()}",
+            f"    detection alone, from confidence {found.boxes.confidence:g}: {_outcome(found.boxes)}",
+            f"    both, {_line(found.fusion.chosen).strip()}",
+            f"    gain {found.detection.gain:+.3f} on scans it was not chosen on, positive in "
+            f"{found.detection.certainty:.0%} of resamples: "
+            + ("boxes count" if found.detection.helps else "boxes get weight zero"),
+        ]
+    for budget, choice in best.budgets.items():
         lines.append(f"at most {budget:g} false positives a scan: {_line(choice).strip()}")
-    if found.detection is not None:
-        verdict = "boxes count" if found.detection.helps else "boxes get weight zero"
-        lines.append(
-            f"detection: gain {found.detection.gain:+.3f} on scans it was not chosen on, positive in "
-            f"{found.detection.certainty:.0%} of resamples: {verdict}"
-        )
     if shift is not None:
         lines += [
             f"on {shift.scans} further scans with {shift.emboli} emboli: single folds find "
@@ -199,7 +206,11 @@ def _told(found: Calibration, scans: int, shift: FoldShift | None) -> list[str]:
 def _line(choice: Choice) -> str:
     s = choice.settings
     boxes = f", boxes {s.box_weight:g}, without -{s.no_box_penalty:g}" if s.uses_detection else ""
+    return f"    threshold {s.threshold:g}, seed {s.seed:g}, from {s.min_volume_mm3:g} mm3{boxes}: {_outcome(choice)}"
+
+
+def _outcome(choice: Choice | BoxChoice) -> str:
     return (
-        f"    threshold {s.threshold:g}, seed {s.seed:g}, from {s.min_volume_mm3:g} mm3{boxes}: {choice.found} of "
-        f"{choice.emboli} emboli, {choice.false_positives_per_scan:.2f} false positives a scan, F1 {choice.f1:.2f}"
+        f"{choice.found} of {choice.emboli} emboli, {choice.false_positives_per_scan:.2f} false positives a scan, "
+        f"F1 {choice.f1:.2f}"
     )

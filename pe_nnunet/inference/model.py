@@ -16,6 +16,7 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.labels import pe_channel
+from pe_nnunet.networks.blocks.instance_norm import with_our_norms
 from pe_nnunet.outputs import ModelRecord
 from pe_nnunet.precision import channels_last
 from pe_nnunet.registration import register
@@ -90,6 +91,8 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
             raise ConfigurationError(
                 "PE-MODEL-003", f"{path} does not fit the plans beside it: {' '.join(str(error).split())[:200]}"
             ) from error
+    if device.type == "cpu":
+        network = with_our_norms(network)
     return TrainedModel(
         name=location.folder.name,
         network=channels_last(network.to(device).eval(), len(configuration.patch_size)),

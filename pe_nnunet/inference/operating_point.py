@@ -45,16 +45,13 @@ def choose_settings(
             notes.append(Note("PE-FUS-005", "warning", f"{other} was chosen for other models; the defaults count"))
         settings = replace(FusionSettings(), **given)
         return settings, (*notes, *_without_weight(settings, detector))
-    settings = stored.at(target_fp)
-    if settings.uses_detection and not detector:
-        settings = replace(settings, box_weight=0.0, no_box_penalty=0.0)
-        notes.append(Note("PE-FUS-005", "warning", "thresholds were chosen together with a detector, none is given"))
+    settings = stored.at(target_fp, detector=detector)
     if "threshold" in given and "seed_threshold" not in given:
         given["seed_threshold"] = None  # hysteresis belongs to the threshold that it was chosen with
     if "threshold" in given:
         given["candidate_threshold"] = min(settings.candidate_threshold, given["threshold"])
     settings = replace(settings, **given)
-    return settings, (*notes, *_without_weight(settings, detector))
+    return settings, _without_weight(settings, detector)
 
 
 def _without_weight(settings: FusionSettings, detector: bool) -> tuple[Note, ...]:

@@ -25,7 +25,7 @@ Radiology 83 (1962)). The others part mean diameters of 8.1, 5.8 and 3.7 mm at t
 the 8, 20 and 66 branches that follow the main arteries in a cast of the tree (Singhal et al., Circulation Research 33
 (1973))."""
 
-MEASURED = 200  # emboli, the first by id: thousands, as noise gives, would take minutes and say nothing
+MEASURED = 50  # emboli, the first by id: thousands, as noise gives, would take minutes and say nothing
 MARGIN_MM = 18.0  # around the embolus: the widest normal pulmonary artery fits in
 STEP_MM = 0.6  # of the grid that is measured on; half the finest spacing where that is more, as nothing finer is known
 MOST_VOXELS = 2_000_000  # of that grid; beyond, the step grows
@@ -69,7 +69,7 @@ def artery_levels(image: sitk.Image, emboli: Emboli) -> dict[int, ArteryLevel]:
         emboli: Found on its grid.
 
     Returns:
-        By id; of very many emboli the first 200, those of the highest score.
+        By id; of very many emboli the first 50, those of the highest score.
     """
     labels = image_like(emboli.labels, image)
     boxes = boxes_by_id(emboli.labels)

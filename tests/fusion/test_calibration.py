@@ -7,6 +7,7 @@ from pe_nnunet.detection import SliceBox, Tube
 from pe_nnunet.errors import InputError
 from pe_nnunet.evaluation import evaluate_case, summarise
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
+from pe_nnunet.fusion.boxes_alone import box_labels, count_boxes
 from pe_nnunet.fusion.calibration import Objective, calibrate
 from pe_nnunet.fusion.outcomes import Grid, LabelledScan, count_outcomes
 from pe_nnunet.roi import Box
@@ -15,6 +16,7 @@ MM = (2.0, 2.0, 2.0)
 SMALL = Grid(
     thresholds=(0.3, 0.5, 0.7), seeds=(0.0, 0.7), volumes_mm3=(0, 20, 100), box_weights=(0.0, 1.0), penalties=(0.0, 2.0)
 )
+CONFIDENT = np.linspace(0.05, 0.95, 18).tolist()
 PLACES = [(z, y, x) for z in (1, 8) for y in (1, 8, 15) for x in (1, 8, 15)]
 
 
@@ -59,15 +61,18 @@ def scored(scans, settings):
 def test_an_informative_detector_gets_weight_and_gains_what_is_to_be_gained():
     """With boxes all emboli and nothing else; without, half of the findings are false at any threshold."""
     found = calibrate(cohort("informative"), Objective(), SMALL)
-    assert found.chosen.settings.uses_detection
-    assert found.chosen.f1 == 1
+    assert found.best.chosen.settings.uses_detection
+    assert found.best.chosen.f1 == 1
     assert found.detection.helps
     alone = calibrate(cohort("none"), Objective(), SMALL)
     assert alone.detection is None
-    assert alone.chosen.f1 == pytest.approx(2 / 3, abs=0.02)  # everything found, half of it false
+    assert (alone.fusion, alone.boxes) == (None, None)
+    assert alone.segmentation.chosen == found.segmentation.chosen
+    assert (found.boxes.f1, found.boxes.found, found.boxes.false_positives_per_scan) == (1, 80, 0)
+    assert alone.best.chosen.f1 == pytest.approx(2 / 3, abs=0.02)  # everything found, half of it false
     assert found.detection.gain == pytest.approx(1 - 2 / 3, abs=0.03)
     unseen = cohort("informative", seed=1)
-    assert scored(unseen, found.chosen.settings).f1 == 1
+    assert scored(unseen, found.best.chosen.settings).f1 == 1
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -75,8 +80,34 @@ def test_an_informative_detector_gets_weight_and_gains_what_is_to_be_gained():
 def test_a_random_detector_gets_weight_zero(seed, objective):
     found = calibrate(cohort("random", seed=seed), objective, SMALL)
     assert not found.detection.helps
-    assert not found.chosen.settings.uses_detection
-    assert all(not choice.settings.uses_detection for choice in found.budgets.values())
+    assert found.fusion == found.segmentation
+    assert not found.best.chosen.settings.uses_detection
+    assert all(not choice.settings.uses_detection for choice in found.best.budgets.values())
+
+
+def test_boxes_alone_are_counted_as_they_are_evaluated():
+    scans = [
+        LabelledScan(
+            s.case_id, s.probability, s.truth, MM, [box_at(p, c) for p, c in zip(PLACES, CONFIDENT, strict=True)]
+        )
+        for s in cohort("none", cases=3)
+    ]
+    counts = count_boxes(scans, (0.05, 0.5, 0.9))
+    for confidence, rows in zip((0.05, 0.5, 0.9), counts, strict=True):
+        scores = summarise(
+            [evaluate_case(box_labels(scan.tubes, scan.truth.shape, confidence), scan.truth, MM) for scan in scans]
+        )
+        of = rows.sum(axis=0).tolist()
+        assert of == [scores.found, scores.emboli, scores.findings - scores.false_positives, scores.findings]
+    assert counts[0, 0, 3] == len(PLACES)
+    assert counts[1, 0, 3] == sum(c >= 0.5 for c in CONFIDENT)
+
+
+def test_of_boxes_that_overlap_the_surer_is_seen():
+    labels = box_labels([box_at((1, 1, 1), 0.3), box_at((1, 1, 3), 0.8)], (12, 20, 20), 0.1)
+    assert labels[1, 1, 1] == 2
+    assert labels[1, 1, 3] == 1
+    assert box_labels([], (2, 2, 2), 0.1).max() == 0
 
 
 def test_counts_are_those_of_the_emboli_that_are_found_and_evaluated():
@@ -101,17 +132,17 @@ def test_masks_alone_the_smallest_volume_within_the_budget(specks, voxels, expec
         mask[10, 2 + 4 * number, 2 : 2 + voxels] = 1
     grid = Grid((0.5,), (0.0,), (50, 100, 200, 300, 400, 500, 600, 800, 1000))
     found = calibrate([LabelledScan("a", mask, truth, (5.0, 5.0, 5.0))], Objective(3.0), grid)
-    assert found.chosen.settings.min_volume_mm3 == expected
-    assert (found.chosen.found, found.chosen.emboli) == (1, 1)
+    assert found.best.chosen.settings.min_volume_mm3 == expected
+    assert (found.best.chosen.found, found.best.chosen.emboli) == (1, 1)
 
 
 def test_more_false_positives_allowed_never_find_less():
     found = calibrate(cohort("none"), Objective(2.0), SMALL)
-    sensitivities = [choice.sensitivity for choice in found.budgets.values()]
+    sensitivities = [choice.sensitivity for choice in found.best.budgets.values()]
     assert sensitivities == sorted(sensitivities)
     assert sensitivities[-1] == 1
-    assert found.budgets[2.0].settings == found.chosen.settings
-    assert found.budgets[2.0].false_positives_per_scan <= 2
+    assert found.best.budgets[2.0].settings == found.best.chosen.settings
+    assert found.best.budgets[2.0].false_positives_per_scan <= 2
 
 
 def test_nothing_to_calibrate_on():

@@ -6,7 +6,8 @@ import pytest
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.fusion.calibration import Calibration, Choice, DetectionTest, Objective
+from pe_nnunet.fusion.boxes_alone import BoxChoice
+from pe_nnunet.fusion.calibration import Calibration, Choice, DetectionTest, Objective, Points
 from pe_nnunet.fusion.stored import find_fusion, read_fusion, write_fusion
 from pe_nnunet.inference.operating_point import choose_settings
 
@@ -19,8 +20,12 @@ def choice(**settings):
 def folder(tmp_path):
     found = Calibration(
         Objective(2.0),
-        choice(threshold=0.3, seed_threshold=0.7, min_volume_mm3=20, box_weight=1.0),
-        {1.0: choice(threshold=0.8), 4.0: choice(threshold=0.2, min_volume_mm3=0)},
+        Points(choice(threshold=0.4), {1.0: choice(threshold=0.9)}),
+        Points(
+            choice(threshold=0.3, seed_threshold=0.7, min_volume_mm3=20, box_weight=1.0),
+            {1.0: choice(threshold=0.8), 4.0: choice(threshold=0.2, min_volume_mm3=0)},
+        ),
+        BoxChoice(0.35, 0.5, 1.0, 0.5, 2, 4),
         DetectionTest(0.1, 0.99, True),
     )
     (tmp_path / "A__P__3d").mkdir()
@@ -30,22 +35,23 @@ def folder(tmp_path):
 
 def test_round_trip(folder):
     stored = read_fusion(folder / "fusion.json")
-    assert stored.settings == FusionSettings(0.3, 0.7, min_volume_mm3=20, box_weight=1.0)
-    assert stored.detector
+    assert stored.fusion.settings == FusionSettings(0.3, 0.7, min_volume_mm3=20, box_weight=1.0)
+    assert stored.segmentation.settings == FusionSettings(0.4)
+    assert stored.boxes_confidence == 0.35
     content = json.loads((folder / "fusion.json").read_text())
     assert content["objective"] == "sensitivity at 2 false positives a scan"
     assert content["chosen_on"]["scans"] == ["x"]
-    assert (content["found"], content["emboli"]) == (3, 4)
+    assert (content["fusion"]["found"], content["fusion"]["emboli"]) == (3, 4)
 
 
 @pytest.mark.parametrize(("target", "threshold"), [(None, 0.3), (1.0, 0.8), (3.9, 0.8), (4.0, 0.2), (100.0, 0.2)])
 def test_budgets(folder, target, threshold):
-    assert read_fusion(folder / "fusion.json").at(target).threshold == threshold
+    assert read_fusion(folder / "fusion.json").at(target, detector=True).threshold == threshold
 
 
 def test_a_budget_below_all(folder):
     with pytest.raises(ConfigurationError, match=r"PE-FUS-001.*there: 1, 4"):
-        read_fusion(folder / "fusion.json").at(0.5)
+        read_fusion(folder / "fusion.json").at(0.5, detector=True)
 
 
 def test_prediction_takes_it_and_a_person_overrules_it(folder):
@@ -53,14 +59,14 @@ def test_prediction_takes_it_and_a_person_overrules_it(folder):
     assert (settings.threshold, settings.seed, settings.box_weight, notes) == (0.3, 0.7, 1.0, ())
     settings, _ = choose_settings([folder], detector=True, threshold=0.6, nms_mm=None)
     assert (settings.threshold, settings.seed, settings.min_volume_mm3) == (0.6, 0.6, 20)
-    settings, _ = choose_settings([folder], target_fp=4, min_volume_mm3=7)
+    settings, _ = choose_settings([folder], target_fp=4, detector=True, min_volume_mm3=7)
     assert (settings.threshold, settings.min_volume_mm3) == (0.2, 7)
     assert choose_settings([folder], threshold=0.02)[0].candidate_threshold == 0.02
 
 
-def test_without_the_detector_boxes_have_no_weight_and_this_is_said(folder):
-    settings, (note,) = choose_settings([folder])
-    assert (settings.threshold, settings.uses_detection, note.code) == (0.3, False, "PE-FUS-005")
+def test_without_the_detector_the_settings_are_those_chosen_without_it(folder):
+    assert choose_settings([folder]) == (FusionSettings(0.4), ())
+    assert choose_settings([folder], target_fp=4)[0].threshold == 0.9
 
 
 def test_another_ensemble_takes_the_defaults_and_this_is_said(folder, tmp_path):
@@ -78,9 +84,11 @@ def test_another_ensemble_takes_the_defaults_and_this_is_said(folder, tmp_path):
     [
         "",
         "[]",
-        '{"format": 2}',
-        '{"format": 1, "settings": {"threshold": 0.5, "magic": 1}, "budgets": [], "ensemble": [], "detection": null}',
-        '{"format": 1, "settings": {"threshold": "x"}, "budgets": [], "ensemble": [], "detection": null}',
+        '{"format": 1}',
+        '{"format": 2, "segmentation": {"settings": {"threshold": 0.5, "magic": 1}, "budgets": []}, "fusion": null,'
+        ' "boxes": null, "ensemble": []}',
+        '{"format": 2, "segmentation": {"settings": {"threshold": "x"}, "budgets": []}, "fusion": null,'
+        ' "boxes": null, "ensemble": []}',
     ],
 )
 def test_damaged_files_have_a_code(tmp_path, text):
@@ -91,7 +99,7 @@ def test_damaged_files_have_a_code(tmp_path, text):
 
 def test_impossible_numbers_in_it_have_a_code(folder):
     content = json.loads((folder / "fusion.json").read_text())
-    content["settings"]["threshold"] = 3
+    content["segmentation"]["settings"]["threshold"] = 3
     (folder / "fusion.json").write_text(json.dumps(content))
     with pytest.raises(ConfigurationError, match="PE-FUS-001"):
         choose_settings([folder])

@@ -58,12 +58,12 @@ def test_masks_of_training_choose_the_smallest_volume_and_prediction_uses_it(dat
     assert main(arguments) == 0
     assert "8 of 8 emboli, 0.50 false positives a scan" in capsys.readouterr().out
     stored = read_fusion(dataset / "fusion.json")
-    assert stored.settings.min_volume_mm3 == 100
+    assert stored.segmentation.settings.min_volume_mm3 == 100
     described = json.loads((dataset / "fusion.json").read_text())["chosen_on"]
     assert described["scans"] == list(CASES)
     assert [model["fold"] for model in described["models"]] == ["0", "1"]
     assert PEPredictor([dataset], device="cpu").fusion.min_volume_mm3 == 100
-    assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored.settings
+    assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored.segmentation.settings
 
 
 def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 from torch.nn import functional as F
 
 from pe_nnunet.networks.blocks.attention_gate import AttentionGate
-from pe_nnunet.networks.blocks.instance_norm import InstanceNorm
+from pe_nnunet.networks.blocks.instance_norm import InstanceNorm, with_our_norms
 from pe_nnunet.networks.blocks.layers import Layers
 from pe_nnunet.networks.blocks.recurrent import R2Merge, RecurrentUnit
 from pe_nnunet.networks.blocks.upsample import upsample_linear
@@ -78,6 +79,22 @@ def test_instance_norm_keeps_channels_last_and_its_function(dimensions, layout, 
     tolerance = {"atol": 1e-9, "rtol": 1e-9} if dtype == torch.float64 else {"atol": 0.05, "rtol": 0.02}
     torch.testing.assert_close(*outputs, **tolerance)
     torch.testing.assert_close(*gradients, **tolerance)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_a_network_with_our_norms_is_the_same_function_with_the_same_weights(layout):
+    network = PlainConvUNet(
+        1, 2, [4, 8], nn.Conv3d, 3, [1, 2], 1, 2, [1], True, nn.InstanceNorm3d, {"eps": 1e-5, "affine": True}
+    )
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    x = torch.randn(2, 1, 8, 8, 8)
+    expected, keys = network.eval()(x), list(network.state_dict())
+    ours = with_our_norms(network).to(memory_format=layout)
+    assert not any(isinstance(module, nn.InstanceNorm3d) for module in ours.modules())
+    assert list(ours.state_dict()) == keys
+    assert ours.encoder.stages[0][0].convs[0].norm is ours.encoder.stages[0][0].convs[0].all_modules[1]
+    torch.testing.assert_close(ours(x.to(memory_format=layout)), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_instance_norm_of_one_voxel_is_the_bias():
