@@ -69,7 +69,7 @@ class InstanceNorm(nn.Module):
 def with_our_norms(network: nn.Module) -> nn.Module:
     """Replace torch's instance norms in a network, whose function and weights stay as they are.
 
-    In nnU-Net's plain U-Net they take half of the time of a prediction on a CPU.
+    For networks of others that run on a CPU with channels last; `benchmarks/instance_norm.py` has the times.
 
     Args:
         network: Changed in place; norms that it holds twice stay one.
