@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,13 +95,24 @@ def tube_confidence(tubes: Sequence[Tube], shape: Sequence[int]) -> npt.NDArray[
         >>> tube_confidence([tube], (2, 1, 3)).tolist()
         [[[0.0, 0.0, 0.0]], [[0.5, 0.5, 0.0]]]
     """
-    depth, height, width = (int(n) for n in shape)
-    painted = np.zeros((depth, height, width), np.float32)
+    painted = np.zeros(tuple(int(n) for n in shape), np.float32)
     for tube in sorted(tubes, key=lambda tube: tube.confidence):
-        for box in tube.slices:
-            if 0 <= box.z < depth:
-                painted[box.z, _centres(box.y0, box.y1, height), _centres(box.x0, box.x1, width)] = tube.confidence
+        paint(tube, painted, tube.confidence)
     return painted
+
+
+def paint(tube: Tube, volume: npt.NDArray[Any], value: float) -> None:
+    """Set every voxel whose centre a box of the tube covers.
+
+    Args:
+        tube: In voxels of the volume; parts outside it are cut off.
+        volume: (z, y, x), changed in place.
+        value: What they are set to.
+    """
+    depth, height, width = volume.shape
+    for box in tube.slices:
+        if 0 <= box.z < depth:
+            volume[box.z, _centres(box.y0, box.y1, height), _centres(box.x0, box.x1, width)] = value
 
 
 def _centres(first: float, last: float, size: int) -> slice:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.detection import Tube, tube_confidence
+from pe_nnunet.detection import Tube
+from pe_nnunet.detection.tubes import paint
 from pe_nnunet.evaluation.overlap import contingency
 from pe_nnunet.fusion.detections import sound_tubes
 from pe_nnunet.fusion.outcomes import LabelledScan
@@ -48,13 +49,7 @@ def box_labels(tubes: Sequence[Tube], shape: Sequence[int], confidence: float) -
     Returns:
         (z, y, x), ids from 1 on by falling confidence.
     """
-    kept = sorted(
-        (tube for tube in sound_tubes(tubes) if tube.confidence >= confidence), key=lambda tube: -tube.confidence
-    )
-    labels = np.zeros(tuple(shape), np.uint16)
-    for number in range(len(kept), 0, -1):
-        labels[tube_confidence([kept[number - 1]], shape) > 0] = number
-    return labels
+    return _painted([tube for tube in _surest_first(tubes) if tube.confidence >= confidence], shape)
 
 
 def count_boxes(scans: Sequence[LabelledScan], confidences: Sequence[float] = CONFIDENCES) -> NDArray[np.int64]:
@@ -65,13 +60,24 @@ def count_boxes(scans: Sequence[LabelledScan], confidences: Sequence[float] = CO
     """
     counts = np.zeros((len(confidences), len(scans), 4), np.int64)
     for place, scan in enumerate(scans):
+        tubes = _surest_first(scan.tubes or ())
+        table = contingency(_painted(tubes, scan.truth.shape), scan.truth)
         for number, confidence in enumerate(confidences):
-            table = contingency(box_labels(scan.tubes or (), scan.truth.shape, confidence), scan.truth)
-            touches = table.common_voxels > 0
-            counts[number, place] = (
-                int(touches.any(axis=0).sum()),
-                len(table.truth_ids),
-                int(touches.any(axis=1).sum()),
-                len(table.prediction_ids),
-            )
+            # the surer lie on top, so that leaving out the others uncovers nothing of theirs
+            kept = table.prediction_ids <= sum(tube.confidence >= confidence for tube in tubes)
+            touches = table.common_voxels[kept] > 0
+            found, true = int(touches.any(axis=0).sum()), int(touches.any(axis=1).sum())
+            counts[number, place] = found, len(table.truth_ids), true, int(kept.sum())
     return counts
+
+
+def _surest_first(tubes: Sequence[Tube]) -> list[Tube]:
+    return sorted(sound_tubes(tubes), key=lambda tube: -tube.confidence)
+
+
+def _painted(tubes: Sequence[Tube], shape: Sequence[int]) -> NDArray[np.uint16]:
+    """Ids by place, from 1 on; of two that overlap the earlier is seen."""
+    labels = np.zeros(tuple(shape), np.uint16)
+    for number in range(len(tubes), 0, -1):
+        paint(tubes[number - 1], labels, number)
+    return labels

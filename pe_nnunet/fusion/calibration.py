@@ -152,11 +152,13 @@ def calibrate(
 def _points(
     counts: NDArray[np.int64], settings: Sequence[FusionSettings], allowed: NDArray[np.bool_], objective: Objective
 ) -> Points:
-    numbers = np.flatnonzero(allowed)
+    numbers = np.flatnonzero(allowed).tolist()
+    of_them = [settings[number] for number in numbers]
+    strictest = max(range(len(numbers)), key=lambda n: (of_them[n].min_volume_mm3, of_them[n].seed, -n))
 
     def best(goal: Objective) -> Choice:
-        number = int(numbers[_best(counts[numbers], [settings[int(n)] for n in numbers], goal)])
-        return _choice(settings[number], counts[number])
+        place = _best(counts[numbers], goal, strictest)
+        return _choice(of_them[place], counts[numbers[place]])
 
     budgets = {budget: best(Objective(budget)) for budget in sorted({*BUDGETS, objective.target_fp or BUDGETS[0]})}
     kept = {budget: choice for budget, choice in budgets.items() if choice.false_positives_per_scan <= budget}
@@ -164,23 +166,11 @@ def _points(
 
 
 def _boxes_alone(scans: Sequence[LabelledScan], objective: Objective) -> BoxChoice:
-    """The least confidence; the highest of all where none keeps to the number of false positives."""
-    totals = count_boxes(scans).sum(axis=1)
-    sensitivity, false, f1 = _ratios(totals, len(scans))
-    if objective.target_fp is None:
-        best = int(np.argmax(f1.round(9)))
-    else:
-        within = false <= objective.target_fp
-        best = int(np.argmax(np.where(within, sensitivity.round(9), -1))) if within.any() else len(totals) - 1
-    of = totals[best]
-    return BoxChoice(
-        CONFIDENCES[best],
-        float(sensitivity[best]),
-        float(false[best]),
-        float(f1[best]),
-        int(of[FOUND]),
-        int(of[EMBOLI]),
-    )
+    counts = count_boxes(scans)
+    number = _best(counts, objective, strictest=len(counts) - 1)
+    total = counts[number].sum(axis=0)
+    sensitivity, false, f1 = (float(value) for value in _ratios(total, len(scans)))
+    return BoxChoice(CONFIDENCES[number], sensitivity, false, f1, int(total[FOUND]), int(total[EMBOLI]))
 
 
 def _preference(choice: FusionSettings) -> tuple[float, ...]:
@@ -216,15 +206,13 @@ def _ratios(total: NDArray[np.int64], scans: int) -> tuple[NDArray[np.float64], 
     return sensitivity, (total[..., FINDINGS] - total[..., TRUE]) / scans, f1
 
 
-def _best(counts: NDArray[np.int64], settings: Sequence[FusionSettings], objective: Objective) -> int:
-    """The first, in order of preference, of the best settings."""
+def _best(counts: NDArray[np.int64], objective: Objective, strictest: int) -> int:
+    """The first of the best; the strictest where none keeps to the number of false positives."""
     sensitivity, false, f1 = _ratios(counts.sum(axis=1), counts.shape[1])
     if objective.target_fp is None:
         return int(np.argmax(f1.round(9)))
     within = false <= objective.target_fp
-    if not within.any():
-        return max(range(len(settings)), key=lambda n: (settings[n].min_volume_mm3, settings[n].seed, -n))
-    return int(np.argmax(np.where(within, sensitivity.round(9), -1)))
+    return int(np.argmax(np.where(within, sensitivity.round(9), -1))) if within.any() else strictest
 
 
 def _value(total: NDArray[np.int64], scans: int, objective: Objective) -> NDArray[np.float64]:
