@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from budget.arms import PLANNERS, Arm
+from budget.share import Share
 
 from pe_nnunet.demo.held_out import link, split_studies
+from pe_nnunet.processes import usable_processors
 
 CONFIGURATION = "3d_fullres"
 TRAIN_SEED, TEST_SEED = 1, 5
@@ -24,10 +26,12 @@ class Cohort:
     Attributes:
         folder: Everything of it lies here.
         memory_gb: The planners' memory target.
+        share: What each arm has of the machine.
     """
 
     folder: Path
     memory_gb: float
+    share: Share
 
     @property
     def test(self) -> Path:
@@ -51,6 +55,7 @@ class Cohort:
             "nnUNet_n_proc_DA": "1",
             "nnUNet_def_n_proc": "2",
             "nnUNet_compile": "f",
+            **self.share.environment(),
         }
 
     def dataset_id(self, arm: Arm) -> int:
@@ -76,28 +81,29 @@ class Cohort:
             run([*command, "--lung-margin-mm", f"{arm.margin_mm:g}"], environment)
         if not (preprocessed / f"{arm.plans}.done").exists():
             command = ["nnUNetv2_plan_and_preprocess", "-d", number, "-pl", PLANNERS[arm.plans], "-c", CONFIGURATION]
-            run([*command, "-gpu_memory_target", f"{self.memory_gb:g}", "-np", "2", "-npfp", "2"], environment)
+            workers = str(usable_processors())
+            run([*command, "-gpu_memory_target", f"{self.memory_gb:g}", "-np", workers, "-npfp", workers], environment)
             (preprocessed / f"{arm.plans}.done").touch()
 
 
-def phantom_cohort(folder: Path, train: int, test: int, memory_gb: float) -> Cohort:
+def phantom_cohort(folder: Path, train: int, test: int, memory_gb: float, share: Share) -> Cohort:
     """Coarse phantoms."""
     for name, count, seed in (("train", train, TRAIN_SEED), ("test", test, TEST_SEED)):
         scans = folder / "scans" / name
         if not (scans / "phantom.json").exists():
             command = ["pe-nnunet", "phantom", str(scans), "--coarse", "--cases", str(count), "--seed", str(seed)]
             run(command, dict(os.environ))
-    return Cohort(folder, memory_gb)
+    return Cohort(folder, memory_gb, share)
 
 
-def studies_cohort(folder: Path, studies: Path, split: int, per_split: int, memory_gb: float) -> Cohort:
+def studies_cohort(folder: Path, studies: Path, split: int, per_split: int, memory_gb: float, share: Share) -> Cohort:
     """Studies of a folder, of which split k scores the k-th few in the order of their names."""
     cases = sorted(path.name for path in studies.iterdir() if path.is_dir())
     held_out = tuple(cases[split * per_split : (split + 1) * per_split])
     if not held_out:
         raise SystemExit(f"{studies} has {len(cases)} studies: no split {split} of {per_split} each")
     split_studies(studies, held_out, folder / "scans")
-    return Cohort(folder, memory_gb)
+    return Cohort(folder, memory_gb, share)
 
 
 def scans_alone(studies: Path, cases: list[str] | None, folder: Path) -> Path:

@@ -68,9 +68,10 @@ def predict(cohort: Cohort, arm: Arm, models: list[Path], folder: Path) -> dict[
         scans = scans_alone(studies, cases, folder / f"{name}_scans")
         if {path.name for path in scans.iterdir()} <= _seconds(out).keys():
             continue
-        command = ["pe-nnunet-predict-fused", "-i", str(scans), "-o", str(out), "-f", "0", "-device", "cpu"]
+        command = ["pe-nnunet-predict-fused", "-i", str(scans), "-o", str(out), "-f", "0"]
         command += ["-m", *map(str, models), "--lung-margin-mm", f"{arm.margin_mm:g}", "--disable_tta"]
-        run([*command, "--save-probability", "--trust-checkpoint"], cohort.environment(folder / "unused"))
+        command += ["-device", cohort.share.device, "--save-probability", "--no-report", "--trust-checkpoint"]
+        run(command, cohort.environment(folder / "unused"))
     return _seconds(folder / "test")
 
 

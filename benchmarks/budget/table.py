@@ -41,12 +41,14 @@ def tables(summaries: Sequence[dict[str, Any]], goals: Sequence[dict[str, Any]])
 
 def _where(entries: Sequence[dict[str, Any]]) -> str:
     """Machines, versions and days."""
-    places = {
-        f"{on['processor']}, {on['processors']} processors; torch {on['torch']}, nnunetv2 {on['nnunetv2']}"
-        for on in (entry["machine"] for entry in entries)
-    }
+    places = {_machine(entry["machine"]) for entry in entries}
     days = sorted({day for entry in entries for day in entry["dates"]})
     return f"On {' and on '.join(sorted(places))}; {', '.join(days)}."
+
+
+def _machine(on: dict[str, Any]) -> str:
+    parts = [on["processor"], f"{on['processors']} processors", *([on["gpu"]] if "gpu" in on else [])]
+    return f"{', '.join(parts)}; torch {on['torch']}, nnunetv2 {on['nnunetv2']}"
 
 
 def _table(arms: Iterable[Arm], by_arm: dict[str, dict[str, Any]], reference: str) -> list[str]:

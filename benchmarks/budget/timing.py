@@ -15,6 +15,7 @@ from budget.data import Cohort, run
 
 EPOCHS, VALIDATION_SHARE = range(18, 23), 0.03
 REHEARSAL = {"epochs": 2, "iterations": 16, "validation_iterations": 2}
+ON_A_GPU = {"iterations": 64}  # steps are short there, and the first ones take what the workers have in store
 FIRST = 4  # steps that also wait for workers to start
 
 
@@ -30,7 +31,7 @@ def steps_that_fit(measured: dict[str, Any], seconds: float) -> dict[str, int]:
         `epochs`, and `iterations` and `validation_iterations` of each.
     """
     train, validation = measured["ends"]["train_step"], measured["ends"]["validation_step"]
-    half, checks = REHEARSAL["iterations"], REHEARSAL["validation_iterations"]
+    half, checks = len(train) // 2, len(validation) // 2
     step = _mean([b - a for a, b in pairwise(train[FIRST:half])] + [b - a for a, b in pairwise(train[half:])])
     check = _mean([b - a for a, b in pairwise(validation[checks:])])
     first, second = measured["ends"]["on_epoch_end"]
@@ -59,7 +60,8 @@ def train(cohort: Cohort, arm: Arm, seed: int, minutes: float, folder: Path) -> 
         if not rehearsed.exists():
             with tempfile.TemporaryDirectory() as results:
                 rehearsed.parent.mkdir(parents=True, exist_ok=True)
-                _train(cohort, arm, 0, REHEARSAL, Path(results), rehearsed)
+                steps = REHEARSAL | (ON_A_GPU if cohort.share.device == "cuda" else {})
+                _train(cohort, arm, 0, steps, Path(results), rehearsed)
         steps = steps_that_fit(json.loads(rehearsed.read_text()), 60 * minutes * arm.share)
         shutil.rmtree(folder / "results", ignore_errors=True)  # of a training that was killed
         _train(cohort, arm, seed, steps, folder / "results", record)
@@ -74,6 +76,8 @@ def _train(cohort: Cohort, arm: Arm, seed: int, steps: dict[str, int], results: 
         "trainer": arm.trainer,
         "recipe": {**RECIPE, **arm.recipe},
         "seed": seed,
+        "device": cohort.share.device,
+        "threads": cohort.share.threads,
         "out": str(out),
         **steps,
     }

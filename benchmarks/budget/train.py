@@ -1,7 +1,7 @@
 """One training of so many steps, and what each part of it took. Run as a program by `budget.timing`.
 
 python train.py '{"dataset": ..., "plans": ..., "trainer": ..., "epochs": ..., "iterations": ...,
-                  "validation_iterations": ..., "seed": ..., "out": ...}'
+                  "validation_iterations": ..., "seed": ..., "device": ..., "threads": ..., "out": ...}'
 """
 
 from __future__ import annotations
@@ -48,10 +48,9 @@ def main() -> None:
 
     np.random.seed(job["seed"])  # noqa: NPY002 - nnU-Net's own loader draws from it
     torch.manual_seed(job["seed"])
-    torch.set_num_threads(os.cpu_count() or 1)
-    trainer = get_trainer_from_args(
-        job["dataset"], "3d_fullres", 0, job["trainer"], job["plans"], device=torch.device("cpu")
-    )
+    torch.set_num_threads(job["threads"])
+    device = torch.device(job["device"])
+    trainer = get_trainer_from_args(job["dataset"], "3d_fullres", 0, job["trainer"], job["plans"], device=device)
     trainer.num_epochs = job["epochs"]
     trainer.num_iterations_per_epoch = job["iterations"]
     trainer.num_val_iterations_per_epoch = job["validation_iterations"]
@@ -60,11 +59,13 @@ def main() -> None:
     seconds = time.perf_counter() - watch.begin
     epochs = watch.ends["on_epoch_end"]
     dice = trainer.logger.get_value("mean_fg_dice", step=None)
-    largest = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    largest = 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    if device.type == "cuda":
+        largest = torch.cuda.max_memory_reserved(device)
     result = {
         "seconds": seconds,
         "steps": job["epochs"] * job["iterations"],
-        "memory_gb": largest * 1024 / 1e9,
+        "memory_gb": largest / 1e9,
         "curve": [[round(end, 1), round(float(value), 4)] for end, value in zip(epochs, dice, strict=False)],
         "ends": watch.ends,
         "model": str(trainer.output_folder_base),

@@ -136,8 +136,9 @@ def test_a_prediction_is_repeated_unless_its_table_names_every_scan(tmp_path, mo
     from budget import score
     from budget.arms import ARMS
     from budget.data import Cohort
+    from budget.share import Share
 
-    cohort, out = Cohort(tmp_path / "cohort", 0.5), tmp_path / "out"
+    cohort, out = Cohort(tmp_path / "cohort", 0.5, Share()), tmp_path / "out"
     for name, case in (("train", "a"), ("test", "b"), ("test", "c")):
         (cohort.folder / "scans" / name / case).mkdir(parents=True)
         (cohort.folder / "scans" / name / case / "ct.nii.gz").touch()
@@ -168,3 +169,53 @@ def test_what_is_in_the_results_or_trained_already_is_not_done_again(tmp_path, m
     monkeypatch.setattr(sys, "argv", ["equal_budget.py", *arguments])
     equal_budget.main()
     assert f"| {STOCK} | 10, 100, 1 |" in capsys.readouterr().out
+
+
+def test_runs_are_scored_as_soon_as_their_networks_are_there_and_a_failure_stops_no_other(tmp_path, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from budget import work
+    from budget.arms import ARMS
+    from budget.data import Cohort
+    from budget.goals import ENSEMBLE, MEMBERS
+    from budget.share import Share
+
+    events = []
+
+    def train(_cohort, arm, *_):
+        events.append(f"train {arm.name}")
+        if arm.name == STOCK:
+            raise SystemExit("no memory")
+        return {"seconds": 60.0, "steps": 9, "memory_gb": 1.0, "curve": [[1.0, 0.5]], "model": str(tmp_path)}
+
+    def predict(_cohort, arm, models, _folder):
+        events.append(f"predict {arm.name} with {len(models)}")
+        return {"a": 2.0}
+
+    monkeypatch.setattr(work, "worker_pool", ThreadPoolExecutor)
+    monkeypatch.setattr(work, "train", train)
+    monkeypatch.setattr(work, "predict", predict)
+    monkeypatch.setattr(work, "score", lambda *_: {"cases": {}})
+    cohort = Cohort(tmp_path, 0.5, Share(jobs=1))
+    names = [STOCK, MEMBERS[0], ENSEMBLE]
+    jobs = [work.Job(cohort, {"cohort": "c", "split": 0, "minutes": 1.0, "arm": name, "seed": 0}) for name in names]
+    found = list(work.results(jobs, 1))
+    assert [run["arm"] for run in found] == [MEMBERS[0], ENSEMBLE]
+    assert found[1]["train_seconds"] == 120
+    assert found[1]["steps"] == "9 + 9"
+    assert ARMS[ENSEMBLE].members == MEMBERS
+    assert events == [
+        *(f"train {STOCK}", f"train {MEMBERS[0]}", f"predict {MEMBERS[0]} with 1"),
+        *(f"train {MEMBERS[1]}", f"predict {ENSEMBLE} with 2"),
+    ]
+
+
+def test_an_arm_has_its_part_of_the_processors_and_says_what_it_shares(monkeypatch):
+    from budget import share
+
+    monkeypatch.setattr(share, "usable_processors", lambda: 16)
+    alone, shared = share.Share(), share.Share("cuda", 6)
+    assert (alone.threads, alone.environment(), str(alone)) == (16, {}, "")
+    assert (shared.threads, shared.environment()["OMP_NUM_THREADS"]) == (2, "2")
+    assert str(shared) == ", on a GPU, 6 arms at a time"
+    assert share.Share("cuda", 40).threads == 1
