@@ -6,7 +6,8 @@ nnU-Net does (float16 with gradient scaling).
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -31,6 +32,17 @@ def autocast_for(device: torch.device, cpu_bfloat16: bool = True) -> AbstractCon
     if device.type == "cpu" and cpu_bfloat16 and cpu_has_bfloat16():
         return torch.autocast("cpu", dtype=torch.bfloat16)
     return nullcontext()
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Convolutions in float32 itself: a GPU's default is TF32, whose 10 bits of mantissa are those of float16."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def channels_last_format(dimensions: int) -> torch.memory_format:

@@ -8,7 +8,6 @@ equals averaging nnU-Net's logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from itertools import chain, combinations, product
 from typing import Any
 
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.precision import autocast_for, channels_last_format
+from pe_nnunet.precision import autocast_for, channels_last_format, single_precision
 
 Progress = Callable[[int, int], None]
 
@@ -120,7 +119,7 @@ def predict_log_odds(
             patches = patches[:, :, 0]
         try:
             patches = patches.to(batches.device).contiguous(memory_format=layout)
-            with nullcontext() if float32 else autocast_for(batches.device):
+            with single_precision() if float32 else autocast_for(batches.device):
                 odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes).cpu()
         except (RuntimeError, MemoryError) as error:
             batches.retry(error)
