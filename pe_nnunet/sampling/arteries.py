@@ -59,7 +59,7 @@ def store_arteries(dataset: Any, index: Mapping[str, CaseEmboli], source: RawMas
         if source is None or not source.path("arteries", case).is_file():
             continue
         path, stamp = masks.path(case), source.stamp(case) + repr(index[case].shape)
-        if path.is_file() and blosc2.open(urlpath=str(path), mode="r").schunk.vlmeta["stamp"] == stamp:
+        if path.is_file() and _stamp(path) == stamp:
             continue
         artery = source.read("arteries", case, dataset.load_case(case)[3])
         if artery is None:
@@ -75,6 +75,11 @@ def store_arteries(dataset: Any, index: Mapping[str, CaseEmboli], source: RawMas
         array.schunk.vlmeta["stamp"] = stamp
         temporary.replace(path)
     return masks
+
+
+def _stamp(path: Path) -> str:
+    stored = blosc2.open(urlpath=str(path), mode="r")  # named, for what hangs on it dies with it
+    return str(stored.schunk.vlmeta["stamp"])
 
 
 def nearest(mask: NDArray[Any], shape: Sequence[int]) -> NDArray[Any]:

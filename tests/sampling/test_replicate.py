@@ -269,6 +269,9 @@ def test_stored_arteries_are_read_by_patch_and_loaders_use_them(tmp_path):
 
     index = index_dataset(dataset, (1,), (np.inf, np.inf))
     masks = store_arteries(dataset, index, RawMasks(tmp_path / "raw", Reader(), (0, 1, 2)))
+    written = masks.path("a").stat().st_mtime_ns
+    store_arteries(dataset, index, RawMasks(tmp_path / "raw", Reader(), (0, 1, 2)))  # as the next fold's training does
+    assert masks.path("a").stat().st_mtime_ns == written
     box = [[-4, 8], [4, 20], [4, 20]]
     assert masks.crop("b", box) is None
     part = masks.crop("a", box)
