@@ -20,8 +20,8 @@ def test_every_trainer_of_ours_is_known_by_the_network_that_it_builds(name):
     assert NETWORK_OF_TRAINER[name] == network
 
 
-def test_prediction_imports_no_trainer_and_none_of_what_it_brings():
-    heavy = ("nnunetv2.training.nnUNetTrainer.nnUNetTrainer", "torch._dynamo", "torch._inductor", "seaborn", "sklearn")
+def test_prediction_imports_no_trainer_and_none_of_what_it_brings_and_no_pictures_either():
+    heavy = ("nnunetv2.training.nnUNetTrainer.nnUNetTrainer", "torch._dynamo", "seaborn", "sklearn", "matplotlib")
     code = f"import sys, pe_nnunet.inference.predictor; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

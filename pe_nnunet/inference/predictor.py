@@ -123,13 +123,14 @@ class PEPredictor:
         )
         clock.lap("segmentation")
 
+        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
         whole = paste(image_like(found.probability, part), region.box, upright)
+        del found, part
         if detected is not None:
             tubes = detected.emboli
             whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), upright)
         probability = from_lps(whole, image)
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
-        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
         clock.lap("emboli")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
         notes += self._notes(upright)

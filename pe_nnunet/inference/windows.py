@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.allocation import freed_memory_kept
 from pe_nnunet.precision import autocast_for, channels_last_format
 
 Progress = Callable[[int, int], None]
@@ -113,25 +114,25 @@ def predict_log_odds(
     weights = torch.zeros(padded.shape[1:])
     layout = channels_last_format(len(patch_size))
     batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
-    for batch in batches:
-        places = [_place(corner, window) for corner in batch]
-        patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
-        if len(patch_size) == 2:
-            patches = patches[:, :, 0]
-        try:
-            patches = patches.to(batches.device).contiguous(memory_format=layout)
-            with nullcontext() if float32 else autocast_for(batches.device):
-                odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes).cpu()
-        except (RuntimeError, MemoryError) as error:
-            batches.retry(error)
-            continue
-        for place, values in zip(places, odds.reshape(-1, *window), strict=True):
-            total[place] += values * weight
-            weights[place] += weight
-        if progress is not None:
-            progress(batches.done, len(corners))
-    seen = weights > 0
-    return torch.where(seen, total.div_(weights), NOT_SEEN)[inner]
+    with freed_memory_kept():
+        for batch in batches:
+            places = [_place(corner, window) for corner in batch]
+            patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
+            if len(patch_size) == 2:
+                patches = patches[:, :, 0]
+            try:
+                patches = patches.to(batches.device).contiguous(memory_format=layout)
+                with nullcontext() if float32 else autocast_for(batches.device):
+                    odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes).cpu()
+            except (RuntimeError, MemoryError) as error:
+                batches.retry(error)
+                continue
+            for place, values in zip(places, odds.reshape(-1, *window), strict=True):
+                total[place] += values * weight
+                weights[place] += weight
+            if progress is not None:
+                progress(batches.done, len(corners))
+    return total.div_(weights).masked_fill_(weights == 0, NOT_SEEN)[inner]
 
 
 def windows_at_once(window: tuple[int, ...], device: torch.device) -> int:
@@ -204,7 +205,7 @@ def _pad(image: Tensor, window: tuple[int, ...]) -> tuple[Tensor, tuple[slice, .
     before = [n // 2 for n in missing]
     sides = list(chain.from_iterable((b, n - b) for b, n in zip(reversed(before), reversed(missing), strict=True)))
     inner = tuple(slice(b, b + size) for b, size in zip(before, image.shape[1:], strict=True))
-    return nn.functional.pad(image, sides), inner
+    return nn.functional.pad(image, sides) if any(sides) else image, inner
 
 
 def _mirrored(network: nn.Module, patches: Tensor, channel: int, regions: bool, axes: tuple[int, ...]) -> Tensor:
