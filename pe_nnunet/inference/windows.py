@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.allocation import freed_memory_kept
+from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.precision import autocast_for, channels_last_format
 
 Progress = Callable[[int, int], None]
@@ -114,7 +114,7 @@ def predict_log_odds(
     weights = torch.zeros(padded.shape[1:])
     layout = channels_last_format(len(patch_size))
     batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
-    with freed_memory_kept():
+    with large_blocks_apart():
         for batch in batches:
             places = [_place(corner, window) for corner in batch]
             patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])

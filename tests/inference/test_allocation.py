@@ -1,47 +1,62 @@
-"""Freed memory: used again within the block, given back after it."""
+"""Memory for a network's maps."""
 
+import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from pe_nnunet.inference.allocation import freed_memory_kept
+from pe_nnunet.inference.allocation import large_blocks_apart
 
 resource = pytest.importorskip("resource")  # not on Windows
 
 VALUES = 2**24  # 64 MB
-PAGES = VALUES * 4 // resource.getpagesize()
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
-pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep")
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told what to do")
 
 
-def page_faults(values: int = VALUES) -> int:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(values)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+@pytest.mark.skipif(not HUGE_PAGES.is_file() or "[never]" in HUGE_PAGES.read_text(), reason="no huge pages here")
+def test_maps_come_in_huge_pages_unless_the_environment_says_otherwise():
+    code = (
+        "import resource, torch, pe_nnunet.inference\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        f"torch.ones({VALUES})\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
+    faults = [
+        int(
+            subprocess.run(
+                [sys.executable, "-c", code], env=environment | chosen, capture_output=True, check=True
+            ).stdout
+        )
+        for chosen in ({}, {"THP_MEM_ALLOC_ENABLE": "0"})
+    ]
+    assert faults[0] < faults[1] / 4
 
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def test_a_block_that_was_freed_is_used_again():
-    with freed_memory_kept():
-        assert page_faults(2 * VALUES) > PAGES  # twice: an aligned block need not fit where one of its size has been
-        assert page_faults() < PAGES / 10
-
-
-def test_nothing_stays_after_an_error_either():
+def test_a_large_block_goes_back_at_once_and_nothing_stays_after_an_error_either():
     def fail() -> None:
-        with freed_memory_kept():
-            torch.ones(VALUES)
-            inside.append(resident_bytes())
+        with large_blocks_apart():
+            held.append(torch.ones(VALUES))
+            seen.append(resident_bytes())
+            held.clear()
+            seen.append(resident_bytes())
             raise RuntimeError("no memory")
 
-    inside: list[int] = []
+    held: list[torch.Tensor] = []
+    seen: list[int] = []
     before = resident_bytes()
     with pytest.raises(RuntimeError):
         fail()
-    assert inside[0] - before > VALUES * 3
+    assert seen[0] - before > VALUES * 3
+    assert seen[1] - before < VALUES
     assert resident_bytes() - before < VALUES
