@@ -31,21 +31,24 @@ def _glibc() -> Any:
     return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
+def give_back_freed_memory() -> None:
+    """Return to the system what small blocks have left; only with glibc."""
+    if _glibc() is not None:
+        _glibc().malloc_trim(0)
+
+
 @contextmanager
 def large_blocks_apart() -> Iterator[None]:
-    """Within the block what is large is mapped by itself; before and after, freed memory goes back. Only with glibc."""
-    if _glibc() is None:
-        yield
-        return
-    _glibc().malloc_trim(0)
+    """Within the block what is large is mapped by itself, and goes back when it is freed. Only with glibc."""
     _set(APART)
     try:
         yield
     finally:
         _set(USUAL)
-        _glibc().malloc_trim(0)
+        give_back_freed_memory()
 
 
 def _set(thresholds: dict[int, int]) -> None:
     for name, size in thresholds.items():
-        _glibc().mallopt(name, size)
+        if _glibc() is not None:
+            _glibc().mallopt(name, size)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
+from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.arteries import artery_model, predict_arteries
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import InferenceSettings, Progress, predict_ensemble
@@ -83,6 +84,7 @@ class PEPredictor:
         if along_arteries:
             artery_model(self.models)  # whether there is one is known before the first scan
 
+    @large_blocks_apart()
     def predict(
         self,
         scan: Path | str | sitk.Image | Scan,

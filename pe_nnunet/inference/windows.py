@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.allocation import large_blocks_apart
+from pe_nnunet.inference.allocation import give_back_freed_memory
 from pe_nnunet.precision import autocast_for, channels_last_format
 
 Progress = Callable[[int, int], None]
@@ -114,24 +114,25 @@ def predict_log_odds(
     weights = torch.zeros(padded.shape[1:])
     layout = channels_last_format(len(patch_size))
     batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
-    with large_blocks_apart():
-        for batch in batches:
-            places = [_place(corner, window) for corner in batch]
-            patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
-            if len(patch_size) == 2:
-                patches = patches[:, :, 0]
-            try:
-                patches = patches.to(batches.device).contiguous(memory_format=layout)
-                with nullcontext() if float32 else autocast_for(batches.device):
-                    odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes).cpu()
-            except (RuntimeError, MemoryError) as error:
-                batches.retry(error)
-                continue
-            for place, values in zip(places, odds.reshape(-1, *window), strict=True):
-                total[place] += values * weight
-                weights[place] += weight
-            if progress is not None:
-                progress(batches.done, len(corners))
+    give_back_freed_memory()  # a network's maps are the most that is held at any time
+    for batch in batches:
+        places = [_place(corner, window) for corner in batch]
+        patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
+        if len(patch_size) == 2:
+            patches = patches[:, :, 0]
+        try:
+            patches = patches.to(batches.device).contiguous(memory_format=layout)
+            with nullcontext() if float32 else autocast_for(batches.device):
+                odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes).cpu()
+        except (RuntimeError, MemoryError) as error:
+            batches.retry(error)
+            continue
+        for place, values in zip(places, odds.reshape(-1, *window), strict=True):
+            total[place] += values * weight
+            weights[place] += weight
+        if progress is not None:
+            progress(batches.done, len(corners))
+    give_back_freed_memory()
     return total.div_(weights).masked_fill_(weights == 0, NOT_SEEN)[inner]
 
 
