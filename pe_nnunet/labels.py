@@ -72,4 +72,20 @@ def pe_channel(labels: Mapping[str, Any], regions: bool) -> int:
     name = pe_name(labels)
     if not regions:
         return pe_label_values(labels)[0]
-    return [key for key in labels if key not in ("background", "ignore")].index(name)
+    return _regions(labels).index(name)
+
+
+def artery_channel(labels: Mapping[str, Any], regions: bool) -> int | None:
+    """The output channel of arteries, clot included; None where a network has no such region.
+
+    Example:
+        >>> artery_channel({"background": 0, "artery": [1, 2], "PE": 2}, regions=True)
+        0
+        >>> artery_channel({"background": 0, "PE": 1}, regions=False)
+    """
+    return _regions(labels).index("artery") if regions and "artery" in labels else None
+
+
+def _regions(labels: Mapping[str, Any]) -> list[str]:
+    """Region names in the order of a network's channels."""
+    return [key for key in labels if key not in ("background", "ignore")]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
+from pe_nnunet.architecture import build_network
 from pe_nnunet.networks import SegmentationNetwork
 from pe_nnunet.trainers.base import PETrainer
 
@@ -38,13 +38,10 @@ class NetworkTrainer(PETrainer):
         Returns:
             The network, initialised.
         """
-        network_class = cls.network_class
-        path = f"{network_class.__module__}.{network_class.__qualname__}"
-        kwargs = configuration_manager.network_arch_init_kwargs
-        if configuration_manager.network_arch_class_name != path:
-            kwargs = network_class.kwargs_from_plans(kwargs)
-        imported = [key for key in configuration_manager.network_arch_init_kwargs_req_import if key in kwargs]
-        network: nn.Module = get_network_from_plans(
-            path, kwargs, imported, num_input_channels, num_output_channels, deep_supervision=enable_deep_supervision
+        return build_network(
+            cls.network_class,
+            configuration_manager,
+            num_input_channels,
+            num_output_channels,
+            deep_supervision=enable_deep_supervision,
         )
-        return network

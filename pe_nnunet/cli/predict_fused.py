@@ -55,7 +55,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="search the lungs' convex hull, or only along the arteries; default %(default)s",
     )
     how.add_argument(
-        "--artery", type=Path, help="with --roi artery: mask of the arteries, or a folder with one <case>.nii.gz a scan"
+        "--artery",
+        type=Path,
+        help="with --roi artery: mask of the arteries, or a folder with one <case>.nii.gz a scan; default: what the "
+        "first model that tells arteries takes for them",
     )
     emboli = parser.add_argument_group(
         "emboli", "defaults are those of fusion.json in the model folder, if there is one"
@@ -121,8 +124,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.batch_size is not None and args.batch_size < 1:
         raise ConfigurationError("PE-MODEL-007", f"--batch-size is {args.batch_size}, expected 1 or more")
-    if (args.roi == "artery") != (args.artery is not None):
-        raise ConfigurationError("PE-MODEL-007", "--roi artery and --artery belong together: give both, or neither")
+    if args.artery is not None and args.roi != "artery":
+        raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
     fusion, notes = choose_settings(
         [place.folder for place in locations], target_fp=args.target_fp, detector=args.detector is not None, **asked
     )
@@ -140,6 +143,7 @@ def run(args: argparse.Namespace) -> int:
         margin_mm=args.lung_margin_mm,
         on_no_lungs=args.on_no_lungs,
         inference=InferenceSettings(mirroring and not args.disable_tta, step, float32 or args.float32, args.batch_size),
+        along_arteries=args.roi == "artery" and args.artery is None,
         agreement=args.save_agreement,
         repairs=repairs(args),
         trust_checkpoint=args.trust_checkpoint,

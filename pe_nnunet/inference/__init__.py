@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pe_nnunet.inference.allocation import ask_for_huge_pages
 from pe_nnunet.inference.locate import ModelLocation, locate_folder, locate_models
 from pe_nnunet.inference.predictor import PEPredictor
+
+ask_for_huge_pages()
 
 __all__ = ["ModelLocation", "PEPredictor", "locate_folder", "locate_models"]

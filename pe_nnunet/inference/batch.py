@@ -21,7 +21,6 @@ from pe_nnunet.outputs import (
     CaseSummary,
     read_case_summary,
     write_case,
-    write_cohort_report,
     write_errors,
     write_summary,
 )
@@ -115,6 +114,8 @@ def predict_batch(
     write_summary(done, folder)
     write_errors(failed, folder if options.parts == 1 else folder / f"part_{options.part}_of_{options.parts}")
     if options.report:
+        from pe_nnunet.outputs import write_cohort_report
+
         write_cohort_report(done, failed, folder)
     return written, failed
 

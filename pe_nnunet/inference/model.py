@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
+from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
@@ -76,13 +76,12 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
     first = checkpoints[0]
     configuration = plans.get_configuration(first["init_args"]["configuration"])
     labels = plans.get_label_manager(dataset_json)
-    trainer = recursive_find_trainer_class_by_name(first["trainer_name"])
-    network = trainer.build_network_architecture(
+    network = network_of_trainer(
+        first["trainer_name"],
         plans,
         configuration,
         determine_num_input_channels(plans, configuration, dataset_json),
         labels.num_segmentation_heads,
-        enable_deep_supervision=False,
     )
     for path, checkpoint in zip(paths, checkpoints, strict=True):
         try:

@@ -17,6 +17,7 @@ from pe_nnunet.components import label_components
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.fusion.outcomes import LabelledScan
+from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.region import lung_region
@@ -111,6 +112,7 @@ def masks_as_probability(case: HeldCase, labels: dict[str, Any]) -> NDArray[np.f
     return np.asarray(np.mean([np.isin(mask, pe_label_values(labels)) for mask in masks], axis=0), np.float32)
 
 
+@large_blocks_apart()
 def region_probability(
     models: Sequence[TrainedModel], image: sitk.Image, device: torch.device, settings: InferenceSettings
 ) -> NDArray[np.float32]:

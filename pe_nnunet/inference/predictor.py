@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
+from pe_nnunet.inference.allocation import large_blocks_apart
+from pe_nnunet.inference.arteries import artery_model, predict_arteries
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import InferenceSettings, Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
@@ -40,6 +42,8 @@ class PEPredictor:
         inference: How the networks are run; the defaults if None.
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
+        along_arteries: Look only along the arteries: those of the mask that `predict` is given, else what the first
+            model that tells arteries takes for them.
         agreement: Whether to map how many members of the ensemble agree, too.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
@@ -58,6 +62,7 @@ class PEPredictor:
         inference: InferenceSettings | None = None,
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
+        along_arteries: bool = False,
         agreement: bool = False,
         repairs: Mapping[str, bool] | None = None,
         trust_checkpoint: bool = False,
@@ -66,6 +71,7 @@ class PEPredictor:
         self.inference = inference or InferenceSettings()
         self.margin_mm = margin_mm
         self.on_no_lungs = on_no_lungs
+        self.along_arteries = along_arteries
         self.agreement = agreement
         self.repairs = dict(repairs or {})
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
@@ -75,7 +81,10 @@ class PEPredictor:
             detector = load_detector(Path(detector), self.device.type)
         self.detector = detector
         self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
+        if along_arteries:
+            artery_model(self.models)  # whether there is one is known before the first scan
 
+    @large_blocks_apart()
     def predict(
         self,
         scan: Path | str | sitk.Image | Scan,
@@ -108,7 +117,7 @@ class PEPredictor:
         detected = self._detect(upright)
         if self.detector is not None:
             clock.lap("detection")
-        region = self._region(upright, artery, detected)
+        region = self._region(upright, artery, detected, progress)
         part = crop(upright, region.box)
         clock.lap("roi")
 
@@ -123,13 +132,14 @@ class PEPredictor:
         )
         clock.lap("segmentation")
 
+        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
         whole = paste(image_like(found.probability, part), region.box, upright)
+        del found, part
         if detected is not None:
             tubes = detected.emboli
             whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), upright)
         probability = from_lps(whole, image)
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
-        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
         clock.lap("emboli")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
         notes += self._notes(upright)
@@ -157,10 +167,17 @@ class PEPredictor:
             return None
         return detect(upright, self.detector)
 
-    def _region(self, upright: sitk.Image, artery: sitk.Image | None, detected: Detections | None) -> Region:
+    def _region(
+        self, upright: sitk.Image, artery: sitk.Image | None, detected: Detections | None, progress: Progress | None
+    ) -> Region:
         if artery is not None:
             return artery_region(upright, artery, self.margin_mm)
-        return lung_region(upright, self.margin_mm, self.on_no_lungs, also=None if detected is None else detected.lungs)
+        seen = None if detected is None else detected.lungs
+        lungs = lung_region(upright, self.margin_mm, self.on_no_lungs, also=seen)
+        if not self.along_arteries:
+            return lungs
+        mask = predict_arteries(self.models, upright, lungs, self.device, self.inference, progress)
+        return artery_region(upright, mask, self.margin_mm)
 
     def _notes(self, upright: sitk.Image) -> list[Note]:
         if upright.GetSize()[2] >= FEWEST_SLICES_3D:
@@ -188,6 +205,7 @@ class PEPredictor:
             "detector": None if self.detector is None else [asdict(record) for record in self.detector.records],
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
+            "along_arteries": self.along_arteries,
             "repairs": self.repairs,
             **asdict(self.inference),
             "threads": torch.get_num_threads(),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.allocation import give_back_freed_memory
 from pe_nnunet.precision import autocast_for, channels_last_format, single_precision
 
 Progress = Callable[[int, int], None]
@@ -112,6 +113,7 @@ def predict_log_odds(
     weights = torch.zeros(padded.shape[1:])
     layout = channels_last_format(len(patch_size))
     batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
+    give_back_freed_memory()  # a network's maps are the most that is held at any time
     for batch in batches:
         places = [_place(corner, window) for corner in batch]
         patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
@@ -129,8 +131,8 @@ def predict_log_odds(
             weights[place] += weight
         if progress is not None:
             progress(batches.done, len(corners))
-    seen = weights > 0
-    return torch.where(seen, total.div_(weights), NOT_SEEN)[inner]
+    give_back_freed_memory()
+    return total.div_(weights).masked_fill_(weights == 0, NOT_SEEN)[inner]
 
 
 def windows_at_once(window: tuple[int, ...], device: torch.device) -> int:
@@ -203,7 +205,7 @@ def _pad(image: Tensor, window: tuple[int, ...]) -> tuple[Tensor, tuple[slice, .
     before = [n // 2 for n in missing]
     sides = list(chain.from_iterable((b, n - b) for b, n in zip(reversed(before), reversed(missing), strict=True)))
     inner = tuple(slice(b, b + size) for b, size in zip(before, image.shape[1:], strict=True))
-    return nn.functional.pad(image, sides), inner
+    return nn.functional.pad(image, sides) if any(sides) else image, inner
 
 
 def _mirrored(network: nn.Module, patches: Tensor, channel: int, regions: bool, axes: tuple[int, ...]) -> Tensor:

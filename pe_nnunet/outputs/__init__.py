@@ -1,14 +1,16 @@
-"""What a person or a pipeline gets for each case and for the cohort."""
+"""What a person or a pipeline gets for each case and for the cohort.
+
+Pictures and pages come on first use: matplotlib would take memory from the networks that run before.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from pe_nnunet.outputs.artery import ArteryLevel, artery_levels
 from pe_nnunet.outputs.case import CaseResult, ModelRecord
-from pe_nnunet.outputs.cohort import CohortRow, cohort_picture
-from pe_nnunet.outputs.cohort_report import write_cohort_report
 from pe_nnunet.outputs.manifest import DISCLAIMER, versions
-from pe_nnunet.outputs.overview import truth_overview, write_overview
-from pe_nnunet.outputs.report import write_report
 from pe_nnunet.outputs.run import (
     CaseFailure,
     CaseSummary,
@@ -18,6 +20,12 @@ from pe_nnunet.outputs.run import (
 )
 from pe_nnunet.outputs.table import Marker, read_emboli_csv
 from pe_nnunet.outputs.write import write_case
+
+if TYPE_CHECKING:
+    from pe_nnunet.outputs.cohort import CohortRow, cohort_picture
+    from pe_nnunet.outputs.cohort_report import write_cohort_report
+    from pe_nnunet.outputs.overview import truth_overview, write_overview
+    from pe_nnunet.outputs.report import write_report
 
 __all__ = [
     "DISCLAIMER",
@@ -41,3 +49,19 @@ __all__ = [
     "write_report",
     "write_summary",
 ]
+
+PICTURES = {
+    "CohortRow": "cohort",
+    "cohort_picture": "cohort",
+    "truth_overview": "overview",
+    "write_cohort_report": "cohort_report",
+    "write_overview": "overview",
+    "write_report": "report",
+}
+"""Their modules."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in PICTURES:
+        return getattr(import_module(f"{__name__}.{PICTURES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,6 @@ from pe_nnunet.outputs.artery import artery_levels
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.dicom_seg import MOST_SEGMENTS, write_dicom_seg
 from pe_nnunet.outputs.manifest import case_manifest
-from pe_nnunet.outputs.overview import write_overview
-from pe_nnunet.outputs.report import write_report
 from pe_nnunet.outputs.run import CaseSummary
 from pe_nnunet.outputs.table import emboli_csv
 from pe_nnunet.volumes.geometry import image_like
@@ -80,9 +78,13 @@ def write_case(
             files["dicom_seg"] = names["dicom_seg"]
         case = replace(case, notes=(*case.notes, *note))
     if picture:
+        from pe_nnunet.outputs.overview import write_overview
+
         files["picture"] = names["picture"]
         write_overview(case, folder / names["picture"])
     if report:
+        from pe_nnunet.outputs.report import write_report
+
         files["report"] = names["report"]
         write_report(case, folder / names["report"])
     case = replace(case, timings_s={**case.timings_s, "outputs": time.perf_counter() - started})

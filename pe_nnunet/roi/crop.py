@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError
 from pe_nnunet.roi.box import Box
-from pe_nnunet.volumes.geometry import image_like
 
 
 def crop(image: sitk.Image, box: Box) -> sitk.Image:
@@ -40,12 +38,16 @@ def paste(part: sitk.Image, box: Box, like: sitk.Image, fill: float = 0) -> sitk
         GeometryError: PE-GEO-001 if part, box and grid do not fit together.
     """
     _require_within(box, like)
-    array = sitk.GetArrayViewFromImage(part)
-    if array.shape != box.shape:
-        raise GeometryError("PE-GEO-001", f"a part of shape {array.shape} (z, y, x) does not fit a box of {box.shape}")
-    whole = np.full(like.GetSize()[::-1], fill, dtype=array.dtype)
-    whole[box.slices] = array
-    return image_like(whole, like)
+    shape = part.GetSize()[::-1]
+    if shape != box.shape:
+        raise GeometryError("PE-GEO-001", f"a part of shape {shape} (z, y, x) does not fit a box of {box.shape}")
+    whole = sitk.Image(like.GetSize(), part.GetPixelID())
+    whole.CopyInformation(like)
+    if fill:
+        whole += fill
+    z, y, x = box.slices
+    whole[x, y, z] = part  # in place: a scan's map in single precision is large, and one of it is enough
+    return whole
 
 
 def _require_within(box: Box, image: sitk.Image) -> None:

@@ -139,9 +139,19 @@ def from_lps(image_in_lps: sitk.Image, like: sitk.Image) -> sitk.Image:
             f"an image of size {image_in_lps.GetSize()} is not the LPS version of a grid of {like.GetSize()}",
         )
     turned = sitk.Flip(image_in_lps, list(flipped), flipAboutOrigin=False) if any(flipped) else image_in_lps
-    image = sitk.PermuteAxes(turned, [axes.index(axis) for axis in range(3)])
-    image.CopyInformation(like)
+    places = [axes.index(axis) for axis in range(3)]
+    image = sitk.PermuteAxes(turned, places) if places != [0, 1, 2] else sitk.Image(turned)
+    if not _same_header(image, like):  # writing one copies the voxels of an image that shares them
+        image.CopyInformation(like)
     return image
+
+
+def _same_header(one: sitk.Image, other: sitk.Image) -> bool:
+    return bool(
+        one.GetOrigin() == other.GetOrigin()
+        and one.GetSpacing() == other.GetSpacing()
+        and one.GetDirection() == other.GetDirection()
+    )
 
 
 def _short(values: tuple[float, ...]) -> str:

@@ -1,12 +1,16 @@
 """The predictor: loaded once, used many times, with and without a detector."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
+from scipy import ndimage as ndi
+from torch import nn
 
 from pe_nnunet.detection import Detections, SliceBox, Tube
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.inference import PEPredictor, predictor
 from pe_nnunet.inference.ensemble import InferenceSettings
@@ -95,3 +99,29 @@ def test_one_loose_slice_by_a_2d_model_is_searched_whole_and_this_is_said(model_
     assert (sitk.GetArrayFromImage(result.probability) > 0.8).all()
     assert [note.code for note in result.notes] == ["PE-MODEL-011"]
     assert not seen.calls
+
+
+class SeesBlood(nn.Module):
+    """Arteries where it is bright, and PE everywhere."""
+
+    def forward(self, x):
+        return torch.cat([10 * (x - 0.5), torch.full_like(x, 2.0)], 1)
+
+
+def test_along_the_arteries_that_a_model_sees_itself(model_folder, thorax):
+    folder = model_folder(regions=True)
+    finder = PEPredictor([folder], device="cpu", inference=QUICK, along_arteries=True)
+    finder.models = [replace(finder.models[0], network=SeesBlood(), folds=(("0", {}),))]
+    result = finder.predict(thorax)
+    found = sitk.GetArrayFromImage(result.probability) > 0
+    blood = sitk.GetArrayFromImage(thorax) > 250
+    near = ndi.distance_transform_edt(~blood, sampling=4.0)
+    assert result.roi["kind"] == "artery"
+    assert found[near <= 5].mean() > 0.95
+    assert not found[near > 10].any()
+    assert finder.settings()["along_arteries"]
+
+
+def test_a_model_without_arteries_cannot_say_where_they_run(model_folder):
+    with pytest.raises(ConfigurationError, match=r"PE-MODEL-007.*artery-pe"):
+        PEPredictor([model_folder()], device="cpu", along_arteries=True)

@@ -20,7 +20,7 @@ from pe_nnunet.outputs import (
     write_errors,
     write_summary,
 )
-from pe_nnunet.outputs import write as write_module
+from pe_nnunet.outputs import overview as overview_module
 from pe_nnunet.outputs.artery import level_of
 from pe_nnunet.volumes.files import file_sha256
 from pe_nnunet.volumes.geometry import require_same_grid
@@ -100,7 +100,7 @@ def test_without_its_manifest_a_case_is_not_complete(
     def full(*_: object) -> None:
         raise OutputError("PE-OUT-001", "no space left")
 
-    monkeypatch.setattr(write_module, "write_overview", full)
+    monkeypatch.setattr(overview_module, "write_overview", full)
     with pytest.raises(OutputError):
         write_case(case, tmp_path)
     assert not (tmp_path / "case_1.json").exists()

@@ -1,0 +1,87 @@
+"""The network that a trainer trains, built from its plans without importing the trainer.
+
+nnU-Net's trainer imports torch's compiler, scikit-learn and seaborn: two seconds and 0.2 GB that prediction has no use
+for. Where a trainer's network is known here, prediction builds it without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from torch import nn
+
+from pe_nnunet.networks import SegmentationNetwork, list_networks
+
+NETWORK_OF_TRAINER: dict[str, str | None] = {
+    "nnUNetTrainer": None,
+    "PETrainer": None,
+    "PETARUNetTrainer": "TARUNet",
+    "PEAttentionUNetTrainer": "AttentionUNet",
+    "PEAANetTrainer": "AANet",
+    "PER2UNetTrainer": "R2UNet",
+    "PEAttentionR2UNetTrainer": "AttentionR2UNet",
+    "PENestedUNetTrainer": "NestedUNet",
+}
+"""Names in `list_networks()`; None: the plans' own."""
+
+
+def build_network(
+    network_class: type[SegmentationNetwork] | None,
+    configuration_manager: Any,
+    num_input_channels: int,
+    num_output_channels: int,
+    *,
+    deep_supervision: bool,
+) -> nn.Module:
+    """A network with the plans' stages, widths, strides and kernels.
+
+    Args:
+        network_class: Of ours; plans made for another network are translated by its `kwargs_from_plans`. None: that of
+            the plans.
+        configuration_manager: nnU-Net's, for the configuration.
+        num_input_channels: Image channels.
+        num_output_channels: Segmentation heads.
+        deep_supervision: Whether forward returns a list of outputs.
+
+    Returns:
+        The network, initialised.
+    """
+    path = configuration_manager.network_arch_class_name
+    kwargs = configuration_manager.network_arch_init_kwargs
+    if network_class is not None and path != (own := f"{network_class.__module__}.{network_class.__qualname__}"):
+        path, kwargs = own, network_class.kwargs_from_plans(kwargs)
+    imported = [key for key in configuration_manager.network_arch_init_kwargs_req_import if key in kwargs]
+    network: nn.Module = get_network_from_plans(
+        path, kwargs, imported, num_input_channels, num_output_channels, deep_supervision=deep_supervision
+    )
+    return network
+
+
+def network_of_trainer(
+    trainer: str, plans_manager: Any, configuration_manager: Any, num_input_channels: int, num_output_channels: int
+) -> nn.Module:
+    """The network that a trainer of that name trains, without deep supervision.
+
+    Args:
+        trainer: nnU-Net's, one of ours, or any other that nnU-Net finds.
+        plans_manager: nnU-Net's.
+        configuration_manager: nnU-Net's, for the configuration.
+        num_input_channels: Image channels.
+        num_output_channels: Segmentation heads.
+    """
+    if trainer in NETWORK_OF_TRAINER:
+        name = NETWORK_OF_TRAINER[trainer]
+        return build_network(
+            None if name is None else list_networks()[name],
+            configuration_manager,
+            num_input_channels,
+            num_output_channels,
+            deep_supervision=False,
+        )
+    from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+    network: nn.Module = recursive_find_trainer_class_by_name(trainer).build_network_architecture(
+        plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision=False
+    )
+    return network
