@@ -74,7 +74,7 @@ class StepRunner:
         record.unlink(missing_ok=True)
         started = time.perf_counter()
         log = self.folder / f"{self.number}.log"
-        code, memory_gb = self._stream(step, log)
+        code, memory_gb, processor = self._stream(step, log)
         seconds = time.perf_counter() - started
         if code:
             tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
@@ -89,9 +89,10 @@ class StepRunner:
             )
         record.write_text(json.dumps({"history": self.history, "seconds": seconds}), encoding="utf-8")
         self.seconds[step.title] = seconds
-        print(f"    {seconds:.0f} s" + (f", at most {memory_gb:.1f} GB a process" if memory_gb else ""), flush=True)
+        used = f", {processor:.0f} s of processor time, at most {memory_gb:.1f} GB a process" if memory_gb else ""
+        print(f"    {seconds:.0f} s{used}", flush=True)
 
-    def _stream(self, step: Step, log: Path) -> tuple[int, float]:
+    def _stream(self, step: Step, log: Path) -> tuple[int, float, float]:
         environment = os.environ | self.environment | dict(step.environment or {})
         program = Path(sys.executable).parent / step.command[0]  # of this environment, whatever PATH says
         command = [str(program) if program.exists() else step.command[0], *step.command[1:]]
@@ -116,14 +117,17 @@ class StepRunner:
             return _wait(process)
 
 
-def _wait(process: subprocess.Popen[str]) -> tuple[int, float]:
-    """Exit code, and the largest memory of the process or one of its children in GB (0 where it is not told)."""
+def _wait(process: subprocess.Popen[str]) -> tuple[int, float, float]:
+    """Exit code, the largest memory of the process or one of its children in GB, and processor time of all in seconds.
+
+    The last two are 0 where they are not told.
+    """
     if not hasattr(os, "wait4"):
-        return process.wait(), 0.0
+        return process.wait(), 0.0, 0.0
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     scale = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    return process.returncode, usage.ru_maxrss * scale / 1e9
+    return process.returncode, usage.ru_maxrss * scale / 1e9, usage.ru_utime + usage.ru_stime
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -180,6 +180,7 @@ def _preference(choice: FusionSettings) -> tuple[float, ...]:
         abs(choice.threshold - 0.5),
         choice.seed,
         choice.box_weight,
+        -choice.box_confidence,
     )
 
 
@@ -193,9 +194,12 @@ def _rows_back(settings: Sequence[FusionSettings]) -> NDArray[np.intp]:
 
 def _row_order(settings: Sequence[FusionSettings]) -> list[int]:
     """Those that share their components one after another."""
-    return sorted(
-        range(len(settings)), key=lambda n: (settings[n].box_weight, settings[n].no_box_penalty, settings[n].threshold)
-    )
+
+    def place(number: int) -> tuple[float, ...]:
+        choice = settings[number]
+        return choice.box_weight, choice.no_box_penalty, choice.box_confidence, choice.threshold
+
+    return sorted(range(len(settings)), key=place)
 
 
 def _ratios(total: NDArray[np.int64], scans: int) -> tuple[NDArray[np.float64], ...]:

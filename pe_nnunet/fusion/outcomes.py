@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from pe_nnunet.components import label_components
 from pe_nnunet.detection import Tube, tube_confidence
 from pe_nnunet.evaluation.overlap import contingency
 from pe_nnunet.fusion.components import measure_components
-from pe_nnunet.fusion.detections import shifted, sound_tubes, unsupported
+from pe_nnunet.fusion.detections import shifted, sound_tubes, support
 from pe_nnunet.fusion.settings import FusionSettings
 
 FOUND, EMBOLI, TRUE, FINDINGS = range(4)
@@ -49,6 +50,7 @@ class Grid:
         volumes_mm3: Of the smallest embolus.
         box_weights: Tried where there is a detector; 0 is tried always.
         penalties: As the weights.
+        box_confidences: Of the least sure box that counts, where boxes have a weight.
     """
 
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -56,6 +58,7 @@ class Grid:
     volumes_mm3: tuple[float, ...] = (0, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 800, 1000)
     box_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
     penalties: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
+    box_confidences: tuple[float, ...] = (0.5,)
 
     def settings(self, base: FusionSettings, detector: bool) -> list[FusionSettings]:
         """All combinations, those of one map and threshold in a row.
@@ -64,9 +67,13 @@ class Grid:
             base: What is not in the grid.
             detector: Whether there are boxes.
         """
-        weights = [(w, p) for w in self.box_weights for p in self.penalties] if detector else [(0.0, 0.0)]
+        plain = (0.0, 0.0, base.box_confidence)
+        weights = {
+            (weight, penalty, least) if weight or penalty else plain
+            for weight, penalty, least in product(self.box_weights, self.penalties, self.box_confidences)
+        }
         chosen = []
-        for weight, penalty in sorted({(0.0, 0.0), *weights}):
+        for weight, penalty, least in sorted({plain, *weights} if detector else {plain}):
             for threshold in self.thresholds:
                 for seed in sorted({max(seed, threshold) for seed in self.seeds}):
                     chosen += [
@@ -77,6 +84,7 @@ class Grid:
                             min_volume_mm3=float(volume),
                             box_weight=weight,
                             no_box_penalty=penalty,
+                            box_confidence=least,
                         )
                         for volume in self.volumes_mm3
                     ]
@@ -109,7 +117,7 @@ class _Block:
 
     probability: NDArray[np.float32]
     confidence: NDArray[np.float32]
-    alone: NDArray[np.bool_]
+    supported: NDArray[np.float32]
     truth: NDArray[Any]
 
 
@@ -137,22 +145,27 @@ class _Counter:
         self._ids = self._ids[self._ids > 0]
         shape = self.scan.probability.shape
         held = np.asarray(self.scan.probability, np.float32)
-        confidence, alone = np.zeros(shape, np.float32), np.zeros(shape, bool)
+        confidence, supported = np.zeros(shape, np.float32), np.ones(shape, np.float32)
         reach = held
         if self.scan.tubes is not None:
             confidence = tube_confidence(sound_tubes(self.scan.tubes), shape)
-            alone = unsupported(held, confidence, self.settings[0].candidate_threshold)
-            most = replace(self.settings[0], box_weight=max(s.box_weight for s in self.settings), no_box_penalty=0.0)
-            reach = shifted(held, confidence, np.zeros(shape, bool), most)
+            most = replace(
+                self.settings[0],
+                box_weight=max(s.box_weight for s in self.settings),
+                no_box_penalty=0.0,
+                box_confidence=min(s.box_confidence for s in self.settings),
+            )
+            reach = shifted(held, confidence, supported, most)
+            supported = support(held, confidence, self.settings[0].candidate_threshold)
         labels, _ = label_components(reach >= np.float32(min(s.threshold for s in self.settings)))
         for number, box in enumerate(ndi.find_objects(labels), 1):
             own = labels[box] == number
             self._blocks.append(
-                _Block(np.where(own, held[box], 0), confidence[box], alone[box], np.asarray(self.scan.truth[box]))
+                _Block(np.where(own, held[box], 0), confidence[box], supported[box], np.asarray(self.scan.truth[box]))
             )
 
     def count(self, choice: FusionSettings) -> tuple[int, int, int, int]:
-        key = (choice.threshold, choice.box_weight, choice.no_box_penalty)
+        key = (choice.threshold, choice.box_weight, choice.no_box_penalty, choice.box_confidence)
         if self._findings is None or key != self._key:
             self._key, self._findings = key, self._components(choice)
         found = self._findings
@@ -167,7 +180,7 @@ class _Counter:
         for block in self._blocks:
             fused = block.probability
             if choice.uses_detection and self.scan.tubes is not None:
-                fused = shifted(fused, block.confidence, block.alone, choice)
+                fused = shifted(fused, block.confidence, block.supported, choice)
             labels, count = label_components(fused >= np.float32(choice.threshold))
             if not count:
                 continue

@@ -41,6 +41,7 @@ class PEPredictor:
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
         agreement: Whether to map how many members of the ensemble agree, too.
+        parts: Whether to keep what is fused: the segmenters' probability and the detector's boxes.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
@@ -59,6 +60,7 @@ class PEPredictor:
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
         agreement: bool = False,
+        parts: bool = False,
         repairs: Mapping[str, bool] | None = None,
         trust_checkpoint: bool = False,
     ) -> None:
@@ -67,6 +69,7 @@ class PEPredictor:
         self.margin_mm = margin_mm
         self.on_no_lungs = on_no_lungs
         self.agreement = agreement
+        self.parts = parts
         self.repairs = dict(repairs or {})
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
         folders = [place.folder for place in locations]
@@ -123,13 +126,14 @@ class PEPredictor:
         )
         clock.lap("segmentation")
 
-        whole = paste(image_like(found.probability, part), region.box, upright)
+        segmented = whole = paste(image_like(found.probability, part), region.box, upright)
         if detected is not None:
             tubes = detected.emboli
             whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), upright)
         probability = from_lps(whole, image)
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
         agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
+        parts = detected if self.parts else None
         clock.lap("emboli")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
         notes += self._notes(upright)
@@ -138,6 +142,8 @@ class PEPredictor:
             image=image,
             probability=probability,
             agreement=agreement,
+            segmentation=None if parts is None else from_lps(segmented, image),
+            detections=parts,
             emboli=emboli,
             roi={
                 **region.facts(upright.GetSize()[::-1]),
