@@ -151,11 +151,12 @@ class Steps:
     def _calibrate(self) -> Step:
         """Operating points, chosen on the scans that training held back, not on those that are scored.
 
-        Without a detector the masks that training left are enough for the smallest finding.
+        With a detector for the highest F1 of each method; without one the masks that training left are enough for the
+        smallest finding.
         """
         smallest = self.settings.min_embolus_mm3
         volumes = SMALLEST_MM3 if smallest is None else (smallest,)
-        how: tuple[str, ...] = ("--from", "masks")
+        how: tuple[str, ...] = ("--from", "masks", "--target-fp", str(FALSE_POSITIVES_PER_SCAN))
         if self.settings.detector is not None:
             detector = self._fold(self.settings.detector).parent
             how = ("--detector", str(detector), "-device", self.settings.device)
@@ -163,7 +164,7 @@ class Steps:
             "choose operating points on the validation scans",
             (
                 *("pe-nnunet", "calibrate", "-d", self.number, "-f", "0", *how),
-                *("--target-fp", str(FALSE_POSITIVES_PER_SCAN), "--volumes", *(f"{volume:g}" for volume in volumes)),
+                *("--volumes", *(f"{volume:g}" for volume in volumes)),
             ),
             (self.fusion_file,),
             matching("highest", "    "),

@@ -13,8 +13,6 @@ from scipy import ndimage as ndi
 
 from pe_nnunet.components import label_components
 from pe_nnunet.detection import Tube, tube_confidence
-from pe_nnunet.evaluation.overlap import contingency
-from pe_nnunet.fusion.components import measure_components
 from pe_nnunet.fusion.detections import shifted, sound_tubes, support
 from pe_nnunet.fusion.settings import FusionSettings
 
@@ -49,16 +47,17 @@ class Grid:
         seeds: Of the surest voxel; those under the threshold count as the threshold.
         volumes_mm3: Of the smallest embolus.
         box_weights: Tried where there is a detector; 0 is tried always.
-        penalties: As the weights.
+        penalties: As the weights. The highest overrules any certainty: a network that was trained for minutes gives its
+            false findings log-odds of 9 to 14 as well.
         box_confidences: Of the least sure box that counts, where boxes have a weight.
     """
 
     thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     seeds: tuple[float, ...] = (0.0, 0.5, 0.7, 0.9)
     volumes_mm3: tuple[float, ...] = (0, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 800, 1000)
-    box_weights: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0)
-    penalties: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
-    box_confidences: tuple[float, ...] = (0.5,)
+    box_weights: tuple[float, ...] = (0.0, 1.0, 2.0, 4.0)
+    penalties: tuple[float, ...] = (0.0, 4.0, 16.0)
+    box_confidences: tuple[float, ...] = (0.1, 0.25, 0.5)
 
     def settings(self, base: FusionSettings, detector: bool) -> list[FusionSettings]:
         """All combinations, those of one map and threshold in a row.
@@ -132,11 +131,13 @@ class _Findings:
 
 @dataclass
 class _Counter:
-    """Keeps the components of the last map and threshold, as settings come in rows that differ in size and seed."""
+    """Keeps the last map and its components at the last threshold, as settings come in rows that share them."""
 
     scan: LabelledScan
     settings: Sequence[FusionSettings]
-    _key: tuple[float, ...] = ()
+    _of_map: tuple[float, ...] = ()
+    _of_findings: tuple[float, ...] = ()
+    _maps: list[NDArray[np.float32]] = field(default_factory=list)
     _findings: _Findings | None = None
     _blocks: list[_Block] = field(default_factory=list)
 
@@ -165,32 +166,40 @@ class _Counter:
             )
 
     def count(self, choice: FusionSettings) -> tuple[int, int, int, int]:
-        key = (choice.threshold, choice.box_weight, choice.no_box_penalty, choice.box_confidence)
-        if self._findings is None or key != self._key:
-            self._key, self._findings = key, self._components(choice)
+        of_map = (choice.box_weight, choice.no_box_penalty, choice.box_confidence)
+        if of_map != self._of_map:
+            self._of_map, self._maps = of_map, self._fused(choice)
+        if self._findings is None or (*of_map, choice.threshold) != self._of_findings:
+            self._of_findings, self._findings = (*of_map, choice.threshold), self._components(choice.threshold)
         found = self._findings
         enough = found.volume_mm3 >= choice.min_volume_mm3 * (1 - 1e-9)
         kept = enough & (found.highest >= np.float32(choice.seed))
         touches = found.touches[kept]
         return int(touches.any(axis=0).sum()), len(self._ids), int(touches.any(axis=1).sum()), int(kept.sum())
 
-    def _components(self, choice: FusionSettings) -> _Findings:
+    def _fused(self, choice: FusionSettings) -> list[NDArray[np.float32]]:
+        """What boxes make of each block."""
+        if not choice.uses_detection or self.scan.tubes is None:
+            return [block.probability for block in self._blocks]
+        return [shifted(block.probability, block.confidence, block.supported, choice) for block in self._blocks]
+
+    def _components(self, threshold: float) -> _Findings:
         voxel_mm3 = float(np.prod(self.scan.spacing_mm))
         volumes, highest, touches = [], [], [np.zeros((0, len(self._ids)), bool)]
-        for block in self._blocks:
-            fused = block.probability
-            if choice.uses_detection and self.scan.tubes is not None:
-                fused = shifted(fused, block.confidence, block.supported, choice)
-            labels, count = label_components(fused >= np.float32(choice.threshold))
-            if not count:
+        for block, fused in zip(self._blocks, self._maps, strict=True):
+            strong = fused >= np.float32(threshold)
+            if not strong.any():
                 continue
-            measured = measure_components(labels, count, fused, self.scan.spacing_mm)
-            volumes.append(measured.voxels * voxel_mm3)
-            highest.append(measured.highest)
-            table = contingency(labels, block.truth)
-            row = np.zeros((count, len(self._ids)), bool)
-            row[:, np.searchsorted(self._ids, table.truth_ids)] = table.common_voxels > 0
-            touches.append(row)
+            labels, count = label_components(strong)
+            inside = np.flatnonzero(labels)
+            ids, held = labels.ravel()[inside] - 1, fused.ravel()[inside]
+            volumes.append(np.bincount(ids, minlength=count) * voxel_mm3)
+            highest.append(np.zeros(count, np.float32))
+            np.maximum.at(highest[-1], ids, held)
+            touches.append(np.zeros((count, len(self._ids)), bool))
+            true = block.truth.ravel()[inside]
+            hit = true > 0
+            touches[-1][ids[hit], np.searchsorted(self._ids, true[hit])] = True
         return _Findings(
             np.concatenate([np.zeros(0), *volumes]),
             np.concatenate([np.zeros(0, np.float32), *highest]),
