@@ -53,6 +53,7 @@ class StepRunner:
         self.number = 0
         self.history: list[str] = []
         self.seconds: dict[str, float] = {}
+        self.redone = False  # whether a step was run, so that those that follow are out of date
 
     def run(self, step: Step) -> None:
         """Run a step, unless it is done already.
@@ -65,13 +66,15 @@ class StepRunner:
         record = self.folder / f"{self.number}.json"
         head = f"[{self.number}/{self.count}] {step.title}"
         known = _read(record)
-        if known is not None and known["history"] == self.history and all(path.exists() for path in step.makes):
+        same = known is not None and known["history"] == self.history and all(path.exists() for path in step.makes)
+        if known is not None and same and not self.redone:
             self.seconds[step.title] = known["seconds"]
             print(f"{head}: there already ({known['seconds']:.0f} s when it was made)", flush=True)
             return
         shown = " ".join(f"{key}={shlex.quote(value)}" for key, value in (step.environment or {}).items())
         print(f"{head}\n    $ {shown + ' ' if shown else ''}{shlex.join(step.command)}", flush=True)
         record.unlink(missing_ok=True)
+        self.redone = True
         started = time.perf_counter()
         log = self.folder / f"{self.number}.log"
         code, memory_gb, processor = self._stream(step, log)

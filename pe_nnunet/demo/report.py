@@ -108,7 +108,8 @@ def _remarks(*, phantoms: bool, boxes: bool) -> list[str]:
     if boxes:
         lines += [
             "Each network stands at the operating point that was chosen for it on validation scans; the threshold",
-            "is told the answers. The Dice of boxes is that of boxes, which outline nothing.",
+            "is told the answers. Boxes outline nothing, hence their Dice; several on one embolus are all true, hence",
+            "their F1.",
         ]
     return lines
 
