@@ -107,6 +107,11 @@ def test_a_random_detector_gets_weight_zero(seed, objective):
     assert all(not choice.settings.uses_detection for choice in found.best.budgets.values())
 
 
+def test_on_fewer_than_five_scans_no_detector_gets_weight():
+    assert not calibrate(cohort("informative", cases=4), Objective(), SMALL).detection.helps
+    assert calibrate(cohort("informative", cases=5), Objective(), SMALL).detection.helps
+
+
 def test_boxes_alone_are_counted_as_they_are_evaluated():
     scans = [
         LabelledScan(
