@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome, convert_case
 from pe_nnunet.dataset_conversion.sources import CaseError
-from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.processes import usable_processors, worker_pool
 from pe_nnunet.volumes.memory import free_bytes
 
@@ -41,7 +40,7 @@ def run_cases(jobs: Sequence[CaseJob], num_processes: int) -> Iterator[CaseOutco
         yield from map(convert_case, jobs)
         return
     left = {job.source.case_id: job for job in jobs}
-    with _pool(min(num_processes, len(jobs))) as pool:
+    with worker_pool(min(num_processes, len(jobs))) as pool:
         try:
             for future in as_completed([pool.submit(convert_case, job) for job in jobs]):
                 outcome = future.result()
@@ -57,7 +56,7 @@ def run_cases(jobs: Sequence[CaseJob], num_processes: int) -> Iterator[CaseOutco
 def _one_at_a_time(jobs: Sequence[CaseJob]) -> Iterator[CaseOutcome]:
     queue = list(jobs)
     while queue:
-        with _pool(1) as pool:
+        with worker_pool(1) as pool:
             while queue:
                 job = queue.pop(0)
                 try:
@@ -71,15 +70,6 @@ def _died(case: str) -> CaseError:
     return CaseError(
         case, "PE-CONV-012", "the worker process died while it converted this case", "give it more memory, and --resume"
     )
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    try:
-        return worker_pool(workers)
-    except (OSError, ImportError) as error:
-        raise ConfigurationError(
-            "PE-CONV-032", f"worker processes cannot be started: {error}", "give --num-processes 1, or enlarge /dev/shm"
-        ) from error
 
 
 def _free_gib() -> int:

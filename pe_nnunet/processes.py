@@ -8,21 +8,33 @@ import signal
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
+from pe_nnunet.errors import ConfigurationError
+
 
 def usable_processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def worker_pool(workers: int) -> ProcessPoolExecutor:
+def worker_pool(workers: int, alone: str = "--num-processes 1") -> ProcessPoolExecutor:
     """A pool of spawned workers, each of one thread, that leave Ctrl-C to their parent and end with it.
 
+    Args:
+        workers: How many.
+        alone: The option by which a command does without workers, for the error's advice.
+
     Raises:
-        OSError, ImportError: If the system has no semaphores, as where /dev/shm is missing, full or not writable.
+        ConfigurationError: PE-CONV-032 if the system has no semaphores, as where /dev/shm is missing, full or not
+            writable.
     """
     # spawned, not forked: ITK's threads do not survive a fork
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    try:
+        return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    except (OSError, ImportError) as error:
+        raise ConfigurationError(
+            "PE-CONV-032", f"worker processes cannot be started: {error}", f"give {alone}, or enlarge /dev/shm"
+        ) from error
 
 
 def one_core_for_other_threads() -> None:

@@ -23,7 +23,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
     parser.add_argument("-gpu_memory_target", dest="memory_gb", type=float, default=0.5, help="default %(default)s")
-    parser.add_argument("--epochs", type=int, help="of training; default: what the goal of the demo needs")
+    parser.add_argument("--epochs", type=int, help="of the segmenter's training; default: what the demo's goal needs")
+    parser.add_argument(
+        "--no-detector", dest="detector", action="store_false", help="train the segmenter alone, and fuse nothing"
+    )
+    parser.add_argument("--detector-epochs", type=int, help="of its training; default: what the demo's goal needs")
+    parser.add_argument("--detector-image-size", type=int, help="side of its pictures in pixels; default 192")
     parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
     parser.add_argument(
         "--min-embolus-mm3", type=float, help="smallest finding kept; default: chosen on the validation scans"
@@ -34,13 +39,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the chain; exit 2 where the scores on phantoms miss their goals."""
+    from dataclasses import replace
+
     from pe_nnunet.cli import DONE, NOTHING_DONE
     from pe_nnunet.demo import DemoSettings, run_demo
     from pe_nnunet.demo.chain import clean
+    from pe_nnunet.demo.settings import DetectorTraining
     from pe_nnunet.inference.device import pick_device
     from pe_nnunet.recipe.source import read_environment
 
     defaults = DemoSettings(args.out)
+    given = {"epochs": args.detector_epochs, "image_size": args.detector_image_size}
+    detector = replace(DetectorTraining(), **{name: value for name, value in given.items() if value is not None})
     settings = DemoSettings(
         out=args.out,
         studies=args.studies,
@@ -49,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
         memory_gb=args.memory_gb,
         epochs=args.epochs or defaults.epochs,
         recipe=defaults.recipe | read_environment(args.recipe),
+        detector=detector if args.detector else None,
         min_embolus_mm3=args.min_embolus_mm3,
         device=str(pick_device(args.device)),
     )

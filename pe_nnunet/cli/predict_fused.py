@@ -70,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     emboli.add_argument("--min-embolus-mm3", type=float, help="default 5")
     emboli.add_argument("--nms-mm", type=float, help="of findings this near the strongest stands for all; default: off")
     emboli.add_argument("--box-weight", type=float, help="of the log-odds of a detected embolus; default 0")
+    emboli.add_argument("--box-confidence", type=float, help="of the least sure box that counts; default 0.5")
     emboli.add_argument(
         "--no-box-penalty", type=float, help="taken off the log-odds of a finding without a box; default 0"
     )
@@ -85,6 +86,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--save-agreement", action="store_true", help="also write <case>_agreement.nii.gz: share of members that agree"
+    )
+    parser.add_argument(
+        "--save-parts",
+        action="store_true",
+        help="with --detector, also write what is fused: <case>_segmentation_probability.nii.gz and <case>_detections",
     )
     batch = parser.add_argument_group("many scans")
     batch.add_argument(
@@ -109,6 +115,7 @@ def run(args: argparse.Namespace) -> int:
         "nms_mm": args.nms_mm,
         "box_weight": args.box_weight,
         "no_box_penalty": args.no_box_penalty,
+        "box_confidence": args.box_confidence,
     }
     FusionSettings(**{name: value for name, value in asked.items() if value is not None})  # says what is out of range
     refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
@@ -145,6 +152,7 @@ def run(args: argparse.Namespace) -> int:
         inference=InferenceSettings(mirroring and not args.disable_tta, step, float32 or args.float32, args.batch_size),
         along_arteries=args.roi == "artery" and args.artery is None,
         agreement=args.save_agreement,
+        parts=args.save_parts,
         repairs=repairs(args),
         trust_checkpoint=args.trust_checkpoint,
     )

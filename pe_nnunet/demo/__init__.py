@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from pe_nnunet.demo.chain import DemoSettings, run_demo
+from pe_nnunet.demo.chain import run_demo
+from pe_nnunet.demo.settings import DemoSettings
 
 __all__ = ["DemoSettings", "run_demo"]

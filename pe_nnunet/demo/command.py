@@ -53,6 +53,7 @@ class StepRunner:
         self.number = 0
         self.history: list[str] = []
         self.seconds: dict[str, float] = {}
+        self.redone = False  # whether a step was run, so that those that follow are out of date
 
     def run(self, step: Step) -> None:
         """Run a step, unless it is done already.
@@ -65,16 +66,18 @@ class StepRunner:
         record = self.folder / f"{self.number}.json"
         head = f"[{self.number}/{self.count}] {step.title}"
         known = _read(record)
-        if known is not None and known["history"] == self.history and all(path.exists() for path in step.makes):
+        same = known is not None and known["history"] == self.history and all(path.exists() for path in step.makes)
+        if known is not None and same and not self.redone:
             self.seconds[step.title] = known["seconds"]
             print(f"{head}: there already ({known['seconds']:.0f} s when it was made)", flush=True)
             return
         shown = " ".join(f"{key}={shlex.quote(value)}" for key, value in (step.environment or {}).items())
         print(f"{head}\n    $ {shown + ' ' if shown else ''}{shlex.join(step.command)}", flush=True)
         record.unlink(missing_ok=True)
+        self.redone = True
         started = time.perf_counter()
         log = self.folder / f"{self.number}.log"
-        code, memory_gb = self._stream(step, log)
+        code, memory_gb, processor = self._stream(step, log)
         seconds = time.perf_counter() - started
         if code:
             tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
@@ -89,9 +92,10 @@ class StepRunner:
             )
         record.write_text(json.dumps({"history": self.history, "seconds": seconds}), encoding="utf-8")
         self.seconds[step.title] = seconds
-        print(f"    {seconds:.0f} s" + (f", at most {memory_gb:.1f} GB a process" if memory_gb else ""), flush=True)
+        used = f", {processor:.0f} s of processor time, at most {memory_gb:.1f} GB a process" if memory_gb else ""
+        print(f"    {seconds:.0f} s{used}", flush=True)
 
-    def _stream(self, step: Step, log: Path) -> tuple[int, float]:
+    def _stream(self, step: Step, log: Path) -> tuple[int, float, float]:
         environment = os.environ | self.environment | dict(step.environment or {})
         program = Path(sys.executable).parent / step.command[0]  # of this environment, whatever PATH says
         command = [str(program) if program.exists() else step.command[0], *step.command[1:]]
@@ -116,14 +120,17 @@ class StepRunner:
             return _wait(process)
 
 
-def _wait(process: subprocess.Popen[str]) -> tuple[int, float]:
-    """Exit code, and the largest memory of the process or one of its children in GB (0 where it is not told)."""
+def _wait(process: subprocess.Popen[str]) -> tuple[int, float, float]:
+    """Exit code, the largest memory of the process or one of its children in GB, and processor time of all in seconds.
+
+    The last two are 0 where they are not told.
+    """
     if not hasattr(os, "wait4"):
-        return process.wait(), 0.0
+        return process.wait(), 0.0, 0.0
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     scale = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    return process.returncode, usage.ru_maxrss * scale / 1e9
+    return process.returncode, usage.ru_maxrss * scale / 1e9, usage.ru_utime + usage.ru_stime
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -39,12 +39,15 @@ def work_through(
         jobs: One a case.
         workers: Processes; 1 for none beside this one, None for as many as are sensible. A worker that dies fails the
             cases that are not done.
+
+    Raises:
+        ConfigurationError: PE-CONV-032 if the system allows no worker processes.
     """
     workers = sensible_workers(len(jobs)) if workers is None else workers
     if workers <= 1 or len(jobs) < 2:
         yield from map(work, jobs)
         return
-    with worker_pool(min(workers, len(jobs))) as pool:
+    with worker_pool(min(workers, len(jobs)), "--workers 1") as pool:
         futures = [pool.submit(work, job) for job in jobs]
         for job, future in zip(jobs, futures, strict=True):
             try:

@@ -15,6 +15,7 @@ from pe_nnunet.fusion.settings import FusionSettings
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
 PARTS = 5
+FEWEST_SCANS = 5  # on fewer no detector can show that it helps
 RESAMPLES = 1000
 CERTAINTY = 0.95
 MEANINGFUL = 1e-9
@@ -65,7 +66,7 @@ class DetectionTest:
     Attributes:
         gain: Objective with boxes minus without, in cross-validation.
         certainty: Share of resamples of the scans in which it is positive.
-        helps: Whether the certainty reaches 0.95; otherwise boxes get weight zero.
+        helps: Whether the certainty reaches 0.95, on five scans or more; otherwise boxes get weight zero.
     """
 
     gain: float
@@ -180,6 +181,7 @@ def _preference(choice: FusionSettings) -> tuple[float, ...]:
         abs(choice.threshold - 0.5),
         choice.seed,
         choice.box_weight,
+        -choice.box_confidence,
     )
 
 
@@ -193,9 +195,12 @@ def _rows_back(settings: Sequence[FusionSettings]) -> NDArray[np.intp]:
 
 def _row_order(settings: Sequence[FusionSettings]) -> list[int]:
     """Those that share their components one after another."""
-    return sorted(
-        range(len(settings)), key=lambda n: (settings[n].box_weight, settings[n].no_box_penalty, settings[n].threshold)
-    )
+
+    def place(number: int) -> tuple[float, ...]:
+        choice = settings[number]
+        return choice.box_weight, choice.no_box_penalty, choice.box_confidence, choice.threshold
+
+    return sorted(range(len(settings)), key=place)
 
 
 def _ratios(total: NDArray[np.int64], scans: int) -> tuple[NDArray[np.float64], ...]:
@@ -239,7 +244,8 @@ def _detection_test(counts: NDArray[np.int64], plain: NDArray[np.bool_], objecti
     resampled = _value(outcome[:, draws].sum(axis=2), scans, objective)
     with_boxes, without = _value(outcome.sum(axis=1), scans, objective)
     certainty = float((resampled[0] > resampled[1] + MEANINGFUL).mean())
-    return DetectionTest(float(with_boxes - without), certainty, certainty >= CERTAINTY)
+    helps = certainty >= CERTAINTY and scans >= FEWEST_SCANS
+    return DetectionTest(float(with_boxes - without), certainty, helps)
 
 
 def _choice(settings: FusionSettings, counts: NDArray[np.int64]) -> Choice:

@@ -26,9 +26,9 @@ def fuse(
 ) -> NDArray[np.float32]:
     """Combine a probability map with detected emboli.
 
-    Log-odds are raised inside a tube by `box_weight` times the log-odds of its confidence (never lowered: a tube of
-    less than one half supports what it touches, no more), and lowered by `no_box_penalty` in a finding (a component of
-    at least `candidate_threshold`) that no tube touches. Nothing is left outside the region of interest.
+    Tubes of less than `box_confidence` are left out. Log-odds are raised inside a tube by `box_weight` times the
+    log-odds of its confidence above those of `box_confidence`, and lowered by `no_box_penalty` in a finding (a
+    component of at least `candidate_threshold`) that no tube touches. Nothing is left outside the region of interest.
 
     Args:
         probability: Of the segmenters, (z, y, x).
@@ -56,34 +56,37 @@ def fuse(
     fused = probability.astype(np.float32)
     if tubes is not None and settings.uses_detection:
         confidence = tube_confidence(sound_tubes(tubes), probability.shape)
-        alone = unsupported(probability, confidence, settings.candidate_threshold)
-        fused = shifted(fused, confidence, alone, settings)
+        fused = shifted(fused, confidence, support(probability, confidence, settings.candidate_threshold), settings)
     if roi_mask is not None:
         fused *= roi_mask
     return fused
 
 
-def unsupported(
+def support(
     probability: NDArray[np.float32], confidence: NDArray[np.float32], candidate_threshold: float
-) -> NDArray[np.bool_]:
-    """The voxels of findings that no tube touches.
+) -> NDArray[np.float32]:
+    """How sure the surest tube is that touches the finding of a voxel.
 
     Args:
         probability: Of the segmenters, (z, y, x).
         confidence: Of the tubes, 0 outside them.
         candidate_threshold: A finding is a component of at least this probability.
+
+    Returns:
+        (z, y, x): 0 in findings that no tube touches, 1 where there is no finding.
     """
     labels, count = label_components(probability >= candidate_threshold)
-    alone = np.ones(count + 1, bool)
-    alone[np.unique(labels[confidence > 0])] = False
-    alone[0] = False
-    return np.asarray(alone[labels])
+    surest = np.zeros(count + 1, np.float32)
+    touched = confidence > 0
+    np.maximum.at(surest, labels[touched], confidence[touched])
+    surest[0] = 1
+    return np.asarray(surest[labels])
 
 
 def shifted(
     probability: NDArray[np.float32],
     confidence: NDArray[np.float32],
-    alone: NDArray[np.bool_],
+    supported: NDArray[np.float32],
     settings: FusionSettings,
 ) -> NDArray[np.float32]:
     """Probabilities with log-odds raised in tubes and lowered in findings without one.
@@ -91,13 +94,16 @@ def shifted(
     Args:
         probability: Of the segmenters, any shape.
         confidence: Of the tubes, 0 outside them.
-        alone: Findings that no tube touches.
+        supported: As `support` gives it.
         settings: The weights.
     """
     result: NDArray[np.float32] = probability.copy()
-    where = ((confidence > 0) | alone) & (probability > 0)  # what was never looked at, or ruled out, stays 0
-    odds = log_odds(probability[where]) + settings.box_weight * np.maximum(log_odds(confidence[where]), 0)
-    result[where] = 1 / (1 + np.exp(-(odds - settings.no_box_penalty * alone[where])))
+    least = np.float32(settings.box_confidence)
+    alone = supported < least
+    where = ((confidence >= least) | alone) & (probability > 0)  # what was never looked at, or ruled out, stays 0
+    above = np.maximum(log_odds(confidence[where]) - log_odds(np.asarray(least)), 0)
+    odds = log_odds(probability[where]) + settings.box_weight * above - settings.no_box_penalty * alone[where]
+    result[where] = 1 / (1 + np.exp(-odds))
     return result
 
 

@@ -23,8 +23,11 @@ class FusionSettings:
             emboli in the FUMPE dataset (10 mm3), some ten voxels of a thin-slice CTPA.
         nms_mm: Of findings whose most certain voxels lie this near to each other, the strongest stands for all
             (non-maximum suppression). 0: each stands for itself.
-        box_weight: How much the log-odds of a detected embolus raise those of the voxels in its boxes. 0: not at all.
+        box_weight: How much the log-odds of a detected embolus, above those of `box_confidence`, raise those of the
+            voxels in its boxes. 0: not at all.
         no_box_penalty: By how much the log-odds of a finding that no detected embolus touches are lowered.
+        box_confidence: A box that is less sure counts as if it were not there. Detectors differ in what their
+            confidence is worth: after a short training one of 0.2 may be right more often than not.
 
     Raises:
         ConfigurationError: PE-FUS-001 if the numbers are out of range or contradict each other.
@@ -43,6 +46,7 @@ class FusionSettings:
     nms_mm: float = 0.0
     box_weight: float = 0.0
     no_box_penalty: float = 0.0
+    box_confidence: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.candidate_threshold <= self.threshold <= self.seed <= 1:
@@ -59,6 +63,11 @@ class FusionSettings:
         ):
             if not (math.isfinite(number) and number >= 0):
                 raise ConfigurationError("PE-FUS-001", f"{what} is {number}, expected a number of 0 or more")
+        if not 0 < self.box_confidence < 1:
+            raise ConfigurationError(
+                "PE-FUS-001",
+                f"least confidence of boxes is {self.box_confidence}, expected between 0 and 1",
+            )
 
     @property
     def uses_detection(self) -> bool:

@@ -205,7 +205,9 @@ def _told(found: Calibration, scans: int, shift: FoldShift | None) -> list[str]:
 
 def _line(choice: Choice) -> str:
     s = choice.settings
-    boxes = f", boxes {s.box_weight:g}, without -{s.no_box_penalty:g}" if s.uses_detection else ""
+    boxes = ""
+    if s.uses_detection:
+        boxes = f", boxes from {s.box_confidence:g}: {s.box_weight:g}, without -{s.no_box_penalty:g}"
     return f"    threshold {s.threshold:g}, seed {s.seed:g}, from {s.min_volume_mm3:g} mm3{boxes}: {_outcome(choice)}"
 
 

@@ -45,6 +45,7 @@ class PEPredictor:
         along_arteries: Look only along the arteries: those of the mask that `predict` is given, else what the first
             model that tells arteries takes for them.
         agreement: Whether to map how many members of the ensemble agree, too.
+        parts: Whether to keep what is fused: the segmenters' probability and the detector's boxes.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
@@ -64,6 +65,7 @@ class PEPredictor:
         on_no_lungs: Literal["error", "full-volume"] = "error",
         along_arteries: bool = False,
         agreement: bool = False,
+        parts: bool = False,
         repairs: Mapping[str, bool] | None = None,
         trust_checkpoint: bool = False,
     ) -> None:
@@ -73,6 +75,7 @@ class PEPredictor:
         self.on_no_lungs = on_no_lungs
         self.along_arteries = along_arteries
         self.agreement = agreement
+        self.parts = parts
         self.repairs = dict(repairs or {})
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
         folders = [place.folder for place in locations]
@@ -135,6 +138,8 @@ class PEPredictor:
         agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
         whole = paste(image_like(found.probability, part), region.box, upright)
         del found, part
+        parts = detected if self.parts else None
+        segmentation = None if parts is None else from_lps(whole, image)
         if detected is not None:
             tubes = detected.emboli
             whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), upright)
@@ -148,6 +153,8 @@ class PEPredictor:
             image=image,
             probability=probability,
             agreement=agreement,
+            segmentation=segmentation,
+            detections=parts,
             emboli=emboli,
             roi={
                 **region.facts(upright.GetSize()[::-1]),

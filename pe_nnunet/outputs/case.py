@@ -8,6 +8,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from pe_nnunet.detection import Detections
 from pe_nnunet.errors import GeometryError, Note
 from pe_nnunet.fusion import Emboli
 from pe_nnunet.outputs.artery import ArteryLevel
@@ -44,6 +45,9 @@ class CaseResult:
         emboli: Kept emboli and candidates; labels and voxel indices are on `image`'s grid.
         probability: Embolus probability, float32, 0 outside the region of interest; None if it need not be written.
         agreement: Share of the ensemble's members that call a voxel PE, float32; None if it was not asked for.
+        segmentation: As `probability`, but of the segmenters alone, before boxes changed it; None if it was not asked
+            for, or if there was no detector.
+        detections: What the detector found, in voxels of the LPS version of `image`; None as for `segmentation`.
         source: Where the scan came from, as the user gave it.
         source_sha256: Hash of the scan, empty if not known.
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
@@ -63,6 +67,8 @@ class CaseResult:
     emboli: Emboli
     probability: sitk.Image | None = None
     agreement: sitk.Image | None = None
+    segmentation: sitk.Image | None = None
+    detections: Detections | None = None
     source: str = ""
     source_sha256: str = ""
     roi: Mapping[str, Any] = field(default_factory=dict)
@@ -80,10 +86,13 @@ class CaseResult:
                 "PE-GEO-001",
                 f"case {self.case_id}: emboli of shape {self.emboli.labels.shape} (z, y, x) on a scan of {shape}",
             )
-        if self.probability is not None:
-            require_same_grid(self.image, self.probability, f"the probability map of case {self.case_id}")
-        if self.agreement is not None:
-            require_same_grid(self.image, self.agreement, f"the agreement map of case {self.case_id}")
+        for part, what in (
+            (self.probability, "probability"),
+            (self.agreement, "agreement"),
+            (self.segmentation, "segmentation"),
+        ):
+            if part is not None:
+                require_same_grid(self.image, part, f"the {what} map of case {self.case_id}")
 
     @property
     def seconds(self) -> float:

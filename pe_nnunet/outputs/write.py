@@ -6,11 +6,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.detection.results import write_detections
 from pe_nnunet.errors import Note, OutputError
 from pe_nnunet.outputs.artery import artery_levels
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.dicom_seg import MOST_SEGMENTS, write_dicom_seg
-from pe_nnunet.outputs.manifest import case_manifest
+from pe_nnunet.outputs.manifest import DISCLAIMER, case_manifest
 from pe_nnunet.outputs.run import CaseSummary
 from pe_nnunet.outputs.table import emboli_csv
 from pe_nnunet.volumes.geometry import image_like
@@ -21,6 +22,9 @@ FILES = {
     "table": "{}_emboli.csv",
     "probability": "{}_probability.nii.gz",
     "agreement": "{}_agreement.nii.gz",
+    "segmentation": "{}_segmentation_probability.nii.gz",
+    "detections": "{}_detections.json",
+    "detections_table": "{}_detections.csv",
     "dicom_seg": "{}_seg.dcm",
     "picture": "{}.png",
     "report": "{}_report.html",
@@ -39,9 +43,10 @@ def write_case(
     """Write all files of a case; the manifest comes last, so where it is, the case is complete.
 
     `<case>.nii.gz` (ids of the kept emboli), `<case>_emboli.csv` (all candidates), `<case>.png` (overview),
-    `<case>_probability.nii.gz` on request, `<case>_agreement.nii.gz` if the case has one, `<case>_seg.dcm` for a DICOM
-    scan with emboli, `<case>_report.html` (slices to scroll), `<case>.json` (manifest). Every file appears whole or not
-    at all, and none of an earlier run stays beside a newer manifest.
+    `<case>_probability.nii.gz` on request, `<case>_agreement.nii.gz`, `<case>_segmentation_probability.nii.gz` and
+    `<case>_detections.json` with its table if the case has them, `<case>_seg.dcm` for a DICOM scan with emboli,
+    `<case>_report.html` (slices to scroll), `<case>.json` (manifest). Every file appears whole or not at all, and none
+    of an earlier run stays beside a newer manifest.
 
     Args:
         case: The results, on the scan's own grid.
@@ -69,9 +74,14 @@ def write_case(
     if save_probability and case.probability is not None:
         files["probability"] = names["probability"]
         write_image(case.probability, folder / names["probability"])
-    if case.agreement is not None:
-        files["agreement"] = names["agreement"]
-        write_image(case.agreement, folder / names["agreement"])
+    for kind, volume in (("agreement", case.agreement), ("segmentation", case.segmentation)):
+        if volume is not None:
+            files[kind] = names[kind]
+            write_image(volume, folder / names[kind])
+    if case.detections is not None:
+        files |= {kind: names[kind] for kind in ("detections", "detections_table")}
+        facts = {"notice": DISCLAIMER, "source": {"path": case.source, "sha256": case.source_sha256}}
+        write_detections(case.detections, case.image, folder, case.case_id, facts)
     if dicom_seg and case.dicom is not None and case.emboli.kept:
         note = _try_dicom_seg(case, folder / names["dicom_seg"])
         if (folder / names["dicom_seg"]).exists():

@@ -52,7 +52,8 @@ def write_cohort(
         The cases' folders.
 
     Raises:
-        ConfigurationError: `PE-PHA-002` where `out` holds a cohort of another seed, format or settings.
+        ConfigurationError: `PE-PHA-002` where `out` holds a cohort of another seed, format or settings; PE-CONV-032 if
+            the system allows no worker processes.
     """
     recipe = {"layout": LAYOUT_VERSION, "seed": seed, "format": format, "settings": settings.to_dict()}
     cases = _cases_so_far(out, recipe)

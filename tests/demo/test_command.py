@@ -51,6 +51,15 @@ def test_a_step_after_a_changed_one_is_done_again(tmp_path):
     assert (tmp_path / "two").read_text() == "tt"
 
 
+def test_a_step_after_one_that_is_done_again_is_done_again(tmp_path):
+    for _ in range(2):
+        two = StepRunner(tmp_path, {}, 2)
+        two.run(Step("one", write(tmp_path / "one"), (tmp_path / "one",)))
+        two.run(Step("two", write(tmp_path / "two", "t"), (tmp_path / "two",)))
+        (tmp_path / "one").unlink()
+    assert (tmp_path / "two").read_text() == "tt"
+
+
 @pytest.mark.parametrize("code", ["import sys; sys.exit(3)", "pass"])
 def test_a_failing_step_shows_the_end_of_its_output(tmp_path, code, capsys):
     with pytest.raises(ConfigurationError, match="PE-DEMO-001"):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pe_nnunet.demo.report import _score
+from pe_nnunet.demo.methods import found_in, score
 from pe_nnunet.fusion import FusionSettings
 
 
@@ -12,7 +12,9 @@ def test_specks_of_the_baseline_count_only_above_the_smallest_finding():
     look = (truth > 0).astype(np.float32)
     look[10, 10, 10] = 1  # a speck of 8 mm3
     spacing = (2.0, 2.0, 2.0)
-    loose = _score("a", look, truth, spacing, FusionSettings(min_volume_mm3=5))
-    strict = _score("a", look, truth, spacing, FusionSettings(min_volume_mm3=100))
+    loose, strict = (
+        score("a", found_in(look, spacing, FusionSettings(min_volume_mm3=smallest)), truth, spacing)
+        for smallest in (5, 100)
+    )
     assert (loose.found, loose.false_positives) == (1, 1)
     assert (strict.found, strict.false_positives) == (1, 0)

@@ -1,5 +1,7 @@
 """Calibration on constructed cohorts with known best settings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,26 @@ def test_an_informative_detector_gets_weight_and_gains_what_is_to_be_gained():
     assert scored(unseen, found.best.chosen.settings).f1 == 1
 
 
+def test_boxes_overrule_a_network_that_is_sure_of_everything_it_finds():
+    """All findings at 0.99999, so that no threshold parts them; true boxes of 0.3 and, on the others, of 0.15."""
+    scans = [
+        replace(
+            scan,
+            probability=np.where(scan.probability > 0, np.float32(0.99999), np.float32(0)),
+            tubes=[box_at(tuple(np.argwhere(scan.truth == k)[0]), 0.3) for k in (1, 2, 3, 4)]
+            + [box_at(place, 0.15) for place in PLACES if not scan.truth[place]],
+        )
+        for scan in cohort("none")
+    ]
+    found = calibrate(scans, Objective())
+    assert found.detection.helps
+    assert found.segmentation.chosen.f1 == pytest.approx(2 / 3)
+    assert found.fusion.chosen.f1 == 1
+    settings = found.fusion.chosen.settings
+    assert (settings.no_box_penalty, settings.box_confidence) == (16, 0.25)
+    assert scored(scans, settings).f1 == 1
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("objective", [Objective(), Objective(3.0)])
 def test_a_random_detector_gets_weight_zero(seed, objective):
@@ -83,6 +105,11 @@ def test_a_random_detector_gets_weight_zero(seed, objective):
     assert found.fusion == found.segmentation
     assert not found.best.chosen.settings.uses_detection
     assert all(not choice.settings.uses_detection for choice in found.best.budgets.values())
+
+
+def test_on_fewer_than_five_scans_no_detector_gets_weight():
+    assert not calibrate(cohort("informative", cases=4), Objective(), SMALL).detection.helps
+    assert calibrate(cohort("informative", cases=5), Objective(), SMALL).detection.helps
 
 
 def test_boxes_alone_are_counted_as_they_are_evaluated():

@@ -57,10 +57,19 @@ def test_half_the_weight_raises_half_the_log_odds(probability):
     assert fused[1, 8, 1] == np.float32(0.6)  # no penalty asked for
 
 
-def test_a_box_of_low_confidence_protects_but_neither_raises_nor_lowers(probability):
-    fused = fuse(probability, [tube(0.2, 1, 7.0, 0.0, 11.0, 4.0)], FusionSettings(**WEIGHTS))
+def test_a_box_of_the_least_confidence_protects_and_a_weaker_one_is_not_there(probability):
+    boxes = [tube(0.2, 1, 7.0, 0.0, 11.0, 4.0), tube(0.1, 1, 0.0, 7.0, 4.0, 11.0)]
+    fused = fuse(probability, boxes, FusionSettings(**WEIGHTS, box_confidence=0.2))
     assert fused[1, 8, 1] == pytest.approx(0.6)
     assert fused[1, 1, 8] < 0.3
+    settings = FusionSettings(**WEIGHTS)
+    np.testing.assert_array_equal(fuse(probability, boxes, settings), fuse(probability, [], settings))
+
+
+def test_boxes_raise_by_what_they_are_surer_than_the_least(probability):
+    fused = fuse(probability, [tube(0.5, 1, 0.0, 7.0, 4.0, 11.0)], FusionSettings(box_weight=1, box_confidence=0.2))
+    odds = 3 / 7 * 4  # 0.5 has four times the odds of 0.2
+    assert fused[1, 1, 8] == pytest.approx(odds / (1 + odds), abs=1e-6)
 
 
 @pytest.mark.parametrize("tubes", [None, []])
@@ -99,7 +108,7 @@ def test_boxes_reach_over_the_edge_and_zeros_stay_zeros(probability):
     assert not fused[probability == 0].any()
 
 
-@pytest.mark.parametrize("weights", [{"box_weight": -1.0}, {"no_box_penalty": math.nan}])
+@pytest.mark.parametrize("weights", [{"box_weight": -1.0}, {"no_box_penalty": math.nan}, {"box_confidence": 1.0}])
 def test_impossible_weights(weights):
     with pytest.raises(ConfigurationError, match="PE-FUS-001"):
         FusionSettings(**weights)

@@ -66,6 +66,7 @@ def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen
         device="cpu",
         inference=QUICK,
         fusion=FusionSettings(box_weight=1.0, min_volume_mm3=1),
+        parts=True,
     )
     for image in (thorax, sitk.DICOMOrient(thorax, "RPI")):
         result = finder.predict(image)
@@ -77,9 +78,13 @@ def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen
         assert embolus.volume_mm3 == pytest.approx(125 * 64)
         assert result.roi["detected_emboli"] == 1
         assert "detection" in result.timings_s
+        held = sitk.GetArrayFromImage(result.segmentation)  # as it was before the box
+        assert held.max() == pytest.approx(np.exp(-1) / (1 + np.exp(-1)), abs=0.01)
+        assert len(result.detections.emboli) == 1
     alone = PEPredictor([folder], device="cpu", inference=QUICK).predict(thorax)
     assert not alone.emboli.kept
     assert alone.roi["detected_emboli"] is None
+    assert (alone.segmentation, alone.detections) == (None, None)
 
 
 def test_along_the_arteries_nothing_else_is_searched(model_folder, thorax):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet import __version__
+from pe_nnunet.detection import Detections, SliceBox
+from pe_nnunet.detection.link import tube_of
+from pe_nnunet.detection.results import read_detections
 from pe_nnunet.errors import GeometryError, InputError, OutputError
 from pe_nnunet.fusion import find_emboli
 from pe_nnunet.outputs import (
@@ -76,6 +80,24 @@ def test_the_manifest_says_what_was_found_and_how(case: CaseResult, tmp_path: Pa
         "report": "case_1_report.html",
     }
     assert manifest["grid"]["spacing_mm_xyz"] == [1.5, 1.5, 2.0]
+
+
+def test_what_was_fused_is_written_where_it_was_kept_and_leaves_with_the_result(
+    case: CaseResult, tmp_path: Path
+) -> None:
+    box = tube_of([SliceBox(10, 28.0, 38.0, 33.0, 43.0, 0.75)], case.image.GetSize()[::-1])
+    assert box is not None
+    parts = replace(case, segmentation=case.probability, detections=Detections(None, (box,)))
+    write_case(parts, tmp_path, picture=False, report=False)
+    files = json.loads((tmp_path / "case_1.json").read_text(encoding="utf-8"))["files"]
+    assert {files[kind] for kind in ("segmentation", "detections", "detections_table")} == {
+        "case_1_segmentation_probability.nii.gz",
+        "case_1_detections.json",
+        "case_1_detections.csv",
+    }
+    assert read_detections(tmp_path / "case_1_detections.json").emboli == (box,)
+    write_case(case, tmp_path, picture=False, report=False)
+    assert not list(tmp_path.glob("*_detections.*")) + list(tmp_path.glob("*_segmentation_*"))
 
 
 def test_the_summary_of_a_written_case_is_read_back(case: CaseResult, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.demo.chain import HELD_OUT_SEED, DemoSettings
+from pe_nnunet.demo import DemoSettings
+from pe_nnunet.demo.steps import HELD_OUT_SEED
 from pe_nnunet.phantom import Phantom, PhantomSettings, coarse_settings, make_phantom, threshold_baseline
 
 Case = tuple[NDArray[np.float32], NDArray[np.uint16]]

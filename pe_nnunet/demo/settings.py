@@ -1,0 +1,76 @@
+"""What the chain runs on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DetectorTraining:
+    """How the detector is trained: as long as fits into the demo, some two minutes on two cores.
+
+    Attributes:
+        model: Architecture; one with a finer output, as emboli are some seven pixels wide.
+        image_size: Side of a picture in pixels.
+        epochs: How often it sees every picture.
+        batch: Pictures a step.
+        slices_per_embolus: At most.
+        negative_share: Slices without emboli, as a share of those with.
+    """
+
+    model: str = "yolov8n-p2"
+    image_size: int = 192
+    epochs: int = 8
+    batch: int = 8
+    slices_per_embolus: int = 8
+    negative_share: float = 0.3
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As options of `pe-nnunet train-detector`."""
+        return (
+            *("--model", self.model, "--image-size", str(self.image_size), "--epochs", str(self.epochs)),
+            *("--batch", str(self.batch), "--slices-per-embolus", str(self.slices_per_embolus)),
+            *("--negative-share", f"{self.negative_share:g}"),
+        )
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What the chain runs on.
+
+    Attributes:
+        out: Everything is written below.
+        studies: Folder of the user's own scans, one folder a case (`ct`, `emboli.nii.gz`); None makes phantoms.
+        held_out: Cases of `studies` that are predicted instead of trained on; the last fifth if empty.
+        dataset_id: nnU-Net's.
+        train_scans: Phantoms to train on.
+        test_scans: Phantoms to predict.
+        memory_gb: The planner's memory target; a small one gives a network that a CPU trains in minutes.
+        recipe: Training recipe, `key=value` pairs.
+        epochs: Epochs.
+        detector: How the detector is trained; None does without one.
+        min_embolus_mm3: Smaller findings are not kept; None chooses on the validation scans.
+        device: Where the networks run: `cuda`, `mps` or `cpu`.
+    """
+
+    out: Path
+    studies: Path | None = None
+    held_out: tuple[str, ...] = ()
+    dataset_id: int = 501
+    train_scans: int = 60
+    test_scans: int = 10
+    memory_gb: float = 0.5
+    epochs: int = 20
+    recipe: dict[str, str] = field(
+        default_factory=lambda: {
+            "iterations": "80",
+            "validation_iterations": "2",
+            "learning_rate": "2e-3",
+            "test_time_mirroring": "no",
+        }
+    )
+    detector: DetectorTraining | None = field(default_factory=DetectorTraining)
+    min_embolus_mm3: float | None = None
+    device: str = "cpu"

@@ -1,0 +1,171 @@
+"""The commands of the chain, as a user would type them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pe_nnunet.demo.command import Step, TrainingWatcher, everything, matching
+from pe_nnunet.demo.held_out import split_studies
+from pe_nnunet.demo.settings import DemoSettings, DetectorTraining
+from pe_nnunet.fusion.stored import NAME as FUSION_FILE
+
+TRAIN_SEED, HELD_OUT_SEED = 1, 2
+NAME = "Demo"
+MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
+SMALLEST_MM3 = (50, 100, 200, 300, 400, 500, 600, 800, 1000)
+FALSE_POSITIVES_PER_SCAN = 3  # one below the goal: a network does worse on scans that nothing was chosen on
+
+
+class Steps:
+    """The commands, and where they write.
+
+    Args:
+        settings: What the chain runs on.
+        out: Absolute folder of everything.
+    """
+
+    def __init__(self, settings: DemoSettings, out: Path) -> None:
+        self.settings = settings
+        self.out = out
+        self.scans = out / "scans"
+        self.folders = {name: out / "nnUNet" / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+        self.dataset = f"Dataset{settings.dataset_id:03d}_{NAME}"
+        self.number = str(settings.dataset_id)
+
+    @property
+    def model(self) -> Path:
+        """Folder of the trained segmenter."""
+        return self.folders["nnUNet_results"] / self.dataset / MODEL
+
+    @property
+    def fusion_file(self) -> Path:
+        """What calibration writes."""
+        return self.model / FUSION_FILE
+
+    def learning(self) -> list[Step]:
+        """From scans to trained and calibrated models."""
+        steps = [*self._cohorts(), *self._data(), self._train()]
+        if self.settings.detector is not None:
+            steps.append(self._train_detector(self.settings.detector))
+        if self.settings.detector is not None or self.settings.min_embolus_mm3 is None:
+            steps.append(self._calibrate())
+        return steps
+
+    def scoring(self) -> list[Step]:
+        """From the held-out scans to scores."""
+        predictions, scores = self.out / "predictions", self.out / "scores"
+        detector, smallest = self.settings.detector, self.settings.min_embolus_mm3
+        return [
+            Step(
+                "predict the held-out scans",
+                (
+                    *("pe-nnunet-predict-fused", "-i", str(self.scans / "to_predict"), "-o", str(predictions)),
+                    *("-d", self.number, "-f", "0", "-device", self.settings.device),
+                    *(() if smallest is None else ("--min-embolus-mm3", f"{smallest:g}")),
+                    *(() if detector is None else ("--detector", str(self._fold(detector)), "--save-parts")),
+                ),
+                (predictions / "summary.csv",),
+                everything,
+            ),
+            Step(
+                "evaluate",
+                ("pe-nnunet", "evaluate", "-i", str(predictions), "-g", str(self.scans / "test"), "-o", str(scores)),
+                (scores / "summary.json",),
+            ),
+        ]
+
+    def _cohorts(self) -> list[Step]:
+        settings = self.settings
+        if settings.studies is not None:
+            split_studies(settings.studies, settings.held_out, self.scans)
+            return []
+        return [
+            Step(
+                f"{count} phantom scans to {purpose}",
+                (
+                    *("pe-nnunet", "phantom", str(self.scans / name), "--coarse"),
+                    *("--cases", str(count), "--seed", str(seed), "--format", form),
+                ),
+                (self.scans / name / "phantom.json",),
+                everything,
+            )
+            for name, purpose, count, seed, form in (
+                ("train", "train on", settings.train_scans, TRAIN_SEED, "nifti"),
+                ("test", "predict, half of them DICOM", settings.test_scans, HELD_OUT_SEED, "mixed"),
+            )
+        ]
+
+    def _data(self) -> list[Step]:
+        raw, preprocessed, _ = self.folders.values()
+        return [
+            Step(
+                "convert: crop to the lungs",
+                (
+                    *("pe-nnunet", "convert", "studies", str(self.scans / "train")),
+                    *("-d", self.number, "--name", NAME, "--overwrite"),
+                ),
+                (raw / self.dataset / "dataset.json",),
+                everything,
+            ),
+            Step(
+                "plan and preprocess",
+                (
+                    *("nnUNetv2_plan_and_preprocess", "-d", self.number, "-pl", "PETARUNetPlanner", "-c", "3d_fullres"),
+                    *("-gpu_memory_target", f"{self.settings.memory_gb:g}", "-np", "2", "-npfp", "2", "--clean"),
+                    "--verify_dataset_integrity",
+                ),
+                (preprocessed / self.dataset / "PETARUNetPlans.json",),
+                matching("Preprocessing dataset", "2d: patch", "3d_fullres: patch"),
+            ),
+        ]
+
+    def _train(self) -> Step:
+        recipe = {"epochs": str(self.settings.epochs), **self.settings.recipe}
+        fold = self.model / "fold_0"
+        return Step(
+            "train TAR-UNet",
+            (
+                *("nnUNetv2_train", self.number, "3d_fullres", "0", "-tr", "PETARUNetTrainer", "-p", "PETARUNetPlans"),
+                *("-device", self.settings.device),
+            ),
+            (fold / "checkpoint_final.pth", fold / "validation"),
+            TrainingWatcher(self.settings.epochs),
+            {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items())},
+        )
+
+    def _train_detector(self, how: DetectorTraining) -> Step:
+        """On the same split, so that both are calibrated on scans that neither has seen."""
+        return Step(
+            "train the detector",
+            (
+                *("pe-nnunet", "train-detector", "-d", self.number, "-f", "0", *how.options),
+                *("-device", self.settings.device, "--overwrite"),
+            ),
+            (self._fold(how) / "detector.json",),
+            everything,
+        )
+
+    def _fold(self, how: DetectorTraining) -> Path:
+        return self.model.parent / f"PEDetector__{how.model}__{how.image_size}px" / "fold_0"
+
+    def _calibrate(self) -> Step:
+        """Operating points, chosen on the scans that training held back, not on those that are scored.
+
+        With a detector for the highest F1 of each method; without one the masks that training left are enough for the
+        smallest finding.
+        """
+        smallest = self.settings.min_embolus_mm3
+        volumes = SMALLEST_MM3 if smallest is None else (smallest,)
+        how: tuple[str, ...] = ("--from", "masks", "--target-fp", str(FALSE_POSITIVES_PER_SCAN))
+        if self.settings.detector is not None:
+            detector = self._fold(self.settings.detector).parent
+            how = ("--detector", str(detector), "-device", self.settings.device)
+        return Step(
+            "choose operating points on the validation scans",
+            (
+                *("pe-nnunet", "calibrate", "-d", self.number, "-f", "0", *how),
+                *("--volumes", *(f"{volume:g}" for volume in volumes)),
+            ),
+            (self.fusion_file,),
+            matching("highest", "    "),
+        )

@@ -1,0 +1,60 @@
+"""Which commands the chain runs, and on which scans."""
+
+import pytest
+
+from pe_nnunet.cli import main
+from pe_nnunet.demo import DemoSettings
+from pe_nnunet.demo.settings import DetectorTraining
+from pe_nnunet.demo.steps import Steps
+
+
+def commands(tmp_path, **settings):
+    steps = Steps(DemoSettings(tmp_path, **settings), tmp_path)
+    return {step.title: step.command for step in (*steps.learning(), *steps.scoring())}
+
+
+def test_both_networks_are_trained_calibrated_and_used_together(tmp_path):
+    steps = commands(tmp_path)
+    detector = next(command for title, command in steps.items() if title == "train the detector")
+    assert detector[:6] == ("pe-nnunet", "train-detector", "-d", "501", "-f", "0")
+    calibrate = steps["choose operating points on the validation scans"]
+    assert "--from" not in calibrate
+    assert calibrate[calibrate.index("--detector") + 1].endswith("PEDetector__yolov8n-p2__192px")
+    predict = steps["predict the held-out scans"]
+    assert predict[predict.index("--detector") + 1].endswith("PEDetector__yolov8n-p2__192px/fold_0")
+    assert "--save-parts" in predict
+
+
+def test_nothing_is_chosen_on_the_scans_that_are_held_out(tmp_path):
+    steps = Steps(DemoSettings(tmp_path), tmp_path)
+    for step in steps.learning()[2:]:  # after the phantoms
+        assert not [part for part in step.command if "scans/test" in part or "to_predict" in part]
+
+
+def test_without_a_detector_masks_choose_the_smallest_finding(tmp_path):
+    steps = commands(tmp_path, detector=None)
+    assert "train the detector" not in steps
+    assert "masks" in steps["choose operating points on the validation scans"]
+    assert "--detector" not in steps["predict the held-out scans"]
+
+
+def test_a_smallest_finding_that_is_given_is_not_chosen(tmp_path):
+    calibrate = commands(tmp_path, min_embolus_mm3=20.0)["choose operating points on the validation scans"]
+    assert calibrate[calibrate.index("--volumes") + 1 :] == ("20",)
+    assert "choose operating points on the validation scans" not in commands(
+        tmp_path, detector=None, min_embolus_mm3=20.0
+    )
+
+
+@pytest.mark.parametrize("detector", [None, DetectorTraining(epochs=7, image_size=256)])
+def test_the_options_reach_the_steps(tmp_path, monkeypatch, detector):
+    asked = []
+
+    def remember(settings):
+        asked.append(settings)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pe_nnunet.demo.run_demo", remember)
+    options = ["--detector-epochs", "7", "--detector-image-size", "256"] if detector else ["--no-detector"]
+    main(["demo", "--out", str(tmp_path), "-device", "cpu", *options])
+    assert asked[0].detector == detector
