@@ -1,7 +1,7 @@
 """The network that a trainer trains, built from its plans without importing the trainer.
 
-nnU-Net's trainer imports torch's compiler, scikit-learn and seaborn: two seconds and 0.2 GB that prediction has no use
-for. Where a trainer's network is known here, prediction builds it without.
+nnU-Net's trainer imports torch's compiler, scikit-learn and seaborn: time and memory that prediction has no use for.
+Where a trainer's network is known here, prediction builds it without.
 """
 
 from __future__ import annotations

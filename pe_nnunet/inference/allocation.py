@@ -1,9 +1,9 @@
 """Memory for a network's maps: in huge pages, and given back to the system where it is freed.
 
-A window's maps are large and live for milliseconds. By default glibc has the system fill each with zeros page by page
-(41,000 page faults a window of 96^3, a fifth of its CPU time), or keeps it in a heap whose gaps the next map may not
-fit. torch asks for huge pages if told so before it first allocates (1/10 of the faults); mapping large blocks by
-themselves leaves no gaps.
+A window's maps are large and live for milliseconds. By default glibc has the system fill each with zeros page by page,
+or keeps it in a heap whose gaps the next map may not fit. torch asks for huge pages if told so before it first
+allocates, and large blocks that are mapped by themselves leave no gaps. `tests/inference/test_allocation.py` counts the
+page faults.
 """
 
 from __future__ import annotations
