@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         held_out=tuple(args.held_out),
         dataset_id=args.dataset,
         memory_gb=args.memory_gb,
-        epochs=args.epochs or defaults.epochs,
+        epochs=defaults.epochs if args.epochs is None else args.epochs,
         recipe=defaults.recipe | read_environment(args.recipe),
         detector=detector if args.detector else None,
         min_embolus_mm3=args.min_embolus_mm3,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pe_nnunet.detection.settings import DetectorSettings
+from pe_nnunet.recipe import TrainingRecipe
+
 
 @dataclass(frozen=True)
 class DetectorTraining:
@@ -17,6 +20,9 @@ class DetectorTraining:
         batch: Pictures a step.
         slices_per_embolus: At most.
         negative_share: Slices without emboli, as a share of those with.
+
+    Raises:
+        ConfigurationError: If the detector's training would refuse them, which begins minutes later.
     """
 
     model: str = "yolov8n-p2"
@@ -25,6 +31,9 @@ class DetectorTraining:
     batch: int = 8
     slices_per_embolus: int = 8
     negative_share: float = 0.3
+
+    def __post_init__(self) -> None:
+        DetectorSettings(self.model, self.image_size, self.epochs, self.batch)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -53,6 +62,9 @@ class DemoSettings:
         detector: How the detector is trained; None does without one.
         min_embolus_mm3: Smaller findings are not kept; None chooses on the validation scans.
         device: Where the networks run: `cuda`, `mps` or `cpu`.
+
+    Raises:
+        ConfigurationError: if the recipe is none, which training would say after minutes.
     """
 
     out: Path
@@ -74,3 +86,6 @@ class DemoSettings:
     detector: DetectorTraining | None = field(default_factory=DetectorTraining)
     min_embolus_mm3: float | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        TrainingRecipe().updated({"epochs": str(self.epochs), **self.recipe}, "the recipe")

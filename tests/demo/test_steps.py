@@ -58,3 +58,17 @@ def test_the_options_reach_the_steps(tmp_path, monkeypatch, detector):
     options = ["--detector-epochs", "7", "--detector-image-size", "256"] if detector else ["--no-detector"]
     main(["demo", "--out", str(tmp_path), "-device", "cpu", *options])
     assert asked[0].detector == detector
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--detector-epochs", "0"], "PE-DET-003"),
+        (["--epochs", "0"], "PE-TRAIN-002"),
+        (["--recipe", "learning_rat=3"], "PE-TRAIN-001"),
+    ],
+)
+def test_what_a_training_would_refuse_is_refused_before_the_first_step(tmp_path, capsys, options, code):
+    assert main(["demo", "--out", str(tmp_path / "demo"), *options]) == 2
+    assert capsys.readouterr().err.startswith(code)
+    assert not (tmp_path / "demo").exists()
