@@ -6,12 +6,13 @@ nnU-Net does (float16 with gradient scaling).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 def cpu_has_bfloat16() -> bool:
@@ -30,8 +31,41 @@ def autocast_for(device: torch.device, cpu_bfloat16: bool = True) -> AbstractCon
     if device.type == "cuda":
         return torch.autocast("cuda")
     if device.type == "cpu" and cpu_bfloat16 and cpu_has_bfloat16():
-        return torch.autocast("cpu", dtype=torch.bfloat16)
+        return _bfloat16_on_a_cpu()
     return nullcontext()
+
+
+@contextmanager
+def _bfloat16_on_a_cpu() -> Iterator[None]:
+    with torch.autocast("cpu", dtype=torch.bfloat16), ShallowConvolutionsInFloat32():
+        yield
+
+
+class ShallowConvolutionsInFloat32(TorchFunctionMode):
+    """Within the block, 3D convolutions whose kernel is deeper than their input compute in float32 on a CPU.
+
+    In bfloat16 they read memory that nobody wrote, where the CPU has avx512_bf16 but no amx (seen with torch 2.14 and
+    oneDNN 3.12 on an AMD EPYC): with a kernel of depth 3, weight gradients of a map of depth 2, and the output of one
+    of depth 1 from a single channel, are wrong, and now and then not finite. Such maps are the smallest of a network,
+    so that their precision costs no time.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Called by torch for each of its functions within the block."""
+        if func is not torch.conv3d or not _shallow(*args[:2]):
+            return func(*args, **(kwargs or {}))
+        given, weight, *rest = args
+        coarse = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else given.dtype
+        bias, rest = (rest[0], rest[1:]) if rest else (None, [])
+        with torch.autocast("cpu", enabled=False):
+            bias = None if bias is None else bias.float()
+            return func(given.float(), weight.float(), bias, *rest, **(kwargs or {})).to(coarse)
+
+
+def _shallow(given: Tensor, weight: Tensor) -> bool:
+    return given.device.type == "cpu" and given.shape[-3] < weight.shape[-3]
 
 
 @contextmanager

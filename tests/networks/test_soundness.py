@@ -10,6 +10,7 @@ from pe_nnunet.networks.blocks.attention_gate import AttentionGate
 from pe_nnunet.networks.blocks.layers import Layers
 from pe_nnunet.networks.blocks.recurrent import RecurrentUnit
 from pe_nnunet.networks.blocks.weight_standardised import StandardisedConv3d, standardise
+from pe_nnunet.precision import ShallowConvolutionsInFloat32
 
 SIZES = {2: (32, 32), 3: (16, 16, 16)}
 PRECISIONS = ["single", "autocast", "bfloat16", "float16"]
@@ -25,7 +26,7 @@ def assert_sound(network: nn.Module, x: Tensor, precision: str = "single", *, ba
     if precision in ("bfloat16", "float16"):
         dtype = getattr(torch, precision)
         network, x = network.to(dtype), x.to(dtype)
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"):
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "autocast"), ShallowConvolutionsInFloat32():
         outputs = network(x)
     outputs = outputs if isinstance(outputs, list) else [outputs]
     assert all(torch.isfinite(out).all() for out in outputs)

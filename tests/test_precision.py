@@ -1,0 +1,51 @@
+"""Half precision on a CPU: what its convolutions must not get wrong."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+import torch
+
+from pe_nnunet.precision import ShallowConvolutionsInFloat32, autocast_for
+
+CPU = torch.device("cpu")
+SIZES = [(1, 4, 4), (2, 2, 2), (2, 5, 3), (3, 4, 4), (4, 4, 4)]
+
+
+def soil_memory():
+    """What is allocated next holds NaN where nobody writes."""
+    blocks = [torch.full((4**k,), float("nan")) for k in range(3, 10) for _ in range(6)]
+    del blocks
+
+
+def results(conv, x, context):
+    conv.zero_grad()
+    x = x.clone().requires_grad_()
+    soil_memory()
+    with context:
+        y = conv(x)
+    soil_memory()
+    y.backward(torch.ones_like(y))
+    return y.detach().float(), conv.weight.grad.clone(), x.grad
+
+
+@pytest.mark.parametrize(("size", "channels", "bias"), list(product(SIZES, [(1, 16), (16, 32)], [False, True])))
+def test_convolutions_of_shallow_maps_are_those_of_single_precision(size, channels, bias):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv3d(*channels, 3, padding=1, bias=bias).to(memory_format=torch.channels_last_3d)
+    x = torch.randn(2, channels[0], *size).to(memory_format=torch.channels_last_3d)
+    exact = results(conv, x, torch.enable_grad())
+    for ours, theirs in zip(results(conv, x, autocast_for(CPU)), exact, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.02
+
+
+def test_maps_keep_the_type_that_the_network_computes_in():
+    conv = torch.nn.Conv3d(2, 3, 3, padding=1)
+    x = torch.randn(1, 2, 1, 4, 4)
+    with torch.autocast("cpu", torch.bfloat16), ShallowConvolutionsInFloat32():
+        assert conv(x).dtype == torch.bfloat16
+        assert conv(x.repeat(1, 1, 3, 1, 1)).dtype == torch.bfloat16
+    with ShallowConvolutionsInFloat32():
+        assert torch.equal(conv(x), conv(x))
+        assert conv.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
