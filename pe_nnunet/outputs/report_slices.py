@@ -6,6 +6,7 @@ import base64
 import io
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.overview import slab_of
 from pe_nnunet.outputs.scene import Scene, compose
+from pe_nnunet.processes import usable_processors
 from pe_nnunet.roi import Box
 
 GREY_HU = ((-1350.0, 0), (-250.0, 63), (450.0, 255))
@@ -51,6 +53,8 @@ def page_data(case: CaseResult) -> dict[str, Any]:
     places = _places(case, scene, box)
     part = scene.scan.array[box.slices]
     chosen = chosen_slices(shape[0], _characters(part), [int(place[0]) for place in places.values()])
+    with ThreadPoolExecutor(usable_processors()) as pool:  # the encoder leaves Python's lock to others
+        pictures = list(pool.map(_picture, (part[k] for k in chosen)))
     outlines = _outlines(scene, box, set(chosen))
     findings = [_finding(row, places[row.id], chosen) for row in listed(case)]
     start, stop = slab_of(scene, 1)
@@ -71,10 +75,10 @@ def page_data(case: CaseResult) -> dict[str, Any]:
             {
                 "index": k,
                 "z_mm": round(_position(scene, box, (k, shape[1] // 2, shape[2] // 2))[2], 2),
-                "image": _picture(part[k]),
+                "image": picture,
                 "outlines": outlines.get(k, []),
             }
-            for k in chosen
+            for k, picture in zip(chosen, pictures, strict=True)
         ],
     }
 
