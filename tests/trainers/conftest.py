@@ -53,12 +53,13 @@ class Workplace:
             preprocess([number], plans, new, num_processes=[1] * len(new), show_progress_bar=False)
         return plans
 
-    def train(self, scheme: str, trainer: str, plans: str, configuration: str) -> Path:
+    def train(self, scheme: str, trainer: str, plans: str, configuration: str, device: str = "cpu") -> Path:
         """Train fold 0 for one epoch and validate it; returns the model's folder."""
         _, name = DATASETS[scheme]
         with pytest.MonkeyPatch.context() as patch:  # the planner reads this one too, and cannot do with 0
             patch.setenv("nnUNet_n_proc_DA", "0")
-            run_training(name, configuration, 0, trainer, plans, device=torch.device("cpu"))
+            patch.setenv("nnUNet_compile", "f")  # on a GPU, minutes for networks so small
+            run_training(name, configuration, 0, trainer, plans, device=torch.device(device))
         return self.folder / "nnUNet_results" / name / f"{trainer}__{plans}__{configuration}"
 
     def preprocessed(self, scheme: str) -> Path:

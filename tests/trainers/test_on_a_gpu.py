@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from nnunetv2.run.run_training import maybe_load_checkpoint, run_training
+from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from pe_nnunet.inference import locate_folder
 from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
@@ -21,15 +21,11 @@ RUNS = [(name, configuration) for name in TRAINERS for configuration in ("2d", "
 
 
 @pytest.mark.parametrize(("name", "configuration"), [run for run in RUNS if run != ("PEAANetTrainer", "2d")])
-def test_training_on_a_gpu_leaves_a_model_for_any_device(workplace, monkeypatch, name, configuration):
+def test_training_on_a_gpu_leaves_a_model_for_any_device(workplace, name, configuration):
     scheme = "artery-pe" if name == "PEAANetTrainer" else "pe"
     planner = "PETARUNetPlanner" if name == "PETrainer" else name.replace("Trainer", "Planner")
     plans = workplace.plan(scheme, planner, [configuration])
-    dataset = {"pe": "Dataset601_Pe", "artery-pe": "Dataset602_ArteryPe"}[scheme]
-    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
-    monkeypatch.setenv("nnUNet_compile", "f")
-    run_training(dataset, configuration, 0, name, plans, device=GPU)
-    folder = workplace.folder / "nnUNet_results" / dataset / f"{name}__{plans}__{configuration}"
+    folder = workplace.train(scheme, name, plans, configuration, device="cuda")
     assert (folder / "fold_0" / "validation" / "summary.json").is_file()
     checkpoint = torch.load(folder / "fold_0" / "checkpoint_final.pth", map_location="cpu", weights_only=True)
     assert checkpoint["grad_scaler_state"] is not None  # half precision with scaled gradients, as nnU-Net trains
