@@ -10,8 +10,8 @@ crop, the same memory target, fold 0's split, the same predictor and component f
 are chosen on the validation scans of each arm. A rehearsal of 32 steps, 128 on a GPU, says how many steps fit into the
 time, so that each learning rate schedule comes to its end. Every finished run is appended to the results file, and the
 summary in it is made anew; what is in it, or trained already in FOLDER, is not done again. Nothing else should run
-beside it: time is wall time. With --jobs several arms are at work at a time, each with its part of the processors, and all on one GPU:
-compare them with each other, not with arms that had the machine to themselves.
+beside it: time is wall time. With --jobs several arms are at work at a time, each with its part of the processors, and
+all on one GPU: compare them with each other, not with arms that had the machine to themselves.
 """
 
 from __future__ import annotations
