@@ -1,11 +1,11 @@
-"""Time and memory of one scan: ours against `nnUNetv2_predict` on the whole scan, and where the difference comes from.
+"""Time and memory of one scan: `pe-nnunet-predict-fused` against `nnUNetv2_predict` on the whole scan, and why.
 
     python benchmarks/inference.py --scan CT.nii.gz [--truth EMBOLI.nii.gz] [--model FOLDER] [--quick]
 
 Without --model the network is nnU-Net's plain U-Net of 4 levels, 16 to 128 features, 1.5 mm, patch 96, with random
-weights: times do not depend on weights. Mirroring is off in both. Each row is a process of its own, from import to
-written files; CPU seconds count all its processes and threads, and say more than the clock on a machine that is not
-alone. Memory is the highest sum over its processes (proportional set size, Linux).
+weights: times do not depend on weights. Mirroring is off in both. Each row is a command of its own, from its start to
+its end, run twice: once for the time, once for the memory, since watching it slows it down. CPU seconds count all
+processes and threads. Memory is the highest sum over the processes (proportional set size, Linux).
 """
 
 from __future__ import annotations
@@ -43,12 +43,10 @@ def main() -> None:
     parser.add_argument("--truth", type=Path, help="emboli of the scan, one id each")
     parser.add_argument("--model", type=Path, help="nnU-Net model folder with fold 0; default: random weights")
     parser.add_argument("--quick", action="store_true", help="phantom of 4 mm and a small network, to see that it runs")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    if sys.argv[1:2] == ["--without"]:
+        raise SystemExit(without(sys.argv[2], sys.argv[3:]))
     args = parser.parse_args()
-    if args.one:
-        ours(args.one[0], Path(args.one[1]), Path(args.one[2]), args.model)
-    else:
-        bench(quick=args.quick, scan=args.scan, truth=args.truth, model=args.model)
+    bench(quick=args.quick, scan=args.scan, truth=args.truth, model=args.model)
 
 
 def bench(
@@ -83,14 +81,15 @@ def compare(
         ("stock, lung box", folder / "box", "stock"),
         ("ours, lung box, float32, stock resampling", images, "resampled"),
         ("ours, lung box, float32", images, "box"),
-        ("ours, windows in the hull, float32", images, "hull"),
+        ("ours, windows over the hull, float32", images, "hull"),
         ("ours", images, "half"),
     ):
         out = folder / title.replace(" ", "_").replace(",", "")
-        rows[title] = measured(command(kind, source, out, model))
-        row = rows[title]
+        row = timed(command(kind, source, out, model))
+        watched = command(kind, source, out / "watched", model, probability=True)
+        row = rows[title] = replace(row, gigabytes=peak_memory(watched))
         print(f"{title:42} {row.seconds:7.1f} s {row.cpu_seconds:7.1f} CPU s {row.gigabytes:5.2f} GB", flush=True)
-    stages = json.loads((folder / "ours" / "stages.json").read_text())
+    stages = json.loads((folder / "ours" / "scan.json").read_text())["timings_s"]
     print("seconds of ours: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in stages.items()))
     whole, box, resampled, float32, hull, last = rows.values()
     for what, before, after in (
@@ -118,51 +117,57 @@ def compare(
     ]
 
 
-def command(kind: str, images: Path, out: Path, model: Path) -> list[str]:
+def command(kind: str, images: Path, out: Path, model: Path, *, probability: bool = False) -> list[str]:
     if kind == "stock":
         start = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
         return [
             *(sys.executable, "-c", start, "-i", str(images), "-o", str(out), "-m", str(model), "-f", "0"),
             *("-device", "cpu", "--disable_tta", "--disable_progress_bar"),
         ]
-    return [sys.executable, __file__, "--one", kind, str(images / "scan_0000.nii.gz"), str(out), "--model", str(model)]
+    start = "from pe_nnunet.cli import main_predict_fused as run; raise SystemExit(run())"
+    return [
+        sys.executable,
+        *((__file__, "--without", kind) if kind in ("resampled", "box") else ("-c", start)),
+        *("-i", str(images / "scan_0000.nii.gz"), "-o", str(out), "-m", str(model), "-f", "0"),
+        *("-device", "cpu", "--disable_tta", "--on-no-lungs", "full-volume"),
+        *(("--float32",) if kind != "half" else ()),
+        *(("--save-probability",) if probability else ()),
+    ]
 
 
-def ours(kind: str, scan: Path, out: Path, model: Path) -> None:
-    started = time.perf_counter()
-    from pe_nnunet.inference import PEPredictor, locate_folder
-    from pe_nnunet.inference.ensemble import InferenceSettings
-    from pe_nnunet.inference.region import Region
+def without(kind: str, arguments: list[str]) -> int:
+    """Our command without what one row measures."""
+    import pe_nnunet.inference.predictor as predictor
+    from pe_nnunet.cli import main
     from pe_nnunet.inference.resampling import Resampling
-    from pe_nnunet.outputs import write_case
 
-    class WholeBox(PEPredictor):
-        """Computes every window of the box."""
-
-        def _region(self, *arguments: object) -> Region:
-            return replace(super()._region(*arguments), within=None)  # type: ignore[arg-type]
-
+    seen = predictor.lung_region
+    predictor.lung_region = lambda *a, **k: replace(seen(*a, **k), within=None)  # every window of the box
     if kind == "resampled":  # what it does not know it leaves to nnU-Net's functions
         Resampling.of_plans = lambda *_: None  # type: ignore[method-assign]
-    settings = InferenceSettings(mirroring=False, float32=kind != "half")
-    predictor = (WholeBox if kind in ("box", "resampled") else PEPredictor)(
-        [locate_folder(model, ["0"])], device="cpu", inference=settings, on_no_lungs="full-volume"
-    )
-    ready = time.perf_counter() - started
-    result = predictor.predict(scan, case_id="scan")
-    write_case(result, out)
-    manifest = json.loads((out / "scan.json").read_text())
-    (out / "stages.json").write_text(json.dumps({"imports and model": ready, **manifest["timings_s"]}))
-    np.save(out / "probability.npy", sitk.GetArrayViewFromImage(result.probability))
+    return main(["predict-fused", *arguments])
 
 
-def measured(arguments: list[str]) -> Row:
-    started = time.perf_counter()
-    # all processors for both, whatever the environment says: nnU-Net's program sees to it itself
+def started(arguments: list[str]) -> subprocess.Popen[str]:
+    """All processors for both, whatever the environment says: nnU-Net's program sees to it itself."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(usable_processors()))
-    process = subprocess.Popen(
+    return subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | threads
     )
+
+
+def timed(arguments: list[str]) -> Row:
+    before, start = os.times(), time.perf_counter()
+    process = started(arguments)
+    _, errors = process.communicate()
+    seconds, after = time.perf_counter() - start, os.times()
+    assert process.returncode == 0, errors[-3000:]
+    return Row(seconds, sum(after[2:4]) - sum(before[2:4]), 0.0)
+
+
+def peak_memory(arguments: list[str]) -> float:
+    """GB."""
+    process = started(arguments)
     peak = [0.0]
 
     def watch() -> None:
@@ -170,15 +175,12 @@ def measured(arguments: list[str]) -> Row:
             peak[0] = max(peak[0], memory(process.pid))
             time.sleep(0.1)
 
-    before = os.times()
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     _, errors = process.communicate()
-    seconds, after = time.perf_counter() - started, os.times()
     watcher.join()
     assert process.returncode == 0, errors[-3000:]
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Row(seconds, cpu, peak[0] / 1e9)
+    return peak[0] / 1e9
 
 
 def memory(pid: int) -> float:
@@ -207,8 +209,8 @@ def accuracy(folder: Path, truth: Path | None) -> None:
     from pe_nnunet.fusion import find_emboli
 
     exact, hull, half = (
-        np.load(folder / name / "probability.npy")
-        for name in ("ours_lung_box_float32", "ours_windows_in_the_hull_float32", "ours")
+        sitk.GetArrayFromImage(sitk.ReadImage(str(folder / name / "watched" / "scan_probability.nii.gz")))
+        for name in ("ours_lung_box_float32", "ours_windows_over_the_hull_float32", "ours")
     )
     ct, box, mask, whole = (
         sitk.ReadImage(str(folder / name))
@@ -224,7 +226,7 @@ def accuracy(folder: Path, truth: Path | None) -> None:
     inside = hull > 0
     for what, one, other in (
         ("stock and ours in float32, same box", sitk.GetArrayFromImage(mask), exact[place]),
-        ("hull and whole box, in the hull", hull[inside], exact[inside]),
+        ("windows over hull and box, in it", hull[inside], exact[inside]),
         ("half precision and float32", half, hull),
     ):
         masks = one >= 0.5, other >= 0.5

@@ -6,12 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.fusion.calibration import Calibration, Choice, Points
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.volumes.write import atomic_json
+
+if TYPE_CHECKING:  # prediction, which only reads, calibrates and evaluates nothing
+    from pe_nnunet.fusion.calibration import Calibration, Choice, Points
 
 NAME = "fusion.json"
 FORMAT = 2

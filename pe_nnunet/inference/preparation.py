@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
-from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from torch import Tensor
 
 from pe_nnunet.fusion.components import bounding_box
 from pe_nnunet.inference.model import TrainedModel
-from pe_nnunet.inference.resampling import Resampling
+from pe_nnunet.inference.resampling import Resampling, resampled_shape
 from pe_nnunet.inference.windows import as_tensor
 
 Slices = tuple[slice, slice, slice]
@@ -56,7 +54,7 @@ def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, f
     target = target if len(target) == 3 else (spacing[0], *target)
     inside = bounding_box(turned != 0) or (slice(None), slice(None), slice(None))
     part = turned[inside]
-    new_shape = compute_new_shape(part.shape, spacing, target)
+    new_shape = resampled_shape(part.shape, spacing, target)
     settings = model.configuration.configuration
     resampling = Resampling.of_plans(
         settings["resampling_fn_data"], settings["resampling_fn_data_kwargs"], part.shape, new_shape, spacing, target
@@ -133,10 +131,9 @@ class _CTNormalisation:
 
 def _is_plain(model: TrainedModel) -> bool:
     """Whether the plans ask for nnU-Net's own preprocessing and its normalisation of CT."""
-    plain: bool = model.configuration.preprocessor_class is DefaultPreprocessor and list(
-        model.configuration.normalization_schemes
-    ) == ["CTNormalization"]
-    return plain
+    configuration = model.configuration
+    schemes = list(configuration.normalization_schemes)
+    return bool(configuration.preprocessor_name == "DefaultPreprocessor" and schemes == ["CTNormalization"])
 
 
 def _by_nnunet(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Tensor:

@@ -8,7 +8,7 @@ equals averaging nnU-Net's logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, combinations, product
+from itertools import chain, combinations
 from typing import Any
 
 import numpy as np
@@ -44,19 +44,42 @@ def pe_log_odds(logits: Tensor, channel: int, regions: bool) -> Tensor:
     return logits[:, channel] - torch.logsumexp(logits[:, others], dim=1)
 
 
-def window_corners(shape: tuple[int, ...], window: tuple[int, ...], step: float) -> list[tuple[int, ...]]:
-    """First voxels of the windows that cover an image.
+def window_corners(needed: NDArray[np.bool_], window: tuple[int, ...], step: float) -> list[tuple[int, ...]]:
+    """First voxels of windows that cover whatever is needed, at nnU-Net's steps.
+
+    Along the first axis windows lie over the extent of what is needed; then, for each of them, along the next axis over
+    what its slab holds of it, and so on: the lungs are narrow at their tops. Where all is needed they are nnU-Net's.
 
     Args:
-        shape: Of the image; each side at least the window's.
+        needed: Each side at least the window's.
         window: Of a window.
         step: Largest step, as a share of the window.
 
     Example:
-        >>> window_corners((110,), (64,), 0.5)
+        >>> window_corners(np.ones(110, bool), (64,), 0.5)
         [(0,), (23,), (46,)]
+        >>> window_corners(np.arange(110) > 40, (64,), 0.5)
+        [(41,), (46,)]
+        >>> window_corners(np.tri(8, dtype=bool), (4, 4), 1.0)
+        [(0, 0), (4, 0), (4, 4)]
     """
-    return list(product(*compute_steps_for_sliding_window(shape, window, step)))
+    if not window:
+        return [()]
+    side = window[0]
+    slabs = ((first, np.any(needed[first : first + side], axis=0)) for first in _starts(needed, side, step))
+    return [(first, *rest) for first, slab in slabs for rest in window_corners(slab, window[1:], step)]
+
+
+def _starts(needed: NDArray[np.bool_], side: int, step: float) -> list[int]:
+    """Where windows begin along the first axis."""
+    held = np.flatnonzero(needed.any(axis=tuple(range(1, needed.ndim))))
+    if not held.size:
+        return []
+    low, high = int(held[0]), int(held[-1]) + 1
+    extent = max(high - low, side)
+    first = min(max(0, low - (extent - (high - low)) // 2), len(needed) - extent)
+    steps = compute_steps_for_sliding_window((extent,), (side,), step)[0]
+    return [first + start for start in dict.fromkeys(steps)]  # of slices, windows of one voxel, it names some twice
 
 
 @torch.inference_mode()
@@ -91,23 +114,19 @@ def predict_log_odds(
         mirror_axes: Spatial axes of the patch over which predictions are averaged.
         batch_size: Windows at once; as many as suit the device if None.
         float32: Whether to compute in single precision even where half precision is faster.
-        within: Windows that hold no true voxel of this mask (z, y, x) are skipped.
+        within: Windows lie over the true voxels of this mask (z, y, x); over the whole image if None.
         progress: Called with windows done and in all.
 
     Returns:
-        (z, y, x) float32 on the CPU; `NOT_SEEN` where no window was computed. Within the mask skipping changes nothing.
+        (z, y, x) float32 on the CPU; `NOT_SEEN` where no window was computed.
 
     Raises:
         InputError: PE-MODEL-010 if memory does not suffice for one window on the CPU.
     """
     window = patch_size if len(patch_size) == 3 else (1, *patch_size)
     padded, inner = _pad(image, window)
-    needed = None if within is None else _pad(torch.from_numpy(within)[None], window)[0][0].numpy()
-    corners = [
-        corner
-        for corner in window_corners(tuple(padded.shape[1:]), window, step)
-        if needed is None or needed[_place(corner, window)].any()
-    ]
+    mask = torch.ones(image.shape[1:], dtype=torch.bool) if within is None else torch.from_numpy(within)
+    corners = window_corners(_pad(mask[None], window)[0][0].numpy(), window, step)
     weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=torch.device("cpu")).reshape(window)
     total = torch.zeros(padded.shape[1:])
     weights = torch.zeros(padded.shape[1:])

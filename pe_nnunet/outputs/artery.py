@@ -7,6 +7,7 @@ Journal of Microscopy 185 (1997), here over the ridge of the distance map instea
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import ndimage as ndi
 from scipy.spatial import cKDTree
 
 from pe_nnunet.fusion import Emboli
+from pe_nnunet.processes import usable_processors
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.voxels import Box, boxes_by_id
 
@@ -73,11 +75,10 @@ def artery_levels(image: sitk.Image, emboli: Emboli) -> dict[int, ArteryLevel]:
     """
     labels = image_like(emboli.labels, image)
     boxes = boxes_by_id(emboli.labels)
-    levels = {}
-    for row in emboli.kept[:MEASURED]:
-        diameter = artery_diameter_mm(image, labels, row.id, boxes[row.id])
-        levels[row.id] = ArteryLevel(diameter, level_of(diameter))
-    return levels
+    ids = [row.id for row in emboli.kept[:MEASURED]]
+    with ThreadPoolExecutor(usable_processors()) as pool:  # scipy's filters leave Python's lock to others
+        diameters = list(pool.map(lambda identity: artery_diameter_mm(image, labels, identity, boxes[identity]), ids))
+    return {identity: ArteryLevel(mm, level_of(mm)) for identity, mm in zip(ids, diameters, strict=True)}
 
 
 def artery_diameter_mm(image: sitk.Image, labels: sitk.Image, identity: int, box: Box) -> float:

@@ -15,8 +15,9 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.outputs import drawing
+from pe_nnunet.outputs import colours, drawing
 from pe_nnunet.outputs.findings import View, view_around, widest_slice
+from pe_nnunet.outputs.volume import Volume, lps_array
 from pe_nnunet.volumes.geometry import require_same_grid
 from pe_nnunet.voxels import boxes_by_id
 
@@ -81,17 +82,17 @@ def cohort_picture(rows: Iterable[CohortRow], path: Path, *, title: str = "") ->
     grid = figure.add_gridspec(
         lines, columns, left=0.01, right=0.99, bottom=0.12 / height, top=1 - 1.2 / height, wspace=0.06, hspace=0.2
     )
-    figure.text(0.012, 1 - 0.15 / height, title, color=drawing.TEXT, fontsize=14, weight="bold", va="top")
+    figure.text(0.012, 1 - 0.15 / height, title, color=colours.TEXT, fontsize=14, weight="bold", va="top")
     figure.legend(
         handles=[
-            Line2D([], [], color=drawing.TRUTH_COLOUR, linewidth=2.5, label="truth"),
-            Line2D([], [], color=drawing.PREDICTION_COLOUR, linewidth=2.5, label="found"),
+            Line2D([], [], color=colours.TRUTH_COLOUR, linewidth=2.5, label="truth"),
+            Line2D([], [], color=colours.PREDICTION_COLOUR, linewidth=2.5, label="found"),
         ],
         loc="upper left",
         bbox_to_anchor=(0.0, 1 - 0.42 / height),  # under the title, which may be as long as the sheet is wide
         ncols=2,
         frameon=False,
-        labelcolor=drawing.TEXT,
+        labelcolor=colours.TEXT,
         fontsize=11,
     )
     for place, tile in enumerate(tiles):
@@ -102,8 +103,8 @@ def cohort_picture(rows: Iterable[CohortRow], path: Path, *, title: str = "") ->
 def _tile(row: CohortRow) -> _Tile:
     require_same_grid(row.image, row.prediction, f"the prediction of case {row.case_id}")
     require_same_grid(row.image, row.truth, f"the label of case {row.case_id}")
-    scan = drawing.Volume.of(row.image)
-    truth, found = drawing.lps_array(row.truth), drawing.lps_array(row.prediction)
+    scan = Volume.of(row.image)
+    truth, found = lps_array(row.truth), lps_array(row.prediction)
     view = _key_view(truth, scan) or _key_view(found, scan) or _middle(scan)
     z_mm = scan.image.TransformIndexToPhysicalPoint((0, 0, view.z))[2]
     part = (view.z, view.rows, view.columns)
@@ -112,12 +113,12 @@ def _tile(row: CohortRow) -> _Tile:
         title=f"{row.case_id}{kind}, z = {z_mm:.0f} mm",
         caption=row.caption,
         hu=scan.array[part].copy(),
-        layers=((truth[part] > 0, drawing.TRUTH_COLOUR), (found[part] > 0, drawing.PREDICTION_COLOUR)),
+        layers=((truth[part] > 0, colours.TRUTH_COLOUR), (found[part] > 0, colours.PREDICTION_COLOUR)),
         plane=drawing.Plane((scan.spacing_mm[1], scan.spacing_mm[2])),
     )
 
 
-def _key_view(labels: NDArray[Any], scan: drawing.Volume) -> View | None:
+def _key_view(labels: NDArray[Any], scan: Volume) -> View | None:
     boxes = boxes_by_id(labels)
     if not boxes:
         return None
@@ -127,7 +128,7 @@ def _key_view(labels: NDArray[Any], scan: drawing.Volume) -> View | None:
     return view_around((z, int(rows.mean()), int(columns.mean())), scan.array.shape, scan.spacing_mm, SIDE_MM)
 
 
-def _middle(scan: drawing.Volume) -> View:
+def _middle(scan: Volume) -> View:
     depth, height, width = scan.array.shape
     return view_around((depth // 2, height // 2, width // 2), scan.array.shape, scan.spacing_mm, np.inf)
 

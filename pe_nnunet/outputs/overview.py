@@ -12,15 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pe_nnunet.outputs import drawing
+from pe_nnunet.outputs import colours, drawing
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.findings import view_around
 from pe_nnunet.outputs.manifest import DISCLAIMER
-from pe_nnunet.outputs.scene import KeySlice, Layer, Scene, compose
+from pe_nnunet.outputs.scene import KeySlice, Layer, Scene, compose, slab_of
 from pe_nnunet.volumes.geometry import require_same_grid
 
 KEY_SIDE_MM = 110.0
-SLAB_MM = 50.0  # thickness of a projection: enough to see the vessel tree, too little for ribs and spine to cover it
 NUMBERED = 9  # more numbers than that on a projection hide the anatomy
 OUTLINED = 50  # findings in a panel that get a line of their own: each takes milliseconds, and noise gives thousands
 MARKER_RADIUS_MM = 8.0
@@ -85,19 +84,19 @@ def _words(figure: Figure, case: CaseResult, *, with_truth: bool) -> None:
         *([f"networks {len(case.models)}"] if case.models else []),
     ]
     plain: dict[str, Any] = {"parse_math": False, "ha": "left", "va": "top"}
-    figure.text(0.012, 0.985, f"{case.case_id}: {verdict}", color=drawing.TEXT, fontsize=17, weight="bold", **plain)
-    figure.text(0.012, 0.938, " \u00b7 ".join(facts), color=drawing.FAINT, fontsize=10.5, **plain)
+    figure.text(0.012, 0.985, f"{case.case_id}: {verdict}", color=colours.TEXT, fontsize=17, weight="bold", **plain)
+    figure.text(0.012, 0.938, " \u00b7 ".join(facts), color=colours.FAINT, fontsize=10.5, **plain)
     notes = textwrap.shorten("notes: " + "; ".join(map(str, case.notes)), 150, placeholder=" ...") if case.notes else ""
-    figure.text(0.012, 0.03, notes, color=drawing.FAINT, fontsize=8, **plain)
-    figure.text(0.988, 0.03, DISCLAIMER, color=drawing.FAINT, fontsize=8, **{**plain, "ha": "right"})
-    names = [(drawing.PREDICTION_COLOUR, "found")] + ([(drawing.TRUTH_COLOUR, "truth")] if with_truth else [])
+    figure.text(0.012, 0.03, notes, color=colours.FAINT, fontsize=8, **plain)
+    figure.text(0.988, 0.03, DISCLAIMER, color=colours.FAINT, fontsize=8, **{**plain, "ha": "right"})
+    names = [(colours.PREDICTION_COLOUR, "found")] + ([(colours.TRUTH_COLOUR, "truth")] if with_truth else [])
     figure.legend(
         handles=[Line2D([], [], color=colour, linewidth=2.5, label=name) for colour, name in names],
         loc="upper right",
         bbox_to_anchor=(0.99, 0.985),
         ncols=2,
         frameon=False,
-        labelcolor=drawing.TEXT,
+        labelcolor=colours.TEXT,
         fontsize=11,
     )
 
@@ -151,21 +150,6 @@ def draw_key_slice(axes: Axes, scene: Scene, key: KeySlice) -> None:
     drawing.heading(axes, key.title, colour=key.colour)
     drawing.scale_bar(axes)
     drawing.caption(axes, f"z = {z_mm:.1f} mm")
-
-
-def slab_of(scene: Scene, axis: int) -> tuple[int, int]:
-    """First index of what a projection covers, and the one after its last: amid the findings, else amid the scan.
-
-    Args:
-        scene: The case.
-        axis: 0 axial, 1 coronal.
-    """
-    count, spacing = scene.scan.array.shape[axis], scene.scan.spacing_mm[axis]
-    sides = [box[axis] for layer in scene.layers for box in layer.boxes.values()]
-    middle = float(np.median([(side.start + side.stop) / 2 for side in sides])) if sides else count / 2
-    thickness = min(count, max(1, round(SLAB_MM / spacing)))
-    start = min(max(0, round(middle - thickness / 2)), count - thickness)
-    return start, start + thickness
 
 
 def _shadows(axes: Axes, layer: Layer, plane: drawing.Plane, axis: int) -> None:

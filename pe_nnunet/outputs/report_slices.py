@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,7 @@ from skimage.measure import find_contours
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.overview import slab_of
-from pe_nnunet.outputs.scene import Scene, compose
+from pe_nnunet.outputs.scene import Scene, compose, slab_of
 from pe_nnunet.processes import usable_processors
 from pe_nnunet.roi import Box
 
@@ -175,9 +175,16 @@ def _knots() -> tuple[list[float], list[float]]:
     return [hu for hu, _ in GREY_HU], [float(grey) for _, grey in GREY_HU]
 
 
+@lru_cache(maxsize=1)
+def _grey_levels() -> NDArray[np.uint8]:
+    """The grey level of each whole HU from the lowest on."""
+    return np.asarray(np.interp(np.arange(GREY_HU[0][0], GREY_HU[-1][0] + 1), *_knots()).round(), np.uint8)
+
+
 def _picture(hu: NDArray[Any]) -> str:
     """A plane as WebP in a data address."""
-    grey = np.interp(hu, *_knots()).round().astype(np.uint8)
+    low, high = GREY_HU[0][0], GREY_HU[-1][0]
+    grey = _grey_levels()[np.rint(np.clip(hu, low, high) - low).astype(np.intp)]
     if max(grey.shape) > 16383:
         raise InputError("PE-OUT-003", f"a slice of {grey.shape} pixels is too large for a picture of the report")
     file = io.BytesIO()

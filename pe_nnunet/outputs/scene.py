@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from pe_nnunet.components import label_components
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.drawing import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR, Volume, lps_array
+from pe_nnunet.outputs.colours import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR
 from pe_nnunet.outputs.findings import widest_slice
+from pe_nnunet.outputs.volume import Volume, lps_array
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.voxels import Box, boxes_by_id
 
 KEY_SLICES = 4
 MISSED_KEY_SLICES = 2  # of these, where more than two are found
+SLAB_MM = 50.0  # thickness of a projection: enough to see the vessel tree, too little for ribs and spine to cover it
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,21 @@ def compose(case: CaseResult, truth: sitk.Image | None) -> Scene:
     missed = missed[: max(MISSED_KEY_SLICES, KEY_SLICES - len(kept))]
     keys = _found_keys(case, KEY_SLICES - len(missed), found, true) + missed
     return Scene(scan, found, true, tuple(keys or _weak_keys(case, scan) or _plain_keys(scan)))
+
+
+def slab_of(scene: Scene, axis: int) -> tuple[int, int]:
+    """First index of what a projection covers, and the one after its last: amid the findings, else amid the scan.
+
+    Args:
+        scene: The case.
+        axis: 0 axial, 1 coronal.
+    """
+    count, spacing = scene.scan.array.shape[axis], scene.scan.spacing_mm[axis]
+    sides = [box[axis] for layer in scene.layers for box in layer.boxes.values()]
+    middle = float(np.median([(side.start + side.stop) / 2 for side in sides])) if sides else count / 2
+    thickness = min(count, max(1, round(SLAB_MM / spacing)))
+    start = min(max(0, round(middle - thickness / 2)), count - thickness)
+    return start, start + thickness
 
 
 def _found_keys(case: CaseResult, most: int, found: Layer, truth: Layer | None) -> list[KeySlice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,20 +88,23 @@ def write_case(
         if (folder / names["dicom_seg"]).exists():
             files["dicom_seg"] = names["dicom_seg"]
         case = replace(case, notes=(*case.notes, *note))
-    if picture:
-        from pe_nnunet.outputs.overview import write_overview
-
-        files["picture"] = names["picture"]
-        write_overview(case, folder / names["picture"])
-    if report:
-        from pe_nnunet.outputs.report import write_report
-
-        files["report"] = names["report"]
-        write_report(case, folder / names["report"])
+    shown = {kind: names[kind] for kind, wanted in (("picture", picture), ("report", report)) if wanted}
+    files |= shown
+    with ThreadPoolExecutor() as pool:  # the page's encoder leaves Python's lock to the picture
+        list(pool.map(lambda kind: _show(kind, case, folder / shown[kind]), shown))
     case = replace(case, timings_s={**case.timings_s, "outputs": time.perf_counter() - started})
     manifest = case_manifest(case, files)
     atomic_json(manifest_path, manifest)
     return CaseSummary.from_manifest(manifest)
+
+
+def _show(kind: str, case: CaseResult, path: Path) -> None:
+    """Write the picture or the page; what draws them is imported by then, after the networks, whose memory it takes."""
+    if kind == "picture":
+        from pe_nnunet.outputs.overview import write_overview as write
+    else:
+        from pe_nnunet.outputs.report import write_report as write
+    write(case, path)
 
 
 def _try_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:

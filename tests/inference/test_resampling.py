@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import torch
-from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
+from nnunetv2.preprocessing.resampling.default_resampling import (
+    compute_new_shape,
+    determine_do_sep_z_and_axis,
+    resample_data_or_seg_to_shape,
+)
 from nnunetv2.preprocessing.resampling.resample_torch import resample_torch_fornnunet
 
-from pe_nnunet.inference.resampling import Resampling, axis_weights
+from pe_nnunet.inference.resampling import Resampling, axis_weights, coarse_axis, resampled_shape
 
 SKIMAGE = {"is_seg": False, "order_z": 0, "force_separate_z": None}
 CASES = [
@@ -38,6 +42,21 @@ def test_equals_torch(shape, new_shape, old_mm, new_mm):
     result = ours.whole(lambda low, high: volume[low:high])
     theirs = resample_torch_fornnunet(data[None], new_shape, old_mm, new_mm, **settings)[0]
     np.testing.assert_allclose(result.numpy(), theirs, atol=1e-5)
+
+
+def test_shape_and_coarse_axis_are_those_of_nnunet():
+    rng = np.random.default_rng(0)
+    choices = [0.24, 0.7, 0.75, 1.0, 1.25, 2.0, 2.25, 3.0, 5.0]
+    seen = set()
+    for _ in range(500):
+        old, new = rng.choice(choices, (2, 3)).tolist()
+        shape = rng.integers(1, 600, 3).tolist()
+        assert resampled_shape(shape, old, new) == tuple(compute_new_shape(shape, old, new))
+        for force in (None, True, False):
+            separate, axis = determine_do_sep_z_and_axis(force, old, new)
+            assert (separate, axis) == (coarse_axis(force, old, new) is not None, coarse_axis(force, old, new))
+            seen.add(axis)
+    assert seen == {None, 0, 1, 2}
 
 
 def test_a_constant_stays_and_the_same_grid_changes_nothing():

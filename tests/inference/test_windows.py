@@ -113,9 +113,33 @@ def test_constant_image_is_the_same_however_it_is_cut():
 
 def test_windows_cover_everything():
     covered = np.zeros((13, 20, 8), bool)
-    for z, y, x in window_corners(covered.shape, (6, 7, 8), 0.5):
+    for z, y, x in window_corners(~covered, (6, 7, 8), 0.5):
         covered[z : z + 6, y : y + 7, x : x + 8] = True
     assert covered.all()
+
+
+@pytest.mark.parametrize("window", [(12, 12, 12), (6, 12, 9), (1, 10, 10)])
+def test_windows_cover_a_mask_with_fewer_than_the_whole_takes(window):
+    z, y, x = np.ogrid[-1:1:40j, -1:1:36j, -1:1:50j]
+    lungs = np.hypot(y, np.abs(x) - 0.5) < 0.45 * (1 - z) / 2  # two cones
+    corners = window_corners(lungs, window, 0.5)
+    covered = np.zeros(lungs.shape, bool)
+    for corner in corners:
+        place = tuple(slice(a, a + n) for a, n in zip(corner, window, strict=True))
+        assert covered[place].shape == window  # inside the image
+        covered[place] = True
+    assert covered[lungs].all()
+    assert len(corners) < 0.8 * len(window_corners(np.ones(lungs.shape, bool), window, 0.5))
+    assert len(set(corners)) == len(corners)
+
+
+def test_windows_over_the_whole_are_those_of_nnunet():
+    steps = compute_steps_for_sliding_window((13, 20, 31), (6, 7, 8), 0.5)
+    assert window_corners(np.ones((13, 20, 31), bool), (6, 7, 8), 0.5) == list(itertools.product(*steps))
+
+
+def test_every_slice_is_one_window_of_a_2d_network():
+    assert window_corners(np.ones((5, 8, 8), bool), (1, 8, 8), 0.5) == [(z, 0, 0) for z in range(5)]
 
 
 def test_progress_reaches_its_end():
@@ -199,8 +223,15 @@ def test_windows_outside_a_mask_are_not_computed():
     image = torch.randn(1, 8, 8, 40, generator=torch.Generator().manual_seed(1))
     network = Hungry(99)
     within = np.zeros((8, 8, 40), bool)
-    within[:, :, 2:5] = True
+    within[:, :, 6:17] = True
     odds = run(network, image, within=within, batch_size=1)
-    assert len(network.sizes) == 2  # those from 0 and from 4
-    torch.testing.assert_close(odds[..., :12], image[0, ..., :12])
-    assert (odds[..., 12:] == NOT_SEEN).all()
+    assert len(network.sizes) == 2  # those from 6 and from 9
+    torch.testing.assert_close(odds[..., 6:17], image[0, ..., 6:17])
+    assert (odds[..., :6] == NOT_SEEN).all()
+    assert (odds[..., 17:] == NOT_SEEN).all()
+
+
+def test_a_mask_of_nothing_needs_no_window():
+    network = Hungry(99)
+    assert (run(network, torch.zeros(1, 8, 8, 40), within=np.zeros((8, 8, 40), bool)) == NOT_SEEN).all()
+    assert not network.sizes
