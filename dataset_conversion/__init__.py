@@ -8,10 +8,11 @@ The functions are loaded on first use, so that the command line can list the kin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.registry import KINDS
+from pe_nnunet.lazy import on_first_use
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.cohort import ConversionReport, convert
@@ -21,18 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "CaseRecord", "ConversionReport", "ConvertOptions", "convert", "load_cases", "restore"]
 
-_HOME = {
-    "convert": "cohort",
-    "ConversionReport": "cohort",
-    "load_cases": "raw",
-    "CaseRecord": "records",
-    "restore": "prepare",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        from importlib import import_module
-
-        return getattr(import_module(f"pe_nnunet.dataset_conversion.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "convert": "cohort",
+        "ConversionReport": "cohort",
+        "load_cases": "raw",
+        "CaseRecord": "records",
+        "restore": "prepare",
+    },
+)

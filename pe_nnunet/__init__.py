@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pe_nnunet.lazy import on_first_use
 from pe_nnunet.registration import register
 
 if TYPE_CHECKING:
@@ -14,11 +15,4 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["PEPredictor", "__version__", "register"]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "PEPredictor":
-        from pe_nnunet.inference import PEPredictor
-
-        return PEPredictor
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, {"PEPredictor": "inference"})

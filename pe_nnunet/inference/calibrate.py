@@ -20,7 +20,7 @@ from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation import to_instances
 from pe_nnunet.fusion.boxes_alone import BoxChoice
-from pe_nnunet.fusion.calibration import Calibration, Choice, Objective, calibrate
+from pe_nnunet.fusion.calibration import FEWEST_SCANS, Calibration, Choice, DetectionTest, Objective, calibrate
 from pe_nnunet.fusion.outcomes import Grid, LabelledScan
 from pe_nnunet.fusion.stored import write_fusion
 from pe_nnunet.inference.device import pick_device
@@ -186,9 +186,7 @@ def _told(found: Calibration, scans: int, shift: FoldShift | None) -> list[str]:
             f"    segmentation alone, {_line(found.segmentation.chosen).strip()}",
             f"    detection alone, from confidence {found.boxes.confidence:g}: {_outcome(found.boxes)}",
             f"    both, {_line(found.fusion.chosen).strip()}",
-            f"    gain {found.detection.gain:+.3f} on scans it was not chosen on, positive in "
-            f"{found.detection.certainty:.0%} of resamples: "
-            + ("boxes count" if found.detection.helps else "boxes get weight zero"),
+            f"    {_whether_boxes_help(found.detection, scans)}",
         ]
     for budget, choice in best.budgets.items():
         lines.append(f"at most {budget:g} false positives a scan: {_line(choice).strip()}")
@@ -201,6 +199,15 @@ def _told(found: Calibration, scans: int, shift: FoldShift | None) -> list[str]:
             f"instead of {shift.threshold:g}",
         ]
     return lines
+
+
+def _whether_boxes_help(test: DetectionTest, scans: int) -> str:
+    if scans < FEWEST_SCANS:
+        return f"on fewer than {FEWEST_SCANS} scans nothing shows whether boxes help: they get weight zero"
+    verdict = "boxes count" if test.helps else "boxes get weight zero"
+    return (
+        f"gain {test.gain:+.3f} on scans it was not chosen on, positive in {test.certainty:.0%} of resamples: {verdict}"
+    )
 
 
 def _line(choice: Choice) -> str:

@@ -5,9 +5,9 @@ Pictures and pages come on first use: matplotlib would take memory from the netw
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pe_nnunet.lazy import on_first_use
 from pe_nnunet.outputs.artery import ArteryLevel, artery_levels
 from pe_nnunet.outputs.case import CaseResult, ModelRecord
 from pe_nnunet.outputs.manifest import DISCLAIMER, versions
@@ -50,18 +50,14 @@ __all__ = [
     "write_summary",
 ]
 
-PICTURES = {
-    "CohortRow": "cohort",
-    "cohort_picture": "cohort",
-    "truth_overview": "overview",
-    "write_cohort_report": "cohort_report",
-    "write_overview": "overview",
-    "write_report": "report",
-}
-"""Their modules."""
-
-
-def __getattr__(name: str) -> Any:
-    if name in PICTURES:
-        return getattr(import_module(f"{__name__}.{PICTURES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "CohortRow": "cohort",
+        "cohort_picture": "cohort",
+        "truth_overview": "overview",
+        "write_cohort_report": "cohort_report",
+        "write_overview": "overview",
+        "write_report": "report",
+    },
+)

@@ -23,6 +23,7 @@ KEY_SIDE_MM = 110.0
 NUMBERED = 9  # more numbers than that on a projection hide the anatomy
 OUTLINED = 50  # findings in a panel that get a line of their own: each takes milliseconds, and noise gives thousands
 MARKER_RADIUS_MM = 8.0
+NOTES_CHARACTERS = 120  # of the line that the notice shares
 
 
 def write_overview(case: CaseResult, path: Path) -> None:
@@ -86,7 +87,8 @@ def _words(figure: Figure, case: CaseResult, *, with_truth: bool) -> None:
     plain: dict[str, Any] = {"parse_math": False, "ha": "left", "va": "top"}
     figure.text(0.012, 0.985, f"{case.case_id}: {verdict}", color=colours.TEXT, fontsize=17, weight="bold", **plain)
     figure.text(0.012, 0.938, " \u00b7 ".join(facts), color=colours.FAINT, fontsize=10.5, **plain)
-    notes = textwrap.shorten("notes: " + "; ".join(map(str, case.notes)), 150, placeholder=" ...") if case.notes else ""
+    notes = "notes: " + "; ".join(map(str, case.notes)) if case.notes else ""
+    notes = textwrap.shorten(notes, NOTES_CHARACTERS, placeholder=" ...")
     figure.text(0.012, 0.03, notes, color=colours.FAINT, fontsize=8, **plain)
     figure.text(0.988, 0.03, DISCLAIMER, color=colours.FAINT, fontsize=8, **{**plain, "ha": "right"})
     names = [(colours.PREDICTION_COLOUR, "found")] + ([(colours.TRUTH_COLOUR, "truth")] if with_truth else [])

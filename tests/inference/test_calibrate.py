@@ -84,7 +84,9 @@ def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(da
     assert "with 2 emboli: single folds find 50%" in told
 
 
-def test_the_detector_of_each_fold_looks_at_the_scans_that_it_was_not_trained_on(dataset, monkeypatch, tmp_path):
+def test_the_detector_of_each_fold_looks_at_the_scans_that_it_was_not_trained_on(
+    dataset, monkeypatch, tmp_path, capsys
+):
     """A stand-in for the detector that boxes the clots and nothing else; the networks see half of everything."""
     asked = []
 
@@ -108,6 +110,7 @@ def test_the_detector_of_each_fold_looks_at_the_scans_that_it_was_not_trained_on
     assert asked == ["fold_0", "fold_0", "fold_1", "fold_1"]
     detection = json.loads((dataset / "fusion.json").read_text())["detection"]
     assert not detection["helps"]  # four scans are too few to be sure
+    assert "on fewer than 5 scans nothing shows whether boxes help" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
