@@ -74,7 +74,7 @@ class DemoSettings:
     train_scans: int = 60
     test_scans: int = 10
     memory_gb: float = 0.5
-    epochs: int = 20
+    epochs: int = 16
     recipe: dict[str, str] = field(
         default_factory=lambda: {
             "iterations": "80",

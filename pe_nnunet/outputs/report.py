@@ -46,7 +46,7 @@ def report_html(case: CaseResult) -> str:
     shown, depth = len(data["slices"]), data["depth"]
     remarks = [
         "Level: by the width of the artery alone, geometry and no anatomy. Positions are LPS mm (x to the patient's "
-        "left, y to the back, z to the head). Findings without a level are candidates below the threshold.",
+        "left, y to the back, z to the head). Candidates are not kept: too weak, or too small.",
         *([f"{left_out} weaker findings are in {case.case_id}_emboli.csv alone."] if left_out else []),
         *([f"{shown} of the region's {depth} slices are shown."] if shown < depth else []),
     ]
