@@ -10,16 +10,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pe_nnunet.cli.model_options import add_models, models_of
 from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
 from pe_nnunet.cli.start import without_garbage_collection
-
-if TYPE_CHECKING:
-    from pe_nnunet.errors import Note
-    from pe_nnunet.inference import PEPredictor
-    from pe_nnunet.volumes import ScanRef
 
 PRESETS = {"default": (True, 0.5, False), "fast": (False, 0.75, False), "accurate": (True, 0.35, True)}
 """Mirroring, step of the windows, single precision."""
@@ -111,41 +105,15 @@ def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
 
-    predictor, refs, notes = _ready(args)
-    from pe_nnunet.inference.batch import BatchOptions, predict_batch
-    from pe_nnunet.outputs import write_errors
-
-    if args.detector is None:
-        print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in notes:
-        print(note, flush=True)
-    part = args.output if args.num_parts == 1 else args.output / f"part_{args.part_id}_of_{args.num_parts}"
-    write_errors([], part)  # before the work: an output that cannot be written is known at once
-    options = BatchOptions(
-        save_probability=args.save_probability,
-        dicom_seg=args.dicom_seg,
-        report=args.report,
-        artery=args.artery,
-        resume=args.resume,
-        part=args.part_id,
-        parts=args.num_parts,
-    )
-    written, failed = predict_batch(predictor, refs, args.output, options)
-    print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
-    if not failed:
-        return DONE
-    return SOME_FAILED if written else NOTHING_DONE
-
-
-@without_garbage_collection()
-def _ready(args: argparse.Namespace) -> tuple[PEPredictor, list[ScanRef], tuple[Note, ...]]:
-    """A predictor with its models, the scans, and what a person should know; what is wrong with the options, first."""
-    from pe_nnunet.errors import ConfigurationError
-    from pe_nnunet.fusion import FusionSettings
-    from pe_nnunet.inference import PEPredictor
-    from pe_nnunet.inference.ensemble import InferenceSettings
-    from pe_nnunet.inference.operating_point import choose_settings
-    from pe_nnunet.volumes import find_scans
+    with without_garbage_collection():
+        from pe_nnunet.errors import ConfigurationError
+        from pe_nnunet.fusion import FusionSettings
+        from pe_nnunet.inference import PEPredictor
+        from pe_nnunet.inference.batch import BatchOptions, predict_batch
+        from pe_nnunet.inference.ensemble import InferenceSettings
+        from pe_nnunet.inference.operating_point import choose_settings
+        from pe_nnunet.outputs import write_errors
+        from pe_nnunet.volumes import find_scans
 
     asked = {
         "threshold": args.threshold,
@@ -189,4 +157,23 @@ def _ready(args: argparse.Namespace) -> tuple[PEPredictor, list[ScanRef], tuple[
         repairs=repairs(args),
         trust_checkpoint=args.trust_checkpoint,
     )
-    return predictor, refs, notes
+    if args.detector is None:
+        print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
+    for note in notes:
+        print(note, flush=True)
+    part = args.output if args.num_parts == 1 else args.output / f"part_{args.part_id}_of_{args.num_parts}"
+    write_errors([], part)  # before the work: an output that cannot be written is known at once
+    options = BatchOptions(
+        save_probability=args.save_probability,
+        dicom_seg=args.dicom_seg,
+        report=args.report,
+        artery=args.artery,
+        resume=args.resume,
+        part=args.part_id,
+        parts=args.num_parts,
+    )
+    written, failed = predict_batch(predictor, refs, args.output, options)
+    print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
+    if not failed:
+        return DONE
+    return SOME_FAILED if written else NOTHING_DONE

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """For imports and models, which stay to the end: there is no garbage among them, and a quarter of a second to gain.
+    """For imports, which stay to the end: there is no garbage among them, and a quarter of a second to gain.
 
     Nor is it looked for there afterwards.
     """
