@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape, resample_data_or_seg_to_shape
 
-from pe_nnunet.aanet.plans import TRILINEAR
+from pe_nnunet.model_import.plans import TRILINEAR
 from pe_nnunet.phantom import PhantomSettings, make_phantom
 from pe_nnunet.planners.aanet import SPACING_MM, WINDOW_HU
 from pe_nnunet.volumes import spacing_zyx

@@ -31,7 +31,7 @@ from budget.summary import summaries
 from budget.table import tables
 from budget.work import Job, results
 
-from pe_nnunet.volumes.write import atomic_json, atomic_text
+from pe_nnunet.files import atomic_json, atomic_text
 
 RESULTS = Path(__file__).parent / "results" / "equal_budget.json"
 MAIN = [arm.name for arm in ARMS.values() if arm.group == "main"]

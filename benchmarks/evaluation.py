@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from pe_nnunet.evaluation import EvaluationSettings, Resampling, evaluate_folder
+from pe_nnunet.evaluation import EvaluationSettings, evaluate_folder
+from pe_nnunet.metrics.bootstrap import Resampling
 
 EMBOLI, SPACING_XYZ_MM, EPS_MM = 10, (0.7, 0.7, 0.6), (0.0, 2.0, 5.0)
 LIMIT_CORE_S, LIMIT_GIB = 120.0, 2.0  # a minute on two cores

@@ -205,8 +205,8 @@ def lung_box(ct: sitk.Image, folder: Path) -> None:
 
 
 def accuracy(folder: Path, truth: Path | None) -> None:
-    from pe_nnunet.evaluation import evaluate_case
     from pe_nnunet.fusion import find_emboli
+    from pe_nnunet.metrics.case_scores import evaluate_case
 
     exact, hull, half = (
         sitk.GetArrayFromImage(sitk.ReadImage(str(folder / name / "watched" / "scan_probability.nii.gz")))

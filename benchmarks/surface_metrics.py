@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import surface_distance
 
-from pe_nnunet.evaluation.policy import EmptyPolicy
-from pe_nnunet.evaluation.surface import surface_scores
+from pe_nnunet.metrics.empty_policy import EmptyPolicy
+from pe_nnunet.metrics.outlines import surface_scores
 
 SPACING_MM = (0.6, 0.7, 0.7)
 

@@ -17,18 +17,14 @@ from pe_nnunet.lazy import on_first_use
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.cohort import ConversionReport, convert
     from pe_nnunet.dataset_conversion.prepare import restore
-    from pe_nnunet.dataset_conversion.raw import load_cases
-    from pe_nnunet.dataset_conversion.records import CaseRecord
 
-__all__ = ["KINDS", "CaseRecord", "ConversionReport", "ConvertOptions", "convert", "load_cases", "restore"]
+__all__ = ["KINDS", "ConversionReport", "ConvertOptions", "convert", "restore"]
 
 __getattr__ = on_first_use(
     __name__,
     {
         "convert": "cohort",
         "ConversionReport": "cohort",
-        "load_cases": "raw",
-        "CaseRecord": "records",
         "restore": "prepare",
     },
 )

@@ -7,19 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pe_nnunet import __version__
-from pe_nnunet.dataset_conversion import raw
+from pe_nnunet.dataset import raw
+from pe_nnunet.dataset.folders import RAW, dataset_folder_name, nnunet_folder, require_free_id, stale_preprocessed
+from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheets_page
-from pe_nnunet.dataset_conversion.environment import (
-    dataset_folder_name,
-    require_free_id,
-    stale_preprocessed,
-)
 from pe_nnunet.dataset_conversion.links import with_broken_links
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.privacy import hashed, with_hashed_names
 from pe_nnunet.dataset_conversion.published import Published, count_notes
-from pe_nnunet.dataset_conversion.records import CaseRecord
 from pe_nnunet.dataset_conversion.registry import published, source_kind
 from pe_nnunet.dataset_conversion.schemes import dataset_json
 from pe_nnunet.dataset_conversion.sources import CaseError, Listing
@@ -39,8 +35,7 @@ from pe_nnunet.dataset_conversion.workers import (
     sensible_processes,
 )
 from pe_nnunet.errors import ConfigurationError, InputError, Note
-from pe_nnunet.nnunet_folders import RAW, nnunet_folder
-from pe_nnunet.volumes import atomic_json
+from pe_nnunet.files import atomic_json
 
 Progress = Callable[[CaseOutcome, int, int], None]
 

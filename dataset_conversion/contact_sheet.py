@@ -16,8 +16,9 @@ import SimpleITK as sitk
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_fill_holes
 
-from pe_nnunet.dataset_conversion.records import CaseRecord
-from pe_nnunet.volumes import atomic_path, atomic_text, spacing_zyx
+from pe_nnunet.dataset.records import CaseRecord
+from pe_nnunet.files import atomic_path, atomic_text
+from pe_nnunet.volumes import spacing_zyx
 
 PAGE = "pe_nnunet/sheets.html"
 WINDOW_HU = (-250.0, 450.0)

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pe_nnunet.components import label_components
 from pe_nnunet.dataset_conversion.options import LabelKind
 from pe_nnunet.errors import InputError
+from pe_nnunet.voxels import label_components
 
 MANY_VALUES = 255  # from here on a mask may as well be one of organs
 MAX_EMBOLI = np.iinfo(np.uint16).max

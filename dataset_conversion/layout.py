@@ -11,7 +11,7 @@ from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.volumes import ScanRef, find_scans, image_suffix
-from pe_nnunet.volumes.case_ids import clean
+from pe_nnunet.volumes.find import clean
 
 
 def subfolder(src: Path, *names: str) -> Path | None:

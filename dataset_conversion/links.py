@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pe_nnunet.dataset_conversion.lookup import CASE
 from pe_nnunet.dataset_conversion.sources import CaseError, Listing
-from pe_nnunet.volumes.case_ids import clean
+from pe_nnunet.volumes.find import clean
 
 
 def with_broken_links(src: Path, listing: Listing) -> Listing:

@@ -8,8 +8,8 @@ from collections import defaultdict
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, InputError
-from pe_nnunet.volumes.case_ids import clean
-from pe_nnunet.volumes.write import image_suffix
+from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.find import clean
 
 CASE = "{case}"
 _WILDCARDS = {"**/": r"(?:.*/)?", "*": r"[^/]*", "?": r"[^/]"}

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from pe_nnunet.dataset.records import CaseRecord, Geometry
 from pe_nnunet.dataset_conversion.audit import CLOT_HU, flip_note
 from pe_nnunet.dataset_conversion.contrast_arteries import contrast_artery_mask
 from pe_nnunet.dataset_conversion.enhancement import scan_notes
 from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.records import CaseRecord, Geometry
 from pe_nnunet.dataset_conversion.schemes import make_label
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note

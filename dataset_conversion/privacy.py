@@ -14,8 +14,8 @@ import pydicom
 from pe_nnunet.dataset_conversion.lookup import CASE
 from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.volumes.case_ids import GENERIC_NAMES, clean
-from pe_nnunet.volumes.dicom_headers import quiet_pydicom
+from pe_nnunet.volumes.dicom.headers import quiet_pydicom
+from pe_nnunet.volumes.find import GENERIC_NAMES, clean
 
 HIDDEN = "..."
 _SHORTEST = 3  # letters of a name that are looked for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pe_nnunet.dataset_conversion.records import CaseRecord
+from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.errors import Note
 
 

@@ -21,7 +21,7 @@ from pe_nnunet.dataset_conversion.published import Published, differing_counts
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
 from pe_nnunet.dataset_conversion.tables import read_table
 from pe_nnunet.errors import InputError
-from pe_nnunet.volumes.case_ids import clean
+from pe_nnunet.volumes.find import clean
 
 __all__ = ["PUBLISHED", "find_cases", "read_case"]
 

@@ -24,7 +24,7 @@ from pe_nnunet.volumes import (
     require_same_grid,
     to_lps,
 )
-from pe_nnunet.volumes.files import file_sha256
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 # Doubts about a grid, which are said of the scan already: a mask has been found to lie on the same one.
 _GRID_NOTES = frozenset({"PE-NII-005", "PE-NII-008", "PE-NII-012"})

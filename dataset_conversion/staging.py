@@ -14,15 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.raw import (
-    CASES,
-    DATASET,
-    SPLITS,
-    TEST_FILES,
-    case_file,
-    load_cases,
-    load_progress,
-)
+from pe_nnunet.dataset.raw import CASES, DATASET, SPLITS, TEST_FILES, case_file, load_cases, load_progress
 from pe_nnunet.errors import ConfigurationError, OutputError
 
 if sys.platform != "win32":

@@ -16,8 +16,8 @@ from pe_nnunet.dataset_conversion.masks import CaseMasks
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing, read_case
 from pe_nnunet.errors import InputError, PEError
-from pe_nnunet.volumes.case_ids import case_ids
-from pe_nnunet.volumes.write import image_suffix
+from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.find import case_ids
 
 __all__ = ["find_cases", "read_case"]
 

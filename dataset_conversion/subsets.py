@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.published import Published
-from pe_nnunet.dataset_conversion.records import CaseRecord
 from pe_nnunet.dataset_conversion.sources import Listing
 from pe_nnunet.errors import ConfigurationError, Note
 

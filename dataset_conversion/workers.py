@@ -8,8 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome, convert_case
 from pe_nnunet.dataset_conversion.sources import CaseError
-from pe_nnunet.processes import usable_processors, worker_pool
-from pe_nnunet.volumes.memory import free_bytes
+from pe_nnunet.processes import free_bytes, usable_processors, worker_pool
 
 # A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
 GIB_PER_WORKER = 3

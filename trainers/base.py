@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pe_nnunet.labels import pe_channel, pe_label_values
+from pe_nnunet.dataset.dataset_json import pe_channel, pe_label_values
+from pe_nnunet.files import atomic_json
 from pe_nnunet.precision import autocast_for, channels_last_format
 from pe_nnunet.processes import one_core_for_other_threads
 from pe_nnunet.sampling.build import voxel_mm3
@@ -22,7 +23,6 @@ from pe_nnunet.trainers.parts import RecipeTrainer
 from pe_nnunet.trainers.stopping import StopSignal
 from pe_nnunet.trainers.tensorboard import FOLDER, MISSING, TensorBoardLogger
 from pe_nnunet.trainers.validation_scores import validation_scores
-from pe_nnunet.volumes.write import atomic_json
 
 
 class PETrainer(RecipeTrainer):

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.files import atomic_text
 from pe_nnunet.trainers.monitor import SIZE_NAMES, collapse
-from pe_nnunet.volumes.write import atomic_text
 
 HISTORY_FILE = "history.csv"
 OF_NNUNET = {

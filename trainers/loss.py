@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from pe_nnunet.labels import pe_channel
+from pe_nnunet.dataset.dataset_json import pe_channel
 from pe_nnunet.losses import AANetLoss, DiceFocalLoss
 from pe_nnunet.recipe import TrainingRecipe
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.components import label_components
+from pe_nnunet.voxels import label_components
 
 SIZE_NAMES = ("small", "medium", "large")
 SIZE_LIMITS_MM3 = (100.0, 1000.0)  # small below the first, large from the second

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
+from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.nnunet_folders import PREPROCESSED, RESULTS, nnunet_folder
 from pe_nnunet.registration.table import TRAINERS, load_class
 from pe_nnunet.trainers.base import PETrainer
 

@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pe_nnunet.volumes.write import atomic_path
+from pe_nnunet.files import atomic_path
 
 
 def draw(runs: Sequence[Run], path: Path) -> None:

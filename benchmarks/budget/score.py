@@ -15,12 +15,11 @@ from budget.data import Cohort, run, scans_alone
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pe_nnunet.evaluation import evaluate_case
-from pe_nnunet.evaluation.cad_pe import cad_pe_hits
-from pe_nnunet.evaluation.froc import Pool, sensitivity_at
-from pe_nnunet.evaluation.hits import ScanHits
-from pe_nnunet.evaluation.markers import markers_of_findings
 from pe_nnunet.fusion import FusionSettings, find_emboli
+from pe_nnunet.metrics.case_scores import evaluate_case
+from pe_nnunet.metrics.froc import Pool, ScanHits, sensitivity_at
+from pe_nnunet.metrics.markers import markers_of_findings
+from pe_nnunet.metrics.protocol_cad_pe import cad_pe_hits
 from pe_nnunet.volumes import spacing_zyx
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

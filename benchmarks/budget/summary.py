@@ -12,10 +12,8 @@ from budget.arms import ARMS
 from budget.score import FALSE_POSITIVES
 from numpy.typing import NDArray
 
-from pe_nnunet.evaluation import Estimate, Resampling
-from pe_nnunet.evaluation.bootstrap import estimates
-from pe_nnunet.evaluation.froc import Pool, sensitivity_at
-from pe_nnunet.evaluation.hits import ScanHits
+from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
+from pe_nnunet.metrics.froc import Pool, ScanHits, sensitivity_at
 
 Run = dict[str, Any]
 SIZES_MM3 = (0.0, 1000.0, 5000.0, float("inf"))

@@ -44,7 +44,7 @@ def main() -> None:
     import torch
     from nnunetv2.run.run_training import get_trainer_from_args
 
-    from pe_nnunet.volumes.write import atomic_json
+    from pe_nnunet.files import atomic_json
 
     np.random.seed(job["seed"])  # noqa: NPY002 - nnU-Net's own loader draws from it
     torch.manual_seed(job["seed"])

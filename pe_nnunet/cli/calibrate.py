@@ -42,12 +42,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate; see `configure` for the arguments."""
+    from pe_nnunet.calibration.outcomes import Grid
+    from pe_nnunet.calibration.run import CalibrationRun, calibrate_models
+    from pe_nnunet.calibration.search import Objective
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings
-    from pe_nnunet.fusion.calibration import Objective
-    from pe_nnunet.fusion.outcomes import Grid
-    from pe_nnunet.inference.calibrate import CalibrationRun, calibrate_models
     from pe_nnunet.inference.ensemble import InferenceSettings
     from pe_nnunet.inference.locate import locate_models
 

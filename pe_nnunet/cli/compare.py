@@ -28,10 +28,10 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
-    from pe_nnunet.evaluation.bootstrap import Resampling
     from pe_nnunet.evaluation.case_table import read_cases
     from pe_nnunet.evaluation.compare import compare
-    from pe_nnunet.volumes.write import atomic_json
+    from pe_nnunet.files import atomic_json
+    from pe_nnunet.metrics.bootstrap import Resampling
 
     if args.bootstrap < 0:
         raise ConfigurationError("PE-EVAL-003", f"{args.bootstrap} bootstrap samples: expected 0 or more")

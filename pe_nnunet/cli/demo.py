@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.demo import DemoSettings, run_demo
     from pe_nnunet.demo.chain import clean
     from pe_nnunet.demo.settings import DetectorTraining
-    from pe_nnunet.inference.device import pick_device
+    from pe_nnunet.inference.model import pick_device
     from pe_nnunet.recipe.source import read_environment
 
     defaults = DemoSettings(args.out)

@@ -39,11 +39,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("PE-DET-005", "no detector named, or two", "give either -d or --detector")
     refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
 
-    from pe_nnunet.detection.detector import fold_folders, load_detector
-    from pe_nnunet.detection.locate import locate_detector
-    from pe_nnunet.inference.device import pick_device
-    from pe_nnunet.inference.locate import dataset_folder
-    from pe_nnunet.nnunet_folders import RESULTS, nnunet_folder
+    from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
+    from pe_nnunet.detection.detector import fold_folders, load_detector, locate_detector
+    from pe_nnunet.inference.model import pick_device
 
     if args.detector is not None:
         folders = fold_folders(args.detector, args.folds)
@@ -51,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
         folders = locate_detector(dataset_folder(nnunet_folder(RESULTS), args.dataset), args.folds)
     detector = load_detector(folders, pick_device(args.device).type)
 
-    from pe_nnunet.detection.batch import detect_batch
-    from pe_nnunet.outputs import write_errors
+    from pe_nnunet.cases import write_errors
+    from pe_nnunet.detection.scans import detect_batch
 
     write_errors([], args.output)  # before the work: an output that cannot be written is known at once
     found, failed = detect_batch(detector, refs, args.output, repairs(args))

@@ -106,15 +106,15 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.evaluation import (
         EvaluationSettings,
-        LabelKind,
-        OverlapCriterion,
-        Resampling,
         evaluate_folder,
         read_groups,
         read_patients,
         table,
         write_evaluation,
     )
+    from pe_nnunet.metrics.bootstrap import Resampling
+    from pe_nnunet.metrics.instances import LabelKind
+    from pe_nnunet.metrics.overlap import OverlapCriterion
 
     settings = EvaluationSettings(
         overlap=OverlapCriterion.parse(args.overlap),

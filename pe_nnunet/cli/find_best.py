@@ -41,16 +41,15 @@ def run(args: argparse.Namespace) -> int:
     """Score all candidates on all cases, choose, write, print."""
     from tqdm import tqdm
 
+    from pe_nnunet.calibration.cross_validation import cross_validated
+    from pe_nnunet.calibration.find_best import choose, ensembles, score_candidates
+    from pe_nnunet.calibration.find_best_jobs import candidate_jobs, model_folders
+    from pe_nnunet.calibration.find_best_report import best_table, record
+    from pe_nnunet.cases import CaseFailure
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.evaluation.cross_validation import cross_validated
-    from pe_nnunet.evaluation.find_best import choose, ensembles, score_candidates
-    from pe_nnunet.evaluation.find_best_jobs import candidate_jobs, model_folders
-    from pe_nnunet.evaluation.find_best_report import best_table, record
+    from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.evaluation.workers import work_through
-    from pe_nnunet.inference.locate import dataset_folder
-    from pe_nnunet.nnunet_folders import RESULTS, nnunet_folder
-    from pe_nnunet.outputs.run import CaseFailure
-    from pe_nnunet.volumes.write import atomic_json, atomic_text
+    from pe_nnunet.files import atomic_json, atomic_text
 
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
     folders = model_folders(results, args.trainers, args.plans, args.configurations)

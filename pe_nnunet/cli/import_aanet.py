@@ -21,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import; see `configure` for the arguments."""
-    from pe_nnunet.aanet import import_checkpoint
     from pe_nnunet.cli import DONE
+    from pe_nnunet.model_import.folder import import_checkpoint
 
     model = import_checkpoint(args.checkpoint, args.dataset_id, args.name)
     print(f"AANet, {model.parameters / 1e6:.1f} million parameters -> {model.folder}")

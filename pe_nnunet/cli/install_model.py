@@ -21,8 +21,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Install; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
+    from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
     from pe_nnunet.inference.sharing import install_models
-    from pe_nnunet.nnunet_folders import RESULTS, nnunet_folder
 
     done = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
     for folder in done.folders:

@@ -106,13 +106,13 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
 
     with without_garbage_collection():
+        from pe_nnunet.cases import write_errors
         from pe_nnunet.errors import ConfigurationError
         from pe_nnunet.fusion import FusionSettings
         from pe_nnunet.inference import PEPredictor
         from pe_nnunet.inference.batch import BatchOptions, predict_batch
         from pe_nnunet.inference.ensemble import InferenceSettings
         from pe_nnunet.inference.operating_point import choose_settings
-        from pe_nnunet.outputs import write_errors
         from pe_nnunet.volumes import find_scans
 
     asked = {

@@ -41,19 +41,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
+    from pe_nnunet.dataset.folders import PREPROCESSED, RAW, RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.architectures import find_architecture
     from pe_nnunet.detection.settings import DetectorSettings, parse_overrides
-    from pe_nnunet.inference.locate import dataset_folder
-    from pe_nnunet.nnunet_folders import PREPROCESSED, RAW, RESULTS, nnunet_folder
 
     overrides = parse_overrides(args.overrides)
     find_architecture(args.model)  # before the work: a typo or a missing ultralytics is known at once
     raw, *extra = (dataset_folder(nnunet_folder(RAW), dataset) for dataset in (args.dataset, *args.extra_boxes))
     preprocessed, results = (nnunet_folder(variable) / raw.name for variable in (PREPROCESSED, RESULTS))
 
-    from pe_nnunet.detection.sampling import SlicePolicy
+    from pe_nnunet.detection.slice_labels import SlicePolicy
     from pe_nnunet.detection.train_folds import train_folds
-    from pe_nnunet.inference.device import pick_device
+    from pe_nnunet.inference.model import pick_device
 
     settings = DetectorSettings(
         args.model,

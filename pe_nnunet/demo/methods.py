@@ -10,11 +10,12 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pe_nnunet.calibration.boxes_alone import box_labels
 from pe_nnunet.detection.results import read_detections
-from pe_nnunet.evaluation import CaseScores, CohortScores, evaluate_case, summarise
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.fusion.boxes_alone import box_labels
 from pe_nnunet.fusion.stored import StoredFusion
+from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
+from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
 from pe_nnunet.phantom.baseline import threshold_baseline
 from pe_nnunet.volumes import find_scans, from_lps, image_like, read_label, read_scan, spacing_zyx, to_lps
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pe_nnunet.demo.methods import held_out_scans, score_baseline, score_parts
 from pe_nnunet.demo.table import table
-from pe_nnunet.evaluation import CaseScores, CohortScores, evaluate_folder
+from pe_nnunet.evaluation import evaluate_folder
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import StoredFusion
+from pe_nnunet.metrics.case_scores import CaseScores
+from pe_nnunet.metrics.cohort_scores import CohortScores
 from pe_nnunet.outputs import CohortRow, cohort_picture
 from pe_nnunet.volumes import read_label
 

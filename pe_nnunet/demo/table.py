@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pe_nnunet.evaluation import CohortScores
+from pe_nnunet.metrics.cohort_scores import CohortScores
 
 HEAD = ("", "Dice", "emboli found", "sensitivity", "false+ a scan", "F1", "false+ a negative scan")
 

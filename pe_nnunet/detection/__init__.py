@@ -12,14 +12,14 @@ from pe_nnunet.detection.tubes import Detections, SliceBox, Tube, tube_confidenc
 
 if TYPE_CHECKING:
     from pe_nnunet.detection.detector import Detector, load_detector
-    from pe_nnunet.detection.scan import detect
+    from pe_nnunet.detection.scans import detect
 
 __all__ = ["Detections", "Detector", "SliceBox", "Tube", "detect", "load_detector", "tube_confidence"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "detect":
-        from pe_nnunet.detection.scan import detect
+        from pe_nnunet.detection.scans import detect
 
         return detect
     if name in {"Detector", "load_detector"}:

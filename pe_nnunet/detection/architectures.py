@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
+import shutil
+import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
-from pe_nnunet.detection.offline import ultralytics_folder
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors import ConfigurationError, MissingExtraError
 
 # plain detection networks, and with -p2 those with a finer output too; -p6 wants larger pictures, -seg and -pose and
 # the like are other tasks
@@ -49,3 +53,41 @@ def find_architecture(name: str) -> tuple[Path, str]:
             "PE-DET-002", f"ultralytics brings no detector {name!r}", f"it brings {', '.join(sorted(known))}"
         )
     return known[name]
+
+
+_SWITCHES = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
+
+
+def ultralytics_folder() -> Path:
+    """Where ultralytics is installed; it is not imported.
+
+    Raises:
+        MissingExtraError: PE-DET-001 if it is not.
+    """
+    try:
+        spec = find_spec("ultralytics")
+    except ValueError:  # it stands in sys.modules as None, or without a spec
+        spec = None
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(
+            "PE-DET-001",
+            "ultralytics, which trains the detector, is not installed",
+            "pip install ultralytics (AGPL-3.0); a detector that is trained already runs without it",
+        )
+    return Path(spec.origin).parent
+
+
+def switch_off() -> None:
+    """Set ultralytics' variables for this process and its workers, before its first import.
+
+    Its settings go to a temporary folder, which is removed when this process ends.
+
+    Raises:
+        MissingExtraError: PE-DET-001 if ultralytics is not installed.
+    """
+    ultralytics_folder()
+    if os.environ.get("PE_NNUNET_YOLO_CONFIG") == os.environ.get("YOLO_CONFIG_DIR", ""):
+        return  # ours already
+    folder = tempfile.mkdtemp(prefix="pe_nnunet_yolo_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ.update(_SWITCHES, YOLO_CONFIG_DIR=folder, PE_NNUNET_YOLO_CONFIG=folder)

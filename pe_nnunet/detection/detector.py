@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pe_nnunet.detection.export import INPUT
 from pe_nnunet.detection.raster import Raster
-from pe_nnunet.detection.record import ONNX, DetectorRecord
+from pe_nnunet.detection.record import INPUT, ONNX, DetectorRecord
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
 
@@ -142,3 +141,28 @@ def _session(path: Path, device: str) -> Any:
         raise ConfigurationError(
             "PE-DET-006", f"{path} cannot be run: {' '.join(str(error).split())[:200]}", "train it again"
         ) from error
+
+
+PATTERN = "PEDetector__*"
+
+
+def locate_detector(results: Path, folds: Sequence[str] | None) -> list[Path]:
+    """The folds of a dataset's one detector.
+
+    Args:
+        results: The dataset's folder in nnUNet_results.
+        folds: Which; all that are trained if None.
+
+    Raises:
+        ConfigurationError: PE-DET-005 if there is no detector, several, or a fold is missing.
+    """
+    known = sorted(path for path in results.glob(PATTERN) if any(path.glob("fold_*/detector.json")))
+    if len(known) != 1:
+        raise ConfigurationError(
+            "PE-DET-005",
+            f"{len(known) or 'no'} trained detector{'s' * (len(known) > 1)} in {results}",
+            f"name one with --detector: {', '.join(path.name for path in known)}"
+            if known
+            else "train one with pe-nnunet train-detector",
+        )
+    return fold_folders(known[0], folds)

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from pe_nnunet.detection.link import tube_of
-from pe_nnunet.detection.tubes import Detections, SliceBox
+from pe_nnunet.detection.tubes import Detections, SliceBox, tube_of
 from pe_nnunet.errors import InputError
+from pe_nnunet.files import atomic_json, atomic_text
 from pe_nnunet.roi.box import Box
-from pe_nnunet.volumes import atomic_json, atomic_text
 from pe_nnunet.volumes.geometry import lps_axes
 
 SUFFIX = "_detections"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 import tempfile
 import time
@@ -15,16 +16,13 @@ from typing import Any
 import torch
 
 from pe_nnunet import __version__
-from pe_nnunet.detection.architectures import find_architecture
-from pe_nnunet.detection.export import export_onnx
-from pe_nnunet.detection.folds import Fold
-from pe_nnunet.detection.offline import switch_off
-from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord
+from pe_nnunet.detection.architectures import find_architecture, switch_off
+from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord, export_onnx
 from pe_nnunet.detection.settings import DetectorSettings
-from pe_nnunet.detection.slices import SliceSet
+from pe_nnunet.detection.training_slices import SliceSet
 from pe_nnunet.errors import ConfigurationError, OutputError
-from pe_nnunet.volumes.files import file_sha256
-from pe_nnunet.volumes.write import atomic_path
+from pe_nnunet.files import atomic_path
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 NOTICE = "Trained with ultralytics (AGPL-3.0). Research use only; not a medical device."
 
@@ -171,3 +169,71 @@ def _last_scores(history: Path) -> dict[str, float]:
     with history.open(encoding="utf-8", newline="") as file:
         rows = [{key.strip(): value for key, value in row.items()} for row in csv.DictReader(file)]
     return {key.removeprefix("metrics/"): float(rows[-1][key]) for key in rows[-1] if key.startswith("metrics/")}
+
+
+SPLITS = "splits_final.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Cases to train and to validate on.
+
+    Attributes:
+        name: `0`, `1`, ..., or `all`.
+        train: Case ids.
+        val: Case ids; for `all` the same as `train`.
+    """
+
+    name: str
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+
+
+def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Fold:
+    """The split that nnU-Net trains the segmenters with.
+
+    Args:
+        raw: The dataset in nnUNet_raw.
+        preprocessed: The dataset in nnUNet_preprocessed, whose splits nnU-Net uses where there are any.
+        fold: Its number, or `all`.
+        cases: All training cases, which is what `all` means.
+
+    Raises:
+        ConfigurationError: PE-DET-004 if there are no splits, or not this fold.
+
+    Example:
+        >>> load_fold(Path("raw"), Path("preprocessed"), "all", ["a", "b"])
+        Fold(name='all', train=('a', 'b'), val=('a', 'b'))
+    """
+    if fold == "all":
+        return Fold("all", tuple(cases), tuple(cases))
+    folds = _folds(raw, preprocessed)
+    if not fold.isdigit() or int(fold) >= len(folds):
+        raise ConfigurationError(
+            "PE-DET-004",
+            f"the splits of {raw.name} have no fold {fold}",
+            f"take one of {', '.join(f.name for f in folds)}, or all",
+        )
+    return folds[int(fold)]
+
+
+def fold_names(raw: Path, preprocessed: Path) -> list[str]:
+    """Every fold of the splits.
+
+    Raises:
+        ConfigurationError: PE-DET-004 if there are none.
+    """
+    return [fold.name for fold in _folds(raw, preprocessed)]
+
+
+def _folds(raw: Path, preprocessed: Path) -> list[Fold]:
+    path = next((folder / SPLITS for folder in (preprocessed, raw) if (folder / SPLITS).is_file()), None)
+    if path is None:
+        raise ConfigurationError(
+            "PE-DET-004", f"{raw.name} has no {SPLITS}", "convert at least two patients, or take -f all"
+        )
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8"))
+        return [Fold(str(k), tuple(split["train"]), tuple(split["val"])) for k, split in enumerate(splits)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError("PE-DET-004", f"{path} cannot be read: {error}", "convert again") from error

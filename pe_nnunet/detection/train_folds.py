@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pe_nnunet.detection.folds import Fold, fold_names, load_fold
 from pe_nnunet.detection.record import RECORD
-from pe_nnunet.detection.sampling import SlicePolicy
 from pe_nnunet.detection.settings import DetectorSettings
-from pe_nnunet.detection.slices import SliceSet, export_slices, extra_images
-from pe_nnunet.detection.train import Trained, detector_name, train_detector
+from pe_nnunet.detection.slice_labels import SlicePolicy
+from pe_nnunet.detection.train import Fold, Trained, detector_name, fold_names, load_fold, train_detector
+from pe_nnunet.detection.training_slices import SliceSet, export_slices, extra_images
 from pe_nnunet.errors import ConfigurationError
 
 

@@ -9,10 +9,9 @@ from operator import attrgetter
 from pathlib import Path
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.evaluation.case import CaseScores
-from pe_nnunet.evaluation.clot import ClotGeometry
-from pe_nnunet.evaluation.panoptic import PanopticScores
-from pe_nnunet.evaluation.surface import SurfaceScores
+from pe_nnunet.metrics.case_scores import CaseScores
+from pe_nnunet.metrics.clot_geometry import ClotGeometry
+from pe_nnunet.metrics.outlines import PanopticScores, SurfaceScores
 
 COLUMNS = {
     "case": "case_id",

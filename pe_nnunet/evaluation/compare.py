@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.evaluation.bootstrap import Estimate, Resampling, estimates
-from pe_nnunet.evaluation.case import CaseScores
-from pe_nnunet.evaluation.cohort import LEAST_NEGATIVES, summarise
 from pe_nnunet.evaluation.intervals import cohort_numbers
+from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
+from pe_nnunet.metrics.case_scores import CaseScores
+from pe_nnunet.metrics.cohort_scores import LEAST_NEGATIVES, summarise
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,20 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import Note
-from pe_nnunet.evaluation.bootstrap import Estimate
-from pe_nnunet.evaluation.case import CaseScores
-from pe_nnunet.evaluation.cohort import CohortScores, summarise
-from pe_nnunet.evaluation.detection import Detection, detection
-from pe_nnunet.evaluation.froc import froc
 from pe_nnunet.evaluation.intervals import cohort_estimates, split_cases
 from pe_nnunet.evaluation.lung_masks import find_lung_masks
-from pe_nnunet.evaluation.markers import VoxelMarker
-from pe_nnunet.evaluation.operating_point import OperatingPoint, operating_points
 from pe_nnunet.evaluation.pairs import find_pairs
 from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase, try_case
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.workers import work_through
-from pe_nnunet.outputs.run import CaseFailure
+from pe_nnunet.metrics.bootstrap import Estimate
+from pe_nnunet.metrics.case_scores import CaseScores
+from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
+from pe_nnunet.metrics.detection_curves import Detection, detection
+from pe_nnunet.metrics.froc import OperatingPoint, froc, operating_points
+from pe_nnunet.metrics.markers import VoxelMarker
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.evaluation.bootstrap import Estimate, Resampling, estimates
-from pe_nnunet.evaluation.case import CaseScores
-from pe_nnunet.evaluation.cohort import LEAST_NEGATIVES, CohortScores, summarise
-from pe_nnunet.evaluation.policy import EmptyPolicy
-from pe_nnunet.volumes.case_ids import clean
+from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
+from pe_nnunet.metrics.case_scores import CaseScores
+from pe_nnunet.metrics.cohort_scores import LEAST_NEGATIVES, CohortScores, summarise
+from pe_nnunet.metrics.empty_policy import EmptyPolicy
+from pe_nnunet.volumes.find import clean
 
 
 def cohort_numbers(cohort: CohortScores) -> dict[str, float | None]:

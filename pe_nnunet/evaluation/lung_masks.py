@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.volumes.case_ids import clean
-from pe_nnunet.volumes.write import image_suffix
+from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.find import clean
 
 STUDY_MASKS = ("lung", "lungs")  # names inside a study's own folder
 ENDINGS = ("_lungmask", "_lungs", "_lung", "")

@@ -13,7 +13,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.evaluation.markers import VoxelMarker
+from pe_nnunet.metrics.markers import VoxelMarker
 
 CAD_PE_COLUMNS = "Scan X Y Z Confidence"
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from pe_nnunet.evaluation.bootstrap import Estimate
-from pe_nnunet.evaluation.case import CaseScores
 from pe_nnunet.evaluation.folder import Evaluation
 from pe_nnunet.evaluation.report import cohort_lines, decimal
+from pe_nnunet.metrics.bootstrap import Estimate
+from pe_nnunet.metrics.case_scores import CaseScores
 
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}"

@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation.marker_files import read_cad_pe
-from pe_nnunet.evaluation.markers import VoxelMarker
-from pe_nnunet.outputs.run import CaseFailure
-from pe_nnunet.volumes.case_ids import clean
-from pe_nnunet.volumes.write import image_suffix
+from pe_nnunet.metrics.markers import VoxelMarker
+from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.find import clean
 
 PROBABILITY_ENDING = "_probability"  # written beside the instance maps on request, and no instance map
 STUDY_LABEL = "emboli"  # name of the label inside a study's own folder

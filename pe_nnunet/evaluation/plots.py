@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pe_nnunet.evaluation.case import CaseScores
-from pe_nnunet.evaluation.detection import BAND_RATES, Detection
 from pe_nnunet.evaluation.folder import Evaluation
-from pe_nnunet.volumes.write import atomic_path
+from pe_nnunet.files import atomic_path
+from pe_nnunet.metrics.case_scores import CaseScores
+from pe_nnunet.metrics.detection_curves import BAND_RATES, Detection
 
 TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
 BINS = 10

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from pe_nnunet import __version__
-from pe_nnunet.evaluation.bootstrap import Estimate
-from pe_nnunet.evaluation.cohort import CohortScores
-from pe_nnunet.evaluation.detection import Detection
 from pe_nnunet.evaluation.folder import Evaluation
+from pe_nnunet.metrics.bootstrap import Estimate
+from pe_nnunet.metrics.cohort_scores import CohortScores
+from pe_nnunet.metrics.detection_curves import Detection
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.evaluation.folder import Evaluation, evaluate_folder
-from pe_nnunet.evaluation.instances import LabelKind
 from pe_nnunet.evaluation.settings import EvaluationSettings
+from pe_nnunet.metrics.instances import LabelKind
 
 TEST_SCANS = tuple(f"{number:03d}" for number in range(21, 41))
 TEST_EMBOLI = 130

@@ -8,23 +8,22 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from pe_nnunet.evaluation.aanet import aanet_hits
-from pe_nnunet.evaluation.cad_pe import cad_pe_hits
-from pe_nnunet.evaluation.case import CaseScores, evaluate_case, evaluate_markers
-from pe_nnunet.evaluation.clot import LungGeometry, clot_geometry
-from pe_nnunet.evaluation.froc import ProtocolName
-from pe_nnunet.evaluation.hits import ScanHits
-from pe_nnunet.evaluation.instances import to_instances
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.evaluation.marker_files import aanet_csv
-from pe_nnunet.evaluation.markers import Voxel, VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.evaluation.pairs import Prediction
 from pe_nnunet.evaluation.settings import EvaluationSettings
-from pe_nnunet.outputs.run import CaseFailure
+from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case, evaluate_markers
+from pe_nnunet.metrics.clot_geometry import LungGeometry, clot_geometry
+from pe_nnunet.metrics.froc import ProtocolName, ScanHits
+from pe_nnunet.metrics.instances import to_instances
+from pe_nnunet.metrics.markers import Voxel, VoxelMarker, markers_of_findings, markers_of_table
+from pe_nnunet.metrics.protocol_aanet import aanet_hits
+from pe_nnunet.metrics.protocol_cad_pe import cad_pe_hits
 from pe_nnunet.outputs.table import read_emboli_csv
 from pe_nnunet.roi.box import Box
-from pe_nnunet.volumes.files import read_file
+from pe_nnunet.volumes.files.volume_file import read_file
 from pe_nnunet.volumes.geometry import require_same_grid, spacing_zyx
-from pe_nnunet.volumes.labels import read_label
+from pe_nnunet.volumes.read import read_label
 
 HitsBy = dict[tuple[ProtocolName, float], ScanHits]
 

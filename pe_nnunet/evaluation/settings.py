@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.evaluation.bootstrap import Resampling
-from pe_nnunet.evaluation.froc import PROTOCOLS, ProtocolName
-from pe_nnunet.evaluation.instances import AUTO, LabelKind
-from pe_nnunet.evaluation.overlap import ANY_OVERLAP, OverlapCriterion
-from pe_nnunet.evaluation.policy import EmptyPolicy
+from pe_nnunet.metrics.bootstrap import Resampling
+from pe_nnunet.metrics.empty_policy import EmptyPolicy
+from pe_nnunet.metrics.froc import PROTOCOLS, ProtocolName
+from pe_nnunet.metrics.instances import AUTO, LabelKind
+from pe_nnunet.metrics.overlap import ANY_OVERLAP, OverlapCriterion
 
 
 @dataclass(frozen=True)

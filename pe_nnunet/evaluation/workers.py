@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol, TypeVar
 
-from pe_nnunet.outputs.run import CaseFailure
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.processes import usable_processors, worker_pool
 
 MAX_AUTOMATIC = 8

@@ -10,7 +10,7 @@ from pe_nnunet.evaluation.marker_files import cad_pe_text
 from pe_nnunet.evaluation.page import page
 from pe_nnunet.evaluation.plots import write_plots
 from pe_nnunet.evaluation.report import froc_csv, summary
-from pe_nnunet.volumes.write import atomic_json, atomic_text
+from pe_nnunet.files import atomic_json, atomic_text
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, *, markers: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pe_nnunet.fusion.candidate import Candidate
+from pe_nnunet.fusion.candidates import Candidate
 from pe_nnunet.fusion.detections import fuse
 from pe_nnunet.fusion.emboli import Emboli, find_emboli
 from pe_nnunet.fusion.settings import FusionSettings

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.components import label_components
 from pe_nnunet.detection import SliceBox, Tube, tube_confidence
 from pe_nnunet.errors import GeometryError
 from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.voxels import label_components
 
 SURE = 1e-6  # probabilities nearer to 0 or 1 count as this near: log-odds of 14, which no box overrules
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.components import label_components
 from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.fusion.candidate import Candidate
+from pe_nnunet.fusion.candidates import Candidate, merged, stand_in
 from pe_nnunet.fusion.components import ComponentStatistics, bounding_box, measure_components
 from pe_nnunet.fusion.settings import FusionSettings
-from pe_nnunet.fusion.suppression import merged, stand_in
+from pe_nnunet.voxels import label_components
 
 ROUNDING = 1e-3  # a mean of overlapping windows may leave [0, 1] by that much, in half precision
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files import atomic_json
 from pe_nnunet.fusion.settings import FusionSettings
-from pe_nnunet.volumes.write import atomic_json
 
 if TYPE_CHECKING:  # prediction, which only reads, calibrates and evaluates nothing
-    from pe_nnunet.fusion.calibration import Calibration, Choice, Points
+    from pe_nnunet.calibration.search import Calibration, Choice, Points
 
 NAME = "fusion.json"
 FORMAT = 2

@@ -13,17 +13,10 @@ from typing import Any
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from pe_nnunet.cases import CaseFailure, write_errors
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.inference.predictor import PEPredictor
-from pe_nnunet.outputs import (
-    CaseFailure,
-    CaseResult,
-    CaseSummary,
-    read_case_summary,
-    write_case,
-    write_errors,
-    write_summary,
-)
+from pe_nnunet.outputs import CaseResult, CaseSummary, read_case_summary, write_case, write_summary
 from pe_nnunet.volumes import ScanRef, read_label, read_scan
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how

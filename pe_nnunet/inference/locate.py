@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.nnunet_folders import RESULTS, nnunet_folder
 
 FINAL = "checkpoint_final.pth"
 
@@ -26,30 +25,6 @@ class ModelLocation:
     folder: Path
     folds: tuple[str, ...]
     checkpoint: str = FINAL
-
-
-def dataset_folder(parent: Path, dataset: str) -> Path:
-    """The folder `DatasetXXX_Name` of a dataset id or name.
-
-    Args:
-        parent: `nnUNet_raw`, `nnUNet_preprocessed` or `nnUNet_results`.
-        dataset: `501`, or `Dataset501_Name`.
-
-    Raises:
-        ConfigurationError: PE-ENV-002 if there is none or more than one.
-    """
-    known = sorted(path for path in parent.glob("Dataset*_*") if path.is_dir())
-    if dataset.isdigit():
-        found = [path for path in known if re.match(rf"Dataset{int(dataset):03d}_", path.name)]
-    else:
-        found = [path for path in known if path.name == dataset]
-    if len(found) != 1:
-        raise ConfigurationError(
-            "PE-ENV-002",
-            f"{len(found) or 'no'} dataset{'s' * (len(found) != 1)} {dataset} in {parent}",
-            f"there: {', '.join(path.name for path in known) or 'none'}",
-        )
-    return found[0]
 
 
 def locate_models(

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
+from pe_nnunet.dataset.dataset_json import pe_channel
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.inference.checkpoint import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.labels import pe_channel
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
 from pe_nnunet.outputs import ModelRecord
 from pe_nnunet.precision import channels_last
 from pe_nnunet.registration import register
-from pe_nnunet.volumes.files import file_sha256
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
 @dataclass(frozen=True)
@@ -107,3 +108,76 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         pe_channel=pe_channel(dataset_json["labels"], labels.has_regions),
         regions=labels.has_regions,
     )
+
+
+REQUIRED = ("network_weights", "trainer_name", "init_args")
+
+
+def _numpy_globals() -> list[Any]:
+    """What checkpoints often hold beside tensors, nnU-Net's among them: numpy scalars, the metrics of a training."""
+    core = np._core if hasattr(np, "_core") else np.core
+    kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")}
+    return [core.multiarray.scalar, np.dtype, *kinds]
+
+
+def load_file(path: Path, trust: bool = False) -> Any:
+    """What `torch.save` wrote, on the CPU; tensors and plain values alone, unless the file is trusted.
+
+    Args:
+        path: The file.
+        trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
+
+    Raises:
+        Exception: Of many kinds, as `torch.load`, where the file is damaged or holds more.
+    """
+    with torch.serialization.safe_globals(_numpy_globals()):
+        return torch.load(path, map_location="cpu", weights_only=not trust)
+
+
+def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
+    """The content of an nnU-Net checkpoint, on the CPU.
+
+    Args:
+        path: A `.pth` file.
+        trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
+
+    Raises:
+        ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or none of nnU-Net's (PE-MODEL-003).
+    """
+    if not path.is_file():
+        raise ConfigurationError(
+            "PE-MODEL-002", f"no checkpoint {path}", "train that fold, or name other folds with -f"
+        )
+    try:
+        content = load_file(path, trust)
+    except Exception as error:
+        raise ConfigurationError(
+            "PE-MODEL-003",
+            f"cannot read the checkpoint {path}: {type(error).__name__}",
+            "it is damaged, or holds more than weights; --trust-checkpoint loads it if you trust its source",
+        ) from error
+    missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ConfigurationError("PE-MODEL-003", f"{path} is no nnU-Net checkpoint: it lacks {', '.join(missing)}")
+    return dict(content)
+
+
+CHOICES = ("auto", "cuda", "cpu", "mps")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` takes CUDA, else Apple's MPS, else the CPU.
+
+    Args:
+        name: One of `CHOICES`.
+
+    Raises:
+        ConfigurationError: PE-ENV-004 if it is not there.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
+    if not available.get(name, False):
+        there = ", ".join(kind for kind, ready in available.items() if ready)
+        raise ConfigurationError("PE-ENV-004", f"no device {name!r} here", f"available: {there}")
+    return torch.device(name)

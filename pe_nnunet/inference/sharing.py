@@ -18,10 +18,10 @@ from typing import Any
 
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
-from pe_nnunet.inference.checkpoint import load_file, read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.model import load_file, read_checkpoint
 from pe_nnunet.outputs import versions
-from pe_nnunet.volumes.files import file_sha256
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 INDEX = "pe_nnunet_model.json"
 FORMAT = 1

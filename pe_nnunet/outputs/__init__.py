@@ -9,32 +9,22 @@ from typing import TYPE_CHECKING
 
 from pe_nnunet.lazy import on_first_use
 from pe_nnunet.outputs.artery import ArteryLevel, artery_levels
-from pe_nnunet.outputs.case import CaseResult, ModelRecord
-from pe_nnunet.outputs.manifest import DISCLAIMER, versions
-from pe_nnunet.outputs.run import (
-    CaseFailure,
-    CaseSummary,
-    read_case_summary,
-    write_errors,
-    write_summary,
-)
-from pe_nnunet.outputs.table import Marker, read_emboli_csv
+from pe_nnunet.outputs.case import CaseResult, ModelRecord, versions
+from pe_nnunet.outputs.run import CaseSummary, read_case_summary, write_summary
+from pe_nnunet.outputs.table import read_emboli_csv
 from pe_nnunet.outputs.write import write_case
 
 if TYPE_CHECKING:
-    from pe_nnunet.outputs.cohort import CohortRow, cohort_picture
     from pe_nnunet.outputs.cohort_report import write_cohort_report
+    from pe_nnunet.outputs.cohort_sheet import CohortRow, cohort_picture
     from pe_nnunet.outputs.overview import truth_overview, write_overview
     from pe_nnunet.outputs.report import write_report
 
 __all__ = [
-    "DISCLAIMER",
     "ArteryLevel",
-    "CaseFailure",
     "CaseResult",
     "CaseSummary",
     "CohortRow",
-    "Marker",
     "ModelRecord",
     "artery_levels",
     "cohort_picture",
@@ -44,7 +34,6 @@ __all__ = [
     "versions",
     "write_case",
     "write_cohort_report",
-    "write_errors",
     "write_overview",
     "write_report",
     "write_summary",
@@ -53,8 +42,8 @@ __all__ = [
 __getattr__ = on_first_use(
     __name__,
     {
-        "CohortRow": "cohort",
-        "cohort_picture": "cohort",
+        "CohortRow": "cohort_sheet",
+        "cohort_picture": "cohort_sheet",
         "truth_overview": "overview",
         "write_cohort_report": "cohort_report",
         "write_overview": "overview",

@@ -7,11 +7,11 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-from pe_nnunet.outputs.manifest import DISCLAIMER
+from pe_nnunet.cases import DISCLAIMER, CaseFailure
+from pe_nnunet.files import atomic_text
 from pe_nnunet.outputs.report import flush, page
-from pe_nnunet.outputs.run import CaseFailure, CaseSummary
+from pe_nnunet.outputs.run import CaseSummary
 from pe_nnunet.outputs.write import FILES
-from pe_nnunet.volumes.write import atomic_text
 
 COLUMNS = ("scan", "PE score", "emboli", "volume mm³", "seconds", "notes")
 

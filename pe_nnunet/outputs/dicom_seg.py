@@ -9,9 +9,9 @@ import numpy as np
 
 from pe_nnunet import __version__
 from pe_nnunet.errors import OutputError
+from pe_nnunet.files import atomic_path
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.volumes.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
-from pe_nnunet.volumes.write import atomic_path
+from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
 
 MOST_SEGMENTS = 255  # an embolus costs a frame of its own in every slice; thousands, as noise gives, would be gigabytes
 SERIES_NUMBER = 900

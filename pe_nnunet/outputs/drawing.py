@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
-from pe_nnunet.outputs.colours import BACKGROUND, TEXT
-from pe_nnunet.volumes.write import atomic_path
+from pe_nnunet.files import atomic_path
+from pe_nnunet.volumes.geometry import spacing_zyx, to_lps
+
+PREDICTION_COLOUR, TRUTH_COLOUR = "#ff9d2e", "#35d0ff"  # orange and sky blue: told apart with any colour vision
+BACKGROUND, TEXT, FAINT = "#101214", "#f2f2f2", "#9aa0a6"
+
 
 WINDOW_HU = (-250.0, 450.0)  # width 700, level 100: opacified arteries are bright, clots a darker grey within them
 SCALE_BARS_MM = (200, 100, 50, 20, 10, 5)
@@ -141,3 +146,29 @@ def save(figure: Figure, path: Path) -> None:
     """
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", facecolor=BACKGROUND, metadata={"Software": "pe-nnunet"})
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A scan turned to LPS axes, with its voxels as an array that is not copied.
+
+    Attributes:
+        image: In LPS orientation; it owns the voxels, so the array must not outlive this object.
+        array: A view of it, (z, y, x): z grows towards the head, y towards the back, x towards the patient's left.
+        spacing_mm: (z, y, x).
+    """
+
+    image: sitk.Image
+    array: NDArray[Any]
+    spacing_mm: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> Volume:
+        """Turn an image's axes, without interpolation."""
+        turned = to_lps(image)
+        return cls(turned, sitk.GetArrayViewFromImage(turned), spacing_zyx(turned))
+
+
+def lps_array(image: sitk.Image) -> NDArray[Any]:
+    """The voxels of an image turned to LPS axes, (z, y, x), as an array of its own."""
+    return np.asarray(sitk.GetArrayFromImage(to_lps(image)))

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pe_nnunet.outputs import colours, drawing
+from pe_nnunet.cases import DISCLAIMER
+from pe_nnunet.outputs import drawing
+from pe_nnunet.outputs import drawing as colours
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.findings import view_around
-from pe_nnunet.outputs.manifest import DISCLAIMER
-from pe_nnunet.outputs.scene import KeySlice, Layer, Scene, compose, slab_of
+from pe_nnunet.outputs.scene import KeySlice, Layer, Scene, compose, slab_of, view_around
 from pe_nnunet.volumes.geometry import require_same_grid
 
 KEY_SIDE_MM = 110.0

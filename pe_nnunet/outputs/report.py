@@ -13,11 +13,11 @@ from string import Template
 from typing import Any
 
 from pe_nnunet import __version__
+from pe_nnunet.cases import DISCLAIMER
+from pe_nnunet.files import atomic_text
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.manifest import DISCLAIMER
 from pe_nnunet.outputs.report_slices import listed, page_data
-from pe_nnunet.volumes.write import atomic_text
 
 COLUMNS = ("finding", "level", "artery mm", "score", "volume mm³", "x, y, z mm")
 WORDS = frozenset({"finding", "level", "scan", "notes"})  # columns that are read and not compared, flush left

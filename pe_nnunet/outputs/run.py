@@ -6,12 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.errors import InputError, PEError
-from pe_nnunet.volumes.write import atomic_json, atomic_text
+from pe_nnunet.errors import InputError
+from pe_nnunet.files import atomic_text
 
 SUMMARY_COLUMNS = ("case", "pe_score", "emboli", "volume_mm3", "seconds", "notes")
 
@@ -47,34 +47,6 @@ class CaseSummary:
             seconds=float(manifest["seconds"]),
             notes=tuple(f"{n['code']} {n['kind']}: {n['message']}" for n in manifest["notes"]),
         )
-
-
-@dataclass(frozen=True)
-class CaseFailure:
-    """A case without a result, and why.
-
-    Attributes:
-        case_id: The case.
-        code: A key of `pe_nnunet.errors.CODES`.
-        message: What is wrong.
-        hint: What to do.
-    """
-
-    case_id: str
-    code: str
-    message: str
-    hint: str = ""
-
-    @classmethod
-    def of(cls, case_id: str, error: Exception) -> CaseFailure:
-        """From what was raised; anything but a `PEError` is an internal error with its type's name."""
-        if isinstance(error, PEError):
-            return cls(case_id, error.code, error.message, error.hint)
-        return cls(case_id, "PE-ENV-006", " ".join(f"{type(error).__name__}: {error}".split()))
-
-    def __str__(self) -> str:
-        """One line: case, code, message, hint."""
-        return f"{self.case_id}: {self.code}: {self.message}" + (f"; {self.hint}" if self.hint else "")
 
 
 def read_case_summary(path: Path) -> CaseSummary:
@@ -119,21 +91,4 @@ def write_summary(rows: Sequence[CaseSummary], folder: Path) -> Path:
         )
     path = folder / "summary.csv"
     atomic_text(path, text.getvalue())
-    return path
-
-
-def write_errors(failures: Sequence[CaseFailure], folder: Path) -> Path:
-    """Write `errors.json`; an empty list where every case worked, so that no older file can be mistaken for this run's.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
-    path = folder / "errors.json"
-    rows = [
-        {"case": f.case_id, **{key: value for key, value in asdict(f).items() if key != "case_id"}} for f in failures
-    ]
-    atomic_json(path, rows)
     return path

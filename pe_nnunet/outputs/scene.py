@@ -9,14 +9,11 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.components import label_components
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.colours import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR
-from pe_nnunet.outputs.findings import widest_slice
-from pe_nnunet.outputs.volume import Volume, lps_array
+from pe_nnunet.outputs.drawing import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR, Volume, lps_array
 from pe_nnunet.volumes.geometry import image_like
-from pe_nnunet.voxels import Box, boxes_by_id
+from pe_nnunet.voxels import Box, boxes_by_id, label_components
 
 KEY_SLICES = 4
 MISSED_KEY_SLICES = 2  # of these, where more than two are found
@@ -181,3 +178,59 @@ def _plain_keys(scan: Volume) -> list[KeySlice]:
         KeySlice((depth * part // 10, height // 2, width // 2), "nothing found", FAINT, whole=True)
         for part in (7, 6, 5, 4)
     ]
+
+
+def widest_slice(labels: NDArray[Any], identity: int, box: Box) -> int:
+    """The axial slice in which a finding has its largest area, the middle one among equals.
+
+    Args:
+        labels: Ids, (z, y, x).
+        identity: Which.
+        box: Its bounding box.
+
+    Returns:
+        Index along z.
+    """
+    area = (labels[box] == identity).sum(axis=(1, 2))
+    best = np.flatnonzero(area == area.max())
+    return int(box[0].start + best[len(best) // 2])
+
+
+@dataclass(frozen=True)
+class View:
+    """A square part of an axial slice.
+
+    Attributes:
+        z: The slice's index.
+        rows: Along y.
+        columns: Along x.
+    """
+
+    z: int
+    rows: slice
+    columns: slice
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Index of the first voxel (row, column)."""
+        return self.rows.start, self.columns.start
+
+
+def view_around(
+    centre_zyx: tuple[int, int, int], shape: tuple[int, ...], spacing_mm: tuple[float, float, float], side_mm: float
+) -> View:
+    """A square of a given side around a voxel, moved inside the slice where it would reach out of it.
+
+    Args:
+        centre_zyx: The voxel.
+        shape: Of the volume, (z, y, x).
+        spacing_mm: (z, y, x).
+        side_mm: The square's side; less where the slice itself is smaller.
+    """
+
+    def span(axis: int) -> slice:
+        count = max(1, round(min(side_mm / spacing_mm[axis], shape[axis])))
+        start = min(max(0, centre_zyx[axis] - count // 2), shape[axis] - count)
+        return slice(start, start + count)
+
+    return View(centre_zyx[0], span(1), span(2))

@@ -6,13 +6,13 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion import Candidate
+from pe_nnunet.metrics.markers import Marker
 from pe_nnunet.outputs.artery import ArteryLevel
 
 COLUMNS = (
@@ -21,27 +21,6 @@ COLUMNS = (
 )  # fmt: skip
 REQUIRED = ("id", "x", "y", "z", "prob")
 TRUE_WORDS = frozenset({"1", "1.0", "true", "yes"})
-
-
-@dataclass(frozen=True)
-class Marker:
-    """One row of a table of emboli, ours or another tool's.
-
-    Attributes:
-        id: The row's id; for kept emboli the value in the label map.
-        position_lps_mm: x, y, z of the most certain voxel.
-        probability: The score.
-        volume_mm3: None where the table has no such column.
-        kept: True where the table has no such column: other tools list only what they report.
-        mean_probability: Over the finding's voxels; None where the table has no such column.
-    """
-
-    id: int
-    position_lps_mm: tuple[float, float, float]
-    probability: float
-    volume_mm3: float | None
-    kept: bool
-    mean_probability: float | None = None
 
 
 def emboli_csv(

@@ -7,16 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.detection.results import write_detections
 from pe_nnunet.errors import Note, OutputError
+from pe_nnunet.files import atomic_json, atomic_text
 from pe_nnunet.outputs.artery import artery_levels
-from pe_nnunet.outputs.case import CaseResult
+from pe_nnunet.outputs.case import CaseResult, case_manifest
 from pe_nnunet.outputs.dicom_seg import MOST_SEGMENTS, write_dicom_seg
-from pe_nnunet.outputs.manifest import DISCLAIMER, case_manifest
 from pe_nnunet.outputs.run import CaseSummary
 from pe_nnunet.outputs.table import emboli_csv
+from pe_nnunet.volumes.files.image_writer import write_image
 from pe_nnunet.volumes.geometry import image_like
-from pe_nnunet.volumes.write import atomic_json, atomic_text, write_image
 
 FILES = {
     "emboli": "{}.nii.gz",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pe_nnunet.phantom.grid import Coordinates, Floats, ellipsoid, rotated, superellipse
 from pe_nnunet.phantom.settings import REFERENCE_WIDTH_MM, PhantomSettings
-from pe_nnunet.phantom.shapes import Coordinates, Floats, ellipsoid, rotated, superellipse
 
 LOBES = ("right upper", "right middle", "right lower", "left upper", "left lower")
 

@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from pe_nnunet.components import label_components
-from pe_nnunet.phantom.shapes import Floats
-from pe_nnunet.phantom.sizes import LARGEST_MM3
+from pe_nnunet.phantom.grid import Floats
+from pe_nnunet.phantom.settings import LARGEST_MM3
+from pe_nnunet.voxels import label_components
 
 Mask = NDArray[np.bool_]
 

@@ -14,10 +14,11 @@ import SimpleITK as sitk
 from tqdm import tqdm
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files import atomic_json
 from pe_nnunet.phantom.make import Phantom, make_phantom
 from pe_nnunet.phantom.settings import PhantomSettings
 from pe_nnunet.processes import worker_pool
-from pe_nnunet.volumes import atomic_json, write_dicom_series, write_image
+from pe_nnunet.volumes import write_dicom_series, write_image
 
 Format = Literal["nifti", "dicom", "mixed"]
 MANIFEST = "phantom.json"

@@ -13,12 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from pe_nnunet.components import label_components
-from pe_nnunet.phantom.grid import Grid, block_mean
-from pe_nnunet.phantom.settings import PhantomSettings
-from pe_nnunet.phantom.shapes import Floats, occupancy
-from pe_nnunet.phantom.sizes import embolus_volumes
+from pe_nnunet.phantom.grid import Floats, Grid, block_mean, occupancy
+from pe_nnunet.phantom.settings import PhantomSettings, embolus_volumes
 from pe_nnunet.phantom.tubes import TubeField, Tubes
+from pe_nnunet.voxels import label_components
 
 Kind = Literal["central", "mural", "occlusive"]
 Box = tuple[slice, slice, slice]

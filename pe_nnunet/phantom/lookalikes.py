@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.phantom.anatomy import Thorax
 from pe_nnunet.phantom.contrast import MUSCLE_HU, Contrast
-from pe_nnunet.phantom.settings import PhantomSettings
-from pe_nnunet.phantom.sizes import embolus_volumes
+from pe_nnunet.phantom.settings import PhantomSettings, embolus_volumes
 from pe_nnunet.phantom.trees import Trees
 from pe_nnunet.phantom.tubes import Tubes
 

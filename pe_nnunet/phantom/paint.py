@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pe_nnunet.phantom.grid import Floats
 from pe_nnunet.phantom.paint_blood import paint_streaks, paint_vessels
 from pe_nnunet.phantom.paint_body import paint_belly, paint_body_wall, paint_bones, paint_mediastinum, paint_table
 from pe_nnunet.phantom.paint_chest import (
@@ -14,7 +15,6 @@ from pe_nnunet.phantom.paint_chest import (
     paint_lungs,
 )
 from pe_nnunet.phantom.scene import Scene
-from pe_nnunet.phantom.shapes import Floats
 from pe_nnunet.phantom.slab import Slab, Textures
 
 SLAB = 16  # slices painted at a time: the temporary arrays stay in the processor's cache

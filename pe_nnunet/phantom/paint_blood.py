@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pe_nnunet.phantom.contrast import MUSCLE_HU
+from pe_nnunet.phantom.grid import Floats, occupancy
 from pe_nnunet.phantom.paint_body import SOFT_HU
-from pe_nnunet.phantom.shapes import Floats, occupancy
 from pe_nnunet.phantom.slab import Slab
 
 

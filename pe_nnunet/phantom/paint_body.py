@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pe_nnunet.phantom.contrast import MUSCLE_HU
-from pe_nnunet.phantom.shapes import ellipsoid
+from pe_nnunet.phantom.grid import ellipsoid
 from pe_nnunet.phantom.slab import Slab
 
 FAT_HU, SOFT_HU, LIVER_HU, MARROW_HU, CORTEX_HU = -102.0, 45.0, 105.0, 170.0, 620.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pe_nnunet.phantom.grid import Floats, Point, ellipsoid, occupancy, rotated
 from pe_nnunet.phantom.lookalikes import Lookalike
 from pe_nnunet.phantom.paint_blood import unmixed
 from pe_nnunet.phantom.paint_body import SOFT_HU
 from pe_nnunet.phantom.scene import Scene
-from pe_nnunet.phantom.shapes import Floats, Point, ellipsoid, occupancy, rotated
 from pe_nnunet.phantom.slab import Box, Slab
 from pe_nnunet.phantom.tubes import FAR, Tubes
 

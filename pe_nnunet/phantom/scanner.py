@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
-from pe_nnunet.phantom.shapes import Floats
+from pe_nnunet.phantom.grid import Floats
 
 BLUR_MM = (0.45, 0.65, 0.65)
 """Standard deviation of the point spread (z, y, x), of a smooth vascular kernel, beside what the voxels smear."""

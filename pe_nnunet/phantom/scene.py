@@ -20,10 +20,9 @@ from pe_nnunet.phantom.great_vessels import (
     SUPERIOR_CAVA,
     single,
 )
-from pe_nnunet.phantom.grid import Grid
+from pe_nnunet.phantom.grid import Floats, Grid, occupancy
 from pe_nnunet.phantom.lookalikes import Lookalike, draw_lookalikes
 from pe_nnunet.phantom.settings import PhantomSettings
-from pe_nnunet.phantom.shapes import Floats, occupancy
 from pe_nnunet.phantom.trees import Trees, grow_trees
 from pe_nnunet.phantom.tubes import FAR, TubeField, Tubes, rasterise
 

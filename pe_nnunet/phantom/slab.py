@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.phantom.grid import Grid
+from pe_nnunet.phantom.grid import Coordinates, Floats, Grid, Point, ellipsoid, occupancy, rotated
 from pe_nnunet.phantom.scene import Scene
-from pe_nnunet.phantom.shapes import Coordinates, Floats, Point, ellipsoid, occupancy, rotated
 from pe_nnunet.phantom.texture import Texture
 
 Box = tuple[slice, slice, slice]

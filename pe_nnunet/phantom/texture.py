@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pe_nnunet.phantom.shapes import Coordinates, Floats
+from pe_nnunet.phantom.grid import Coordinates, Floats
 
 
 class Texture:

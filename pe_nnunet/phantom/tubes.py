@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from pe_nnunet.phantom.grid import Grid
-from pe_nnunet.phantom.shapes import Floats
+from pe_nnunet.phantom.grid import Floats, Grid
 
 Points = NDArray[np.float64]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pe_nnunet.roi.box import Box
-from pe_nnunet.roi.crop import crop, paste
-from pe_nnunet.roi.hull import lung_hull
+from pe_nnunet.roi.box import Box, crop, paste
 from pe_nnunet.roi.lungs import Lungs, find_lungs
-from pe_nnunet.roi.region import LungFinder, Roi, find_roi
+from pe_nnunet.roi.region import LungFinder, Roi, find_roi, lung_hull
 
 __all__ = ["Box", "LungFinder", "Lungs", "Roi", "crop", "find_lungs", "find_roi", "lung_hull", "paste"]

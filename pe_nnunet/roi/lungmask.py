@@ -15,8 +15,8 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import ConfigurationError, InputError, MissingExtraError, Note
+from pe_nnunet.roi.completeness import cut_note
 from pe_nnunet.roi.lungs import LEAST_LUNGS_MM3, MISSING_SIDE_SHARE, ONE_SIDED, Lungs
-from pe_nnunet.roi.wholeness import cut_note
 from pe_nnunet.volumes.geometry import image_like
 
 WEIGHTS = "unet_r231-*.pth"  # as torch.hub keeps them; of its models the one made for dense lungs

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pe_nnunet.dataset_conversion.records import CaseRecord
+from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.sampling.loader import EmbolusDataLoader
 from pe_nnunet.sampling.positive import PositiveRule
 

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pe_nnunet.files import atomic_json, atomic_path, atomic_text
 from pe_nnunet.sampling.analysis import Patches, Row
-from pe_nnunet.volumes.write import atomic_json, atomic_path, atomic_text
 
 SCAN, CROP, SAMPLED = "#7a8794", "#1f77b4", "#e08214"
 

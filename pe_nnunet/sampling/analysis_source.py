@@ -6,11 +6,11 @@ import json
 import re
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.raw import load_cases
-from pe_nnunet.dataset_conversion.records import CaseRecord
+from pe_nnunet.dataset.dataset_json import pe_label_values
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
+from pe_nnunet.dataset.raw import load_cases
+from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.labels import pe_label_values
-from pe_nnunet.nnunet_folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling.analysis import Patches, draw_patches
 from pe_nnunet.sampling.build import make_loader, voxel_mm3

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion
 
-from pe_nnunet.components import label_components
 from pe_nnunet.sampling.index import CaseEmboli
+from pe_nnunet.voxels import label_components
 
 MOST = 256  # shapes kept
 CLOT_HU = (20.0, 100.0)  # acute and older clot; what partial volume makes of small emboli lies outside

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pe_nnunet.dataset.dataset_json import artery_label_values, pe_channel, pe_label_values
+from pe_nnunet.dataset.folders import RAW
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.labels import artery_label_values, pe_channel, pe_label_values
-from pe_nnunet.nnunet_folders import RAW
 from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.sampling.arteries import store_arteries
 from pe_nnunet.sampling.bank import HuScale, make_bank

@@ -14,8 +14,7 @@ from scipy.ndimage import binary_dilation, label
 from torch import Tensor
 
 from pe_nnunet.sampling.bank import BankEmbolus, HuScale
-from pe_nnunet.sampling.clot import clot_change
-from pe_nnunet.sampling.lumen import artery_lumen, branch_lumen
+from pe_nnunet.sampling.lumen import artery_lumen, branch_lumen, clot_change
 
 SHAPES_TRIED = 4  # emboli, for each that is to be placed: not every one fits into every branch
 TRIES = 16  # of an embolus, each at another place and turned another way

@@ -20,11 +20,12 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from PIL import Image
 
-from pe_nnunet.dataset_conversion.records import Geometry
+from pe_nnunet.dataset.records import Geometry
 from pe_nnunet.errors import InputError, OutputError
+from pe_nnunet.files import atomic_json, atomic_path
 from pe_nnunet.slices.masks import read_png_masks
 from pe_nnunet.slices.planes import read_plane
-from pe_nnunet.volumes import atomic_json, atomic_path, from_lps, image_like, to_lps
+from pe_nnunet.volumes import from_lps, image_like, to_lps
 
 MANIFEST, SCAN, MASKS = "slices.json", "ct", "emboli"
 HU_OFFSET = 32768  # a stored 0 is -32768 HU: every int16 fits

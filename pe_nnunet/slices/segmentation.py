@@ -13,9 +13,9 @@ import SimpleITK as sitk
 
 from pe_nnunet import __version__
 from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.volumes import atomic_path
-from pe_nnunet.volumes.seg import tracking_id
-from pe_nnunet.volumes.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
+from pe_nnunet.files import atomic_path
+from pe_nnunet.volumes.seg.seg_reader import tracking_id
+from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
 
 
 def write_segmentation(label: sitk.Image, slices: Sequence[Path], path: Path, *, algorithm: str | None = None) -> None:

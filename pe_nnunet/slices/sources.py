@@ -12,8 +12,7 @@ from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
 from pe_nnunet.errors import InputError
 from pe_nnunet.slices.png import MANIFEST, read_png_scan
 from pe_nnunet.volumes import Scan, ScanRef, find_scans, read_scan
-from pe_nnunet.volumes.case_ids import case_ids
-from pe_nnunet.volumes.find import Pick
+from pe_nnunet.volumes.find import Pick, case_ids
 
 
 @dataclass(frozen=True)

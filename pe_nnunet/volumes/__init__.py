@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from pe_nnunet.volumes.dicom_labels import read_dicom_label
-from pe_nnunet.volumes.dicom_writer import write_dicom_series
-from pe_nnunet.volumes.files import read_file
+from pe_nnunet.volumes.dicom.dicom_writer import write_dicom_series
+from pe_nnunet.volumes.files.image_writer import image_suffix, write_image
+from pe_nnunet.volumes.files.volume_file import read_file
 from pe_nnunet.volumes.find import find_scans
 from pe_nnunet.volumes.geometry import from_lps, image_like, require_same_grid, spacing_zyx, to_lps
-from pe_nnunet.volumes.labels import read_label, read_label_noted
-from pe_nnunet.volumes.read import read_scan, require_volume
+from pe_nnunet.volumes.read import read_label, read_label_noted, read_scan, require_volume
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
-from pe_nnunet.volumes.write import atomic_json, atomic_path, atomic_text, image_suffix, write_image
+from pe_nnunet.volumes.seg.seg_reader import read_dicom_label
 
 __all__ = [
     "DicomInfo",
     "Scan",
     "ScanRef",
-    "atomic_json",
-    "atomic_path",
-    "atomic_text",
     "find_scans",
     "from_lps",
     "image_like",

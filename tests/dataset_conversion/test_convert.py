@@ -13,7 +13,8 @@ import SimpleITK as sitk
 from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
 from pe_nnunet.cli import main
-from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, load_cases, restore
+from pe_nnunet.dataset.raw import load_cases
+from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, restore
 from pe_nnunet.errors import ConfigurationError, InputError, PEError
 from pe_nnunet.volumes import read_scan, write_dicom_series, write_image
 

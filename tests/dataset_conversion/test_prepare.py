@@ -10,10 +10,10 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion import prepare as prepare_module
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.prepare import PreparedCase, prepare, restore
-from pe_nnunet.dataset_conversion.records import CaseRecord
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import InputError
 from pe_nnunet.roi import Box, Roi

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 
 from pe_nnunet.cli import main
-from pe_nnunet.dataset_conversion import load_cases
+from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset_conversion.privacy import hashed
 from pe_nnunet.volumes import write_dicom_series, write_image
 

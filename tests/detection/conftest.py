@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.raw import case_file, write_cases
-from pe_nnunet.dataset_conversion.records import CaseRecord, Geometry
+from pe_nnunet.dataset.raw import case_file, write_cases
+from pe_nnunet.dataset.records import CaseRecord, Geometry
 from pe_nnunet.roi import Box
 from pe_nnunet.volumes import write_image
 
@@ -93,7 +93,8 @@ def watch(event, args):
 
 sys.addaudithook(watch)
 from pe_nnunet.cli import main
-import pe_nnunet.cli.train_detector, pe_nnunet.detection.scan, pe_nnunet.detection.slices, pe_nnunet.detection.train
+import pe_nnunet.cli.train_detector, pe_nnunet.detection.scans
+import pe_nnunet.detection.training_slices, pe_nnunet.detection.train
 early = "ultralytics" in sys.modules
 code = main(["train-detector", "-d", "7", "-f", "0", "--model", "yolo11n", "--image-size", "64", "--epochs", "2",
              "--batch", "8", "-device", "cpu", "--set", "fliplr=0.25", "--extra-boxes", "8"])

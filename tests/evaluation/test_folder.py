@@ -11,8 +11,9 @@ import SimpleITK as sitk
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError, InputError
-from pe_nnunet.evaluation import EvaluationSettings, LabelKind, evaluate_folder, table, write_evaluation
+from pe_nnunet.evaluation import EvaluationSettings, evaluate_folder, table, write_evaluation
 from pe_nnunet.fusion import FusionSettings, find_emboli
+from pe_nnunet.metrics.instances import LabelKind
 from pe_nnunet.outputs import CaseResult, write_case
 
 SHAPE = (6, 10, 12)

@@ -19,9 +19,9 @@ from sklearn.metrics import roc_curve
 
 from pe_nnunet.cli import main
 from pe_nnunet.evaluation.marker_files import aanet_csv
-from pe_nnunet.evaluation.markers import VoxelMarker
 from pe_nnunet.evaluation.reproduce import PUBLISHED_PERCENT, TEST_SCANS
 from pe_nnunet.inference import PEPredictor
+from pe_nnunet.metrics.markers import VoxelMarker
 
 SHAPE, SPACING_XYZ = (10, 24, 24), (0.8, 0.7, 1.5)
 

@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pe_nnunet.components import label_components
 from pe_nnunet.fusion.components import bounding_box, measure_components
+from pe_nnunet.voxels import label_components
 
 FULL = np.ones((3, 3, 3))
 

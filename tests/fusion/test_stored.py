@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from pe_nnunet.calibration.boxes_alone import BoxChoice
+from pe_nnunet.calibration.search import Calibration, Choice, DetectionTest, Objective, Points
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.fusion.boxes_alone import BoxChoice
-from pe_nnunet.fusion.calibration import Calibration, Choice, DetectionTest, Objective, Points
 from pe_nnunet.fusion.stored import find_fusion, read_fusion, write_fusion
 from pe_nnunet.inference.operating_point import choose_settings
 

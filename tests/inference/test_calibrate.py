@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from pe_nnunet.calibration import run as module
+from pe_nnunet.calibration.fold_shift import measure_shift
 from pe_nnunet.cli import main
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import read_fusion
 from pe_nnunet.inference import PEPredictor
-from pe_nnunet.inference import calibrate as module
 from pe_nnunet.inference.locate import locate_folder
-from pe_nnunet.inference.shift import measure_shift
 from pe_nnunet.roi import Box
 
 CASES = ("a", "b", "c", "d")

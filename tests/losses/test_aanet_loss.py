@@ -5,7 +5,7 @@ import torch
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 
 from pe_nnunet.losses import AANetLoss
-from pe_nnunet.losses.aanet import tversky
+from pe_nnunet.losses.tversky import tversky
 
 PE, ARTERY = 1, 0
 

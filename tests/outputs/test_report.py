@@ -20,9 +20,10 @@ import SimpleITK as sitk
 from matplotlib.path import Path as Polygon
 from PIL import Image
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.outputs import CaseFailure, CaseResult, CaseSummary, report_slices, write_case, write_cohort_report
+from pe_nnunet.outputs import CaseResult, CaseSummary, report_slices, write_case, write_cohort_report
 from pe_nnunet.outputs.artery import ArteryLevel
 from pe_nnunet.outputs.report import report_html, write_report
 from pe_nnunet.outputs.report_slices import MOST_CHARACTERS, chosen_slices, page_data

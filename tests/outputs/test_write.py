@@ -10,23 +10,16 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet import __version__
+from pe_nnunet.cases import CaseFailure, write_errors
 from pe_nnunet.detection import Detections, SliceBox
-from pe_nnunet.detection.link import tube_of
 from pe_nnunet.detection.results import read_detections
+from pe_nnunet.detection.tubes import tube_of
 from pe_nnunet.errors import GeometryError, InputError, OutputError
 from pe_nnunet.fusion import find_emboli
-from pe_nnunet.outputs import (
-    CaseFailure,
-    CaseResult,
-    read_case_summary,
-    read_emboli_csv,
-    write_case,
-    write_errors,
-    write_summary,
-)
+from pe_nnunet.outputs import CaseResult, read_case_summary, read_emboli_csv, write_case, write_summary
 from pe_nnunet.outputs import overview as overview_module
 from pe_nnunet.outputs.artery import level_of
-from pe_nnunet.volumes.files import file_sha256
+from pe_nnunet.volumes.files.volume_file import file_sha256
 from pe_nnunet.volumes.geometry import require_same_grid
 
 

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pe_nnunet.phantom.grid import Grid, block_mean
-from pe_nnunet.phantom.shapes import ellipsoid, occupancy, rotated
+from pe_nnunet.phantom.grid import Grid, block_mean, ellipsoid, occupancy, rotated
 
 spacings = st.tuples(*[st.floats(0.5, 4)] * 3)
 

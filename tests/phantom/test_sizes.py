@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pe_nnunet.phantom.sizes import LARGEST_MM3, SMALLEST_MM3, embolus_volumes
+from pe_nnunet.phantom.settings import LARGEST_MM3, SMALLEST_MM3, embolus_volumes
 
 
 def test_quantiles_are_those_of_patients() -> None:

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.region import lung_region
+from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.phantom import coarse_settings, make_phantom
 from pe_nnunet.roi import Box, Roi, find_roi
 from pe_nnunet.volumes import image_like, spacing_zyx

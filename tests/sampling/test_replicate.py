@@ -9,7 +9,6 @@ import torch
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from scipy.ndimage import binary_dilation, find_objects, gaussian_filter
 
-from pe_nnunet.components import label_components
 from pe_nnunet.phantom import PhantomSettings, make, make_phantom
 from pe_nnunet.phantom.great_vessels import AORTA, single
 from pe_nnunet.phantom.tubes import rasterise
@@ -23,10 +22,10 @@ from pe_nnunet.sampling import (
 )
 from pe_nnunet.sampling.arteries import ArteryMasks, nearest, store_arteries
 from pe_nnunet.sampling.bank import BankEmbolus, HuScale, make_bank
-from pe_nnunet.sampling.clot import clot_change
-from pe_nnunet.sampling.lumen import branch_lumen
+from pe_nnunet.sampling.lumen import branch_lumen, clot_change
 from pe_nnunet.sampling.replicate import ReplicateTargets, Replication, fit, replicate
 from pe_nnunet.sampling.source import RawMasks
+from pe_nnunet.voxels import label_components
 
 SPACING = (2.0, 2.0, 2.0)
 SCALE = HuScale(mean=100.0, std=80.0, highest=3000.0)

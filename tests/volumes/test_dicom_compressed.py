@@ -21,7 +21,8 @@ from pydicom.uid import (
 )
 
 from pe_nnunet.errors import InputError, MissingExtraError
-from pe_nnunet.volumes import dicom_pixels, read_scan, require_same_grid
+from pe_nnunet.volumes import read_scan, require_same_grid
+from pe_nnunet.volumes.dicom import pixels as dicom_pixels
 
 AIR = 1024  # stored values are HU above this, unsigned, in 12 bits
 LOSSY_WORST_HU = 10

@@ -25,7 +25,8 @@ from pydicom.uid import (
 )
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.volumes import dicom_pixels, read_scan, require_same_grid, require_volume, to_lps
+from pe_nnunet.volumes import read_scan, require_same_grid, require_volume, to_lps
+from pe_nnunet.volumes.dicom import pixels as dicom_pixels
 
 
 def codes(scan) -> list[str]:

@@ -16,9 +16,10 @@ from pydicom.uid import (
 )
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.volumes import dicom, read_scan
-from pe_nnunet.volumes.dicom_headers import read_header
-from pe_nnunet.volumes.dicom_native import native_frames
+from pe_nnunet.volumes import read_scan
+from pe_nnunet.volumes.dicom import series as dicom
+from pe_nnunet.volumes.dicom.headers import read_header
+from pe_nnunet.volumes.dicom.native import native_frames
 
 Rewrite = Callable[[pydicom.Dataset], None]
 

@@ -10,7 +10,7 @@ from pydicom.uid import SecondaryCaptureImageStorage, SegmentationStorage, gener
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes import find_scans, read_scan, write_image
-from pe_nnunet.volumes.case_ids import case_ids, clean
+from pe_nnunet.volumes.find import case_ids, clean
 
 
 def ids(path: Path) -> list[str]:

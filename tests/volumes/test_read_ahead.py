@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pe_nnunet.volumes.read_ahead import read_ahead
+from pe_nnunet.volumes.dicom.series import read_ahead
 
 
 def written(folder: Path, count: int) -> list[Path]:

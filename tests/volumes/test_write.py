@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.errors import OutputError
-from pe_nnunet.volumes import atomic_json, atomic_path, atomic_text, image_suffix, write_image
+from pe_nnunet.files import atomic_json, atomic_path, atomic_text
+from pe_nnunet.volumes import image_suffix, write_image
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nii", "a.nrrd", "a.mha", "spaces and ü.nii.gz", "-dash.nii.gz"])

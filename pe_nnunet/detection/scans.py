@@ -1,0 +1,163 @@
+"""Detect lungs and emboli in one scan, or in many, one after another: a failing one is reported and the rest go on."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from tqdm import tqdm
+
+from pe_nnunet import __version__
+from pe_nnunet.cases import DISCLAIMER, CaseFailure, write_errors
+from pe_nnunet.detection.detector import Detector
+from pe_nnunet.detection.raster import Raster
+from pe_nnunet.detection.results import write_detections
+from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
+from pe_nnunet.detection.suppress import SliceFindings
+from pe_nnunet.detection.tubes import Detections, SliceBox, Tube, link, tube_of, usable
+from pe_nnunet.errors import Note
+from pe_nnunet.roi.box import Box
+from pe_nnunet.volumes import ScanRef, read_scan, spacing_zyx, to_lps
+
+BATCH = 8  # slices at a time: memory does not grow with the scan
+LEAST_LUNG_CONFIDENCE = 0.25
+LEAST_LUNG_SHARE = 0.25  # of the slices of the longest: shorter tubes of lung are mistakes
+
+Progress = Callable[[int, int], None]  # slices done, slices in all
+
+
+class SliceDetector(Protocol):
+    """What `detect` needs: `detector.Detector`, or anything else that finds boxes in pictures."""
+
+    @property
+    def raster(self) -> Raster:
+        """The pixels that it expects."""
+
+    def __call__(self, pictures: npt.NDArray[np.uint8]) -> list[SliceFindings]:
+        """Boxes of each of these pictures (n, y, x, 3), in pixels."""
+
+
+def detect(image_lps: sitk.Image, detector: SliceDetector, progress: Progress | None = None) -> Detections:
+    """Find the lungs and the emboli of one scan.
+
+    Args:
+        image_lps: HU, axes in LPS order as `to_lps` gives them, so that the slices are axial.
+        detector: Of slices.
+        progress: Called after each batch of slices.
+
+    Returns:
+        The box around the lungs and the tubes of emboli, in voxels of the image.
+    """
+    hu = sitk.GetArrayViewFromImage(image_lps)
+    spacing_z_mm, *spacing_yx = spacing_zyx(image_lps)
+    layout = detector.raster.lay_out(hu.shape[1:], (spacing_yx[0], spacing_yx[1]))
+    boxes: dict[int, list[SliceBox]] = {LUNG: [], EMBOLUS: []}
+    for first in range(0, len(hu), BATCH):
+        for z, found in enumerate(detector(layout.pictures(hu[first : first + BATCH])), first):
+            edges = layout.to_voxels(found.boxes)
+            for (y0, x0, y1, x1), confidence, label in zip(
+                edges.tolist(), found.confidence.tolist(), found.label.tolist(), strict=True
+            ):
+                boxes[label].append(SliceBox(z, y0, x0, y1, x1, confidence))
+        if progress is not None:
+            progress(min(first + BATCH, len(hu)), len(hu))
+    good = {label: usable(some) for label, some in boxes.items()}
+    dropped = sum(map(len, boxes.values())) - sum(map(len, good.values()))
+    notes = (Note("PE-DET-008", "warning", f"{dropped} boxes with NaN or inverted edges were dropped"),)
+    tubes = _tubes(good[EMBOLUS], spacing_z_mm, hu.shape)
+    sure = [box for box in good[LUNG] if box.confidence >= LEAST_LUNG_CONFIDENCE]
+    return Detections(
+        _lung_box(_tubes(sure, spacing_z_mm, hu.shape)),
+        tuple(sorted(tubes, key=lambda tube: -tube.confidence)),
+        notes if dropped else (),
+    )
+
+
+def _tubes(boxes: Sequence[SliceBox], spacing_z_mm: float, shape: Sequence[int]) -> list[Tube]:
+    tubes = (tube_of(linked, shape) for linked in link(boxes, spacing_z_mm))
+    return [tube for tube in tubes if tube is not None]
+
+
+def _lung_box(tubes: Sequence[Tube]) -> Box | None:
+    """The box around all tubes of lung that are long enough: too large costs time, too small costs emboli."""
+    longest = max((len(tube.slices) for tube in tubes), default=0)
+    around: Box | None = None
+    for tube in tubes:
+        if len(tube.slices) >= LEAST_LUNG_SHARE * longest:
+            around = tube.box if around is None else around.union(tube.box)
+    return around
+
+
+def detect_batch(
+    detector: Detector, refs: Sequence[ScanRef], folder: Path, repairs: Mapping[str, bool]
+) -> tuple[dict[str, Detections], list[CaseFailure]]:
+    """Detect in every scan and write its files, then `errors.json`.
+
+    Args:
+        detector: Of slices.
+        refs: The scans.
+        folder: Where to.
+        repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
+
+    Returns:
+        What was found, by case, and the scans that failed.
+
+    Raises:
+        OutputError: If `errors.json` cannot be written.
+    """
+    found: dict[str, Detections] = {}
+    failed: list[CaseFailure] = []
+    for number, ref in enumerate(refs, 1):
+        started = time.perf_counter()
+        try:
+            scan = read_scan(ref, **repairs)
+            with tqdm(desc=f"{number}/{len(refs)} {ref.case_id}", unit="slice", disable=None, leave=False) as bar:
+                result = detect(to_lps(scan.image), detector, _Bar(bar))
+            seconds = time.perf_counter() - started
+            facts = {
+                "notice": DISCLAIMER,
+                "notes": [asdict(note) for note in (*scan.notes, *result.notes)],
+                "source": {"path": ref.path.name, "sha256": scan.sha256},
+                "detectors": [
+                    {"model": r.model, "dataset": r.dataset, "fold": r.fold, "sha256": r.sha256}
+                    for r in detector.records
+                ],
+                "repairs": dict(repairs),
+                "seconds": round(seconds, 3),
+                "version": __version__,
+            }
+            write_detections(result, scan.image, folder, ref.case_id, facts)
+        except Exception as error:  # noqa: BLE001 - one scan must not stop the others; its error is reported
+            failure = CaseFailure.of(ref.case_id, error)
+            failed.append(failure)
+            print(failure, file=sys.stderr, flush=True)
+            continue
+        found[ref.case_id] = result
+        print(f"[{number}/{len(refs)}] {ref.case_id}: {_said(result)}, {seconds:.1f} s", flush=True)
+        for note in (*scan.notes, *result.notes):
+            print(f"    {note}", flush=True)
+    write_errors(failed, folder)
+    return found, failed
+
+
+def _said(result: Detections) -> str:
+    surest = f", the surest {result.emboli[0].confidence:.2f}" if result.emboli else ""
+    return f"{len(result.emboli)} embolus boxes{surest}, {'lungs found' if result.lungs else 'no lungs'}"
+
+
+class _Bar:
+    """Shows slices."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self.bar = bar
+
+    def __call__(self, done: int, slices: int) -> None:
+        self.bar.total = slices
+        self.bar.update(done - self.bar.n)

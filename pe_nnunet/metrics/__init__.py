@@ -1,0 +1,1 @@
+"""Metrics of voxels, emboli and scans: pure functions of arrays and of scored cases."""

@@ -1,0 +1,152 @@
+"""FROC of a cohort under a protocol, with intervals, and by embolus size."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
+from pe_nnunet.metrics.froc import FP_RATES, Froc, Pool, ProtocolName, ScanHits, score, sensitivity_at
+
+# The median embolus of FUMPE has about 1,000 mm3, the largest 46,000.
+SIZE_BOUNDS_MM3 = (0.0, 100.0, 1000.0, 10000.0, float("inf"))
+BAND_RATES = tuple(float(rate) for rate in np.geomspace(0.125, 8, 25))
+
+
+@dataclass(frozen=True)
+class SizeStratum:
+    """Emboli of one range of volumes.
+
+    Attributes:
+        least_mm3: From this on.
+        below_mm3: Up to but not this.
+        emboli: How many.
+        found: Hit by any marker.
+        recall: Their ratio.
+        sensitivity_at_1: At one false marker a scan.
+    """
+
+    least_mm3: float
+    below_mm3: float
+    emboli: int
+    found: int
+    recall: Estimate
+    sensitivity_at_1: Estimate
+
+
+@dataclass(frozen=True)
+class Detection:
+    """One protocol at one tolerance.
+
+    Attributes:
+        protocol: Its name.
+        eps_mm: The tolerance.
+        curve: All points.
+        sensitivity_at_fp: False markers a scan -> sensitivity.
+        score: The mean over these.
+        band: Sensitivities over `BAND_RATES`, for the plot.
+        sizes: By volume; empty under `aanet`, whose emboli are not the label's.
+    """
+
+    protocol: ProtocolName
+    eps_mm: float
+    curve: Froc
+    sensitivity_at_fp: dict[float, Estimate]
+    score: Estimate
+    band: tuple[Estimate, ...]
+    sizes: tuple[SizeStratum, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """In JSON's types: `tp`, `fn`, `fp`, `sensitivity_at_fp`, `score`, intervals as [low, high]."""
+        return {
+            "tp": self.curve.true_positives,
+            "fn": self.curve.false_negatives,
+            "fp": self.curve.false_positives,
+            "sensitivity_at_fp": {f"{rate:g}": e.value for rate, e in self.sensitivity_at_fp.items()},
+            "sensitivity_at_fp_interval": {f"{rate:g}": [e.low, e.high] for rate, e in self.sensitivity_at_fp.items()},
+            "score": self.score.value,
+            "score_interval": [self.score.low, self.score.high],
+            "sizes": [
+                {
+                    "least_mm3": s.least_mm3,
+                    "below_mm3": s.below_mm3,
+                    "emboli": s.emboli,
+                    "found": s.found,
+                    "recall": s.recall.value,
+                    "recall_interval": [s.recall.low, s.recall.high],
+                    "sensitivity_at_1": s.sensitivity_at_1.value,
+                    "sensitivity_at_1_interval": [s.sensitivity_at_1.low, s.sensitivity_at_1.high],
+                }
+                for s in self.sizes
+            ],
+        }
+
+
+def detection(
+    protocol: ProtocolName,
+    eps_mm: float,
+    scans: Sequence[ScanHits],
+    resampling: Resampling,
+    patients: Sequence[Hashable] | None = None,
+) -> Detection:
+    """Bring the scans of one protocol and tolerance together.
+
+    Args:
+        protocol: By which `scans` were scored.
+        eps_mm: At which.
+        scans: At least one.
+        resampling: For the intervals.
+        patients: Whose each scan is; each its own if None.
+    """
+    pool = Pool.of(scans)
+    patients = range(len(scans)) if patients is None else patients
+
+    def readings(weights: NDArray[np.int64]) -> dict[str, float | None]:
+        curve = pool.curve(weights)
+        values = {f"at {rate:g}": sensitivity_at(curve, rate, protocol) for rate in FP_RATES[protocol]}
+        band = {f"band {rate:g}": sensitivity_at(curve, rate, "cad-pe") for rate in BAND_RATES}
+        return {**values, **band, "score": score(curve, protocol)}
+
+    found = estimates(readings, patients, resampling)
+    return Detection(
+        protocol=protocol,
+        eps_mm=eps_mm,
+        curve=pool.curve(),
+        sensitivity_at_fp={rate: found[f"at {rate:g}"] for rate in FP_RATES[protocol]},
+        score=found["score"],
+        band=tuple(found[f"band {rate:g}"] for rate in BAND_RATES),
+        sizes=_sizes(scans, resampling, patients) if protocol == "cad-pe" else (),
+    )
+
+
+def _sizes(scans: Sequence[ScanHits], resampling: Resampling, patients: Sequence[Hashable]) -> tuple[SizeStratum, ...]:
+    strata = []
+    for least, below in pairwise(SIZE_BOUNDS_MM3):
+        pool = Pool.of([scan.between(least, below) for scan in scans])
+        whole = pool.curve()
+
+        def readings(weights: NDArray[np.int64], pool: Pool = pool) -> dict[str, float | None]:
+            curve = pool.curve(weights)
+            emboli = curve.true_positives + curve.false_negatives
+            return {
+                "recall": curve.true_positives / emboli if emboli else None,
+                "at 1": sensitivity_at(curve, 1.0, "cad-pe"),
+            }
+
+        found = estimates(readings, patients, resampling)
+        strata.append(
+            SizeStratum(
+                least,
+                below,
+                whole.true_positives + whole.false_negatives,
+                whole.true_positives,
+                found["recall"],
+                found["at 1"],
+            )
+        )
+    return tuple(strata)

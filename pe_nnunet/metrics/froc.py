@@ -1,0 +1,220 @@
+"""Free-response ROC: the share of emboli that is hit against false markers a scan, as the score is lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+ProtocolName = Literal["cad-pe", "aanet"]
+PROTOCOLS: tuple[ProtocolName, ...] = ("cad-pe", "aanet")
+FP_RATES: dict[ProtocolName, tuple[float, ...]] = {
+    "cad-pe": (0.125, 0.25, 0.5, 1, 2, 4, 8),
+    "aanet": (0.5, 1, 2, 3, 4, 5, 6),
+}
+
+
+@dataclass(frozen=True)
+class Froc:
+    """A cohort's curve.
+
+    Attributes:
+        fp_per_scan: From 0 on, ascending.
+        sensitivity: At each of these; empty where there are no emboli.
+        thresholds: The lowest score that counts at each; infinity first.
+        true_positives: Emboli hit when all markers count.
+        false_negatives: The others.
+        false_positives: Markers that hit nothing.
+    """
+
+    fp_per_scan: NDArray[np.float64]
+    sensitivity: NDArray[np.float64]
+    thresholds: NDArray[np.float64]
+    true_positives: int
+    false_negatives: int
+    false_positives: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The hits of a cohort in falling order of score, from which curves are drawn: once, or many times with weights.
+
+    Attributes:
+        scores: Of all hit emboli and false markers.
+        true: Which of them are emboli.
+        scan: Which scan each comes from.
+        emboli: One number a scan, hit or not.
+    """
+
+    scores: NDArray[np.float64]
+    true: NDArray[np.bool_]
+    scan: NDArray[np.int64]
+    emboli: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, scans: Sequence[ScanHits]) -> Pool:
+        """Pool scans."""
+        rows = [
+            (score, true, number)
+            for number, scan in enumerate(scans)
+            for scores, true in ((scan.embolus_scores, True), (scan.false_scores, False))
+            for score in scores
+            if score is not None
+        ]
+        rows.sort(key=lambda row: -row[0])
+        return cls(
+            scores=np.array([row[0] for row in rows], float),
+            true=np.array([row[1] for row in rows], bool),
+            scan=np.array([row[2] for row in rows], np.int64),
+            emboli=np.array([len(scan.embolus_scores) for scan in scans], np.int64),
+        )
+
+    def curve(self, weights: NDArray[np.int64] | None = None) -> Froc:
+        """The curve of these scans; markers of equal score are taken together.
+
+        Args:
+            weights: How often each scan counts, as a bootstrap sample has it; once if None.
+        """
+        weights = np.ones(len(self.emboli), np.int64) if weights is None else weights
+        times = weights[self.scan]
+        hits, misses = np.cumsum(times * self.true), np.cumsum(times * ~self.true)
+        last = np.flatnonzero(np.append(np.diff(self.scores) != 0, [True] * bool(len(self.scores))))
+        hits, misses = np.append(0, hits[last]), np.append(0, misses[last])
+        new = np.append(True, np.diff(hits + misses) > 0)
+        emboli = int(weights @ self.emboli)
+        return Froc(
+            fp_per_scan=misses[new] / weights.sum(),
+            sensitivity=hits[new] / emboli if emboli else np.empty(0),
+            thresholds=np.append(np.inf, self.scores[last])[new],
+            true_positives=int(hits[-1]),
+            false_negatives=emboli - int(hits[-1]),
+            false_positives=int(misses[-1]),
+        )
+
+
+def froc(scans: Sequence[ScanHits]) -> Froc:
+    """The curve of a cohort.
+
+    Args:
+        scans: With and without emboli, at least one.
+
+    Example:
+        >>> curve = froc([ScanHits("a", (0.9, None), (0.5,)), ScanHits("b", (), ())])
+        >>> curve.fp_per_scan.tolist(), curve.sensitivity.tolist()
+        ([0.0, 0.0, 0.5], [0.0, 0.5, 0.5])
+    """
+    return Pool.of(scans).curve()
+
+
+def sensitivity_at(curve: Froc, fp_rate: float, protocol: ProtocolName) -> float | None:
+    """Read the curve.
+
+    `cad-pe`: the highest sensitivity at no more than `fp_rate` false markers a scan. `aanet`: at the last corner of the
+    curve with fewer than that; its authors' curve has only corners, points on a straight line between two others being
+    dropped (scikit-learn's `roc_curve`), so that it can lie well below.
+
+    Args:
+        curve: From `froc`.
+        fp_rate: False markers a scan, above 0.
+        protocol: Whose way of reading.
+
+    Returns:
+        None where there are no emboli.
+    """
+    if not len(curve.sensitivity):
+        return None
+    if protocol == "cad-pe":
+        return float(curve.sensitivity[curve.fp_per_scan <= fp_rate][-1])
+    rates, sensitivity = _corners(curve)
+    return float(sensitivity[rates < fp_rate][-1])
+
+
+def score(curve: Froc, protocol: ProtocolName) -> float | None:
+    """The mean sensitivity over the protocol's false-positive rates; None where there are no emboli."""
+    values = [sensitivity_at(curve, rate, protocol) for rate in FP_RATES[protocol]]
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
+
+
+def _corners(curve: Froc) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The curve without points half-way between their neighbours in both counts; the ends stay."""
+    if len(curve.sensitivity) < 3:
+        return curve.fp_per_scan, curve.sensitivity
+    turns = (np.abs(np.diff(curve.fp_per_scan, 2)) > 1e-12) | (np.abs(np.diff(curve.sensitivity, 2)) > 1e-12)
+    # The published curve gets its origin after the points are dropped, so that its first real point always stays.
+    turns[0] = True
+    keep = np.concatenate([[True], turns, [True]])
+    return curve.fp_per_scan[keep], curve.sensitivity[keep]
+
+
+@dataclass(frozen=True)
+class ScanHits:
+    """One scan under one protocol and one tolerance.
+
+    Attributes:
+        case_id: The scan.
+        embolus_scores: One an embolus: the highest score of the markers that hit it, None where none does.
+        false_scores: Scores of the markers that hit nothing.
+        volumes_mm3: One an embolus, of the label as it is; empty where the protocol changes the label.
+    """
+
+    case_id: str
+    embolus_scores: tuple[float | None, ...]
+    false_scores: tuple[float, ...]
+    volumes_mm3: tuple[float, ...] = ()
+
+    @property
+    def true_positives(self) -> int:
+        """Emboli that are hit."""
+        return sum(score is not None for score in self.embolus_scores)
+
+    def between(self, least_mm3: float, below_mm3: float) -> ScanHits:
+        """The scan with the emboli of these volumes alone, and all its false markers."""
+        chosen = [
+            (score, volume)
+            for score, volume in zip(self.embolus_scores, self.volumes_mm3, strict=True)
+            if least_mm3 <= volume < below_mm3
+        ]
+        return replace(
+            self,
+            embolus_scores=tuple(score for score, _ in chosen),
+            volumes_mm3=tuple(volume for _, volume in chosen),
+        )
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """What a budget allows.
+
+    Attributes:
+        budget: False positives a scan, at most.
+        threshold: The lowest score that keeps to it; None where even the highest exceeds it, or there are no markers.
+        sensitivity: Emboli hit by markers of at least that score.
+        false_positives_per_scan: At that score.
+    """
+
+    budget: float
+    threshold: float | None
+    sensitivity: float
+    false_positives_per_scan: float
+
+
+def operating_points(curve: Froc, budgets: Sequence[float]) -> tuple[OperatingPoint, ...]:
+    """Lower the score until the budget of false positives is spent.
+
+    Args:
+        curve: Of a cohort with emboli.
+        budgets: False positives a scan.
+
+    Returns:
+        One point a budget, in their order.
+    """
+    points = []
+    for budget in budgets:
+        last = int(np.flatnonzero(curve.fp_per_scan <= budget)[-1])
+        threshold = float(curve.thresholds[last]) if last else None
+        points.append(OperatingPoint(budget, threshold, float(curve.sensitivity[last]), float(curve.fp_per_scan[last])))
+    return tuple(points)

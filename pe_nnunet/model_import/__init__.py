@@ -1,0 +1,8 @@
+"""AANet's published weights as an nnU-Net model."""
+
+from __future__ import annotations
+
+from pe_nnunet.model_import.folder import ImportedModel, import_checkpoint
+from pe_nnunet.model_import.weights import read_weights
+
+__all__ = ["ImportedModel", "import_checkpoint", "read_weights"]

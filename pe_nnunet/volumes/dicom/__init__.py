@@ -1,0 +1,1 @@
+"""DICOM series: headers, slices, pixels and stacks of them."""

@@ -1,0 +1,273 @@
+"""Read one CT series from DICOM files into Hounsfield units, with its geometry from the headers' positions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+import SimpleITK as sitk
+
+from pe_nnunet.errors import InputError, Note
+from pe_nnunet.processes import require_memory
+from pe_nnunet.volumes.dicom.headers import (
+    FileHeader,
+    ct_series,
+    header_of,
+    patient_key,
+    quiet_pydicom,
+    read_dataset,
+    read_header,
+    text_of,
+)
+from pe_nnunet.volumes.dicom.native import native_frames
+from pe_nnunet.volumes.dicom.pixels import (
+    Rescale,
+    damaged_pixels,
+    decoded_hu,
+    native_hu,
+    padding_hu,
+    require_ct_pixels,
+    rescale_of,
+)
+from pe_nnunet.volumes.dicom.slice_positions import Slice, slices_of
+from pe_nnunet.volumes.dicom.stack import Stack, stack_slices
+from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
+from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
+
+Headers = dict[Path, tuple[pydicom.Dataset, int]]  # with the byte at which the pixels begin; see `read_header`
+
+
+def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = False, fix_tilt: bool = False) -> Scan:
+    """Read the series that a reference names.
+
+    Args:
+        ref: From `find_scans`.
+        assume_hu: Take stored values for HU where no rescale is given, and skip the check that values look like HU.
+        resample_gaps: Interpolate the slices of one gap, instead of refusing the series; see `stack_slices`.
+        fix_tilt: Shift tilted slices upright, instead of refusing the series. Either leaves no slice of the result tied
+            to a file.
+
+    Returns:
+        The scan. Its first slice is the lowest along the slice normal, so its direction is right-handed.
+
+    Raises:
+        InputError: What the series lacks, or where it contradicts itself, with a PE-DCM code.
+        MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
+    """
+    with quiet_pydicom():
+        return _read(ref, assume_hu=assume_hu, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
+
+
+def _read(ref: ScanRef, *, assume_hu: bool, resample_gaps: bool, fix_tilt: bool) -> Scan:
+    datasets = {file: read for file in ref.files if (read := read_header(file)) is not None}
+    found = [header for file, (dataset, _) in datasets.items() if (header := header_of(dataset, file)) is not None]
+    members, left_out = choose_series(ref, found)
+    headers = {member.path: datasets[member.path] for member in members}
+    for file, (dataset, _) in headers.items():
+        require_ct_pixels(dataset, file.stat().st_size, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
+    found_slices = [s for file, (dataset, _) in headers.items() for s in slices_of(dataset, file)]
+    stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
+    reader = _SliceReader(ref.case_id, headers)
+    slices, doubled = _one_per_position(stack, reader)
+    hu, sha256, padded = _volume(slices, reader)
+    if not assume_hu:
+        require_hu(hu, padded, ref.case_id)
+    if stack.regrid is not None:
+        hu = stack.regrid.apply(hu)
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing(stack.spacing_mm)
+    image.SetOrigin(stack.origin_mm)
+    image.SetDirection(stack.direction.ravel().tolist())
+    notes = [*left_out, *doubled, *_header_notes(reader, slices), *stack.notes]
+    if padded:
+        notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
+    info = _info(headers[slices[0].file][0], [] if stack.regrid else slices)
+    return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
+
+
+class _SliceReader:
+    """Decodes slices, keeping the last file: the frames of a multi-frame file follow one another."""
+
+    def __init__(self, case_id: str, headers: Headers) -> None:
+        self.case_id = case_id
+        self.headers = headers
+        self._rescales: dict[tuple[Path, int], Rescale] = {}
+        self._file: Path | None = None
+        self._frames: Values | None = None
+        self._dataset = pydicom.Dataset()
+
+    def rescale(self, s: Slice) -> Rescale:
+        """Slope, intercept and type of the rescale of a slice."""
+        key = (s.file, s.frame)
+        if key not in self._rescales:
+            self._rescales[key] = rescale_of(self.headers[s.file][0], s.frame)
+        return self._rescales[key]
+
+    def take(self, file: Path, content: bytes) -> None:
+        """Make ready to decode the slices of a file, of which these are the bytes."""
+        header, pixels_at = self.headers[file]
+        self._file, self._frames = file, native_frames(header, content, pixels_at)
+        dataset = header if self._frames is not None else read_dataset(content, pixels=True)
+        if dataset is None or (self._frames is None and "PixelData" not in dataset):
+            raise damaged_pixels(f"{self.case_id}: {file.name}", "no whole PixelData")
+        self._dataset = dataset
+
+    def hu(self, s: Slice, into: npt.NDArray[np.int32] | None = None) -> tuple[Values, float | None]:
+        """HU of a slice before padding is replaced, and the padding value in HU; see `native_hu` for `into`."""
+        if s.file != self._file:
+            self.take(s.file, s.file.read_bytes())
+        rescale = self.rescale(s)
+        if self._frames is not None:
+            plane = native_hu(self._frames[s.frame], self._dataset, rescale, into)
+        else:
+            plane = decoded_hu(self._dataset, s, rescale, f"{self.case_id}: {s.file.name}")
+        return plane, padding_hu(self._dataset, rescale)
+
+
+def _one_per_position(stack: Stack, reader: _SliceReader) -> tuple[list[Slice], list[Note]]:
+    """Drop doubled slices whose pixels agree; refuse those whose pixels differ."""
+    doubled = [group for group in stack.positions if len(group) > 1]
+    for group in doubled:
+        first, _ = reader.hu(group[0])
+        for other in group[1:]:
+            if np.array_equal(first, reader.hu(other)[0]):
+                continue
+            if 2 * len(doubled) > len(stack.positions) > 1:
+                raise InputError(
+                    "PE-DCM-021",
+                    f"{reader.case_id}: {len(doubled)} of {len(stack.positions)} positions hold several different "
+                    "slices: several time points or reconstructions in one series",
+                    "split them into one series each",
+                )
+            x, y, z = group[0].position_mm or (0.0, 0.0, 0.0)
+            raise InputError(
+                "PE-DCM-003",
+                f"{reader.case_id}: {group[0].file.name} and {other.file.name} both lie at ({x:.1f}, {y:.1f}, {z:.1f}) "
+                "mm with different pixels",
+                "remove the wrong one",
+            )
+    dropped = sum(len(group) - 1 for group in doubled)
+    text = f"{dropped} doubled slice(s) with the same pixels dropped"
+    return [group[0] for group in stack.positions], [Note("PE-DCM-002", "repaired", text)] if dropped else []
+
+
+def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int]:
+    """The array in HU, the hash over the files in this order, and the number of padding voxels."""
+    scales = [value for s in slices for value in reader.rescale(s)[:2] if value is not None]
+    whole = all(value.is_integer() for value in scales)
+    shape = (len(slices), slices[0].rows, slices[0].columns)
+    require_memory(shape, reader.case_id)
+    hu = np.empty(shape, np.int16 if whole else np.float32)
+    digest, padded, scratch = hashlib.sha256(), 0, np.empty(shape[1:], np.int32)
+    runs = [list(run) for _, run in groupby(range(len(slices)), lambda k: slices[k].file)]
+    files = [slices[run[0]].file for run in runs]
+    for file, run, content in zip(files, runs, read_ahead(files, digest.update), strict=True):
+        reader.take(file, content)
+        for k in run:
+            plane, padding = reader.hu(slices[k], scratch)
+            padded += replace_padding(plane, padding)
+            hu[k] = plane  # fits: what lies outside -1500..32000 was padding
+    return hu, digest.hexdigest(), padded
+
+
+def _header_notes(reader: _SliceReader, slices: list[Slice]) -> list[Note]:
+    notes = []
+    bare = sum(not dataset.preamble for dataset, _ in reader.headers.values())
+    if bare:
+        notes.append(Note("PE-DCM-015", "repaired", f"{bare} file(s) without a DICOM preamble read all the same"))
+    if not text_of(reader.headers[slices[0].file][0], "PatientID"):
+        notes.append(Note("PE-DCM-023", "repaired", "no PatientID: the study stands for the patient"))
+    if len({reader.rescale(s)[:2] for s in slices}) > 1:
+        notes.append(Note("PE-DCM-025", "repaired", "the rescale differs between slices: each got its own"))
+    return notes
+
+
+def _info(dataset: pydicom.Dataset, slices: list[Slice]) -> DicomInfo:
+    study = text_of(dataset, "StudyInstanceUID")
+    return DicomInfo(
+        study_uid=study,
+        series_uid=text_of(dataset, "SeriesInstanceUID"),
+        frame_of_reference_uid=text_of(dataset, "FrameOfReferenceUID"),
+        sop_class_uid=text_of(dataset, "SOPClassUID"),
+        sop_instance_uids=tuple(s.sop_instance_uid for s in slices),
+        files=tuple(s.file for s in slices),
+        patient_key=patient_key(text_of(dataset, "PatientID")) or patient_key(study),
+        frames=tuple(s.frame for s in slices),
+    )
+
+
+def choose_series(ref: ScanRef, headers: Iterable[FileHeader]) -> tuple[list[FileHeader], list[Note]]:
+    """Pick the slices of the series that a reference means.
+
+    Args:
+        ref: From `find_scans`.
+        headers: Of all its files that are DICOM.
+
+    Returns:
+        The CT slices of one series, one patient and one study, and what was left out of that series.
+
+    Raises:
+        InputError: PE-DCM-008 no CT slices, PE-DCM-020 several patients or studies, PE-DCM-005 several series.
+    """
+    found = list(headers)
+    if ref.series_uid is not None:
+        found = [header for header in found if header.series_uid == ref.series_uid]
+    series = ct_series(found)
+    members = [header for of_one in series.values() for header in of_one]
+    if not members:
+        kinds = Counter(header.kind for header in found).most_common()
+        listed = ", ".join(f"{n} {kind}" for kind, n in kinds) or "nothing readable"
+        raise InputError(
+            "PE-DCM-008",
+            f"{ref.case_id}: no CT slices in {ref.path}, found {listed}",
+            "give the folder of the CT series",
+        )
+    for name, values in (("patients", {h.patient_key for h in members}), ("studies", {h.study_uid for h in members})):
+        if len(values) > 1:
+            raise InputError(
+                "PE-DCM-020",
+                f"{ref.case_id}: {ref.path} mixes {len(values)} {name}, expected one",
+                "put each into a folder of its own" + (", or choose with --series-uid" if len(series) > 1 else ""),
+            )
+    if len(series) > 1:
+        listed = "; ".join(f"{uid} ({len(of)} files, {of[0].description or 'untitled'})" for uid, of in series.items())
+        raise InputError(
+            "PE-DCM-005",
+            f"{ref.case_id}: {len(series)} CT series in {ref.path}, expected one: {listed}",
+            "choose one with --series-uid UID, or --pick largest-ct",
+        )
+    uid = members[0].series_uid
+    dropped = Counter(header.kind for header in found if header.series_uid == uid and not header.is_ct_slice)
+    listed = ", ".join(f"{n} {kind}" for kind, n in dropped.most_common())
+    return members, [Note("PE-DCM-006", "repaired", f"left out of the series: {listed}")] if dropped else []
+
+
+def read_ahead(files: Sequence[Path], note: Callable[[bytes], object]) -> Iterator[bytes]:
+    """The contents of files, in their order; a second thread reads at most one file ahead.
+
+    Args:
+        files: Which to read.
+        note: Called in that thread with each content, in the order of the files, before it is given out.
+
+    Raises:
+        OSError: If a file cannot be read, when its turn comes.
+    """
+
+    def load(file: Path) -> bytes:
+        content = file.read_bytes()
+        note(content)
+        return content
+
+    with ThreadPoolExecutor(1, "read-ahead") as thread:
+        coming = [thread.submit(load, file) for file in files[:1]]
+        for k in range(len(files)):
+            content = coming.pop().result()
+            coming += [thread.submit(load, file) for file in files[k + 1 : k + 2]]
+            yield content

@@ -1,0 +1,217 @@
+"""Slices to a stack: sorted along their normal, and checked to lie on one regular grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pe_nnunet.errors import GeometryError, Note
+from pe_nnunet.volumes.dicom.regrid import Regrid
+from pe_nnunet.volumes.dicom.slice_positions import Slice
+from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE
+
+SAME_POSITION_MM = 0.01  # two slices nearer than this are at one position
+UNIFORM_TOLERANCE = 1e-3  # of direction cosines, and of spacing as a share: headers round
+INCREMENT_TOLERANCE = 0.1  # share of the usual increment, which positions rounded to 0.1 mm stay under
+MISSING_FROM = 1.5  # times the usual increment
+SHEAR_TOLERANCE_PIXELS = 0.5  # sideways drift over the whole stack
+LARGEST_GAP_MM = 10.0  # across more, interpolated slices are invented
+
+Points = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Slices in the order of the normal, by position, and the grid that they span.
+
+    Attributes:
+        positions: Per position the slices there; more than one where slices are doubled.
+        spacing_mm: x (between columns), y (between rows), z (between slices).
+        origin_mm: LPS position of the first voxel.
+        direction: (3, 3), columns are the axes x, y, z; right-handed.
+        notes: What deserves a look.
+        regrid: How to bring the slices onto the grid, where they do not lie on it.
+    """
+
+    positions: tuple[tuple[Slice, ...], ...]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    direction: npt.NDArray[np.float64]
+    notes: tuple[Note, ...]
+    regrid: Regrid | None = None
+
+
+def stack_slices(
+    slices: Sequence[Slice], case_id: str, *, resample_gaps: bool = False, fix_tilt: bool = False
+) -> Stack:
+    """Sort slices along their normal and check that they lie on one regular grid.
+
+    Args:
+        slices: At least one, in any order.
+        case_id: For messages.
+        resample_gaps: Take a series with one gap of at most 10 mm; its slices are to be interpolated.
+        fix_tilt: Take slices that drift sideways evenly, as under a gantry tilt; they are to be shifted.
+
+    Returns:
+        The stack; slices at one position stand together, in the order of their file names.
+
+    Raises:
+        GeometryError: PE-DCM-016 position, orientation or spacing missing or invalid; PE-DCM-007 size, orientation or
+            spacing varies; PE-DCM-004 positions drift sideways; PE-DCM-001 slices missing.
+    """
+    slices = sorted(slices, key=lambda s: (s.file, s.frame))
+    for s in slices:
+        _require_complete(s, case_id)
+        _require_alike(slices[0], s, case_id)
+    rows_mm, columns_mm = slices[0].pixel_spacing_mm or ()
+    direction = _direction(slices[0], case_id)
+    points = np.array([s.position_mm for s in slices], dtype=np.float64)
+    along_mm = points @ direction[:, 2]
+    order = np.argsort(along_mm, kind="stable")
+    starts = np.flatnonzero(np.diff(along_mm[order], prepend=-np.inf) > SAME_POSITION_MM)
+    positions = tuple(tuple(slices[i] for i in group) for group in np.split(order, starts[1:]))
+    firsts = points[order[starts]]
+    sideways_mm, tilted = _sideways(firsts, direction, min(rows_mm, columns_mm), case_id, fix_tilt=fix_tilt)
+    gap: list[Note] = []
+    thickness_mm = slices[0].thickness_mm
+    if len(firsts) == 1:
+        if not thickness_mm or thickness_mm < 0:
+            raise _incomplete(slices[0], "SliceThickness, which a single slice needs", case_id)
+        increment_mm = thickness_mm
+    else:
+        increment_mm, gap = _increment(firsts, direction[:, 2], case_id, resample_gaps=resample_gaps)
+    notes = (*tilted, *gap, *_thickness_notes(thickness_mm, increment_mm))
+    regrid = None
+    if tilted or gap:
+        place = (along_mm[order[starts]] - along_mm[order[0]]) / increment_mm
+        regrid = Regrid(place, sideways_mm[:, 1] / rows_mm, sideways_mm[:, 0] / columns_mm)
+    x, y, z = (float(v) for v in firsts[0] - direction[:, :2] @ sideways_mm[0])
+    return Stack(positions, (columns_mm, rows_mm, increment_mm), (x, y, z), direction, notes, regrid)
+
+
+def _require_complete(s: Slice, case_id: str) -> None:
+    fields = {
+        "ImagePositionPatient": s.position_mm is not None,
+        "ImageOrientationPatient": s.orientation is not None,
+        "PixelSpacing": s.pixel_spacing_mm is not None and min(s.pixel_spacing_mm) > 0,
+        "Rows and Columns": min(s.rows, s.columns) > 0,
+    }
+    missing = [name for name, there in fields.items() if not there]
+    if missing:
+        raise _incomplete(s, ", ".join(missing), case_id)
+
+
+def _incomplete(s: Slice, what: str, case_id: str) -> GeometryError:
+    return GeometryError(
+        "PE-DCM-016",
+        f"{case_id}: {s.file.name} has no valid {what}",
+        "export the original series; a volume is never stacked by file name or number",
+    )
+
+
+def _require_alike(first: Slice, s: Slice, case_id: str) -> None:
+    def close(a: tuple[float, ...] | None, b: tuple[float, ...] | None, tolerance: tuple[float, float]) -> bool:
+        return a is not None and b is not None and np.allclose(a, b, rtol=tolerance[0], atol=tolerance[1])
+
+    for name, same, expected, got in (
+        (
+            "the size (rows, columns)",
+            (s.rows, s.columns) == (first.rows, first.columns),
+            (first.rows, first.columns),
+            (s.rows, s.columns),
+        ),
+        (
+            "PixelSpacing",
+            close(s.pixel_spacing_mm, first.pixel_spacing_mm, (UNIFORM_TOLERANCE, 0.0)),
+            first.pixel_spacing_mm,
+            s.pixel_spacing_mm,
+        ),
+        (
+            "ImageOrientationPatient",
+            close(s.orientation, first.orientation, (0.0, UNIFORM_TOLERANCE)),
+            first.orientation,
+            s.orientation,
+        ),
+    ):
+        if not same:
+            raise GeometryError(
+                "PE-DCM-007",
+                f"{case_id}: {name} varies inside the series: {expected} in {first.file.name}, {got} in {s.file.name}",
+                "split the series into uniform ones",
+            )
+
+
+def _direction(s: Slice, case_id: str) -> npt.NDArray[np.float64]:
+    """Axes x, y, z as columns, made exactly orthonormal: headers round to a few digits."""
+    cosines = np.array(s.orientation, dtype=np.float64).reshape(2, 3)
+    if np.abs(cosines @ cosines.T - np.eye(2)).max() > ORTHONORMAL_TOLERANCE:
+        raise _incomplete(s, f"ImageOrientationPatient (two perpendicular unit vectors), got {s.orientation}", case_id)
+    along_row = cosines[0] / np.linalg.norm(cosines[0])
+    along_column = cosines[1] - (cosines[1] @ along_row) * along_row
+    along_column /= np.linalg.norm(along_column)
+    return np.stack([along_row, along_column, np.cross(along_row, along_column)], axis=1)
+
+
+def _sideways(
+    points: Points, direction: npt.NDArray[np.float64], pixel_mm: float, case_id: str, *, fix_tilt: bool
+) -> tuple[Points, list[Note]]:
+    """Offsets of the slices along x and y from the corner of the canvas that holds all, 0 where they stand upright."""
+    offsets = (points - points[0]) @ direction
+    sideways_mm = np.hypot(offsets[:, 0], offsets[:, 1])
+    worst = int(np.argmax(sideways_mm))
+    if sideways_mm[worst] <= SHEAR_TOLERANCE_PIXELS * pixel_mm:
+        return np.zeros((len(points), 2)), []
+    angle = math.degrees(math.atan2(sideways_mm[worst], offsets[worst, 2]))
+    text = f"slices drift sideways by {sideways_mm[worst]:.1f} mm (gantry tilt or shear of {angle:.1f} degrees)"
+    even = np.outer(offsets[:, 2], offsets[-1, :2] / offsets[-1, 2])
+    uneven_mm = float(np.abs(offsets[:, :2] - even).max())
+    if not fix_tilt or uneven_mm > SHEAR_TOLERANCE_PIXELS * pixel_mm:
+        raise GeometryError(
+            "PE-DCM-004",
+            f"{case_id}: {text}, expected a stack along the slice normal"
+            + (f"; not evenly, by up to {uneven_mm:.1f} mm" if fix_tilt else ""),
+            "export the series again" if fix_tilt else "--fix-tilt resamples it to an upright volume",
+        )
+    return even - even.min(axis=0), [Note("PE-DCM-027", "repaired", f"{text}: shifted upright, interpolated linearly")]
+
+
+def _increment(points: Points, normal: Points, case_id: str, *, resample_gaps: bool) -> tuple[float, list[Note]]:
+    """The distance between neighbouring slices in mm, and a note where one gap is to be filled."""
+    along_mm = points @ normal
+    steps_mm = np.diff(along_mm)
+    usual_mm = float(np.median(steps_mm) if len(steps_mm) > 2 else steps_mm.min())  # of two, a median is the mean
+    gaps = np.flatnonzero(steps_mm > MISSING_FROM * usual_mm)
+    if gaps.size:
+        missing = int(np.rint(steps_mm[gaps] / usual_mm - 1).sum())
+        x, y, z = points[gaps[0]]
+        place = f"after the slice at ({x:.1f}, {y:.1f}, {z:.1f}) mm: the next is {steps_mm[gaps[0]]:.2f} mm away"
+        if not resample_gaps or gaps.size > 1 or steps_mm[gaps[0]] > LARGEST_GAP_MM:
+            hint = "" if resample_gaps else f"; --resample-gaps fills one gap of up to {LARGEST_GAP_MM:g} mm"
+            raise GeometryError(
+                "PE-DCM-001",
+                f"{case_id}: about {missing} slice(s) missing in {gaps.size} place(s), the first {place}, "
+                f"expected {usual_mm:.2f}",
+                "export the whole series again" + hint,
+            )
+    regular_mm = np.delete(steps_mm, gaps)
+    if np.abs(regular_mm - usual_mm).max(initial=0) > max(INCREMENT_TOLERANCE * usual_mm, SAME_POSITION_MM):
+        raise GeometryError(
+            "PE-DCM-007",
+            f"{case_id}: the distance between slices varies from {steps_mm.min():.3f} to {steps_mm.max():.3f} mm, "
+            f"expected {usual_mm:.3f}",
+            "split the series where it changes, or resample it",
+        )
+    if gaps.size:
+        return float(regular_mm.mean()), [Note("PE-DCM-026", "repaired", f"{missing} slice(s) interpolated {place}")]
+    return float((along_mm[-1] - along_mm[0]) / (len(points) - 1)), []
+
+
+def _thickness_notes(thickness_mm: float | None, increment_mm: float) -> tuple[Note, ...]:
+    if thickness_mm is None or abs(thickness_mm - increment_mm) <= INCREMENT_TOLERANCE * increment_mm:
+        return ()
+    text = f"slices {thickness_mm:g} mm thick every {increment_mm:.3f} mm: the positions decide the spacing"
+    return (Note("PE-DCM-017", "warning", text),)

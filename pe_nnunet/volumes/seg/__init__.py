@@ -1,0 +1,1 @@
+"""Segmentations as DICOM keeps them: SEG and RTSTRUCT."""

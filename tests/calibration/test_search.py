@@ -1,0 +1,179 @@
+"""Calibration on constructed cohorts with known best settings."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pe_nnunet.calibration.boxes_alone import box_labels, count_boxes
+from pe_nnunet.calibration.outcomes import Grid, LabelledScan, count_outcomes
+from pe_nnunet.calibration.search import Objective, calibrate
+from pe_nnunet.detection import SliceBox, Tube
+from pe_nnunet.errors import InputError
+from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
+from pe_nnunet.metrics.case_scores import evaluate_case
+from pe_nnunet.metrics.cohort_scores import summarise
+from pe_nnunet.roi import Box
+
+MM = (2.0, 2.0, 2.0)
+SMALL = Grid(
+    thresholds=(0.3, 0.5, 0.7), seeds=(0.0, 0.7), volumes_mm3=(0, 20, 100), box_weights=(0.0, 1.0), penalties=(0.0, 2.0)
+)
+CONFIDENT = np.linspace(0.05, 0.95, 18).tolist()
+PLACES = [(z, y, x) for z in (1, 8) for y in (1, 8, 15) for x in (1, 8, 15)]
+
+
+def box_at(place, confidence=0.9):
+    z, y, x = place
+    slices = tuple(SliceBox(k, y - 0.5, x - 0.5, y + 3.5, x + 3.5, confidence) for k in range(z, z + 3))
+    return Tube(Box((z, max(0, y - 1), max(0, x - 1)), (z + 3, y + 4, x + 4)), confidence, slices)
+
+
+def cohort(detector, cases=20, seed=0):
+    """Each scan with four emboli and four false findings; to segmentation they look alike."""
+    draw = np.random.default_rng(seed)
+    scans = []
+    for number in range(cases):
+        probability, truth = np.zeros((12, 20, 20), np.float32), np.zeros((12, 20, 20), np.uint8)
+        places = [PLACES[k] for k in draw.permutation(len(PLACES))[:8]]
+        for order, (z, y, x) in enumerate(places):
+            probability[z : z + 3, y : y + 3, x : x + 3] = draw.uniform(0.35, 0.65)
+            if order < 4:
+                truth[z : z + 3, y : y + 3, x : x + 3] = order + 1
+        boxed = {
+            "informative": places[:4],
+            "random": [place for place in places if draw.random() < 0.5],
+            "none": None,
+        }[detector]
+        tubes = None if boxed is None else [box_at(place) for place in boxed]
+        scans.append(LabelledScan(f"case_{number}", probability, truth, MM, tubes))
+    return scans
+
+
+def scored(scans, settings):
+    return summarise(
+        [
+            evaluate_case(
+                find_emboli(fuse(scan.probability, scan.tubes, settings), MM, settings).labels, scan.truth, MM
+            )
+            for scan in scans
+        ]
+    )
+
+
+def test_an_informative_detector_gets_weight_and_gains_what_is_to_be_gained():
+    """With boxes all emboli and nothing else; without, half of the findings are false at any threshold."""
+    found = calibrate(cohort("informative"), Objective(), SMALL)
+    assert found.best.chosen.settings.uses_detection
+    assert found.best.chosen.f1 == 1
+    assert found.detection.helps
+    alone = calibrate(cohort("none"), Objective(), SMALL)
+    assert alone.detection is None
+    assert (alone.fusion, alone.boxes) == (None, None)
+    assert alone.segmentation.chosen == found.segmentation.chosen
+    assert (found.boxes.f1, found.boxes.found, found.boxes.false_positives_per_scan) == (1, 80, 0)
+    assert alone.best.chosen.f1 == pytest.approx(2 / 3, abs=0.02)  # everything found, half of it false
+    assert found.detection.gain == pytest.approx(1 - 2 / 3, abs=0.03)
+    unseen = cohort("informative", seed=1)
+    assert scored(unseen, found.best.chosen.settings).f1 == 1
+
+
+def test_boxes_overrule_a_network_that_is_sure_of_everything_it_finds():
+    """All findings at 0.99999, so that no threshold parts them; true boxes of 0.3 and, on the others, of 0.15."""
+    scans = [
+        replace(
+            scan,
+            probability=np.where(scan.probability > 0, np.float32(0.99999), np.float32(0)),
+            tubes=[box_at(tuple(np.argwhere(scan.truth == k)[0]), 0.3) for k in (1, 2, 3, 4)]
+            + [box_at(place, 0.15) for place in PLACES if not scan.truth[place]],
+        )
+        for scan in cohort("none")
+    ]
+    found = calibrate(scans, Objective())
+    assert found.detection.helps
+    assert found.segmentation.chosen.f1 == pytest.approx(2 / 3)
+    assert found.fusion.chosen.f1 == 1
+    settings = found.fusion.chosen.settings
+    assert (settings.no_box_penalty, settings.box_confidence) == (16, 0.25)
+    assert scored(scans, settings).f1 == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("objective", [Objective(), Objective(3.0)])
+def test_a_random_detector_gets_weight_zero(seed, objective):
+    found = calibrate(cohort("random", seed=seed), objective, SMALL)
+    assert not found.detection.helps
+    assert found.fusion == found.segmentation
+    assert not found.best.chosen.settings.uses_detection
+    assert all(not choice.settings.uses_detection for choice in found.best.budgets.values())
+
+
+def test_on_fewer_than_five_scans_no_detector_gets_weight():
+    assert not calibrate(cohort("informative", cases=4), Objective(), SMALL).detection.helps
+    assert calibrate(cohort("informative", cases=5), Objective(), SMALL).detection.helps
+
+
+def test_boxes_alone_are_counted_as_they_are_evaluated():
+    scans = [
+        LabelledScan(
+            s.case_id, s.probability, s.truth, MM, [box_at(p, c) for p, c in zip(PLACES, CONFIDENT, strict=True)]
+        )
+        for s in cohort("none", cases=3)
+    ]
+    counts = count_boxes(scans, (0.05, 0.5, 0.9))
+    for confidence, rows in zip((0.05, 0.5, 0.9), counts, strict=True):
+        scores = summarise(
+            [evaluate_case(box_labels(scan.tubes, scan.truth.shape, confidence), scan.truth, MM) for scan in scans]
+        )
+        of = rows.sum(axis=0).tolist()
+        assert of == [scores.found, scores.emboli, scores.findings - scores.false_positives, scores.findings]
+    assert counts[0, 0, 3] == len(PLACES)
+    assert counts[1, 0, 3] == sum(c >= 0.5 for c in CONFIDENT)
+
+
+def test_of_boxes_that_overlap_the_surer_is_seen():
+    labels = box_labels([box_at((1, 1, 1), 0.3), box_at((1, 1, 3), 0.8)], (12, 20, 20), 0.1)
+    assert labels[1, 1, 1] == 2
+    assert labels[1, 1, 3] == 1
+    assert box_labels([], (2, 2, 2), 0.1).max() == 0
+
+
+def test_counts_are_those_of_the_emboli_that_are_found_and_evaluated():
+    scans = cohort("random", cases=3)
+    settings = SMALL.settings(FusionSettings(), True)[::7]
+    counts = count_outcomes(scans, settings)
+    assert len({tuple(row) for row in counts.sum(axis=1).tolist()}) > 3
+    for choice, row in zip(settings, counts.sum(axis=1), strict=True):
+        scores = scored(scans, choice)
+        assert row.tolist() == [scores.found, scores.emboli, scores.findings - scores.false_positives, scores.findings]
+
+
+@pytest.mark.parametrize(
+    ("specks", "voxels", "expected"), [(3, 1, 50.0), (4, 1, 200.0), (4, 3, 400.0), (4, 12, 1000.0)]
+)
+def test_masks_alone_the_smallest_volume_within_the_budget(specks, voxels, expected):
+    """Of masks the lowest volume that leaves 3 false positives a scan or fewer; the highest if none does."""
+    truth = np.zeros((20, 20, 20), np.uint8)
+    truth[2:5, 2:5, 2:5] = 1
+    mask = truth.astype(np.float32)
+    for number in range(specks):
+        mask[10, 2 + 4 * number, 2 : 2 + voxels] = 1
+    grid = Grid((0.5,), (0.0,), (50, 100, 200, 300, 400, 500, 600, 800, 1000))
+    found = calibrate([LabelledScan("a", mask, truth, (5.0, 5.0, 5.0))], Objective(3.0), grid)
+    assert found.best.chosen.settings.min_volume_mm3 == expected
+    assert (found.best.chosen.found, found.best.chosen.emboli) == (1, 1)
+
+
+def test_more_false_positives_allowed_never_find_less():
+    found = calibrate(cohort("none"), Objective(2.0), SMALL)
+    sensitivities = [choice.sensitivity for choice in found.best.budgets.values()]
+    assert sensitivities == sorted(sensitivities)
+    assert sensitivities[-1] == 1
+    assert found.best.budgets[2.0].settings == found.best.chosen.settings
+    assert found.best.budgets[2.0].false_positives_per_scan <= 2
+
+
+def test_nothing_to_calibrate_on():
+    empty = LabelledScan("a", np.zeros((4, 4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), MM)
+    with pytest.raises(InputError, match="PE-FUS-006"):
+        calibrate([empty], Objective())
