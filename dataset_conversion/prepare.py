@@ -52,7 +52,7 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
         image,
         margin_mm=options.lung_margin_mm,
         on_no_lungs=options.on_no_lungs,
-        finder=options.roi,
+        finder=options.lung_finder,
         lungmask_weights=options.lungmask_weights,
     )
     notes = [*volumes.notes, *roi.notes, *scan_notes(image, None if roi.lungs is None else roi.lungs.mask)]
@@ -83,7 +83,7 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
     images["label"] = image_like(make_label(options.scheme, ids, artery), images["image"])
 
     volumes_mm3 = embolus_volumes_mm3(ids, float(np.prod(image.GetSpacing())))
-    notes += _label_notes(sitk.GetArrayViewFromImage(images["image"]), ids, volumes_mm3, options.min_embolus_mm3)
+    notes += _label_notes(sitk.GetArrayViewFromImage(images["image"]), ids, volumes_mm3, options.warn_below_mm3)
     voxels, whole, inside = int(np.count_nonzero(ids)), image.GetNumberOfPixels(), int(np.prod(shape))
     return PreparedCase(
         images,

@@ -18,9 +18,10 @@ from pe_nnunet.dataset.dataset_json import pe_label_values
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.inference.allocation import large_blocks_apart
-from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.search_region import lung_region
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
 from pe_nnunet.voxels import label_components

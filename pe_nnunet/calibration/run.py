@@ -32,9 +32,9 @@ from pe_nnunet.detection import Detector, Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.stored import write_fusion
-from pe_nnunet.inference.ensemble import InferenceSettings
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.metrics.instances import to_instances
 from pe_nnunet.outputs import ModelRecord
 from pe_nnunet.volumes import find_scans, read_label, read_scan, require_same_grid, to_lps

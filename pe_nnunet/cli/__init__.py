@@ -42,6 +42,13 @@ COMMANDS: dict[str, str] = {
 }
 
 
+RENAMED: dict[tuple[str, str], str] = {
+    ("convert", "--roi"): "--lung-finder",
+    ("convert", "--min-embolus-mm3"): "--warn-below-mm3",
+}
+"""Command and former spelling of an option -> the one of today."""
+
+
 class _Parser(argparse.ArgumentParser):
     """argparse with exit code 1 for wrong usage, and a `--debug` of its own on every command."""
 
@@ -88,17 +95,24 @@ def _overview() -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse_renamed(parser: _Parser, command: str, arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        now = RENAMED.get((command, argument.partition("=")[0]))
+        if now is not None:
+            parser.error(f"{argument.partition('=')[0]} is now called {now}")
+
+
 def _run_command(name: str, arguments: Sequence[str], prog: str) -> int:
     end_without_garbage_collection()
     module = import_module(f"pe_nnunet.cli.{name.replace('-', '_')}")
     parser = _Parser(prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.configure(parser)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    args = parser.parse_args(arguments)
     try:
-        return int(module.run(args))
+        _refuse_renamed(parser, name, arguments)
+        return int(module.run(parser.parse_args(arguments)))
     except PEError as error:
-        if args.debug:
+        if "--debug" in arguments:
             traceback.print_exc()
         print(error, file=sys.stderr)
         return NOTHING_DONE
@@ -109,7 +123,7 @@ def _run_command(name: str, arguments: Sequence[str], prog: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOTHING_DONE
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line for the user, the rest with --debug
-        if args.debug:
+        if "--debug" in arguments:
             traceback.print_exc()
         print(
             f"PE-ENV-006: {type(error).__name__}: {' '.join(str(error).split())}; see it whole with --debug",

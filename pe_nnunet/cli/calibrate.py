@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_models_of_dataset
+from pe_nnunet.options import add_options, chosen
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +22,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
     parser.add_argument("--detector", type=Path, help="folder of a detector with the same folds: PEDetector__...")
     parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
-    parser.add_argument("-step_size", dest="step", type=float, default=0.5, help="of the windows; default %(default)s")
-    parser.add_argument("--disable_tta", action="store_true", help="no averaging over mirrored inputs")
+    from pe_nnunet.inference.settings import InferenceSettings
+
+    add_options(parser, InferenceSettings, "step", "mirroring")
     goal = parser.add_argument_group("goal")
     goal.add_argument("--target-fp", type=float, help="false positives a scan, at most; default: the highest F1")
     goal.add_argument(
@@ -48,15 +50,14 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings
-    from pe_nnunet.inference.ensemble import InferenceSettings
     from pe_nnunet.inference.locate import locate_models
+    from pe_nnunet.inference.settings import InferenceSettings
 
     if (args.check is None) != (args.check_labels is None):
         raise ConfigurationError("PE-MODEL-007", "--check and --check-labels belong together: give both, or neither")
     if args.target_fp is not None and not args.target_fp >= 0:
         raise ConfigurationError("PE-MODEL-007", f"--target-fp is {args.target_fp}, expected 0 or more")
-    if not 0 < args.step <= 1:
-        raise ConfigurationError("PE-MODEL-007", f"-step_size is {args.step}, expected more than 0 and at most 1")
+    inference = InferenceSettings(**chosen(args, InferenceSettings))
     grid = Grid()
     thresholds = (0.5,) if args.source == "masks" else tuple(args.thresholds or grid.thresholds)
     volumes = tuple(sorted(args.volumes)) if args.volumes else grid.volumes_mm3
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
             grid=Grid(thresholds, (0.0,) if args.source == "masks" else grid.seeds, volumes),
             masks=args.source == "masks",
             device=args.device,
-            inference=InferenceSettings(mirroring=not args.disable_tta, step=args.step),
+            inference=inference,
             trust_checkpoint=args.trust_checkpoint,
             detector=args.detector,
             check=args.check,

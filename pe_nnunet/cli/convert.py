@@ -16,13 +16,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_lung_finder, add_pick, add_repairs, repairs
+from pe_nnunet.cli.scan_options import REPAIRS
+from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.options import add_options, chosen
 
 if TYPE_CHECKING:
-    from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions
-    from pe_nnunet.dataset_conversion.label_map import LabelMap
+    from pe_nnunet.dataset_conversion import ConversionReport
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,83 +34,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", type=int, required=True, metavar="ID", dest="dataset_id", help="dataset id, 1 to 999")
     parser.add_argument("--name", default="PE", help="dataset name (default: %(default)s)")
 
-    parser.add_argument(
-        "--hash-names",
-        action="store_true",
-        help="case ids are hashes of the names of folders and files, which may be patients'",
-    )
-
+    add_options(parser, ConvertOptions, "hash_names")
     masks = parser.add_argument_group("masks")
-    masks.add_argument("--labels", metavar="WHERE", help="embolus masks: a folder, or a pattern with {case}")
-    masks.add_argument(
-        "--label-kind",
-        choices=("auto", "binary", "instances"),
-        default="auto",
-        help="instances: a value is an embolus; binary: a connected component is (default: by the number of values)",
-    )
-    masks.add_argument(
-        "--label-map",
-        type=_label_map,
-        metavar="OLD=NEW,...",
-        help="values of the embolus masks that are emboli, and what they become; all others count as none",
-    )
-    masks.add_argument(
-        "--segments", metavar="NAMES", help="segments of a DICOM SEG or RTSTRUCT that are emboli, such as 'embol*'"
-    )
+    add_options(masks, ConvertOptions, "labels", "label_kind", "label_map", "segments")
     masks.add_argument(
         "--negatives", type=Path, metavar="FILE", help="case ids without emboli, one a line: they need no label"
     )
-    masks.add_argument(
-        "--scheme",
-        choices=("pe", "artery-pe", "artery"),
-        default="pe",
-        help="labels to train on (default: %(default)s)",
-    )
-    masks.add_argument(
-        "--artery", metavar="WHERE", help="artery masks, like --labels, value 1 is artery; or `contrast` to derive them"
-    )
-    masks.add_argument(
-        "--min-embolus-mm3",
-        type=float,
-        default=10.0,
-        metavar="MM3",
-        help="warn of smaller emboli (default: %(default)s)",
-    )
-
+    add_options(masks, ConvertOptions, "scheme", "artery", "warn_below_mm3")
     crop = parser.add_argument_group("crop and folds")
-    crop.add_argument("--lung-margin-mm", type=float, default=10.0, metavar="MM", help="default: %(default)s")
-    crop.add_argument(
-        "--on-no-lungs",
-        choices=("error", "full-volume"),
-        default="error",
-        help="for a scan without lungs (default: %(default)s)",
-    )
-    add_lung_finder(crop)
+    add_options(crop, ConvertOptions, "lung_margin_mm", "on_no_lungs", "lung_finder", "lungmask_weights")
     crop.add_argument(
         "--test",
         metavar="FILE",
         help="test set, kept out of all folds: a file of case ids, one a line, or `published` for CAD-PE's",
     )
-    crop.add_argument("--folds", type=int, default=5, help="cross-validation folds, by patient (default: %(default)s)")
-    crop.add_argument("--seed", type=int, default=12345, help="of the folds (default: %(default)s)")
-
-    reading = parser.add_argument_group("reading")
-    add_pick(reading)
-    reading.add_argument(
-        "--series-uid", nargs="+", default=(), metavar="UID", help="take these series where folders hold several"
-    )
-    add_repairs(reading)
-
+    add_options(crop, ConvertOptions, "folds", "seed")
+    add_options(parser.add_argument_group("reading"), ConvertOptions, "pick", "series_uids", *REPAIRS)
     course = parser.add_argument_group("course")
-    course.add_argument("--on-error", choices=("continue", "stop"), default="continue", help="default: %(default)s")
-    course.add_argument(
-        "--resume", action="store_true", help="keep cases that are done, if source and settings are the same"
-    )
-    course.add_argument("--overwrite", action="store_true", help="replace the dataset, once the new one is complete")
+    add_options(course, ConvertOptions, "on_error", "resume", "overwrite", "num_parts", "part_id", "num_processes")
     course.add_argument("--dry-run", action="store_true", help="list the cases and their files, and write nothing")
-    course.add_argument("--num-parts", type=int, default=1, metavar="N", help="for job arrays: N jobs share the cases")
-    course.add_argument("--part-id", type=int, metavar="K", help="which of them this is, 0 to N-1; then --resume once")
-    course.add_argument("--num-processes", type=int, metavar="N", help="default: by processors and memory")
+    parser.set_defaults(num_processes=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -117,37 +61,14 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.dataset_conversion import ConvertOptions, convert
+    from pe_nnunet.dataset_conversion import convert
     from pe_nnunet.dataset_conversion.case import CaseOutcome
 
-    options = ConvertOptions(
-        labels=args.labels,
-        label_kind=args.label_kind,
-        label_map=args.label_map,
-        segments=args.segments,
-        hash_names=args.hash_names,
-        negatives=_case_list(args.negatives),
-        scheme=args.scheme,
-        artery=args.artery,
-        lung_margin_mm=args.lung_margin_mm,
-        min_embolus_mm3=args.min_embolus_mm3,
-        test=frozenset() if args.test == "published" else _case_list(None if args.test is None else Path(args.test)),
-        published_test=args.test == "published",
-        folds=args.folds,
-        seed=args.seed,
-        on_error=args.on_error,
-        on_no_lungs=args.on_no_lungs,
-        roi=args.roi,
-        lungmask_weights=args.lungmask_weights,
-        **repairs(args),
-        series_uids=tuple(args.series_uid),
-        pick=args.pick,
-        resume=args.resume,
-        overwrite=args.overwrite,
-        num_parts=args.num_parts,
-        part_id=args.part_id,
-        num_processes=args.num_processes,
-    )
+    given = chosen(args, ConvertOptions) | {"num_processes": args.num_processes}
+    given["negatives"] = _case_list(args.negatives)
+    published = args.test == "published"
+    given["test"] = _case_list(None if args.test is None or published else Path(args.test))
+    options = ConvertOptions(**given, published_test=published)
     if args.dry_run:
         return _list(args.kind, args.src, options)
     with tqdm(desc="converting", unit="case", disable=None) as bar:
@@ -198,15 +119,6 @@ def _list(kind: str, src: Path, options: ConvertOptions) -> int:
     if not listing.cases:
         return NOTHING_DONE
     return SOME_FAILED if listing.errors else DONE
-
-
-def _label_map(text: str) -> LabelMap:
-    from pe_nnunet.dataset_conversion.label_map import parse_label_map
-
-    try:
-        return parse_label_map(text)
-    except ConfigurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _case_list(path: Path | None) -> frozenset[str]:

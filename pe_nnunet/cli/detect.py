@@ -12,16 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
+from pe_nnunet.cli.scan_options import add_reading, repairs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet detect`."""
     parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
-    reading = parser.add_argument_group("reading")
-    add_series(reading)
-    add_repairs(reading)
+    add_reading(parser)
     which = parser.add_argument_group("detector", "by dataset, or by folder")
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
     which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")

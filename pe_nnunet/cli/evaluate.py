@@ -16,6 +16,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from pe_nnunet.options import add_options, chosen
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet evaluate`."""
@@ -29,50 +31,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-g", "--labels", required=True, type=Path, metavar="LABELS", help="folder of labels")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="SCORES", help="folder for the scores")
-    parser.add_argument(
-        "--overlap",
-        default="any",
-        help="when an embolus counts as found: any (a voxel in common, the default), fraction:NUMBER (that part of it "
-        "covered, and that part of a finding inside emboli), iou:NUMBER (paired with at least that intersection over "
-        "union)",
-    )
-    for side in ("label", "prediction"):
-        parser.add_argument(
-            f"--{side}-kind",
-            default="auto",
-            metavar="KIND",
-            help=f"what a {side}'s values mean: instances, binary, class:N (class N is embolus), "
-            "auto (binary where there is one value, else instances; the default)",
-        )
-    parser.add_argument(
-        "--fp-budgets",
-        type=float,
-        nargs="+",
-        default=[1.0, 2.0, 4.0],
-        metavar="N",
-        help="false positives a scan at which the sensitivity is read from the candidates' scores (default: 1 2 4)",
-    )
-    parser.add_argument(
-        "--protocol",
-        nargs="+",
-        default=["cad-pe"],
-        metavar="NAME",
-        help="FROC protocols: cad-pe (the default), aanet",
-    )
-    parser.add_argument(
-        "--eps", type=float, nargs="+", default=[0.0, 2.0, 5.0], metavar="MM", help="tolerances in mm (default: 0 2 5)"
-    )
-    parser.add_argument(
-        "--bootstrap", type=int, default=1000, metavar="N", help="samples of the intervals (default: 1000; 0: none)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the samples (default: 0)")
-    parser.add_argument(
-        "--surface-tolerance",
-        type=float,
-        default=1.0,
-        metavar="MM",
-        help="surfaces this near count as the same in the surface Dice (default: 1)",
-    )
+    from pe_nnunet.evaluation.settings import EvaluationSettings
+    from pe_nnunet.metrics.bootstrap import Resampling
+
+    add_options(parser, EvaluationSettings)
+    add_options(parser, Resampling)
     parser.add_argument(
         "--lungs",
         type=Path,
@@ -113,19 +76,8 @@ def run(args: argparse.Namespace) -> int:
         write_evaluation,
     )
     from pe_nnunet.metrics.bootstrap import Resampling
-    from pe_nnunet.metrics.instances import LabelKind
-    from pe_nnunet.metrics.overlap import OverlapCriterion
 
-    settings = EvaluationSettings(
-        overlap=OverlapCriterion.parse(args.overlap),
-        label_kind=LabelKind.parse(args.label_kind),
-        prediction_kind=LabelKind.parse(args.prediction_kind),
-        fp_budgets=tuple(args.fp_budgets),
-        protocols=tuple(dict.fromkeys(args.protocol)),
-        eps_mm=tuple(dict.fromkeys(args.eps)),
-        resampling=Resampling(args.bootstrap, args.seed),
-        surface_tolerance_mm=args.surface_tolerance,
-    )
+    settings = EvaluationSettings(**chosen(args, EvaluationSettings), resampling=Resampling(**chosen(args, Resampling)))
     if args.workers is not None and args.workers < 1:
         raise ConfigurationError("PE-EVAL-003", f"--workers {args.workers}: expected 1 or more")
     groups = read_groups(Path(args.groups[0]), args.groups[1]) if args.groups else None

@@ -9,31 +9,31 @@ lungs, predicted by every fold of every model, averaged, parted into emboli and 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_models, models_of
-from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
+from pe_nnunet.cli.scan_options import add_reading, repairs
 from pe_nnunet.cli.start import without_garbage_collection
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.options import add_options, chosen
 
-PRESETS = {"default": (True, 0.5, False), "fast": (False, 0.75, False), "accurate": (True, 0.35, True)}
-"""Mirroring, step of the windows, single precision."""
+FUSION = ("threshold", "seed_threshold", "min_volume_mm3", "nms_mm", "box_weight", "box_confidence", "no_box_penalty")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet predict-fused`."""
     parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
-    reading = parser.add_argument_group("reading")
-    add_series(reading)
-    add_repairs(reading)
+    from pe_nnunet.fusion.settings import FusionSettings
+    from pe_nnunet.inference.settings import InferenceSettings
+
+    add_reading(parser)
     which = add_models(parser)
     which.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
     how = parser.add_argument_group("prediction")
     how.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
-    how.add_argument("-step_size", dest="step", type=float, help="of the windows, as a share of one; default 0.5")
-    how.add_argument(
-        "--disable_tta", action="store_true", help="no averaging over mirrored inputs: up to 8 times faster"
-    )
+    add_options(how, InferenceSettings, unset=True)
     preset = how.add_mutually_exclusive_group()
     preset.add_argument(
         "--fast",
@@ -45,10 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     preset.add_argument(
         "--accurate", dest="preset", action="store_const", const="accurate", help="single precision, windows 0.35 apart"
     )
-    how.add_argument("--float32", action="store_true", help="single precision, also where half precision is faster")
-    how.add_argument("--batch-size", type=int, help="windows at once; default: as suits the device")
-    how.add_argument("--lung-margin-mm", type=float, default=10.0, help="around the lungs; default %(default)s")
-    how.add_argument("--on-no-lungs", choices=("error", "full-volume"), default="error")
+    add_options(how, ConvertOptions, "lung_margin_mm", "on_no_lungs")
     how.add_argument(
         "--roi",
         choices=("lungs", "artery"),
@@ -64,17 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     emboli = parser.add_argument_group(
         "emboli", "defaults are those of fusion.json in the model folder, if there is one"
     )
-    emboli.add_argument("--threshold", type=float, help="probability of a voxel; default 0.5")
-    emboli.add_argument(
-        "--seed-threshold", type=float, help="that one voxel of an embolus must reach; default: the same"
-    )
-    emboli.add_argument("--min-embolus-mm3", type=float, help="default 5")
-    emboli.add_argument("--nms-mm", type=float, help="of findings this near the strongest stands for all; default: off")
-    emboli.add_argument("--box-weight", type=float, help="of the log-odds of a detected embolus; default 0")
-    emboli.add_argument("--box-confidence", type=float, help="of the least sure box that counts; default 0.5")
-    emboli.add_argument(
-        "--no-box-penalty", type=float, help="taken off the log-odds of a finding without a box; default 0"
-    )
+    add_options(emboli, FusionSettings, *FUSION, unset=True)
     emboli.add_argument(
         "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
     )
@@ -108,36 +95,23 @@ def run(args: argparse.Namespace) -> int:
     with without_garbage_collection():
         from pe_nnunet.cases import write_errors
         from pe_nnunet.errors import ConfigurationError
-        from pe_nnunet.fusion import FusionSettings
+        from pe_nnunet.fusion.settings import FusionSettings
         from pe_nnunet.inference import PEPredictor
         from pe_nnunet.inference.batch import BatchOptions, predict_batch
-        from pe_nnunet.inference.ensemble import InferenceSettings
         from pe_nnunet.inference.operating_point import choose_settings
+        from pe_nnunet.inference.settings import PRESETS, InferenceSettings
         from pe_nnunet.volumes import find_scans
 
-    asked = {
-        "threshold": args.threshold,
-        "seed_threshold": args.seed_threshold,
-        "min_volume_mm3": args.min_embolus_mm3,
-        "nms_mm": args.nms_mm,
-        "box_weight": args.box_weight,
-        "no_box_penalty": args.no_box_penalty,
-        "box_confidence": args.box_confidence,
-    }
-    FusionSettings(**{name: value for name, value in asked.items() if value is not None})  # says what is out of range
+    asked = {name: getattr(args, name) for name in FUSION}
+    FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
     refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
     locations = models_of(args)
-    mirroring, step, float32 = PRESETS[args.preset or "default"]
-    step = step if args.step is None else args.step
-    if not 0 < step <= 1:
-        raise ConfigurationError("PE-MODEL-007", f"-step_size is {step}, expected more than 0 and at most 1")
+    inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))
     if not 0 <= args.part_id < args.num_parts:
         raise ConfigurationError(
             "PE-MODEL-007",
             f"--part-id {args.part_id} of --num-parts {args.num_parts}: expected 0 to their number less 1",
         )
-    if args.batch_size is not None and args.batch_size < 1:
-        raise ConfigurationError("PE-MODEL-007", f"--batch-size is {args.batch_size}, expected 1 or more")
     if args.artery is not None and args.roi != "artery":
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
     fusion, notes = choose_settings(
@@ -150,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         fusion=fusion,
         margin_mm=args.lung_margin_mm,
         on_no_lungs=args.on_no_lungs,
-        inference=InferenceSettings(mirroring and not args.disable_tta, step, float32 or args.float32, args.batch_size),
+        inference=inference,
         along_arteries=args.roi == "artery" and args.artery is None,
         agreement=args.save_agreement,
         parts=args.save_parts,

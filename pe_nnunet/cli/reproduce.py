@@ -49,8 +49,8 @@ def _predicted(args: argparse.Namespace) -> Path:
     from pe_nnunet.fusion import FusionSettings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
-    from pe_nnunet.inference.ensemble import InferenceSettings
     from pe_nnunet.inference.locate import locate_models
+    from pe_nnunet.inference.settings import InferenceSettings
     from pe_nnunet.volumes import find_scans
 
     images = cad_pe_folder(args.cad_pe, "images", "image")

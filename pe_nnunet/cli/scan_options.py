@@ -1,43 +1,23 @@
-"""Options that several commands share: what may be repaired when a scan is read, and how its lungs are found."""
+"""Options that several commands share: which series is read, and what may be repaired when it is."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.options import add_options
 
-def add_series(parser: argparse._ActionsContainer) -> None:
-    """Add which series is meant where a folder holds several."""
-    parser.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
-    add_pick(parser)
-
-
-def add_pick(parser: argparse._ActionsContainer) -> None:
-    """Add how one of several series is chosen."""
-    parser.add_argument("--pick", choices=("largest-ct",), help="take this series where a folder holds several")
+REPAIRS = ("assume_hu", "resample_gaps", "fix_tilt")
 
 
-def add_repairs(parser: argparse._ActionsContainer) -> None:
-    """Add what a scan is refused for unless it is asked for."""
-    add = parser.add_argument
-    add("--assume-hu", action="store_true", help="the values are HU, whatever header and range say")
-    add("--resample-gaps", action="store_true", help="interpolate one gap of up to 10 mm between DICOM slices")
-    add("--fix-tilt", action="store_true", help="shift DICOM slices under a gantry tilt upright")
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add which series is meant where a folder holds several, and what a scan is refused for unless it is asked for."""
+    group = parser.add_argument_group("reading")
+    group.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
+    add_options(group, ConvertOptions, "pick", *REPAIRS)
 
 
 def repairs(args: argparse.Namespace) -> dict[str, Any]:
-    """The options of `add_repairs`, as `read_scan` takes them."""
-    return {"assume_hu": args.assume_hu, "resample_gaps": args.resample_gaps, "fix_tilt": args.fix_tilt}
-
-
-def add_lung_finder(parser: argparse._ActionsContainer) -> None:
-    """Add how the lungs are found."""
-    add = parser.add_argument
-    add(
-        "--roi",
-        choices=("density", "lungmask"),
-        default="density",
-        help="how lungs are found: by density, or by lungmask, which sees dense lung too (default: %(default)s)",
-    )
-    add("--lungmask-weights", type=Path, metavar="FILE", help="weights of lungmask; nothing is downloaded")
+    """What may be repaired, as `read_scan` takes it."""
+    return {name: getattr(args, name) for name in REPAIRS}

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
+from pe_nnunet.cli.scan_options import add_reading, repairs
 
 if TYPE_CHECKING:
     from pe_nnunet.slices import LabelLookup, Source
@@ -40,8 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--round", action="store_true", help="dicom, png: round HU that are not whole")
     add("--algorithm", metavar="NAME", help="dicom: the program that made the masks; without it, people")
-    add_series(parser)
-    add_repairs(parser)
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,29 +10,25 @@ to nnUNet_results/DatasetXXX_Name/PEDetector__MODEL__SIZEpx/fold_F. ultralytics 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from pe_nnunet.options import add_options, chosen
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet train-detector`."""
     parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw")
     parser.add_argument("-f", dest="folds", nargs="+", help="folds, or all; default: every fold of the splits")
+    from pe_nnunet.detection.settings import DetectorSettings, SlicePolicy
+
     network = parser.add_argument_group("network")
-    network.add_argument("--model", default="yolo11n", help="yolo11n, yolo26s, ...; default %(default)s")
-    network.add_argument("--weights", type=Path, help="start from a detector.pt, or from a checkpoint of ultralytics")
-    network.add_argument("--trust-weights", action="store_true", help="load a checkpoint that holds more than weights")
-    network.add_argument("--image-size", type=int, default=512, help="pixels, a multiple of 32; default %(default)s")
+    add_options(network, DetectorSettings, "model", "weights", "trust_weights", "image_size")
     training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=int, default=100, help="default %(default)s")
-    training.add_argument("--batch", type=int, default=16, help="pictures a step; default %(default)s")
+    add_options(training, DetectorSettings, "epochs", "batch", "seed")
     training.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
-    training.add_argument("--seed", type=int, default=0, help="default %(default)s")
     training.add_argument("--set", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE",
                           help="ultralytics' own training settings: lr0=0.01 fliplr=0 ...")  # fmt: skip
     slices = parser.add_argument_group("slices")
-    slices.add_argument("--slices-per-embolus", type=int, default=12, help="at most; default %(default)s")
-    slices.add_argument("--negative-share", type=float, default=0.5,
-                        help="slices without emboli, as a share of those with; default %(default)s")  # fmt: skip
+    add_options(slices, SlicePolicy, "slices_per_embolus", "negative_share")
     slices.add_argument("--extra-boxes", nargs="+", default=[], metavar="DATASET",
                         help="further converted datasets to train on, as of convert augmented-rspect")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="train folds again that are trained")
@@ -43,28 +39,19 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.dataset.folders import PREPROCESSED, RAW, RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.architectures import find_architecture
-    from pe_nnunet.detection.settings import DetectorSettings, parse_overrides
+    from pe_nnunet.detection.settings import DetectorSettings, SlicePolicy, parse_overrides
 
     overrides = parse_overrides(args.overrides)
     find_architecture(args.model)  # before the work: a typo or a missing ultralytics is known at once
     raw, *extra = (dataset_folder(nnunet_folder(RAW), dataset) for dataset in (args.dataset, *args.extra_boxes))
     preprocessed, results = (nnunet_folder(variable) / raw.name for variable in (PREPROCESSED, RESULTS))
 
-    from pe_nnunet.detection.slice_labels import SlicePolicy
     from pe_nnunet.detection.train_folds import train_folds
     from pe_nnunet.inference.model import pick_device
 
     settings = DetectorSettings(
-        args.model,
-        args.image_size,
-        args.epochs,
-        args.batch,
-        pick_device(args.device).type,
-        args.weights,
-        args.trust_weights,
-        args.seed,
-        overrides,
+        **chosen(args, DetectorSettings), device=pick_device(args.device).type, overrides=overrides
     )
-    policy = SlicePolicy(args.slices_per_embolus, args.negative_share)
+    policy = SlicePolicy(**chosen(args, SlicePolicy))
     train_folds(raw, preprocessed, results, settings, policy, folds=args.folds, extra=extra, overwrite=args.overwrite)
     return DONE

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.options import option, require_limits
 
 # Ours where they differ from ultralytics' own: slices are no photographs. The three channels are windows and no
 # colours; the size of a thing in mm carries meaning; four slices in one picture cut lungs into parts that no slice has.
@@ -26,32 +27,24 @@ OVERRIDES = {
 class DetectorSettings:
     """How a detector is trained.
 
-    Attributes:
-        model: Architecture, family and size, of those that ultralytics brings.
-        image_size: Side of a picture in pixels.
-        epochs: How often it sees every picture.
-        batch: Pictures a step.
-        device: `cuda`, `mps` or `cpu`.
-        weights: A detector of ours (`detector.pt`) to start from, or ultralytics' checkpoint if that is trusted.
-        trust_weights: Load a checkpoint that holds code.
-        seed: Of weights, order and augmentation.
-        overrides: Of ultralytics' training settings, those in `OVERRIDES`.
+    Raises:
+        ConfigurationError: PE-DET-003 if a value is out of range, or a setting of ultralytics cannot be set.
     """
 
-    model: str = "yolo11n"
-    image_size: int = 512
-    epochs: int = 100
-    batch: int = 16
+    model: str = option("yolo11n", "architecture, family and size, of those that ultralytics brings: yolo26s, ...")
+    image_size: int = option(512, "side of a picture in pixels, a multiple of 32", low=32)
+    epochs: int = option(100, "how often training sees every picture", low=1)
+    batch: int = option(16, "pictures a step", low=1)
     device: str = "cpu"
-    weights: Path | None = None
-    trust_weights: bool = False
-    seed: int = 0
+    weights: Path | None = option(
+        None, "start from a detector.pt, or from a checkpoint of ultralytics", kind=Path, default_text="fresh weights"
+    )
+    trust_weights: bool = option(False, "load a checkpoint that holds more than weights")
+    seed: int = option(0, "of weights, order and augmentation", low=0)
     overrides: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 1)):
-            if getattr(self, name) < least:
-                raise ConfigurationError("PE-DET-003", f"{name} is {getattr(self, name)}, expected at least {least}")
+        require_limits(self, "PE-DET-003")
         unknown = sorted(set(self.overrides) - OVERRIDES)
         if unknown:
             raise ConfigurationError(
@@ -79,6 +72,22 @@ class DetectorSettings:
             "name": "run",
             "exist_ok": True,
         }
+
+
+@dataclass(frozen=True)
+class SlicePolicy:
+    """Which slices of a scan the detector is trained on.
+
+    Raises:
+        ConfigurationError: PE-DET-003 if one is out of range.
+    """
+
+    slices_per_embolus: int = option(12, "at most so many slices for each embolus", low=1)
+    negative_share: float = option(0.5, "slices without emboli, as a share of those with", low=0, high=10)
+    min_negatives: int = option(8, "but at least so many without emboli a scan, so that scans without any count", low=0)
+
+    def __post_init__(self) -> None:
+        require_limits(self, "PE-DET-003")
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pe_nnunet.detection.raster import Boxes
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.detection.settings import SlicePolicy
 
 CLASSES = ("lung", "embolus")  # a class is its index
 LUNG, EMBOLUS = 0, 1
@@ -86,32 +85,6 @@ def yolo_lines(boxes: Boxes, label: int, picture_shape: tuple[int, int]) -> list
     return lines
 
 
-@dataclass(frozen=True)
-class SlicePolicy:
-    """How slices are chosen.
-
-    Attributes:
-        per_embolus: At most so many slices for each embolus.
-        negative_share: Slices without emboli, as a share of those with.
-        fewest_negatives: But at least so many a scan, so that scans without emboli count.
-
-    Raises:
-        ConfigurationError: PE-DET-003 if one is out of range.
-    """
-
-    per_embolus: int = 12
-    negative_share: float = 0.5
-    fewest_negatives: int = 8
-
-    def __post_init__(self) -> None:
-        if self.per_embolus < 1 or not 0 <= self.negative_share <= 10 or self.fewest_negatives < 0:
-            raise ConfigurationError(
-                "PE-DET-003",
-                f"{self.per_embolus} slices for each embolus and {self.negative_share} as many without, "
-                "expected at least 1 and a share from 0 to 10",
-            )
-
-
 def choose_slices(
     instances: npt.NDArray[np.integer], policy: SlicePolicy, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
@@ -129,10 +102,10 @@ def choose_slices(
     positive: set[int] = set()
     for embolus in set().union(*ids_of):
         its = [z for z, ids in enumerate(ids_of) if embolus in ids]
-        places = np.linspace(0, len(its) - 1, min(policy.per_embolus, len(its)))
+        places = np.linspace(0, len(its) - 1, min(policy.slices_per_embolus, len(its)))
         positive |= {its[round(place)] for place in places}
     free = [z for z, ids in enumerate(ids_of) if not ids]
-    wanted = min(len(free), max(policy.fewest_negatives, round(policy.negative_share * len(positive))))
+    wanted = min(len(free), max(policy.min_negatives, round(policy.negative_share * len(positive))))
     edges = np.linspace(0, len(free), wanted + 1).round().astype(int)
     negative = [free[int(rng.integers(a, b))] for a, b in pairwise(edges)]
     return sorted(positive), negative

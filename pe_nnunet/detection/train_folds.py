@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.detection.record import RECORD
-from pe_nnunet.detection.settings import DetectorSettings
-from pe_nnunet.detection.slice_labels import SlicePolicy
+from pe_nnunet.detection.settings import DetectorSettings, SlicePolicy
 from pe_nnunet.detection.train import Fold, Trained, detector_name, fold_names, load_fold, train_detector
 from pe_nnunet.detection.training_slices import SliceSet, export_slices, extra_images
 from pe_nnunet.errors import ConfigurationError
@@ -49,7 +48,7 @@ def train_folds(
     pictures = preprocessed / f"PEDetector__{settings.image_size}px"
     slices = export_slices(raw, pictures, side=settings.image_size, policy=policy, seed=settings.seed)
     # Not every slice of them need be labelled, so a slice without a box proves nothing.
-    boxes_only = SlicePolicy(policy.per_embolus, negative_share=0, fewest_negatives=0)
+    boxes_only = SlicePolicy(policy.slices_per_embolus, negative_share=0, min_negatives=0)
     further = [
         export_slices(
             other,

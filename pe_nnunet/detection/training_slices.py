@@ -25,10 +25,10 @@ from tqdm import tqdm
 
 from pe_nnunet.dataset.raw import case_file, load_cases
 from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Layout, Raster
+from pe_nnunet.detection.settings import SlicePolicy
 from pe_nnunet.detection.slice_labels import (
     EMBOLUS,
     LUNG,
-    SlicePolicy,
     choose_slices,
     embolus_boxes,
     lung_boxes,

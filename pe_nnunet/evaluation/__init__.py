@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from pe_nnunet.evaluation.folder import Evaluation, evaluate_folder
-from pe_nnunet.evaluation.intervals import read_groups, read_patients
-from pe_nnunet.evaluation.report import cohort_lines, table
-from pe_nnunet.evaluation.settings import EvaluationSettings
-from pe_nnunet.evaluation.write import write_evaluation
+from typing import TYPE_CHECKING
+
+from pe_nnunet.lazy import on_first_use
+
+if TYPE_CHECKING:
+    from pe_nnunet.evaluation.folder import Evaluation, evaluate_folder
+    from pe_nnunet.evaluation.intervals import read_groups, read_patients
+    from pe_nnunet.evaluation.report import cohort_lines, table
+    from pe_nnunet.evaluation.settings import EvaluationSettings
+    from pe_nnunet.evaluation.write import write_evaluation
 
 __all__ = [
     "Evaluation",
@@ -18,3 +23,17 @@ __all__ = [
     "table",
     "write_evaluation",
 ]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "Evaluation": "folder",
+        "EvaluationSettings": "settings",
+        "cohort_lines": "report",
+        "evaluate_folder": "folder",
+        "read_groups": "intervals",
+        "read_patients": "intervals",
+        "table": "report",
+        "write_evaluation": "write",
+    },
+)

@@ -5,56 +5,61 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.metrics.bootstrap import Resampling
 from pe_nnunet.metrics.empty_policy import EmptyPolicy
 from pe_nnunet.metrics.froc import PROTOCOLS, ProtocolName
 from pe_nnunet.metrics.instances import AUTO, LabelKind
 from pe_nnunet.metrics.overlap import ANY_OVERLAP, OverlapCriterion
+from pe_nnunet.options import option, require_limits
+
+KIND = (
+    "what a {}'s values mean: instances, binary, class:N (class N is embolus), auto (binary where there is one value, "
+    "else instances)"
+)
 
 
 @dataclass(frozen=True)
 class EvaluationSettings:
     """How predictions are scored.
 
-    Attributes:
-        overlap: When an embolus counts as found, and a finding as true.
-        empty: What Dice and F1 are worth where a side is empty.
-        label_kind: What the values of labels mean.
-        prediction_kind: What the values of predictions mean.
-        fp_budgets: False positives a scan at which the sensitivity is read from the candidates' scores.
-        protocols: FROC protocols.
-        eps_mm: Tolerances of the protocols.
-        resampling: For the intervals.
-        surface_tolerance_mm: Surfaces this near count as the same in the surface Dice.
-
     Raises:
         ConfigurationError: PE-EVAL-003 for a negative budget or tolerance, or an unknown protocol.
     """
 
-    overlap: OverlapCriterion = ANY_OVERLAP
+    overlap: OverlapCriterion = option(
+        ANY_OVERLAP,
+        "when an embolus counts as found: any (a voxel in common), fraction:NUMBER (that part of it covered, and that "
+        "part of a finding inside emboli), iou:NUMBER (paired with at least that intersection over union)",
+        kind=OverlapCriterion.parse,
+        metavar="RULE",
+    )
     empty: EmptyPolicy = field(default_factory=EmptyPolicy)
-    label_kind: LabelKind = AUTO
-    prediction_kind: LabelKind = AUTO
-    fp_budgets: tuple[float, ...] = (1.0, 2.0, 4.0)
-    protocols: tuple[ProtocolName, ...] = ("cad-pe",)
-    eps_mm: tuple[float, ...] = (0.0, 2.0, 5.0)
+    label_kind: LabelKind = option(AUTO, KIND.format("label"), kind=LabelKind.parse, metavar="KIND")
+    prediction_kind: LabelKind = option(AUTO, KIND.format("prediction"), kind=LabelKind.parse, metavar="KIND")
+    fp_budgets: tuple[float, ...] = option(
+        (1.0, 2.0, 4.0),
+        "false positives a scan at which the sensitivity is read from the candidates' scores",
+        low=0,
+        metavar="N",
+    )
+    protocols: tuple[ProtocolName, ...] = option(("cad-pe",), "FROC protocols", choices=PROTOCOLS, flag="--protocol")
+    eps_mm: tuple[float, ...] = option(
+        (0.0, 2.0, 5.0), "tolerances of the protocols in mm", low=0, flag="--eps", metavar="MM"
+    )
     resampling: Resampling = field(default_factory=Resampling)
-    surface_tolerance_mm: float = 1.0
+    surface_tolerance_mm: float = option(
+        1.0,
+        "surfaces this near in mm count as the same in the surface Dice",
+        low=0,
+        flag="--surface-tolerance",
+        metavar="MM",
+    )
 
     def __post_init__(self) -> None:
-        if not all(budget >= 0 for budget in self.fp_budgets):
-            raise ConfigurationError("PE-EVAL-003", f"false positives a scan {self.fp_budgets}: expected 0 or more")
-
-        tolerances = (*self.eps_mm, self.surface_tolerance_mm)
-        if not all(0 <= mm < float("inf") for mm in tolerances):
-            raise ConfigurationError("PE-EVAL-003", f"tolerances {tolerances} mm: expected 0 or more")
-        if unknown := set(self.protocols) - set(PROTOCOLS):
-            raise ConfigurationError(
-                "PE-EVAL-003", f"protocol {', '.join(sorted(unknown))}: expected {' or '.join(PROTOCOLS)}"
-            )
-        if self.resampling.samples < 0:
-            raise ConfigurationError("PE-EVAL-003", f"{self.resampling.samples} bootstrap samples: expected 0 or more")
+        for part in (self, self.resampling):
+            require_limits(part, "PE-EVAL-003")
+        for name in ("protocols", "eps_mm"):  # each once
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types, in the forms that the command line reads."""

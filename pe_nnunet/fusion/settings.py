@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.options import option, require_limits
 
 
 @dataclass(frozen=True)
 class FusionSettings:
     """Thresholds on the embolus probability, and the smallest embolus that is kept.
 
-    All comparisons are "at least": a voxel at exactly a threshold passes it.
-
-    Attributes:
-        threshold: An embolus that is kept consists of voxels of at least this probability.
-        seed_threshold: An embolus is kept only if one of its voxels reaches this probability (hysteresis: the extent
-            follows the lower threshold, the decision the higher one). None: the same as `threshold`, no hysteresis.
-        candidate_threshold: Whatever reaches this probability is listed in the table of candidates, kept or not.
-        min_volume_mm3: An embolus of a smaller volume is not kept. The default is half of the 5 % quantile of the
-            emboli in the FUMPE dataset (10 mm3), some ten voxels of a thin-slice CTPA.
-        nms_mm: Of findings whose most certain voxels lie this near to each other, the strongest stands for all
-            (non-maximum suppression). 0: each stands for itself.
-        box_weight: How much the log-odds of a detected embolus, above those of `box_confidence`, raise those of the
-            voxels in its boxes. 0: not at all.
-        no_box_penalty: By how much the log-odds of a finding that no detected embolus touches are lowered.
-        box_confidence: A box that is less sure counts as if it were not there. Detectors differ in what their
-            confidence is worth: after a short training one of 0.2 may be right more often than not.
+    All comparisons are "at least": a voxel at exactly a threshold passes it. An embolus is kept only if one of its
+    voxels reaches the seed threshold (hysteresis: the extent follows the lower threshold, the decision the higher one).
+    The default volume is half of the 5 % quantile of the emboli in the FUMPE dataset (10 mm3), some ten voxels of a
+    thin-slice CTPA. Detectors differ in what their confidence is worth: after a short training one of 0.2 may be right
+    more often than not.
 
     Raises:
         ConfigurationError: PE-FUS-001 if the numbers are out of range or contradict each other.
@@ -39,35 +28,32 @@ class FusionSettings:
         0.4
     """
 
-    threshold: float = 0.5
-    seed_threshold: float | None = None
-    candidate_threshold: float = 0.05
-    min_volume_mm3: float = 5.0
-    nms_mm: float = 0.0
-    box_weight: float = 0.0
-    no_box_penalty: float = 0.0
-    box_confidence: float = 0.5
+    threshold: float = option(0.5, "probability of a voxel of an embolus", above=0, high=1)
+    seed_threshold: float | None = option(
+        None, "probability that one voxel of an embolus reaches", above=0, high=1, kind=float, default_text="the same"
+    )
+    candidate_threshold: float = option(0.05, "whatever reaches it is listed, kept or not", above=0, high=1)
+    min_volume_mm3: float = option(5.0, "smaller emboli are not kept, mm3", low=0, flag="--min-embolus-mm3")
+    nms_mm: float = option(
+        0.0, "of findings whose most certain voxels lie this near, the strongest stands for all; 0: no suppression",
+        low=0,
+    )  # fmt: skip
+    box_weight: float = option(
+        0.0, "how much the log-odds of a detected embolus, above those of the box confidence, raise its voxels'", low=0
+    )
+    no_box_penalty: float = option(0.0, "taken off the log-odds of a finding that no box touches", low=0)
+    box_confidence: float = option(0.5, "boxes that are less sure do not count", above=0, high=1)
 
     def __post_init__(self) -> None:
-        if not 0 < self.candidate_threshold <= self.threshold <= self.seed <= 1:
+        require_limits(self, "PE-FUS-001")
+        if not self.candidate_threshold <= self.threshold <= self.seed:
             raise ConfigurationError(
                 "PE-FUS-001",
                 f"candidate threshold {self.candidate_threshold}, threshold {self.threshold}, "
-                f"seed threshold {self.seed}: expected 0 < candidate threshold <= threshold <= seed threshold <= 1",
+                f"seed threshold {self.seed}: expected each to be at least the one before it",
             )
-        for what, number in (
-            ("minimum embolus volume in mm3", self.min_volume_mm3),
-            ("distance of non-maximum suppression in mm", self.nms_mm),
-            ("weight of boxes", self.box_weight),
-            ("penalty of findings without a box", self.no_box_penalty),
-        ):
-            if not (math.isfinite(number) and number >= 0):
-                raise ConfigurationError("PE-FUS-001", f"{what} is {number}, expected a number of 0 or more")
-        if not 0 < self.box_confidence < 1:
-            raise ConfigurationError(
-                "PE-FUS-001",
-                f"least confidence of boxes is {self.box_confidence}, expected between 0 and 1",
-            )
+        if self.box_confidence == 1:
+            raise ConfigurationError("PE-FUS-001", "--box-confidence is 1, expected less than 1")
 
     @property
     def uses_detection(self) -> bool:

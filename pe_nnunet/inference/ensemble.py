@@ -13,27 +13,11 @@ from numpy.typing import NDArray
 from pe_nnunet.errors import InputError
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.preparation import Prepared, mask_on_network_grid, prepare, probability_slabs
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.windows import predict_log_odds
 from pe_nnunet.volumes.geometry import spacing_zyx
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class InferenceSettings:
-    """How networks are run over an image.
-
-    Attributes:
-        mirroring: Whether to average over the mirrorings that each model allows.
-        step: Largest step between windows, as a share of the window.
-        float32: Whether to compute in single precision where half precision is faster (CUDA, CPUs with bfloat16).
-        batch_size: Windows at once; as many as suit the device if None.
-    """
-
-    mirroring: bool = True
-    step: float = 0.5
-    float32: bool = False
-    batch_size: int | None = None
 
 
 @dataclass(frozen=True)

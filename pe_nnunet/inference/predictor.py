@@ -17,7 +17,7 @@ from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.inference.allocation import large_blocks_apart
-from pe_nnunet.inference.ensemble import InferenceSettings, Progress, predict_ensemble
+from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
 from pe_nnunet.inference.operating_point import choose_settings
@@ -29,6 +29,7 @@ from pe_nnunet.inference.search_region import (
     lung_region,
     predict_arteries,
 )
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.roi import Box, crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pe_nnunet.options import option
+
 LOW_PERCENT, HIGH_PERCENT = 2.5, 97.5
 
 
@@ -15,13 +17,13 @@ LOW_PERCENT, HIGH_PERCENT = 2.5, 97.5
 class Resampling:
     """How to resample: patients, with all their scans.
 
-    Attributes:
-        samples: How many times; 0 gives no intervals.
-        seed: The same seed gives the same samples, whatever is computed from them.
+    The same seed gives the same samples, whatever is computed from them.
     """
 
-    samples: int = 1000
-    seed: int = 0
+    samples: int = option(
+        1000, "bootstrap samples of the intervals; 0 for none", low=0, flag="--bootstrap", metavar="N"
+    )
+    seed: int = option(0, "of the samples", low=0)
 
     def weights(self, patients: Sequence[Hashable]) -> Iterator[NDArray[np.int64]]:
         """For each sample how often each scan is in it: as many patients as there are, drawn with replacement.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
+from pe_nnunet.options import limits_of, options_of
 from pe_nnunet.recipe.recipe import TrainingRecipe
 
 HEAD = """# The training recipe
@@ -31,23 +31,14 @@ This page is the output of `python -m pe_nnunet.recipe`.
 def page() -> str:
     """The page, one line a key."""
     rows = [
-        f"| `{item.name}` | {_plain(item.default)} | {item.metadata['text']} | {_limits(item.metadata)} |"
-        for item in fields(TrainingRecipe)
+        f"| `{item.name}` | {_plain(item.default)} | {item.metadata['text']} | {limits_of(item) or 'true, false'} |"
+        for item in options_of(TrainingRecipe).values()
     ]
     return HEAD + "\n".join(rows) + "\n" + TAIL
 
 
 def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _limits(metadata: Any) -> str:
-    low, high, choices = metadata["low"], metadata["high"], metadata["choices"]
-    if choices is not None:
-        return ", ".join(choices)
-    if low is None:
-        return "true, false"
-    return f"{low} or more" if high is None else f"{low} to {high}"
 
 
 if __name__ == "__main__":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, get_type_hints
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.options import option, require_limits
 
-
-def _key(default: Any, text: str, low: float | None = None, high: float | None = None, choices: Any = None) -> Any:
-    return field(default=default, metadata={"text": text, "low": low, "high": high, "choices": choices})
+RENAMED = {"minimum_embolus_mm3": "min_embolus_mm3", "replicate_most": "replicate_max"}
+"""Former name of a key -> the one of today."""
 
 
 @dataclass(frozen=True)
@@ -27,86 +27,84 @@ class TrainingRecipe:
         20
     """
 
-    epochs: int = _key(1000, "epochs", low=1)
-    iterations: int = _key(250, "training steps an epoch", low=1)
-    validation_iterations: int = _key(50, "validation batches an epoch", low=1)
-    patience: int = _key(0, "epochs without a better averaged pseudo Dice of PE that end training; 0 is never", low=0)
-    checkpoint_epochs: int = _key(0, "epochs between checkpoints; 0 is a tenth of the training, at most 50", low=0)
-    checkpoint_minutes: float = _key(30.0, "minutes after which the next epoch's end writes one in any case", low=0)
-    optimizer: str = _key("adamw", "optimizer", choices=("adamw", "sgd"))
-    learning_rate: float = _key(1e-3, "highest learning rate", low=0)
-    weight_decay: float = _key(1e-4, "weight decay (AdamW's is decoupled)", low=0)
-    warmup_fraction: float = _key(0.02, "share of all steps in which the learning rate rises linearly", low=0, high=0.5)
-    final_learning_rate_fraction: float = _key(0.01, "where cosine annealing ends, of the highest rate", low=0, high=1)
-    gradient_clip_norm: float = _key(12.0, "norm to which gradients are clipped", low=0)
-    loss: str = _key(
+    epochs: int = option(1000, "epochs", low=1)
+    iterations: int = option(250, "training steps an epoch", low=1)
+    validation_iterations: int = option(50, "validation batches an epoch", low=1)
+    patience: int = option(0, "epochs without a better averaged pseudo Dice of PE that end training; 0 is never", low=0)
+    checkpoint_epochs: int = option(0, "epochs between checkpoints; 0 is a tenth of the training, at most 50", low=0)
+    checkpoint_minutes: float = option(30.0, "minutes after which the next epoch's end writes one in any case", low=0)
+    optimizer: str = option("adamw", "optimizer", choices=("adamw", "sgd"))
+    learning_rate: float = option(1e-3, "highest learning rate", low=0)
+    weight_decay: float = option(1e-4, "weight decay (AdamW's is decoupled)", low=0)
+    warmup_fraction: float = option(
+        0.02, "share of all steps in which the learning rate rises linearly", low=0, high=0.5
+    )
+    final_learning_rate_fraction: float = option(
+        0.01, "where cosine annealing ends, of the highest rate", low=0, high=1
+    )
+    gradient_clip_norm: float = option(12.0, "norm to which gradients are clipped", low=0)
+    loss: str = option(
         "dice-focal", "Dice and focal loss, or the one that AANet was published with", choices=("dice-focal", "aanet")
     )
-    dice_weight: float = _key(1.0, "weight of the Dice loss", low=0)
-    focal_weight: float = _key(1.0, "weight of the focal loss", low=0)
-    focal_gamma: float = _key(2.0, "focal exponent; 0 is cross-entropy", low=0, high=10)
-    focal_foreground_weight: float = _key(
+    dice_weight: float = option(1.0, "weight of the Dice loss", low=0)
+    focal_weight: float = option(1.0, "weight of the focal loss", low=0)
+    focal_gamma: float = option(2.0, "focal exponent; 0 is cross-entropy", low=0, high=10)
+    focal_foreground_weight: float = option(
         0.75, "focal weight of foreground voxels; background has one minus it", low=0, high=1
     )
-    focal_pe_weight: float = _key(
+    focal_pe_weight: float = option(
         1.0, "focal weight of PE, of the other foreground classes' or regions'; matters where there are arteries", low=0
     )
-    foreground_prior: float = _key(
+    foreground_prior: float = option(
         0.01, "probability of foreground that an untrained network starts from", low=1e-6, high=0.5
     )
-    ema_decay: float = _key(
+    ema_decay: float = option(
         0.999, "decay a step of the moving average of the weights; 0 switches it off", low=0, high=0.99999
     )
-    positive_fraction: float = _key(0.75, "share of patches drawn around an embolus", low=0, high=1)
-    embolus_volume_power: float = _key(
+    positive_fraction: float = option(0.75, "share of patches drawn around an embolus", low=0, high=1)
+    embolus_volume_power: float = option(
         0.25, "an embolus is drawn with weight volume^power; 1 draws by voxel", low=-1, high=1
     )
-    case_ratio_power: float = _key(0.25, "a positive case is drawn with weight target ratio^-power", low=-1, high=1)
-    minimum_embolus_mm3: float = _key(5.0, "smaller emboli are never a patch's centre", low=0)
-    hard_negative_fraction: float = _key(
+    case_ratio_power: float = option(0.25, "a positive case is drawn with weight target ratio^-power", low=-1, high=1)
+    min_embolus_mm3: float = option(5.0, "smaller emboli are never a patch's centre", low=0)
+    hard_negative_fraction: float = option(
         0.5, "share of the other patches centred on bright vessels instead of anywhere", low=0, high=1
     )
-    hard_negatives: str = _key(
+    hard_negatives: str = option(
         "bright",
         "where those lie: bright vessels, or arteries, where the raw dataset has artery masks",
         choices=("bright", "artery"),
     )
-    strict_positives: bool = _key(
+    strict_positives: bool = option(
         False,
         "redraw until positive_fraction of the patches, as augmented, hold half of the drawn embolus or 100 mm3 of any",
     )
-    concatenate_probability: float = _key(
+    concatenate_probability: float = option(
         0.0, "share of patches around an embolus joined with another, if both target ratios are low", low=0, high=1
     )
-    concatenate_below_ratio: float = _key(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
-    concatenate_axis: int = _key(0, "axis of the patch across which the halves meet", low=0, high=2)
-    concatenate_seam_voxels: int = _key(2, "width of the cross-fade on either side of the seam", low=0, high=32)
-    replicate_probability: float = _key(
+    concatenate_below_ratio: float = option(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
+    concatenate_axis: int = option(0, "axis of the patch across which the halves meet", low=0, high=2)
+    concatenate_seam_voxels: int = option(2, "width of the cross-fade on either side of the seam", low=0, high=32)
+    replicate_probability: float = option(
         0.0, "share of patches of low target ratio that get further emboli in their arteries", low=0, high=1
     )
-    replicate_below_ratio: float = _key(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
-    replicate_most: int = _key(3, "emboli that such a patch gets at most", low=1, high=20)
-    little_start_epochs: int = _key(0, "first epochs, which see little; 0 is none", low=0)
-    little_start: str = _key(
+    replicate_below_ratio: float = option(0.001, "PE voxels over voxels of a patch that is low", low=0, high=1)
+    replicate_max: int = option(3, "emboli that such a patch gets at most", low=1, high=20)
+    little_start_epochs: int = option(0, "first epochs, which see little; 0 is none", low=0)
+    little_start: str = option(
         "cases", "what they see: few cases, or small patches that grow", choices=("cases", "patches")
     )
-    little_start_cases: int = _key(4, "how few: those of the highest target ratio", low=1)
-    little_start_patch: float = _key(0.5, "how small: the first edge, as a share of the patch's", low=0.1, high=1)
-    center_jitter: float = _key(
+    little_start_cases: int = option(4, "how few: those of the highest target ratio", low=1)
+    little_start_patch: float = option(0.5, "how small: the first edge, as a share of the patch's", low=0.1, high=1)
+    center_jitter: float = option(
         0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5
     )
-    test_time_mirroring: bool = _key(True, "whether validation and prediction average over mirrored inputs")
-    cpu_bfloat16: bool = _key(True, "bfloat16 autocast on CPUs that have it")
-    seed: int = _key(0, "seed of the initial weights and of the sampling", low=0)
+    test_time_mirroring: bool = option(True, "whether validation and prediction average over mirrored inputs")
+    cpu_bfloat16: bool = option(True, "bfloat16 autocast on CPUs that have it")
+    seed: int = option(0, "seed of the initial weights and of the sampling", low=0)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value, limits = getattr(self, item.name), item.metadata
-            low, high, choices = limits["low"], limits["high"], limits["choices"]
-            if choices is not None and value not in choices:
-                _refuse(item.name, value, f"one of {', '.join(choices)}")
-            if (low is not None and not value >= low) or (high is not None and not value <= high):
-                _refuse(item.name, value, f"{low} or more" if high is None else f"{low} to {high}")
+        require_limits(self, "PE-TRAIN-002", lambda item: f"recipe key {item.name}")
 
     def updated(self, values: Mapping[str, Any], source: str) -> TrainingRecipe:
         """This recipe with some values replaced.
@@ -121,9 +119,9 @@ class TrainingRecipe:
         types = get_type_hints(TrainingRecipe)
         unknown = sorted(set(values) - set(types))
         if unknown:
-            raise ConfigurationError(
-                "PE-TRAIN-001", f"unknown recipe key {unknown[0]!r} in {source}", f"known: {', '.join(types)}"
-            )
+            now = RENAMED.get(unknown[0])
+            hint = f"known: {', '.join(types)}" if now is None else f"it is now called {now}"
+            raise ConfigurationError("PE-TRAIN-001", f"unknown recipe key {unknown[0]!r} in {source}", hint)
         return replace(self, **{name: _converted(name, value, types[name]) for name, value in values.items()})
 
     def as_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.recipe.recipe import TrainingRecipe
+from pe_nnunet.recipe.recipe import RENAMED, TrainingRecipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,10 +31,12 @@ def resolve_recipe(class_defaults: Mapping[str, Any], plans: Mapping[str, Any]) 
     Raises:
         ConfigurationError: On an unknown key, a bad value, or an unreadable `PE_NNUNET_RECIPE`.
     """
+    # plans are stored with a model, and load with the names of their time
+    stored = {RENAMED.get(name, name): value for name, value in plans.get(PLANS_KEY, {}).items()}
     return (
         TrainingRecipe()
         .updated(class_defaults, "the trainer class")
-        .updated(plans.get(PLANS_KEY, {}), f"the plans' {PLANS_KEY}")
+        .updated(stored, f"the plans' {PLANS_KEY}")
         .updated(read_environment(os.environ.get(ENVIRONMENT_VARIABLE, "")), ENVIRONMENT_VARIABLE)
     )
 

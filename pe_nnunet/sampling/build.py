@@ -59,7 +59,7 @@ def make_loader(
         embolus_volume_power=recipe.embolus_volume_power,
         case_ratio_power=recipe.case_ratio_power,
         hard_negative_fraction=recipe.hard_negative_fraction,
-        minimum_embolus_mm3=recipe.minimum_embolus_mm3,
+        min_embolus_mm3=recipe.min_embolus_mm3,
         voxel_mm3=voxel_mm3(plans, configuration),
         hard_negatives="artery" if recipe.hard_negatives == "artery" else "bright",
     )
@@ -124,11 +124,11 @@ def _replicate(
             "name the channel CT in dataset.json, plan and preprocess again, or leave the key at 0",
         )
     values = pe_label_values(labels)
-    smallest = recipe.minimum_embolus_mm3 / voxel_mm3(plans, configuration)
+    smallest = recipe.min_embolus_mm3 / voxel_mm3(plans, configuration)
     settings = Replication(
         recipe.replicate_probability,
         recipe.replicate_below_ratio,
-        recipe.replicate_most,
+        recipe.replicate_max,
         bright_hu(plans),
         configuration.spacing,
     )

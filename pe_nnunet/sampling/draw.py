@@ -20,7 +20,7 @@ class SamplingSettings:
     embolus_volume_power: float
     case_ratio_power: float
     hard_negative_fraction: float
-    minimum_embolus_mm3: float
+    min_embolus_mm3: float
     voxel_mm3: float
     hard_negatives: Literal["bright", "artery"] = "bright"
 
@@ -63,7 +63,7 @@ class PatchSampler:
             return np.zeros(0)
         volume_mm3 = case.voxel_counts * self.settings.voxel_mm3
         weights = volume_mm3**self.settings.embolus_volume_power
-        large = volume_mm3 >= self.settings.minimum_embolus_mm3
+        large = volume_mm3 >= self.settings.min_embolus_mm3
         if large.any():
             weights = np.where(large, weights, 0)
         return np.asarray(weights / weights.sum(), np.float64)

@@ -6,13 +6,15 @@ import argparse
 import importlib
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pe_nnunet import __version__, cli
-from pe_nnunet.cli import COMMANDS, main
+from pe_nnunet.cli import COMMANDS, RENAMED, main
+from pe_nnunet.cli.reference import page
 from pe_nnunet.errors import InputError
 
 HEAVY = ("torch", "nnunetv2", "SimpleITK", "scipy", "matplotlib", "pydicom", "ultralytics", "numpy")
@@ -138,3 +140,20 @@ for command in cli.COMMANDS:
 answer = [name for name in {HEAVY!r} if name in sys.modules]
 """
     assert fresh_python(code) == []
+
+
+def test_the_page_of_commands_is_up_to_date() -> None:
+    documented = Path(__file__).parents[2] / "docs" / "commands.md"
+    assert documented.read_text(encoding="utf-8") == page()
+
+
+@pytest.mark.parametrize(("command", "former"), RENAMED)
+@pytest.mark.parametrize("value", [[], ["1"], None])
+def test_a_former_spelling_names_the_one_of_today(
+    command: str, former: str, value: list[str] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [f"{former}=1"] if value is None else [former, *value]
+    with pytest.raises(SystemExit) as stop:
+        main([command, *arguments])
+    assert stop.value.code == 1
+    assert capsys.readouterr().err.endswith(f"{former} is now called {RENAMED[command, former]}\n")

@@ -91,7 +91,7 @@ def test_an_old_fingerprint_is_warned_of(
     [
         {"lung_margin_mm": -1.0},
         {"lung_margin_mm": float("nan")},
-        {"min_embolus_mm3": float("inf")},
+        {"warn_below_mm3": float("inf")},
         {"folds": 1},
         {"num_processes": 0},
         {"resume": True, "overwrite": True},

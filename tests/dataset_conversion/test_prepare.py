@@ -129,7 +129,7 @@ def test_a_label_that_lies_on_contrast_is_noted(thorax) -> None:
 
 
 def test_small_emboli_are_kept_and_noted(thorax) -> None:
-    case = run(thorax.ct, thorax.emboli, options=ConvertOptions(min_embolus_mm3=2000))
+    case = run(thorax.ct, thorax.emboli, options=ConvertOptions(warn_below_mm3=2000))
     assert "PE-CONV-017" in codes(case)
     assert case.record.embolus_count == 2
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pe_nnunet.detection.slice_labels import SlicePolicy, choose_slices
+from pe_nnunet.detection.settings import SlicePolicy
+from pe_nnunet.detection.slice_labels import choose_slices
 
 
 def volume(depth: int, **emboli: tuple[int, int]) -> np.ndarray:
@@ -18,13 +19,13 @@ def chosen(ids: np.ndarray, policy: SlicePolicy, seed: int = 0) -> tuple[list[in
 
 
 def test_a_large_embolus_is_thinned_and_a_small_one_keeps_all_its_slices() -> None:
-    positive, _ = chosen(volume(100, large=(0, 60), small=(70, 73)), SlicePolicy(per_embolus=5))
+    positive, _ = chosen(volume(100, large=(0, 60), small=(70, 73)), SlicePolicy(slices_per_embolus=5))
     assert positive == [0, 15, 30, 44, 59, 70, 71, 72]
 
 
 def test_slices_without_emboli_follow_in_proportion_and_hold_none() -> None:
     ids = volume(100, one=(10, 30))
-    positive, negative = chosen(ids, SlicePolicy(per_embolus=20, negative_share=0.5, fewest_negatives=2))
+    positive, negative = chosen(ids, SlicePolicy(slices_per_embolus=20, negative_share=0.5, min_negatives=2))
     assert (len(positive), len(negative)) == (20, 10)
     assert not ids[negative].any()
     assert negative[0] < 10 <= 30 <= negative[-1]
@@ -33,7 +34,7 @@ def test_slices_without_emboli_follow_in_proportion_and_hold_none() -> None:
 
 @pytest.mark.parametrize(("depth", "expected"), [(50, 6), (3, 3)])
 def test_a_scan_without_emboli_gives_slices_too(depth: int, expected: int) -> None:
-    positive, negative = chosen(volume(depth), SlicePolicy(fewest_negatives=6))
+    positive, negative = chosen(volume(depth), SlicePolicy(min_negatives=6))
     assert (positive, len(set(negative))) == ([], expected)
 
 

@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.dataset.raw import case_file
-from pe_nnunet.detection.slice_labels import CLASSES, SlicePolicy
+from pe_nnunet.detection.settings import SlicePolicy
+from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.detection.train import load_fold
 from pe_nnunet.detection.training_slices import SliceSet, export_slices, extra_images
 from pe_nnunet.errors import ConfigurationError
@@ -123,7 +124,7 @@ def test_a_side_that_no_detector_takes_is_refused(raw: Path, tmp_path: Path, sid
 def test_a_further_dataset_is_drawn_at_the_same_scale_and_never_shows_a_patient_of_the_validation(
     raw: Path, slices: SliceSet, tmp_path: Path
 ) -> None:
-    boxes_only = SlicePolicy(negative_share=0, fewest_negatives=0)
+    boxes_only = SlicePolicy(negative_share=0, min_negatives=0)
     extra = export_slices(raw, tmp_path / "extra", side=96, policy=boxes_only, pixel_mm=2 * slices.raster.pixel_mm)
     assert extra.raster.pixel_mm == 2 * slices.raster.pixel_mm
     assert extra.pictures["n"] == ()  # a scan without boxes gives no slice

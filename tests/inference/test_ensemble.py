@@ -6,10 +6,11 @@ import SimpleITK as sitk
 import torch
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.preparation import mask_on_network_grid, prepare
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.roi import Box, crop
 
 CPU = torch.device("cpu")

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from pe_nnunet.inference import locate_folder
-from pe_nnunet.inference.ensemble import InferenceSettings
 from pe_nnunet.inference.predictor import PEPredictor
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.windows import predict_log_odds
 from pe_nnunet.networks import TARUNet
 

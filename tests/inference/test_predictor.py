@@ -13,7 +13,7 @@ from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.inference import PEPredictor, predictor
-from pe_nnunet.inference.ensemble import InferenceSettings
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.roi import Box, crop
 from pe_nnunet.volumes import image_like
 

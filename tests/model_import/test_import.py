@@ -15,7 +15,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from pe_nnunet import precision
 from pe_nnunet.cli import main
 from pe_nnunet.inference import PEPredictor
-from pe_nnunet.inference.ensemble import InferenceSettings
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.windows import window_corners
 from pe_nnunet.model_import.folder import import_checkpoint
 from pe_nnunet.networks import AANet

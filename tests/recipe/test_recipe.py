@@ -56,3 +56,10 @@ def test_round_trip_through_plain_types():
 def test_the_documentation_is_up_to_date():
     documented = Path(__file__).parents[2] / "docs" / "recipe.md"
     assert documented.read_text(encoding="utf-8") == page()
+
+
+def test_former_keys_load_from_stored_plans_and_are_named_elsewhere(monkeypatch):
+    assert resolve_recipe({}, {"pe_nnunet_recipe": {"minimum_embolus_mm3": 7.0}}).min_embolus_mm3 == 7.0
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, "replicate_most=2")
+    with pytest.raises(ConfigurationError, match="it is now called replicate_max"):
+        resolve_recipe({}, {})

@@ -10,7 +10,7 @@ SETTINGS = SamplingSettings(
     embolus_volume_power=0.25,
     case_ratio_power=0.0,
     hard_negative_fraction=0.5,
-    minimum_embolus_mm3=5.0,
+    min_embolus_mm3=5.0,
     voxel_mm3=2.0,
 )
 

@@ -13,7 +13,7 @@ SETTINGS = SamplingSettings(
     embolus_volume_power=0.25,
     case_ratio_power=0.25,
     hard_negative_fraction=0.5,
-    minimum_embolus_mm3=1.0,
+    min_embolus_mm3=1.0,
     voxel_mm3=1.0,
 )
 

@@ -11,8 +11,9 @@ import torch
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference import locate_folder
-from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import load_model
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.networks import list_networks
 from pe_nnunet.registration.table import PLANNERS, TRAINERS, load_class
 

@@ -11,8 +11,9 @@ import torch
 from nnunetv2.run.run_training import maybe_load_checkpoint
 
 from pe_nnunet.inference import locate_folder
-from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import load_model
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.registration.table import TRAINERS, load_class
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
