@@ -16,9 +16,7 @@ export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
 
-test: $(VENV)/.installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
-	$(BIN)/mypy
+test: lint
 	$(BIN)/pytest
 
 bench: $(VENV)/.installed  # ARGS=--quick for small data
@@ -27,7 +25,9 @@ bench: $(VENV)/.installed  # ARGS=--quick for small data
 env: $(VENV)/.installed
 
 lint: $(VENV)/.installed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -159,7 +159,8 @@ def add_options(parser: argparse._ActionsContainer, settings: type, *names: str,
             common["choices"] = about["choices"]
         else:
             common["metavar"] = about["metavar"] or METAVARS.get(kind, name.upper())
-        parser.add_argument(flag_of(item), type=kind, **({"nargs": "+"} if many else {}), **common)
+        common |= {"nargs": "+"} if many else {}
+        parser.add_argument(flag_of(item), type=kind, **common)
 
 
 def chosen(args: argparse.Namespace, settings: type) -> dict[str, Any]:

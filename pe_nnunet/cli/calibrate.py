@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_models_of_dataset
+from pe_nnunet.cli.model_options import add_device, add_models_of_dataset
 from pe_nnunet.options import add_options, chosen
 
 
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_models_of_dataset(parser, required=True)
     parser.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
     parser.add_argument("--detector", type=Path, help="folder of a detector with the same folds: PEDetector__...")
-    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    add_device(parser)
     from pe_nnunet.inference.settings import InferenceSettings
 
     add_options(parser, InferenceSettings, "step", "mirroring")

@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pe_nnunet.cli.model_options import add_device
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet demo`."""
@@ -33,7 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-embolus-mm3", type=float, help="smallest finding kept; default: chosen on the validation scans"
     )
-    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    add_device(parser)
     parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pe_nnunet.cli.model_options import add_device
 from pe_nnunet.cli.scan_options import add_reading, repairs
 
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
     which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
     which.add_argument("--detector", type=Path, help="folder PEDetector__..., or a fold of it, instead of -d")
-    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu"), default="auto")
+    add_device(parser, "mps")
 
 
 def run(args: argparse.Namespace) -> int:

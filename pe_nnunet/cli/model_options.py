@@ -10,6 +10,14 @@ if TYPE_CHECKING:
     from pe_nnunet.inference.locate import ModelLocation
 
 
+def add_device(parser: argparse._ActionsContainer, *without: str) -> None:
+    """Add where networks run, by nnU-Net's name for it."""
+    devices = [name for name in ("auto", "cuda", "cpu", "mps") if name not in without]
+    parser.add_argument(
+        "-device", dest="device", choices=devices, default="auto", help="where networks run; auto: a GPU, else the CPU"
+    )
+
+
 def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool) -> None:
     """Add a dataset and which of its models: `-d -tr -p -c -f -chk`."""
     add = parser.add_argument

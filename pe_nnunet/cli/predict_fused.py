@@ -12,7 +12,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_models, models_of
+from pe_nnunet.cli.model_options import add_device, add_models, models_of
 from pe_nnunet.cli.scan_options import add_reading, repairs
 from pe_nnunet.cli.start import without_garbage_collection
 from pe_nnunet.dataset_conversion.options import ConvertOptions
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = add_models(parser)
     which.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
     how = parser.add_argument_group("prediction")
-    how.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    add_device(how)
     add_options(how, InferenceSettings, unset=True)
     preset = how.add_mutually_exclusive_group()
     preset.add_argument(

@@ -13,6 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from pe_nnunet.cli.model_options import add_device
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet reproduce`."""
@@ -21,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--findings", type=Path, metavar="DIR", help="AANet's findings; made with -d if not given")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="SCORES", help="folder for the scores")
     parser.add_argument("-d", dest="dataset", default="900", help="of the imported model (default: 900)")
-    parser.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    add_device(parser)
     parser.add_argument("--workers", type=int, metavar="N", help="that score (default: by cases and processors)")
 
 

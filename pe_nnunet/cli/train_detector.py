@@ -24,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_options(network, DetectorSettings, "model", "weights", "trust_weights", "image_size")
     training = parser.add_argument_group("training")
     add_options(training, DetectorSettings, "epochs", "batch", "seed")
-    training.add_argument("-device", dest="device", choices=("auto", "cuda", "cpu", "mps"), default="auto")
+    add_device(training)
     training.add_argument("--set", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE",
                           help="ultralytics' own training settings: lr0=0.01 fliplr=0 ...")  # fmt: skip
     slices = parser.add_argument_group("slices")
