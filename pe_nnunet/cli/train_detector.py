@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from pe_nnunet.cli.model_options import add_device
 from pe_nnunet.options import add_options, chosen
 
 
