@@ -27,12 +27,19 @@ from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnU
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from scipy.ndimage import gaussian_filter
 
-from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
-from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, index_dataset
+from pe_nnunet.sampling.draw import PositiveRule
 
 SHAPE, PATCH, INITIAL, BATCH = (120, 160, 160), (48, 64, 64), (64, 88, 88), 2
 STOCK = "nnU-Net, 75 %"
-SETTINGS = SamplingSettings(0.75, 0.25, 0.25, 0.5, 5.0, voxel_mm3=1.0)
+SETTINGS = TrainingRecipe(
+    positive_fraction=0.75,
+    embolus_volume_power=0.25,
+    case_ratio_power=0.25,
+    hard_negative_fraction=0.5,
+    min_embolus_mm3=5.0,
+)
 
 
 class _Labels:
@@ -75,7 +82,7 @@ def loaders(dataset: nnUNetDatasetBlosc2) -> dict[str, Any]:
         PATCH, (-0.5, 0.5), None, (0, 1, 2), False, foreground_labels=[1], regions=None, ignore_label=None
     )
     common = (dataset, BATCH, INITIAL, PATCH, _Labels())
-    sampler = PatchSampler(index_dataset(dataset, (1,), (1.5, np.inf)), SETTINGS)
+    sampler = PatchSampler(index_dataset(dataset, (1,), (1.5, np.inf)), SETTINGS, 1.0)
     ours = {"sampler": sampler, "center_jitter": 0.25, "transforms": transforms}
     return {
         "nnU-Net, 33 %": nnUNetDataLoader(*common, oversample_foreground_percent=0.33, transforms=transforms),

@@ -19,7 +19,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from scipy.ndimage import find_objects
 
-from pe_nnunet.sampling.bank import BankEmbolus
 from pe_nnunet.sampling.replicate import Replication, replicate
 
 HALF, COUNT, BY_MASK = 24, 10, 7
@@ -42,7 +41,7 @@ def main() -> None:
         for number, box in enumerate(find_objects(emboli), 1):
             if box is None:
                 continue
-            bank.append(BankEmbolus(emboli[box] == number, 60.0))
+            bank.append((emboli[box] == number, 60.0))
             middle = [(side.start + side.stop) // 2 for side in box]
             cut = tuple(slice(max(0, m - HALF), m + HALF) for m in middle)
             patches.append((hu[cut], emboli[cut] > 0, artery[cut] > 0, ct.GetSpacing()[::-1]))

@@ -77,8 +77,8 @@ ARMS = {
         _without("no moving average", ema_decay="0"),
         _without("patches joined", concatenate_probability="0.5", concatenate_below_ratio="0.01"),
         _without("emboli replicated", replicate_probability="0.5", replicate_below_ratio="0.01"),
-        _without("first fifth on four cases", little_start_epochs="4", little_start="cases"),
-        _without("first fifth on growing patches", little_start_epochs="4", little_start="patches"),
+        _without("first fifth on four cases", little_start_epochs="4", curriculum="cases"),
+        _without("first fifth on growing patches", little_start_epochs="4", curriculum="patches"),
         _without("strict share of positive patches", strict_positives="yes"),
         _without("no crop", margin_mm=1000.0),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from budget.arms import PLANNERS, Arm
 from budget.share import Share
 
-from pe_nnunet.demo.held_out import link, split_studies
+from pe_nnunet.demo.steps import link, split_studies
 from pe_nnunet.processes import usable_processors
 
 CONFIGURATION = "3d_fullres"

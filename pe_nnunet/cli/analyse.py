@@ -27,9 +27,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Analyse, write, print."""
-    from pe_nnunet.sampling.analysis import case_rows, embolus_rows, summary
+    from pe_nnunet.sampling.analysis import (
+        case_rows,
+        converted_records,
+        drawn_patches,
+        embolus_rows,
+        raw_dataset,
+        summary,
+    )
     from pe_nnunet.sampling.analysis_files import write_analysis
-    from pe_nnunet.sampling.analysis_source import converted_records, drawn_patches, raw_dataset
 
     folder = raw_dataset(args.dataset)
     records = converted_records(folder)

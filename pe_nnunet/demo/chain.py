@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 
 from pe_nnunet.demo.command import StepRunner
-from pe_nnunet.demo.held_out import link_scans
 from pe_nnunet.demo.report import Report, make_report
 from pe_nnunet.demo.settings import DemoSettings
-from pe_nnunet.demo.steps import Steps
+from pe_nnunet.demo.steps import Steps, link_scans
 from pe_nnunet.fusion.stored import read_fusion
 
 

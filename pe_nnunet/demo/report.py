@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pe_nnunet.demo.methods import held_out_scans, score_baseline, score_parts
-from pe_nnunet.demo.table import table
 from pe_nnunet.evaluation import evaluate_folder
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import StoredFusion
@@ -129,3 +128,40 @@ def _rows(out: Path, scores: Mapping[str, CaseScores]) -> Iterator[CohortRow]:
             truth,
             f"{dice}{case.found} of {case.emboli} emboli, {case.false_positives} false",
         )
+
+
+HEAD = ("", "Dice", "emboli found", "sensitivity", "false+ a scan", "F1", "false+ a negative scan")
+
+
+def table(rows: Mapping[str, CohortScores]) -> str:
+    """One line a method, in columns.
+
+    Args:
+        rows: By name.
+    """
+    lines = [HEAD, *(_line(name, scores) for name, scores in rows.items())]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(HEAD))]
+    return "\n".join(
+        "  ".join(
+            f"{cell:<{w}}" if place == 0 else f"{cell:>{w}}"
+            for place, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )
+
+
+def _line(name: str, scores: CohortScores) -> tuple[str, ...]:
+    negatives = scores.negatives
+    return (
+        name,
+        _number(scores.dice),
+        f"{scores.found} of {scores.emboli}",
+        _number(scores.sensitivity),
+        _number(scores.false_positives_per_scan),
+        _number(scores.f1),
+        f"{_number(negatives.false_positives_per_scan)} ({negatives.scans} scans)",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""One phantom scan, from a seed to images."""
+"""One phantom scan, from a seed to images: structures painted from the outside in, then blur, noise, whole numbers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from scipy import ndimage as ndi
 
-from pe_nnunet.phantom.grid import Grid, block_mean
-from pe_nnunet.phantom.paint import paint
-from pe_nnunet.phantom.paint_chest import lung_distance
-from pe_nnunet.phantom.scanner import blur, expose
+from pe_nnunet.phantom.grid import Floats, Grid, block_mean
+from pe_nnunet.phantom.paint_blood import paint_streaks, paint_vessels
+from pe_nnunet.phantom.paint_body import paint_belly, paint_body_wall, paint_bones, paint_mediastinum, paint_table
+from pe_nnunet.phantom.paint_chest import (
+    lung_distance,
+    paint_bronchi,
+    paint_findings,
+    paint_great_vessels,
+    paint_heart,
+    paint_lungs,
+)
 from pe_nnunet.phantom.scene import Scene, compose, stream
 from pe_nnunet.phantom.settings import PhantomSettings
+from pe_nnunet.phantom.slab import Slab, Textures
 
 
 @dataclass(frozen=True)
@@ -91,3 +100,61 @@ def _facts(scene: Scene, seed: int, index: int) -> dict[str, Any]:
         "emboli": [e.to_dict(k) for k, e in enumerate(scene.clot.emboli, 1)],
         "lookalikes": lookalikes,
     }
+
+
+SLAB = 16  # slices painted at a time: the temporary arrays stay in the processor's cache
+
+LAYERS = (
+    paint_table,
+    paint_body_wall,
+    paint_belly,
+    paint_mediastinum,
+    paint_bones,
+    paint_heart,
+    paint_lungs,
+    paint_great_vessels,
+    paint_bronchi,
+    paint_findings,
+    paint_vessels,
+    paint_streaks,
+)
+"""In painting order: what comes later lies over what came before."""
+
+
+def paint(scene: Scene, rng: np.random.Generator) -> Floats:
+    """Hounsfield units on the rendering grid, before blur and noise."""
+    textures = Textures(rng, scene)
+    slices, rows, columns = scene.grid.shape
+    hu = np.empty(scene.grid.shape, np.float32)
+    for start in range(0, slices, SLAB):
+        box = (slice(start, min(start + SLAB, slices)), slice(0, rows), slice(0, columns))
+        slab = Slab(scene, textures, box)
+        for layer in LAYERS:
+            layer(slab)
+        hu[box[0]] = slab.hu
+    return hu
+
+
+BLUR_MM = (0.45, 0.65, 0.65)
+"""Standard deviation of the point spread (z, y, x), of a smooth vascular kernel, beside what the voxels smear."""
+GRAIN_MM = (0.3, 0.7, 0.7)
+"""Smoothness of the noise."""
+LOWEST_HU, HIGHEST_HU = -1024, 3071
+
+
+def blur(hu: Floats, spacing_mm: tuple[float, float, float]) -> Floats:
+    """Smear by the scanner's point spread."""
+    sigma = [b / s if b / s > 0.2 else 0 for b, s in zip(BLUR_MM, spacing_mm, strict=True)]
+    return np.asarray(ndi.gaussian_filter(hu, sigma, mode="nearest", truncate=3.0), dtype=np.float32)
+
+
+def expose(
+    hu: Floats, spacing_mm: tuple[float, float, float], noise_hu: float, rng: np.random.Generator
+) -> NDArray[np.int16]:
+    """Add noise of a standard deviation and grain, and store as scanners do: whole HU from -1024 to 3071."""
+    noise = rng.standard_normal(hu.shape, dtype=np.float32)
+    sigma = [g / s if g / s > 0.2 else 0 for g, s in zip(GRAIN_MM, spacing_mm, strict=True)]
+    noise = ndi.gaussian_filter(noise, sigma, mode="wrap", truncate=3.0)
+    noise *= np.float32(noise_hu / float(noise.std(dtype=np.float64)))
+    noise += hu
+    return np.asarray(np.clip(np.rint(noise), LOWEST_HU, HIGHEST_HU), dtype=np.int16)

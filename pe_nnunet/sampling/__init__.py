@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.build import make_loader
-from pe_nnunet.sampling.draw import Draw, PatchSampler, SamplingSettings
+from pe_nnunet.sampling.draw import Draw, PatchSampler
 from pe_nnunet.sampling.index import CaseEmboli, index_case, index_dataset
 from pe_nnunet.sampling.loader import EmbolusDataLoader
 
@@ -14,7 +14,6 @@ __all__ = [
     "Draw",
     "EmbolusDataLoader",
     "PatchSampler",
-    "SamplingSettings",
     "index_case",
     "index_dataset",
     "make_loader",

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pe_nnunet.dataset.dataset_json import pe_label_values
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
+from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset.records import CaseRecord
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.recipe import resolve_recipe
+from pe_nnunet.sampling.build import make_loader, voxel_mm3
+from pe_nnunet.sampling.draw import PositiveRule
 from pe_nnunet.sampling.loader import EmbolusDataLoader
-from pe_nnunet.sampling.positive import PositiveRule
 
 SIZE_CLASSES_MM3 = (0.0, 50.0, 200.0, 1000.0, float("inf"))
 Row = dict[str, Any]
@@ -137,3 +146,68 @@ def _by_size(volumes_mm3: Sequence[float]) -> dict[str, float]:
     counts = np.histogram(volumes_mm3, SIZE_CLASSES_MM3)[0]
     names = [f"{low:g}-{high:g} mm3" for low, high in pairwise(SIZE_CLASSES_MM3)]
     return dict(zip(names, (counts / max(1, counts.sum())).tolist(), strict=True))
+
+
+def raw_dataset(dataset: str) -> Path:
+    """The folder of a dataset, by its number or its name.
+
+    Raises:
+        ConfigurationError: If there is none (PE-CONV-013), or nnU-Net's folder is not set.
+    """
+    raw = nnunet_folder(RAW)
+    pattern = f"Dataset{int(dataset):03d}_*" if re.fullmatch(r"\d+", dataset) else dataset
+    found = sorted(path for path in raw.glob(pattern) if path.is_dir())
+    if len(found) != 1:
+        raise ConfigurationError(
+            "PE-CONV-013", f"{len(found)} datasets {pattern} in {raw}, 1 expected", "make it with pe-nnunet convert"
+        )
+    return found[0]
+
+
+def converted_records(folder: Path) -> dict[str, CaseRecord]:
+    """The records of a converted dataset."""
+    return load_cases(folder)
+
+
+def drawn_patches(name: str, plans_name: str, configuration_name: str, count: int) -> tuple[Patches | None, str]:
+    """Draw patches from the preprocessed dataset by the recipe in force.
+
+    Args:
+        name: The dataset's folder name.
+        plans_name: As nnU-Net's `-p`.
+        configuration_name: As nnU-Net's `-c`.
+        count: How many.
+
+    Returns:
+        The patches, or None and why there are none.
+    """
+    from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    folder = nnunet_folder(PREPROCESSED) / name
+    path = folder / f"{plans_name}.json"
+    if not path.is_file():
+        return None, f"{path} is not there; plan and preprocess first, or name other plans with -p"
+    described = json.loads(path.read_text(encoding="utf-8"))
+    plans = PlansManager(described)
+    if configuration_name not in described["configurations"]:
+        return None, f"{plans_name} has no configuration {configuration_name}"
+    configuration = plans.get_configuration(configuration_name)
+    stored = folder / configuration.data_identifier
+    if not stored.is_dir():
+        return None, f"{stored} is not there; preprocess first"
+    dataset_json = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    recipe = resolve_recipe({}, described)
+    loader = make_loader(
+        infer_dataset_class(str(stored))(str(stored)),
+        configuration.patch_size,
+        None,
+        recipe=recipe,
+        plans=plans,
+        configuration=configuration,
+        dataset_json=dataset_json,
+        batch_size=1,
+        training=False,
+    )
+    rule = PositiveRule(voxel_mm3(plans, configuration), pe_label_values(dataset_json["labels"]))
+    return draw_patches(loader, rule, count, recipe.seed), ""

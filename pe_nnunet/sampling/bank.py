@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion
 from pe_nnunet.sampling.index import CaseEmboli
 from pe_nnunet.voxels import label_components
 
-MOST = 256  # shapes kept
+MAX_EMBOLI = 256  # shapes kept
 CLOT_HU = (20.0, 100.0)  # acute and older clot; what partial volume makes of small emboli lies outside
 USUAL_CLOT_HU = 60.0
 INNER_VOXELS = 8  # from which the inside of an embolus tells its attenuation
@@ -32,17 +32,8 @@ class HuScale:
         return np.asarray(values * self.std + self.mean, np.float32)
 
 
-@dataclass(frozen=True)
-class BankEmbolus:
-    """An embolus by itself.
-
-    Attributes:
-        mask: (z, y, x) bool, its box.
-        hu: Attenuation of its inside.
-    """
-
-    mask: NDArray[np.bool_]
-    hu: float
+BankEmbolus = tuple[NDArray[np.bool_], float]
+"""An embolus by itself: its mask (z, y, x) in its box, and the attenuation of its inside in HU."""
 
 
 def make_bank(
@@ -50,7 +41,7 @@ def make_bank(
     index: Mapping[str, CaseEmboli],
     pe_values: Sequence[int],
     scale: HuScale,
-    minimum_voxels: float,
+    min_voxels: float,
     seed: int = 0,
 ) -> list[BankEmbolus]:
     """Cut emboli out of the cases that training sees.
@@ -60,21 +51,21 @@ def make_bank(
         index: Its emboli.
         pe_values: Label values that mean PE.
         scale: How images were normalised.
-        minimum_voxels: Smaller emboli are left out.
+        min_voxels: Smaller emboli are left out.
         seed: Chooses them where there are more than are kept.
 
     Returns:
-        At most `MOST` emboli. Those too small to tell their attenuation get the median of the others.
+        At most `MAX_EMBOLI` emboli. Those too small to tell their attenuation get the median of the others.
     """
     known = [(case, k) for case in sorted(index) for k in range(len(index[case]))]
-    known = [(case, k) for case, k in known if index[case].voxel_counts[k] >= minimum_voxels]
-    if len(known) > MOST:
-        chosen = np.random.default_rng(seed).choice(len(known), MOST, replace=False)
+    known = [(case, k) for case, k in known if index[case].voxel_counts[k] >= min_voxels]
+    if len(known) > MAX_EMBOLI:
+        chosen = np.random.default_rng(seed).choice(len(known), MAX_EMBOLI, replace=False)
         known = [known[k] for k in sorted(chosen)]
     cut = [_cut(dataset, case, index[case], k, pe_values, scale) for case, k in known]
     told = [hu for _, hu in cut if hu is not None]
     usual = float(np.median(told)) if told else USUAL_CLOT_HU
-    return [BankEmbolus(mask, float(np.clip(usual if hu is None else hu, *CLOT_HU))) for mask, hu in cut]
+    return [(mask, float(np.clip(usual if hu is None else hu, *CLOT_HU))) for mask, hu in cut]
 
 
 def _cut(

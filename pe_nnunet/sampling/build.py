@@ -15,11 +15,10 @@ from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.sampling.arteries import store_arteries
 from pe_nnunet.sampling.bank import HuScale, make_bank
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
-from pe_nnunet.sampling.draw import PatchSampler, SamplingSettings
+from pe_nnunet.sampling.curriculum import Curriculum
+from pe_nnunet.sampling.draw import PatchSampler, PositiveRule
 from pe_nnunet.sampling.index import CaseEmboli, index_dataset
-from pe_nnunet.sampling.little_start import LittleStart
 from pe_nnunet.sampling.loader import EmbolusDataLoader
-from pe_nnunet.sampling.positive import PositiveRule
 from pe_nnunet.sampling.replicate import ReplicateTargets, Replication
 from pe_nnunet.sampling.source import RawMasks
 
@@ -54,15 +53,6 @@ def make_loader(
     Raises:
         ConfigurationError: PE-TRAIN-006 if emboli are to be replicated in images that are not in HU.
     """
-    settings = SamplingSettings(
-        positive_fraction=recipe.positive_fraction,
-        embolus_volume_power=recipe.embolus_volume_power,
-        case_ratio_power=recipe.case_ratio_power,
-        hard_negative_fraction=recipe.hard_negative_fraction,
-        min_embolus_mm3=recipe.min_embolus_mm3,
-        voxel_mm3=voxel_mm3(plans, configuration),
-        hard_negatives="artery" if recipe.hard_negatives == "artery" else "bright",
-    )
     labels = dataset_json["labels"]
     values = pe_label_values(labels)
     index = index_dataset(dataset, values, bright_range(plans, configuration), raw_masks(plans))
@@ -80,9 +70,9 @@ def make_loader(
     replicate = None
     if training and recipe.replicate_probability:
         replicate = _replicate(dataset, index, recipe, plans, configuration, labels)
-    little_start = None
+    curriculum = None
     if training and recipe.little_start_epochs:
-        little_start = LittleStart(
+        curriculum = Curriculum(
             recipe.little_start_epochs,
             "cases" if recipe.little_start == "cases" else "patches",
             recipe.little_start_cases,
@@ -96,14 +86,14 @@ def make_loader(
         configuration.patch_size,
         label_manager,
         transforms=transforms,
-        sampler=PatchSampler(index, settings),
+        sampler=PatchSampler(index, recipe, voxel_mm3(plans, configuration)),
         center_jitter=recipe.center_jitter,
-        strictly=PositiveRule(settings.voxel_mm3, values, channel) if recipe.strict_positives else None,
+        strictly=PositiveRule(voxel_mm3(plans, configuration), values, channel) if recipe.strict_positives else None,
         concatenate=concatenate,
         pe_values=values,
         replicate=replicate,
         arteries=store_arteries(dataset, index, raw_masks(plans)) if stored else None,
-        little_start=little_start,
+        curriculum=curriculum,
         divisor=[int(side) for side in np.prod(configuration.pool_op_kernel_sizes, axis=0)],
     )
 

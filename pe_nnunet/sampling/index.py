@@ -115,8 +115,8 @@ def index_case(
     )
 
 
-def _some(voxels: NDArray[np.intp], most: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    return voxels if len(voxels) <= most else voxels[rng.choice(len(voxels), most, replace=False)]
+def _some(voxels: NDArray[np.intp], limit: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    return voxels if len(voxels) <= limit else voxels[rng.choice(len(voxels), limit, replace=False)]
 
 
 def index_dataset(

@@ -16,9 +16,8 @@ from pe_nnunet.processes import end_with_parent
 from pe_nnunet.sampling.arteries import ArteryMasks
 from pe_nnunet.sampling.batch_seeds import BatchSeeds, seeded
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio
-from pe_nnunet.sampling.draw import Draw, PatchSampler
-from pe_nnunet.sampling.little_start import LittleStart, middle
-from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.sampling.curriculum import Curriculum, middle
+from pe_nnunet.sampling.draw import Draw, PatchSampler, PositiveRule
 from pe_nnunet.sampling.replicate import ReplicateTargets
 
 AUGMENTED_TRIES = 5  # patches that are cut and augmented before one of the wrong kind is taken
@@ -39,7 +38,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         pe_values: Label values that mean PE.
         replicate: Puts further emboli into patches drawn around one, before they are joined; None for never.
         arteries: Where `replicate` may put them; None where artery masks are not stored.
-        little_start: What the first epochs see; None for everything from the start.
+        curriculum: What the first epochs see; None for everything from the start.
         divisor: What the network needs each side of a patch to be a multiple of.
         *args: As `nnUNetDataLoader`.
         **kwargs: As `nnUNetDataLoader`.
@@ -55,7 +54,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         pe_values: Sequence[int] = (1,),
         replicate: ReplicateTargets | None = None,
         arteries: ArteryMasks | None = None,
-        little_start: LittleStart | None = None,
+        curriculum: Curriculum | None = None,
         divisor: Sequence[int] = (),
         **kwargs: Any,
     ) -> None:
@@ -67,12 +66,12 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         self.pe_values = pe_values
         self.replicate = replicate
         self.arteries = arteries
-        self.little_start = little_start
+        self.curriculum = curriculum
         self.divisor = divisor
         self._all_cases = sampler
         self._few_cases = sampler
-        if little_start is not None and little_start.on == "cases":
-            self._few_cases = PatchSampler(little_start.few(sampler.index), sampler.settings)
+        if curriculum is not None and curriculum.on == "cases":
+            self._few_cases = PatchSampler(curriculum.few_cases(sampler.index), sampler.recipe, sampler.voxel_mm3)
         self._kept = tuple(self.final_patch_size)  # of a patch in the epoch that is running
         self.seeds = BatchSeeds()
         self._made = 0
@@ -106,7 +105,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         end_with_parent()
 
     def _start_of_epoch(self, epoch: int) -> None:
-        start = self.little_start
+        start = self.curriculum
         if start is not None:
             self.sampler = self._few_cases if epoch < start.epochs else self._all_cases
             full = self.final_patch_size[-len(self.divisor) :]
@@ -201,7 +200,7 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         transformed = self.transforms(image=data, segmentation=label)
         image, target = transformed["image"].float(), transformed["segmentation"]
         full = tuple(image.shape[1:])
-        if self.little_start is None or self._kept == full:
+        if self.curriculum is None or self._kept == full:
             return image, target
         return middle(image, self._kept, full), middle(target, self._kept, full)
 

@@ -29,14 +29,14 @@ class Replication:
     Attributes:
         probability: How often, among patches of low target ratio.
         below_ratio: PE voxels over voxels of a patch that is low.
-        most: Emboli that one patch gets at most.
+        max_emboli: Emboli that one patch gets at most.
         bright_hu: Opacified vessels lie above.
         spacing_mm: Of the patches.
     """
 
     probability: float
     below_ratio: float
-    most: int
+    max_emboli: int
     bright_hu: float
     spacing_mm: Sequence[float]
 
@@ -118,7 +118,7 @@ def replicate(
     rng: np.random.Generator,
     valid: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Place up to `most` emboli, as long as the target ratio stays below its limit.
+    """Place up to `max_emboli` emboli, as long as the target ratio stays below its limit.
 
     Args:
         hu: (z, y, x) or (y, x) Hounsfield units.
@@ -138,13 +138,13 @@ def replicate(
         free = artery_lumen(hu, np.asarray(artery, bool), pe, settings.bright_hu)
     else:
         free = branch_lumen(hu, pe, settings.bright_hu, settings.spacing_mm, valid, highest_hu=highest_hu)
-    wanted = int(rng.integers(1, settings.most + 1))
+    wanted = int(rng.integers(1, settings.max_emboli + 1))
     for _ in range(SHAPES_TRIED * wanted if free.any() else 0):
-        embolus = bank[int(rng.integers(len(bank)))]
-        here = fit(_flat(embolus.mask) if hu.ndim == 2 else embolus.mask, free, settings.spacing_mm, rng)
+        mask, embolus_hu = bank[int(rng.integers(len(bank)))]
+        here = fit(_flat(mask) if hu.ndim == 2 else mask, free, settings.spacing_mm, rng)
         if here is None or (pe | placed | here).mean() >= settings.below_ratio:
             continue
-        change += clot_change(hu, here, embolus.hu, highest_hu, rng)
+        change += clot_change(hu, here, embolus_hu, highest_hu, rng)
         placed |= here
         free &= ~binary_dilation(here, np.ones((3,) * hu.ndim), iterations=2)  # no two side by side
         wanted -= 1

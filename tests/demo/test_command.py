@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from pe_nnunet.demo.command import Step, StepRunner, TrainingWatcher, everything
-from pe_nnunet.demo.held_out import link_scans, split_studies
+from pe_nnunet.demo.steps import link_scans, split_studies
 from pe_nnunet.errors import ConfigurationError, InputError
 
 LOG = """2026-01-01 00:00:00.000001: Epoch 4

@@ -5,8 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.demo.methods import score_parts
-from pe_nnunet.demo.report import missed_goals
-from pe_nnunet.demo.table import table
+from pe_nnunet.demo.report import missed_goals, table
 from pe_nnunet.detection import Detections, SliceBox
 from pe_nnunet.detection.results import write_detections
 from pe_nnunet.detection.tubes import tube_of

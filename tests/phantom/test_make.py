@@ -14,8 +14,7 @@ from scipy import ndimage as ndi
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.phantom import Phantom, PhantomSettings, coarse_settings, make_phantom
 from pe_nnunet.phantom.contrast import MUSCLE_HU
-from pe_nnunet.phantom.paint import paint
-from pe_nnunet.phantom.scanner import blur
+from pe_nnunet.phantom.make import blur, paint
 from pe_nnunet.phantom.scene import compose, stream
 
 IMAGES = ("ct", "emboli", "artery", "vein", "lung")

@@ -10,10 +10,11 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import write_cases
 from pe_nnunet.dataset.records import CaseRecord, Geometry
+from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.roi import Box
-from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, index_dataset
 from pe_nnunet.sampling.analysis import case_rows, draw_patches, embolus_rows, summary
-from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.sampling.draw import PositiveRule
 
 
 def record(case, embolus_voxels):
@@ -58,8 +59,14 @@ def test_drawn_patches(tmp_path):
         label.astype(np.float32), label, {}, str(tmp_path / "a"), chunks=(1, 24, 24, 24), blocks=(1, 8, 8, 8)
     )
     dataset = nnUNetDatasetBlosc2(str(tmp_path))
-    settings = SamplingSettings(0.5, 0.25, 0.25, 0.0, 5.0, voxel_mm3=1.0)
-    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), settings)
+    settings = TrainingRecipe(
+        positive_fraction=0.5,
+        embolus_volume_power=0.25,
+        case_ratio_power=0.25,
+        hard_negative_fraction=0.0,
+        min_embolus_mm3=5.0,
+    )
+    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), settings, 1.0)
     loader = EmbolusDataLoader(dataset, 1, (8, 8, 8), (8, 8, 8), Labels(), sampler=sampler, center_jitter=0.0)
     patches = draw_patches(loader, PositiveRule(1.0, (1,)), 200, seed=0)
     assert set(patches.drawn_mm3) == {64.0}

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
-from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, index_dataset
 from pe_nnunet.sampling.concatenate import ConcatenateLowRatio, join_halves
 
 
@@ -79,7 +80,15 @@ def test_loader_joins_two_cases(tmp_path, size):
 
     dataset = nnUNetDatasetBlosc2(str(tmp_path))
     sampler = PatchSampler(
-        index_dataset(dataset, (1,), (9.0, np.inf)), SamplingSettings(1.0, 0.25, 0.25, 0.5, 1.0, voxel_mm3=1.0)
+        index_dataset(dataset, (1,), (9.0, np.inf)),
+        TrainingRecipe(
+            positive_fraction=1.0,
+            embolus_volume_power=0.25,
+            case_ratio_power=0.25,
+            hard_negative_fraction=0.5,
+            min_embolus_mm3=1.0,
+        ),
+        1.0,
     )
 
     def batch(probability):

@@ -1,17 +1,19 @@
 """What is drawn, over many draws."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from pe_nnunet.sampling import CaseEmboli, PatchSampler, SamplingSettings, index_case
+from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling import CaseEmboli, PatchSampler, index_case
 
-SETTINGS = SamplingSettings(
+SETTINGS = TrainingRecipe(
     positive_fraction=0.75,
     embolus_volume_power=0.25,
     case_ratio_power=0.0,
     hard_negative_fraction=0.5,
     min_embolus_mm3=5.0,
-    voxel_mm3=2.0,
 )
 
 
@@ -38,41 +40,41 @@ def shares(sampler, of, n=4000):
 @pytest.mark.parametrize("negatives", [0, 9])
 def test_share_of_positives_does_not_depend_on_negative_scans(negatives):
     index = {"a": case(100, 3)} | {f"n{k}": case() for k in range(negatives)}
-    kinds = shares(PatchSampler(index, SETTINGS), lambda draw: draw.kind)
+    kinds = shares(PatchSampler(index, SETTINGS, 2.0), lambda draw: draw.kind)
     assert kinds["positive"] == pytest.approx(0.75, abs=0.02)
     assert kinds["hard negative"] == pytest.approx(0.125, abs=0.02)
 
 
 def test_emboli_are_drawn_by_volume_power():
-    sampler = PatchSampler({"a": case(16, 256)}, SETTINGS)
+    sampler = PatchSampler({"a": case(16, 256)}, SETTINGS, 2.0)
     drawn = shares(sampler, lambda draw: int(draw.voxel[0]) if draw.kind == "positive" else -1)
     assert drawn[1] / drawn[0] == pytest.approx(2, rel=0.15)  # 16 times the volume, to the power 1/4
 
 
 def test_specks_are_no_centres_unless_there_is_nothing_else():
-    with_large = shares(PatchSampler({"a": case(2, 50)}, SETTINGS), lambda d: d.kind + str(d.voxel))
+    with_large = shares(PatchSampler({"a": case(2, 50)}, SETTINGS, 2.0), lambda d: d.kind + str(d.voxel))
     assert not any(name.startswith("positive[0") for name in with_large)
-    only_speck = shares(PatchSampler({"a": case(2)}, SETTINGS), lambda d: d.kind)
+    only_speck = shares(PatchSampler({"a": case(2)}, SETTINGS, 2.0), lambda d: d.kind)
     assert only_speck["positive"] == pytest.approx(0.75, abs=0.02)
 
 
 def test_low_target_ratio_is_drawn_more_often():
-    settings = SamplingSettings(**{**SETTINGS.__dict__, "case_ratio_power": 0.5})
+    settings = replace(SETTINGS, case_ratio_power=0.5)
     index = {"low": case(50, ratio=1e-4), "high": case(50, ratio=16e-4)}
-    drawn = shares(PatchSampler(index, settings), lambda d: d.case if d.kind == "positive" else "-")
+    drawn = shares(PatchSampler(index, settings, 2.0), lambda d: d.case if d.kind == "positive" else "-")
     assert drawn["low"] / drawn["high"] == pytest.approx(4, rel=0.15)
 
 
 def test_hard_negatives_lie_in_arteries_where_these_are_known():
-    settings = SamplingSettings(**{**SETTINGS.__dict__, "hard_negatives": "artery"})
+    settings = replace(SETTINGS, hard_negatives="artery")
     for known, z in ((5, 77), (0, 99)):
-        sampler = PatchSampler({"a": case(9, arteries=known)}, settings)
+        sampler = PatchSampler({"a": case(9, arteries=known)}, settings, 2.0)
         draws = [sampler.draw_negative(np.random.default_rng(seed)) for seed in range(20)]
         assert {int(draw.voxel[0]) for draw in draws if draw.kind == "hard negative"} == {z}
 
 
 def test_without_any_embolus_only_others_are_drawn():
-    kinds = shares(PatchSampler({"n": case(), "m": case(bright=0)}, SETTINGS), lambda d: d.kind, n=500)
+    kinds = shares(PatchSampler({"n": case(), "m": case(bright=0)}, SETTINGS, 2.0), lambda d: d.kind, n=500)
     assert set(kinds) == {"hard negative", "anywhere"}
 
 

@@ -5,16 +5,16 @@ import pytest
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
-from pe_nnunet.sampling import BatchSeeds, EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling import BatchSeeds, EmbolusDataLoader, PatchSampler, index_dataset
 from pe_nnunet.sampling.index import FOLDER
 
-SETTINGS = SamplingSettings(
+SETTINGS = TrainingRecipe(
     positive_fraction=1.0,
     embolus_volume_power=0.25,
     case_ratio_power=0.25,
     hard_negative_fraction=0.5,
     min_embolus_mm3=1.0,
-    voxel_mm3=1.0,
 )
 
 
@@ -42,7 +42,7 @@ def dataset(tmp_path):
 
 
 def loader(dataset, patch, final=None, **kwargs):
-    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS)
+    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS, 1.0)
     return EmbolusDataLoader(dataset, 4, patch, final or patch, Labels(), sampler=sampler, center_jitter=0.25, **kwargs)
 
 

@@ -6,11 +6,18 @@ import torch
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
-from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
+from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, index_dataset
 from pe_nnunet.sampling.batch_seeds import seeded
-from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.sampling.draw import PositiveRule
 
-SETTINGS = SamplingSettings(0.75, 0.25, 0.25, 0.5, 5.0, voxel_mm3=8.0)
+SETTINGS = TrainingRecipe(
+    positive_fraction=0.75,
+    embolus_volume_power=0.25,
+    case_ratio_power=0.25,
+    hard_negative_fraction=0.5,
+    min_embolus_mm3=5.0,
+)
 RULE = PositiveRule(8.0, (1,))
 SIDE, FINAL, INITIAL = 40, (12, 12, 12), (16, 16, 16)
 
@@ -47,7 +54,7 @@ def write(folder, negatives):
 
 def achieved(dataset, strictly, draws=2000):
     """The share of positive patches by the rule, each judged against the embolus that it was drawn around."""
-    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS)
+    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS, 8.0)
     source = EmbolusDataLoader(
         dataset, 1, INITIAL, FINAL, Labels(), sampler=sampler, center_jitter=0.25, transforms=turned(),
         strictly=strictly,

@@ -12,16 +12,16 @@ from scipy.ndimage import binary_dilation, find_objects, gaussian_filter
 from pe_nnunet.phantom import PhantomSettings, make, make_phantom
 from pe_nnunet.phantom.great_vessels import AORTA, single
 from pe_nnunet.phantom.tubes import rasterise
+from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.sampling import (
     BatchSeeds,
     EmbolusDataLoader,
     PatchSampler,
-    SamplingSettings,
     index_dataset,
     seeded,
 )
 from pe_nnunet.sampling.arteries import ArteryMasks, nearest, store_arteries
-from pe_nnunet.sampling.bank import BankEmbolus, HuScale, make_bank
+from pe_nnunet.sampling.bank import HuScale, make_bank
 from pe_nnunet.sampling.lumen import branch_lumen, clot_change
 from pe_nnunet.sampling.replicate import ReplicateTargets, Replication, fit, replicate
 from pe_nnunet.sampling.source import RawMasks
@@ -75,9 +75,7 @@ def bank(patches):
     kept = []
     for _, pe, _, _ in patches:
         ids, _ = label_components(np.ascontiguousarray(pe))
-        kept += [
-            BankEmbolus(ids[box] == k, 60.0) for k, box in enumerate(find_objects(ids), 1) if (ids[box] == k).sum() > 4
-        ]
+        kept += [(ids[box] == k, 60.0) for k, box in enumerate(find_objects(ids), 1) if (ids[box] == k).sum() > 4]
     return kept
 
 
@@ -179,7 +177,7 @@ def test_along_its_branch_where_nobody_drew_arteries():
 def transform(spacing_mm=SPACING, **kwargs):
     ball = np.indices((5, 5, 5)) - 2
     settings = Replication(1.0, 0.1, 2, 150.0, spacing_mm)
-    return ReplicateTargets([BankEmbolus((ball**2).sum(0) < 6, 60.0)], SCALE, settings, (1,), **kwargs)
+    return ReplicateTargets([((ball**2).sum(0) < 6, 60.0)], SCALE, settings, (1,), **kwargs)
 
 
 def sample():
@@ -250,8 +248,8 @@ def test_bank_has_the_emboli_and_their_attenuation(tmp_path):
     dataset, pe, _ = preprocessed(tmp_path)
     kept = make_bank(dataset, index_dataset(dataset, (1,), (np.inf, np.inf)), (1,), SCALE, 5)
     assert len(kept) == 2
-    assert kept[0].mask.sum() == pe.sum()
-    assert 50 < kept[0].hu <= 100  # partial volume lifts it a little
+    assert kept[0][0].sum() == pe.sum()
+    assert 50 < kept[0][1] <= 100  # partial volume lifts it a little
     assert make_bank(dataset, index_dataset(dataset, (1,), (np.inf, np.inf)), (1,), SCALE, 1e6) == []
 
 
@@ -285,7 +283,17 @@ def test_stored_arteries_are_read_by_patch_and_loaders_use_them(tmp_path):
         all_labels = [0, 1]  # noqa: RUF012
         has_ignore_label = False
 
-    sampler = PatchSampler(index, SamplingSettings(1.0, 0.25, 0.25, 0.5, 1.0, voxel_mm3=1.0))
+    sampler = PatchSampler(
+        index,
+        TrainingRecipe(
+            positive_fraction=1.0,
+            embolus_volume_power=0.25,
+            case_ratio_power=0.25,
+            hard_negative_fraction=0.5,
+            min_embolus_mm3=1.0,
+        ),
+        1.0,
+    )
     for size in ((32, 24, 24), (24, 24)):
         batches = []
         for replicating in (None, transform(SPACING[: len(size)])):

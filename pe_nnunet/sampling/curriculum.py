@@ -10,8 +10,8 @@ from pe_nnunet.sampling.index import CaseEmboli
 
 
 @dataclass(frozen=True)
-class LittleStart:
-    """How a training starts on little.
+class Curriculum:
+    """How a training starts on little and grows (curriculum learning; the recipe's keys say `little_start`).
 
     The project that this follows speaks of "little samples" in one place and of "lightweight samples" in another: few
     cases, or small patches. Both are here.
@@ -28,7 +28,7 @@ class LittleStart:
     cases: int
     patch_share: float
 
-    def few(self, index: Mapping[str, CaseEmboli]) -> dict[str, CaseEmboli]:
+    def few_cases(self, index: Mapping[str, CaseEmboli]) -> dict[str, CaseEmboli]:
         """The cases of the highest target ratio; all of them where none has an embolus."""
         ranked = sorted(index, key=lambda case: (-index[case].target_ratio, case))
         with_emboli = [case for case in ranked if index[case].target_ratio > 0]
@@ -43,7 +43,7 @@ class LittleStart:
             divisor: Each side is a multiple of it, and twice it at least.
 
         Example:
-            >>> start = LittleStart(4, "patches", 0, 0.5)
+            >>> start = Curriculum(4, "patches", 0, 0.5)
             >>> [start.patch_size(epoch, (64, 48), (8, 8)) for epoch in (0, 2, 4)]
             [(32, 24), (48, 32), (64, 48)]
         """

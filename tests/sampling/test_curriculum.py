@@ -7,11 +7,18 @@ import pytest
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
-from pe_nnunet.sampling import BatchSeeds, EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
-from pe_nnunet.sampling.little_start import LittleStart, middle
+from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.sampling import BatchSeeds, EmbolusDataLoader, PatchSampler, index_dataset
+from pe_nnunet.sampling.curriculum import Curriculum, middle
 
 SIDE = 20
-SETTINGS = SamplingSettings(0.6, 0.25, 0.25, 0.5, 1.0, voxel_mm3=1.0)
+SETTINGS = TrainingRecipe(
+    positive_fraction=0.6,
+    embolus_volume_power=0.25,
+    case_ratio_power=0.25,
+    hard_negative_fraction=0.5,
+    min_embolus_mm3=1.0,
+)
 
 
 class Labels:
@@ -41,31 +48,31 @@ def dataset(tmp_path):
 
 
 def loader(dataset, start, size=(16, 16, 16), first=0):
-    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS)
+    sampler = PatchSampler(index_dataset(dataset, (1,), (2.0, np.inf)), SETTINGS, 1.0)
     made = EmbolusDataLoader(
         dataset, 2, size, size, Labels(), transforms=AsTwoScales(), sampler=sampler, center_jitter=0.25,
-        little_start=start, divisor=(4,) * len(size),
+        curriculum=start, divisor=(4,) * len(size),
     )  # fmt: skip
     made.seeds = BatchSeeds(per_epoch=6, first=first)
     return made
 
 
 def test_few_cases_then_all(dataset):
-    batches = loader(dataset, LittleStart(2, "cases", 2, 1.0))
+    batches = loader(dataset, Curriculum(2, "cases", 2, 1.0))
     seen = [{case for _ in range(6) for case in next(batches)["keys"]} for _ in range(6)]
     assert seen[0] | seen[1] == {"b", "c"}
     assert set.union(*seen[2:]) == {"a", "b", "c", "d"}
 
 
 def test_few_of_cases_without_emboli_are_all():
-    start = LittleStart(1, "cases", 1, 1.0)
+    start = Curriculum(1, "cases", 1, 1.0)
     empty = type("Case", (), {"target_ratio": 0.0})
-    assert set(start.few({"a": empty, "b": empty})) == {"a", "b"}
+    assert set(start.few_cases({"a": empty, "b": empty})) == {"a", "b"}
 
 
 @pytest.mark.parametrize("size", [(16, 16, 16), (16, 16)])
 def test_patches_grow_with_their_targets_and_hold_what_was_drawn(dataset, size):
-    batches = loader(dataset, LittleStart(2, "patches", 1, 0.5), size)
+    batches = loader(dataset, Curriculum(2, "patches", 1, 0.5), size)
     for epoch, edge in enumerate((8, 12, 16, 16)):
         for _ in range(6):
             batch = next(batches)
@@ -78,7 +85,7 @@ def test_patches_grow_with_their_targets_and_hold_what_was_drawn(dataset, size):
 
 @pytest.mark.parametrize("on", ["cases", "patches"])
 def test_going_on_within_it_gives_the_same_batches(dataset, on):
-    start = LittleStart(2, on, 2, 0.5)
+    start = Curriculum(2, on, 2, 0.5)
     whole, later = loader(dataset, start), loader(dataset, start, first=8)
     for _ in range(8):
         next(whole)
