@@ -55,10 +55,10 @@ def _outcome(row: dict[str, str]) -> str:
 
 
 def _ordered() -> list[str]:
-    """Codes by room, the rooms in the order of their first codes."""
-    rooms = dict.fromkeys(code.split("-")[1] for code in CODES)
-    by_room = {room: sorted(codes) for room, codes in groupby(sorted(CODES), key=lambda code: code.split("-")[1])}
-    return [code for room in rooms for code in by_room[room]]
+    """Codes by topic, the topics in the order of their first codes."""
+    topics = dict.fromkeys(code.split("-")[1] for code in CODES)
+    by_topic = {topic: sorted(codes) for topic, codes in groupby(sorted(CODES), key=lambda code: code.split("-")[1])}
+    return [code for topic in topics for code in by_topic[topic]]
 
 
 def _codes(text: str) -> str:

@@ -1,6 +1,6 @@
 """Every error and note code with its meaning; codes are stable, a retired one is not used again.
 
-The number of a code is arbitrary; its middle part is the room that it comes from.
+The number of a code is arbitrary; its middle part is the topic that it belongs to.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def packages_under(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
 
 def tree() -> dict[str, Path]:
     found = dict(packages_under(REPOSITORY / "pe_nnunet", "pe_nnunet"))
-    for room in OUTER:
-        found |= packages_under(REPOSITORY / room, f"pe_nnunet.{room}")
+    for outer in OUTER:
+        found |= packages_under(REPOSITORY / outer, f"pe_nnunet.{outer}")
     return found
 
 
@@ -52,8 +52,8 @@ def test_the_packages_list_is_the_tree(setuptools_table: dict[str, Any]) -> None
 
 def test_every_module_lies_in_a_package() -> None:
     packages = set(tree().values())
-    for room in ("pe_nnunet", *OUTER):
-        for folder, _, files in os.walk(REPOSITORY / room):
+    for outer in ("pe_nnunet", *OUTER):
+        for folder, _, files in os.walk(REPOSITORY / outer):
             if any(file.endswith(".py") for file in files):
                 assert Path(folder) in packages, f"{folder} has no __init__.py"
 
@@ -67,17 +67,17 @@ def test_package_dir_leads_every_package_to_its_folder(setuptools_table: dict[st
         assert REPOSITORY.joinpath(mapping[".".join(parts[:known])], *parts[known:]) == folder
 
 
-@pytest.mark.parametrize("room", OUTER)
-def test_the_outer_rooms_are_linked_for_tools_that_read_paths(room: str) -> None:
-    link = REPOSITORY / "pe_nnunet" / room
+@pytest.mark.parametrize("outer", OUTER)
+def test_the_outer_rooms_are_linked_for_tools_that_read_paths(outer: str) -> None:
+    link = REPOSITORY / "pe_nnunet" / outer
     assert link.is_symlink()
-    assert link.readlink() == Path("..", room)
+    assert link.readlink() == Path("..", outer)
 
 
 @pytest.mark.skipif(not (REPOSITORY / ".git").exists(), reason="not a git checkout")
-@pytest.mark.parametrize("room", OUTER)
-def test_the_links_are_committed_as_links(room: str) -> None:
-    command = ["git", "ls-files", "--stage", f"pe_nnunet/{room}"]
+@pytest.mark.parametrize("outer", OUTER)
+def test_the_links_are_committed_as_links(outer: str) -> None:
+    command = ["git", "ls-files", "--stage", f"pe_nnunet/{outer}"]
     listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     assert listed.startswith("120000 ")
 

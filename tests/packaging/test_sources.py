@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
-ROOMS = ("pe_nnunet", "dataset_conversion", "networks", "planners", "trainers", "tests", "benchmarks")
+FOLDERS = ("pe_nnunet", "dataset_conversion", "networks", "planners", "trainers", "tests", "benchmarks")
 
 
 def test_every_file_is_python_3_10() -> None:
-    files = [path for room in ROOMS for path in (REPOSITORY / room).rglob("*.py")]
+    files = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")]
     assert len(files) > 50
     for path in files:
         ast.parse(path.read_text(encoding="utf-8"), filename=str(path), feature_version=(3, 10))
@@ -46,5 +46,5 @@ answer = [len(modules), refused, "ultralytics" in sys.modules]
 """
     count, refused, loaded = fresh_python(code)
     assert count > 50
-    assert refused == ["pe_nnunet.detection.yolo"]  # imported by functions of its room, when they are called
+    assert refused == ["pe_nnunet.detection.yolo"]  # imported by functions of its package, when they are called
     assert not loaded

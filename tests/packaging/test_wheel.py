@@ -35,8 +35,8 @@ def test_one_import_name(wheel: Path) -> None:
 
 def test_every_module_is_in_it_once_and_nothing_else(wheel: Path, source_copy: Path) -> None:
     expected = {path.relative_to(source_copy).as_posix() for path in (source_copy / "pe_nnunet").rglob("*.py")}
-    for room in OUTER:
-        expected |= {f"pe_nnunet/{path.relative_to(source_copy)}" for path in (source_copy / room).rglob("*.py")}
+    for folder in OUTER:
+        expected |= {f"pe_nnunet/{path.relative_to(source_copy)}" for path in (source_copy / folder).rglob("*.py")}
     page = "pe_nnunet/outputs/report-page"
     expected |= {f"{page}/{path.name}" for path in (source_copy / page).iterdir()}
     in_wheel = [name for name in names(wheel) if not name.startswith(INFO)]
@@ -87,7 +87,7 @@ answer = [found, shipped, stock, files]
 
 
 def test_imports_in_isolation(wheel_python: Path) -> None:
-    names = ", ".join(["pe_nnunet", *(f"pe_nnunet.{room}" for room in OUTER)])
+    names = ", ".join(["pe_nnunet", *(f"pe_nnunet.{folder}" for folder in OUTER)])
     done = subprocess.run([wheel_python, "-I", "-c", f"import {names}"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
