@@ -1,36 +1,53 @@
-"""The recipe's training: steps, validation with the averaged weights, and records of the epochs."""
+"""nnU-Net's trainer by our recipe: the loop over epochs, and what calls the callbacks in it."""
 
 from __future__ import annotations
 
-import json
-from contextlib import ExitStack
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch import nn
+from torch._dynamo import OptimizedModule
 
-from pe_nnunet.dataset.dataset_json import pe_channel, pe_label_values
-from pe_nnunet.files import atomic_json
-from pe_nnunet.precision import autocast_for, channels_last_format
+from pe_nnunet.dataset.dataset_json import pe_channel
+from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
 from pe_nnunet.processes import one_core_for_other_threads
-from pe_nnunet.sampling.build import voxel_mm3
-from pe_nnunet.trainers.averaging import WeightAverage
-from pe_nnunet.trainers.history import HISTORY_FILE, logged_by_nnunet, told_of_epoch, write_history
-from pe_nnunet.trainers.monitor import count_emboli, summarise
-from pe_nnunet.trainers.parts import RecipeTrainer
-from pe_nnunet.trainers.stopping import StopSignal
-from pe_nnunet.trainers.tensorboard import FOLDER, MISSING, TensorBoardLogger
-from pe_nnunet.trainers.validation_scores import validation_scores
+from pe_nnunet.recipe import resolve_recipe
+from pe_nnunet.sampling import BatchSeeds
+from pe_nnunet.trainers.callback import Callback
+from pe_nnunet.trainers.checkpoints import Checkpoints
+from pe_nnunet.trainers.history import History
+from pe_nnunet.trainers.loaders import to_device, training_and_validation_batches
+from pe_nnunet.trainers.loss import build_loss, initialise_heads
+from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe, validation_scores
+from pe_nnunet.trainers.optimizer import StepwiseLambdaLR, backward_and_step, make_optimizer
+from pe_nnunet.trainers.stopping import SigtermExit, Stopping, StopSignal
+from pe_nnunet.trainers.weight_average import WeightAverage
+
+STREAM_OF_STEPS = 2  # 0 and 1 are the loaders'
 
 
-class PETrainer(RecipeTrainer):
+class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no types
     """Trains the plans' own architecture with the recipe; trainers of one network derive from it.
 
-    The moving average of the weights is what is validated and what a checkpoint holds as `network_weights`, so that
-    stock `nnUNetv2_predict` uses it; the trained weights lie beside it for resuming.
+    Hyper-parameters come from `TrainingRecipe`: its defaults, then `recipe_defaults` of the class, then the plans, then
+    the environment variable `PE_NNUNET_RECIPE`. What is not the network, the loss or a step is done by `callbacks`.
     """
+
+    recipe_defaults: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def check(cls, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
+        """Refuse what a subclass cannot train; called before anything is written.
+
+        Args:
+            plans: nnU-Net's, as read.
+            configuration: The name of one in them.
+            dataset_json: The dataset's `dataset.json`.
+        """
 
     def __init__(
         self,
@@ -40,97 +57,132 @@ class PETrainer(RecipeTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net reads this signature
     ) -> None:
+        self.check(plans, configuration, dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self._averaged = ExitStack()
-        self._counts: list[dict[str, Any]] = []
-        self._positive_patches = 0.0
-        self._tensorboard: TensorBoardLogger | None = None
+        recipe = self.recipe = resolve_recipe(self.recipe_defaults, plans)
+        self.num_epochs = recipe.epochs
+        self.num_iterations_per_epoch = recipe.iterations
+        self.num_val_iterations_per_epoch = recipe.validation_iterations
+        self.initial_lr = recipe.learning_rate
+        self.weight_decay = recipe.weight_decay
+        self.oversample_foreground_percent = recipe.positive_fraction
+        self.save_every = sys.maxsize  # `Checkpoints` says when
+        self.print_to_log_file(f"Recipe: {recipe}", add_timestamp=False)
 
-    # ---- steps
+        folder = Path(self.output_folder)
+        self.train_outputs: list[dict[str, Any]] = []  # of the running epoch's steps
+        self.should_stop = False
+        self.average = WeightAverage(recipe.ema_decay)
+        self.checkpoints = Checkpoints(folder, recipe.checkpoint_epochs, recipe.checkpoint_minutes)
+        self.stopping = Stopping(folder, recipe.patience)
+        self.callbacks: list[Callback] = [self.average, History(folder), self.checkpoints, self.stopping]
 
-    def on_train_start(self) -> None:
-        """As nnU-Net, and the average starts from the weights that training starts from."""
-        super().on_train_start()
-        if self.recipe.ema_decay and self.average is None:
-            self.average = WeightAverage(self._bare_network(), self.recipe.ema_decay)
-        if self.local_rank == 0 and self._tensorboard is None:
+    def _call(self, hook: str, *args: Any) -> None:
+        for callback in self.callbacks:
+            getattr(callback, hook)(self, *args)
+
+    # ---- network, loss, optimizer, data
+
+    def initialize(self) -> None:
+        """As nnU-Net, from seeded initial weights and with channels last."""
+        torch.manual_seed(self.recipe.seed)
+        super().initialize()
+        network = self.bare_network()
+        initialise_heads(network, self.recipe.foreground_prior, self.label_manager.has_regions)
+        channels_last(network, self._dimensions())
+
+    def bare_network(self) -> nn.Module:
+        """The network without what DDP and the compiler put around it."""
+        network = self.network.module if self.is_ddp else self.network
+        return network._orig_mod if isinstance(network, OptimizedModule) else network
+
+    def _dimensions(self) -> int:
+        return len(self.configuration_manager.patch_size)
+
+    def _build_loss(self) -> nn.Module:
+        return build_loss(self)
+
+    def _get_deep_supervision_scales(self) -> Any:
+        """The sizes of the network's outputs; of a network that does not tell them, those of the plans' stages.
+
+        A target too many would be dropped without a word, and one output be trained on the wrong one.
+        """
+        told = getattr(self.bare_network(), "deep_supervision_scales", None)
+        if told is None or not self.enable_deep_supervision:
+            return super()._get_deep_supervision_scales()
+        return told
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, StepwiseLambdaLR]:
+        """AdamW, or nnU-Net's SGD, under warm-up and cosine annealing."""
+        return make_optimizer(self.network.parameters(), self.recipe)
+
+    def plot_network_architecture(self) -> None:
+        """Not drawn: nnU-Net's drawing needs a package that no longer works."""
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """Patches drawn by embolus, not by voxel."""
+        batches = training_and_validation_batches(self)
+        if not self.recipe.test_time_mirroring:
+            self.inference_allowed_mirroring_axes = None  # nnU-Net sets them along with augmentation
+        return batches
+
+    # ---- the loop
+
+    def run_training(self) -> None:
+        """Train until the last epoch, or until a callback sets `should_stop` or SIGTERM comes."""
+        self.on_train_start()
+        with self.stopping.sigterm:
             try:
-                self._tensorboard = TensorBoardLogger(Path(self.output_folder) / FOLDER, self.current_epoch)
-            except ImportError:
-                self.print_to_log_file(MISSING)
-            else:
-                self.logger.loggers.append(self._tensorboard)
+                while self.current_epoch < self.num_epochs and not self.should_stop:
+                    self._run_epoch()
+            except SigtermExit:
+                self._call("on_sigterm")
+                raise
+        self.on_train_end()
+
+    def _run_epoch(self) -> None:
+        self.on_epoch_start()
+        self.on_train_epoch_start()
+        outputs, steps = self.train_outputs, self.num_iterations_per_epoch
+        for _ in outputs:  # made before a checkpoint that was written within the epoch
+            self.lr_scheduler.step()
+        seeds = BatchSeeds(self.recipe.seed, self.local_rank, STREAM_OF_STEPS, steps, self.current_epoch * steps)
+        while len(outputs) < steps:
+            batch = self._next_batch(self.dataloader_train)
+            torch.manual_seed(seeds.of(len(outputs)))  # chance within the network, dropout for one
+            outputs.append(self.train_step(batch))
+            self._call("on_train_batch_end")
+        self.on_train_epoch_end(outputs)
+        with torch.no_grad():
+            self.on_validation_epoch_start()
+            batches = (self._next_batch(self.dataloader_val) for _ in range(self.num_val_iterations_per_epoch))
+            self.on_validation_epoch_end([self.validation_step(batch) for batch in batches])
+        self.train_outputs = []
+        self.on_epoch_end()
+
+    def _next_batch(self, loader: Any) -> Any:
+        try:
+            return next(loader)
+        except RuntimeError:
+            self.stopping.exit_on_sigterm()  # the signal may have gone to the workers as well
+            raise
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One step; returns its loss."""
-        positive = self.pe_of(batch["target"]).flatten(1).any(1).float().mean()  # here no GPU need be waited for
-        target = self._to_device(batch["target"])
+        """One step; returns its loss, and the share of patches that hold PE."""
+        positive = labelled_pe(self, batch["target"]).flatten(1).any(1).float().mean()  # here no GPU need be waited for
+        target = to_device(batch["target"], self.device)
+        image = to_device(batch["data"], self.device).to(memory_format=channels_last_format(self._dimensions()))
         self.optimizer.zero_grad(set_to_none=True)
         with autocast_for(self.device, self.recipe.cpu_bfloat16):
-            output = self.network(self._to_device(batch["data"], image=True))
+            output = self.network(image)
         loss = self.loss(output, target)
-        self._backward(loss)
-        self.lr_scheduler.advance()
-        if self.average is not None:
-            self.average.update()
+        backward_and_step(loss, self.network, self.optimizer, self.grad_scaler, self.recipe.gradient_clip_norm)
+        self.lr_scheduler.step()
         return {"loss": loss.detach().cpu().numpy(), "positive": positive.numpy()}
 
-    def _backward(self, loss: Tensor) -> None:
-        clip = self.recipe.gradient_clip_norm
-        if self.grad_scaler is None:
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
-            self.optimizer.step()
-            return
-        self.grad_scaler.scale(loss).backward()
-        self.grad_scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), clip)
-        self.grad_scaler.step(self.optimizer)
-        self.grad_scaler.update()
-
-    def _to_device(self, value: Any, image: bool = False) -> Any:
-        if isinstance(value, list):
-            return [self._to_device(item) for item in value]
-        moved = value.to(self.device, non_blocking=True)
-        if image:
-            moved = moved.to(memory_format=channels_last_format(self._dimensions()))
-        return moved
-
-    def predicted_pe(self, output: Any) -> Tensor:
-        """Where the network's finest output says PE, (batch, ...)."""
-        logits = output[0] if isinstance(output, (list, tuple)) else output
-        regions = self.label_manager.has_regions
-        channel = pe_channel(self.dataset_json["labels"], regions)
-        predicted: Tensor = logits[:, channel] > 0 if regions else logits.argmax(1) == channel
-        return predicted
-
-    def pe_of(self, target: Any) -> Tensor:
-        """Where the finest target is PE, (batch, ...)."""
-        finest = target[0] if isinstance(target, list) else target
-        labels = self.dataset_json["labels"]
-        found: Tensor
-        if self.label_manager.has_regions:
-            found = finest[:, pe_channel(labels, regions=True)] > 0
-        else:
-            found = finest[:, 0] == pe_label_values(labels)[0]
-        return found
-
-    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
-        """As nnU-Net, and the share of patches that held PE is logged."""
-        super().on_train_epoch_end(train_outputs)
-        self._positive_patches = float(np.mean([output["positive"] for output in train_outputs]))
-        self.print_to_log_file(f"patches with PE: {self._positive_patches:.0%}")
-
-    # ---- validation, with the averaged weights
-
-    def on_validation_epoch_start(self) -> None:
-        """Validation sees the averaged weights."""
-        self._apply_average(self._averaged)
-        super().on_validation_epoch_start()
-
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """As nnU-Net, in the precision of training; emboli are counted as well."""
-        truth = self.pe_of(batch["target"]).numpy()
+        """As nnU-Net, in the precision of training."""
+        truth = labelled_pe(self, batch["target"])
         outputs: list[Any] = []
         hook = self.network.register_forward_hook(lambda _module, _inputs, output: outputs.append(output))
         try:
@@ -138,63 +190,65 @@ class PETrainer(RecipeTrainer):
                 result: dict[str, Any] = super().validation_step(batch)
         finally:
             hook.remove()
-        predicted = self.predicted_pe(outputs[0])
-        self._counts.append(
-            count_emboli(predicted.cpu().numpy(), truth, voxel_mm3(self.plans_manager, self.configuration_manager))
-        )
+        self._call("on_validation_batch_end", predicted_pe(self, outputs[0]).cpu(), truth)
         return result
 
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """As nnU-Net, with the averaged weights."""
+        averaged, autocast = (
+            self.average.applied(self.bare_network()),
+            autocast_for(self.device, self.recipe.cpu_bfloat16),
+        )
+        with StopSignal(at_once=True), averaged, autocast:
+            if self.device.type == "cpu":
+                one_core_for_other_threads()
+            super().perform_actual_validation(save_probabilities)
+
+    # ---- nnU-Net's hooks
+
+    def on_train_start(self) -> None:
+        """As nnU-Net, and the callbacks."""
+        super().on_train_start()
+        self._call("on_train_start")
+
+    def on_validation_epoch_start(self) -> None:
+        """As nnU-Net, after the callbacks."""
+        self._call("on_validation_start")
+        super().on_validation_epoch_start()
+
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
-        """Training goes on with its own weights; the score that chooses the best checkpoint is PE's alone."""
-        self._restore_trained_weights()
+        """As nnU-Net, but the score that chooses the best checkpoint is PE's alone; and the callbacks."""
         losses, dice = validation_scores(val_outputs, self.is_ddp)
         regions = self.label_manager.has_regions
         pe = dice[pe_channel(self.dataset_json["labels"], regions) - (0 if regions else 1)]
         self.logger.log("mean_fg_dice", 0.0 if np.isnan(pe) else pe, self.current_epoch)
         self.logger.log("dice_per_class_or_region", dice, self.current_epoch)
         self.logger.log("val_losses", losses, self.current_epoch)
-
-    def _restore_trained_weights(self) -> None:
-        self._averaged.close()
-
-    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """As nnU-Net, with the averaged weights."""
-        with StopSignal(at_once=True), ExitStack() as averaged, autocast_for(self.device, self.recipe.cpu_bfloat16):
-            self._apply_average(averaged)
-            if self.device.type == "cpu":
-                one_core_for_other_threads()
-            super().perform_actual_validation(save_probabilities)
-
-    def _apply_average(self, stack: ExitStack) -> None:
-        if self.average is not None:
-            stack.enter_context(self.average.applied())
-
-    # ---- records
+        self._call("on_validation_end")
 
     def on_epoch_end(self) -> None:
-        """As nnU-Net, with a row in `history.csv` and a warning where the network has collapsed."""
-        self._record_epoch()
+        """As nnU-Net, and the callbacks."""
         super().on_epoch_end()
-        if self._tensorboard is not None:
-            self._tensorboard.flush()
+        self._call("on_epoch_end")
 
-    def _record_epoch(self) -> None:
-        ours = {"positive_patches": self._positive_patches} | summarise(self._counts)
-        self._counts.clear()
-        self.history.append({"epoch": self.current_epoch} | logged_by_nnunet(self.logger) | ours)
-        if self.local_rank != 0:
-            return
-        write_history(Path(self.output_folder) / HISTORY_FILE, self.history)
-        for logger in self.logger.loggers:
-            for name, value in ours.items():
-                if value is not None:
-                    logger.log(name, value, self.current_epoch)
-        for line in told_of_epoch(self.history):
-            self.print_to_log_file(line)
+    def on_train_end(self) -> None:
+        """As nnU-Net, and the callbacks."""
+        super().on_train_end()
+        self._call("on_train_end")
 
-    def _save_debug_information(self) -> None:
-        """As nnU-Net, with the recipe as a table."""
-        super()._save_debug_information()
-        if self.local_rank == 0:
-            path = Path(self.output_folder) / "debug.json"
-            atomic_json(path, json.loads(path.read_text(encoding="utf-8")) | {"recipe": self.recipe.as_dict()})
+    def save_checkpoint(self, filename: str) -> None:
+        """Write the state after the epoch that is running; the format is that of `Checkpoints`."""
+        self.checkpoints.save(self, Path(filename), self.current_epoch + 1)
+
+    def load_checkpoint(self, filename_or_checkpoint: dict[str, Any] | str) -> None:
+        """Take over a stored state.
+
+        Args:
+            filename_or_checkpoint: A checkpoint of this trainer, or its path.
+
+        Raises:
+            ConfigurationError: PE-TRAIN-005 if it is damaged or another trainer's.
+        """
+        if not self.was_initialized:
+            self.initialize()
+        self.checkpoints.load(self, filename_or_checkpoint)

@@ -1,85 +1,132 @@
-"""Whether a network, its loss and the data fit together: can a few patches be learned by heart?"""
+"""Whether a network, its loss and the data fit together: can it overfit a few patches?"""
 
 from __future__ import annotations
 
+import json
+import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.precision import autocast_for
+from pe_nnunet.registration.table import TRAINERS, load_class
 from pe_nnunet.sampling import seeded
 from pe_nnunet.trainers.base import PETrainer
+from pe_nnunet.trainers.loaders import plain_loader, to_device
+from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe
 
-LEARNED_DICE = 0.9
-LOOKS = 20  # steps between two looks at the Dice
-Teller = Callable[[str], None]
+SUFFICIENT_DICE = 0.9
+STEPS_PER_EVALUATION = 20
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What came of it.
+@contextmanager
+def temporary_trainer(
+    dataset: str, trainer: str, plans: str, configuration: str, fold: str, device: str | None
+) -> Iterator[PETrainer]:
+    """One of our trainers on a preprocessed dataset, outside nnU-Net's own command; its results are deleted.
 
-    Attributes:
-        learned: Whether the patches were learned.
-        dice: Of PE over all patches, at the end.
-        first_loss: Before the first step.
-        last_loss: Of the last step.
-        steps: Steps made.
-        seconds: Time they took.
-        reason: Why not, and what to look at; empty if learned.
+    Args:
+        dataset: Number or name of a preprocessed dataset.
+        trainer: Name of the class.
+        plans: As nnU-Net's `-p`.
+        configuration: As nnU-Net's `-c`.
+        fold: A number, or `all`.
+        device: Name of the device; None for CUDA where there is one.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-007 if one of these does not exist.
     """
+    if trainer not in TRAINERS:
+        raise ConfigurationError("PE-TRAIN-007", f"{trainer} is none of our trainers", f"known: {', '.join(TRAINERS)}")
+    root = nnunet_folder(PREPROCESSED)
+    pattern = f"Dataset{int(dataset):03d}_*" if dataset.isdecimal() else dataset
+    found = sorted(path for path in root.glob(pattern) if path.is_dir())
+    if len(found) != 1:
+        raise ConfigurationError(
+            "PE-TRAIN-007", f"{len(found)} datasets {pattern} in {root}, 1 expected", "plan and preprocess first"
+        )
+    path = found[0] / f"{plans}.json"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in found[0].glob("*Plans.json")))
+        raise ConfigurationError("PE-TRAIN-007", f"{path} is not there", f"name plans with -p; there are {there}")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    described = content["configurations"].get(configuration)
+    if described is None or not (found[0] / described["data_identifier"]).is_dir():
+        raise ConfigurationError("PE-TRAIN-007", f"{configuration} of {plans} is not preprocessed", "preprocess first")
+    facts = json.loads((found[0] / "dataset.json").read_text(encoding="utf-8"))
+    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with tempfile.TemporaryDirectory() as folder, _results_in(Path(folder)):
+        number = int(fold) if fold.isdecimal() else fold
+        made: PETrainer = load_class(trainer)(
+            content | {"continue_training": False}, configuration, number, facts, where
+        )
+        yield made
 
-    learned: bool
-    dice: float
-    first_loss: float
-    last_loss: float
-    steps: int
-    seconds: float
-    reason: str
+
+@contextmanager
+def _results_in(folder: Path) -> Iterator[None]:
+    before = os.environ.get(RESULTS)
+    os.environ[RESULTS] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RESULTS]
+        else:
+            os.environ[RESULTS] = before
 
 
-def check_fit(trainer: PETrainer, *, patches: int, steps: int, minutes: float, tell: Teller) -> Fit:
+def check_fit(
+    trainer: PETrainer, *, patches: int, max_steps: int, max_minutes: float, log: Callable[[str], None]
+) -> str:
     """Train on a few patches around emboli, the same ones again and again, without augmentation.
 
     Args:
         trainer: Not initialised yet; loss, optimizer and learning rate are those of its recipe.
         patches: How many, at least a batch.
-        steps: Most steps.
-        minutes: Most time.
-        tell: Is given a line now and then.
+        max_steps: After which the patches must be learned.
+        max_minutes: The same as a time.
+        log: Is given a line now and then.
+
+    Returns:
+        How well they were learned, for people.
 
     Raises:
-        ConfigurationError: PE-TRAIN-008 if no training case holds an embolus.
+        ConfigurationError: PE-TRAIN-008 if no training case holds an embolus, PE-TRAIN-009 if the patches were not
+            learned; it says what to look at.
     """
-    trainer.recipe = replace(trainer.recipe, epochs=1, iterations=steps, ema_decay=0.0, weight_decay=0.0)
+    trainer.recipe = replace(trainer.recipe, epochs=1, iterations=max_steps, ema_decay=0.0, weight_decay=0.0)
     trainer.initialize()
     batches = _fixed_batches(trainer, patches)
-    truth = torch.cat([trainer.pe_of(batch["target"]) for batch in batches])
-    tell(f"{len(truth)} patches of {'x'.join(map(str, truth.shape[1:]))}, {float(truth.float().mean()):.2%} of them PE")
+    truth = torch.cat([labelled_pe(trainer, batch["target"]) for batch in batches])
+    log(f"{len(truth)} patches of {'x'.join(map(str, truth.shape[1:]))}, {float(truth.float().mean()):.2%} of them PE")
     losses: list[float] = []
-    dice, until, started = 0.0, time.monotonic() + 60 * minutes, time.monotonic()
-    while len(losses) < steps and time.monotonic() < until and (not losses or np.isfinite(losses[-1])):
+    dice, started = 0.0, time.monotonic()
+    until = started + 60 * max_minutes
+    while len(losses) < max_steps and time.monotonic() < until and (not losses or np.isfinite(losses[-1])):
         trainer.network.train()
         losses.append(float(trainer.train_step(batches[len(losses) % len(batches)])["loss"]))
-        if len(losses) % LOOKS == 0 or len(losses) == steps:
+        if len(losses) % STEPS_PER_EVALUATION == 0 or len(losses) == max_steps:
             dice = _dice(trainer, batches)
-            tell(f"step {len(losses)}: loss {losses[-1]:.3f}, Dice {dice:.3f}")
-            if dice >= LEARNED_DICE:
-                break
-    learned = dice >= LEARNED_DICE
-    reason = "" if learned else _why_not(losses, dice)
-    return Fit(learned, dice, losses[0], losses[-1], len(losses), time.monotonic() - started, reason)
+            log(f"step {len(losses)}: loss {losses[-1]:.3f}, Dice {dice:.3f}")
+            if dice >= SUFFICIENT_DICE:
+                return f"learned: Dice {dice:.2f} after {len(losses)} steps, {time.monotonic() - started:.0f} s"
+    name = type(trainer).__name__
+    raise ConfigurationError("PE-TRAIN-009", f"{name} did not learn the patches", _why_not(losses, dice))
 
 
 def _fixed_batches(trainer: PETrainer, patches: int) -> list[dict[str, Any]]:
     training, _ = trainer.get_tr_and_val_datasets()
-    loader = trainer.plain_loader(training)
+    loader = plain_loader(trainer, training)
     sampler = loader.sampler
     if not sampler.positive_cases:
         raise ConfigurationError(
@@ -105,22 +152,15 @@ def _fixed_batches(trainer: PETrainer, patches: int) -> list[dict[str, Any]]:
 def _dice(trainer: PETrainer, batches: list[dict[str, Any]]) -> float:
     """Of PE over all patches, predicted as in validation."""
     both = either = 0
-    with _evaluating(trainer):
-        for batch in batches:
-            with autocast_for(trainer.device, trainer.recipe.cpu_bfloat16):
-                predicted = trainer.predicted_pe(trainer.network(batch["data"].to(trainer.device))).cpu()
-            truth = trainer.pe_of(batch["target"])
-            both += int((predicted & truth).sum())
-            either += int(predicted.sum() + truth.sum())
-    return 2 * both / max(1, either)
-
-
-@contextmanager
-def _evaluating(trainer: PETrainer) -> Iterator[None]:
     trainer.network.eval()
-    with torch.no_grad():
-        yield
+    for batch in batches:
+        with torch.no_grad(), autocast_for(trainer.device, trainer.recipe.cpu_bfloat16):
+            predicted = predicted_pe(trainer, trainer.network(to_device(batch["data"], trainer.device))).cpu()
+        truth = labelled_pe(trainer, batch["target"])
+        both += int((predicted & truth).sum())
+        either += int(predicted.sum() + truth.sum())
     trainer.network.train()
+    return 2 * both / max(1, either)
 
 
 def _why_not(losses: list[float], dice: float) -> str:

@@ -1,18 +1,73 @@
-"""What an epoch is judged by beside nnU-Net's pseudo Dice: emboli found by size, share predicted, collapse."""
+"""What an epoch is judged by: pseudo Dice by class, emboli found by size, share predicted, collapse."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch.distributed
 from numpy.typing import NDArray
+from torch import Tensor
 
+from pe_nnunet.dataset.dataset_json import pe_channel, pe_label_values
 from pe_nnunet.voxels import label_components
+
+if TYPE_CHECKING:
+    from pe_nnunet.trainers.base import PETrainer
 
 SIZE_NAMES = ("small", "medium", "large")
 SIZE_LIMITS_MM3 = (100.0, 1000.0)  # small below the first, large from the second
 EPOCHS_TO_START = 10  # an untrained network predicts nothing for a while
+
+
+def predicted_pe(trainer: PETrainer, output: Any) -> Tensor:
+    """Where a network's finest output says PE, (batch, ...) bool.
+
+    Args:
+        trainer: For the labels or regions.
+        output: Logits, (batch, heads, ...), or a list of them, finest first.
+    """
+    logits = output[0] if isinstance(output, (list, tuple)) else output
+    regions = trainer.label_manager.has_regions
+    channel = pe_channel(trainer.dataset_json["labels"], regions)
+    predicted: Tensor = logits[:, channel] > 0 if regions else logits.argmax(1) == channel
+    return predicted
+
+
+def labelled_pe(trainer: PETrainer, target: Any) -> Tensor:
+    """Where the finest target is PE, (batch, ...) bool.
+
+    Args:
+        trainer: For the labels or regions.
+        target: (batch, regions, ...), or (batch, 1, ...) label values, or a list of them, finest first.
+    """
+    finest: Tensor = target[0] if isinstance(target, list) else target
+    labels = trainer.dataset_json["labels"]
+    if trainer.label_manager.has_regions:
+        return finest[:, pe_channel(labels, regions=True)] > 0
+    return finest[:, 0] == pe_label_values(labels)[0]
+
+
+def validation_scores(outputs: Sequence[dict[str, Any]], distributed: bool) -> tuple[float, list[float]]:
+    """Loss and pseudo Dice over all validation patches.
+
+    Args:
+        outputs: What `validation_step` returned.
+        distributed: Whether other processes hold a part of them.
+
+    Returns:
+        The mean loss, and the Dice of each foreground class or region; NaN where neither truth nor prediction has any.
+    """
+    ours = [{key: output[key] for key in ("loss", "tp_hard", "fp_hard", "fn_hard")} for output in outputs]
+    if distributed:
+        gathered: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(gathered, ours)
+        ours = [output for part in gathered for output in part]
+    tp, fp, fn = (np.sum([output[key] for output in ours], axis=0) for key in ("tp_hard", "fp_hard", "fn_hard"))
+    whole = 2 * tp + fp + fn
+    dice = np.divide(2 * tp, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return float(np.mean([output["loss"] for output in ours])), [float(value) for value in dice]
 
 
 def count_emboli(
@@ -68,7 +123,7 @@ def summarise(counts: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     }
 
 
-def collapse(history: Sequence[Mapping[str, Any]]) -> str | None:
+def collapse_warning(history: Sequence[Mapping[str, Any]]) -> str | None:
     """Whether the network has fallen into one answer for all voxels.
 
     Args:
@@ -79,7 +134,7 @@ def collapse(history: Sequence[Mapping[str, Any]]) -> str | None:
 
     Example:
         >>> row = {"true_share": 0.01, "predicted_share": 0.02}
-        >>> collapse([row]) is None, collapse([row, row | {"predicted_share": 0.0}]) is None
+        >>> collapse_warning([row]) is None, collapse_warning([row, row | {"predicted_share": 0.0}]) is None
         (True, False)
     """
     last = history[-1]

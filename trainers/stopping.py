@@ -6,8 +6,17 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from pe_nnunet.trainers.callback import Callback
+from pe_nnunet.trainers.loaders import stop_workers
+
+if TYPE_CHECKING:
+    from pe_nnunet.trainers.base import PETrainer
 
 STOP_FILE = "stop"
 
@@ -34,19 +43,18 @@ class StopSignal:
     def __init__(self, *, at_once: bool = False) -> None:
         self.received = False
         self._at_once = at_once
-        self._owner = os.getpid()
-        self._previous: Any = None
-        self._installed = False
+        self._owner = 0
+        self._previous: Any = None  # the handler before
 
     def __enter__(self) -> StopSignal:
+        self._owner = os.getpid()
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
-            self._previous = signal.signal(signal.SIGTERM, self._handle)
-            self._installed = True
+            self._previous = signal.signal(signal.SIGTERM, self._handle) or signal.SIG_DFL
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._installed:
-            signal.signal(signal.SIGTERM, self._previous if self._previous is not None else signal.SIG_DFL)
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - Python's signature
         if os.getpid() != self._owner:
@@ -56,3 +64,68 @@ class StopSignal:
         self.received = True
         if self._at_once:
             raise SystemExit(0)
+
+
+class SigtermExit(SystemExit):
+    """Ends the process with exit code 0 after a step in which SIGTERM came."""
+
+
+class Stopping(Callback):
+    """Ends a training after an epoch for want of gain or at the user's wish, and after a step on SIGTERM.
+
+    Attributes:
+        sigterm: To be entered while the training runs.
+
+    Args:
+        folder: Where a file named `stop` ends the training.
+        patience: Epochs without a better averaged pseudo Dice that end it; 0 is never.
+    """
+
+    def __init__(self, folder: Path, patience: int) -> None:
+        self.sigterm = StopSignal()
+        self.file = folder / STOP_FILE
+        self.patience = patience
+
+    def exit_on_sigterm(self) -> None:
+        """Leave if the signal has come.
+
+        Raises:
+            SigtermExit: If so.
+        """
+        if self.sigterm.received:
+            raise SigtermExit(0)
+
+    def on_train_start(self, trainer: PETrainer, /) -> None:
+        """A resumed training may have ended already."""
+        self._stop_early(trainer)
+
+    def on_train_batch_end(self, trainer: PETrainer, /) -> None:  # noqa: ARG002
+        """On SIGTERM no further step is made."""
+        self.exit_on_sigterm()
+
+    def on_validation_batch_end(self, trainer: PETrainer, predicted: Tensor, truth: Tensor, /) -> None:  # noqa: ARG002
+        """Nor a further batch validated."""
+        self.exit_on_sigterm()
+
+    def on_epoch_end(self, trainer: PETrainer, /) -> None:
+        """Is there a reason not to begin another epoch?"""
+        self.exit_on_sigterm()
+        self._stop_early(trainer)
+
+    def on_sigterm(self, trainer: PETrainer, /) -> None:
+        """The workers end with their training."""
+        for iterator in (trainer.dataloader_train, trainer.dataloader_val):
+            stop_workers(iterator)
+        trainer.print_to_log_file(f"SIGTERM: stopped in epoch {trainer.current_epoch}; --c goes on from here")
+
+    def _stop_early(self, trainer: PETrainer) -> None:
+        if not 0 < trainer.current_epoch < trainer.num_epochs:
+            return
+        if self.patience and epochs_without_gain(trainer.logger.get_value("ema_fg_dice", step=None)) >= self.patience:
+            trainer.print_to_log_file(f"no gain in {self.patience} epochs: training ends")
+            trainer.should_stop = True
+        elif self.file.exists():
+            trainer.print_to_log_file(f"{self.file} found: training ends")
+            if trainer.local_rank == 0:
+                self.file.unlink(missing_ok=True)  # else the next training would end at once
+            trainer.should_stop = True

@@ -32,14 +32,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: PE-TRAIN-009 if they were not.
     """
-    from pe_nnunet.errors import ConfigurationError
-    from pe_nnunet.trainers.check_fit import check_fit
-    from pe_nnunet.trainers.preprocessed import trainer_of
+    from pe_nnunet.trainers.check_fit import check_fit, temporary_trainer
 
     plans = args.plans or args.trainer.removesuffix("Trainer") + "Plans"
-    with trainer_of(args.dataset, args.trainer, plans, args.configuration, args.fold, args.device) as trainer:
-        fit = check_fit(trainer, patches=args.patches, steps=args.steps, minutes=args.minutes, tell=print)
-    if not fit.learned:
-        raise ConfigurationError("PE-TRAIN-009", f"{args.trainer} did not learn the patches", fit.reason)
-    print(f"learned: Dice {fit.dice:.2f} after {fit.steps} steps, {fit.seconds:.0f} s")
+    with temporary_trainer(args.dataset, args.trainer, plans, args.configuration, args.fold, args.device) as trainer:
+        print(check_fit(trainer, patches=args.patches, max_steps=args.steps, max_minutes=args.minutes, log=print))
     return 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pe_nnunet.trainers.history import write_history
-from pe_nnunet.trainers.monitor import collapse, count_emboli, summarise
+from pe_nnunet.trainers.monitor import collapse_warning, count_emboli, summarise
 from pe_nnunet.trainers.stopping import StopSignal, epochs_without_gain
 
 
@@ -54,7 +54,7 @@ def rows(*predicted, true=0.001):
     ],
 )
 def test_collapse(history, warned):
-    assert (collapse(history) is not None) == warned
+    assert (collapse_warning(history) is not None) == warned
 
 
 def test_table(tmp_path):

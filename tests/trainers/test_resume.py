@@ -17,7 +17,7 @@ from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.registration.table import load_class
-from pe_nnunet.trainers.checkpoint import LATEST, OLDER, read_checkpoint, write_checkpoint
+from pe_nnunet.trainers.checkpoints import LATEST, OLDER, read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")
 RECIPE = "epochs=4 iterations=3 validation_iterations=1 checkpoint_epochs=1 learning_rate=0.01"

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from pe_nnunet.trainers.tensorboard import MISSING, TensorBoardLogger
+from pe_nnunet.trainers.history import TENSORBOARD_MISSING, TensorBoardLogger
 
 
 def test_numbers_are_written_once_an_epoch(tmp_path):
@@ -31,4 +31,4 @@ def test_missing_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError):
         TensorBoardLogger(tmp_path, 0)
-    assert "pip install 'pe-nnunet[tensorboard]'" in MISSING
+    assert "pip install 'pe-nnunet[tensorboard]'" in TENSORBOARD_MISSING
