@@ -41,8 +41,8 @@ def network_of(planner: Any, dimensions: int) -> Any:
 
     plain = planner.__new__(planner)
     plain.dataset_json = {"channel_names": {"0": "CT"}, "labels": LABELS, "regions_class_order": [1, 2]}
-    topology = plan_topology((1.0,) * dimensions, (128,) * dimensions, planner.n_poolings)
-    network = plain.build_network(plain.architecture(topology, planner.widest))
+    topology = plan_topology((1.0,) * dimensions, (128,) * dimensions, planner.network_class.n_poolings)
+    network = plain.build_network(plain.architecture(topology, planner.network_class.max_width))
     return network.apply(network.initialize)
 
 
@@ -118,7 +118,7 @@ def bench(*, quick: bool) -> list[dict[str, Any]]:
     networks = {"nnU-Net's plain U-Net": stock_network()}
     for name in ("PETARUNetPlanner",) if quick else PLANNERS:
         planner = load_class(name)
-        if 3 in planner.dimensions:
+        if 3 in planner.network_class.dimensions:
             networks[planner.network_class.__name__] = network_of(planner, 3)
     data = f"one patch {'x'.join(map(str, patch))}, forwards and backwards, one thread"
     return [
@@ -156,7 +156,7 @@ def comparison(repeats: int, *, inductor: bool) -> list[str]:
     ]
     for name in PLANNERS:
         planner = load_class(name)
-        for dimensions in planner.dimensions:
+        for dimensions in planner.network_class.dimensions:
             patch = PATCHES[dimensions]
             network = network_of(planner, dimensions)
             parameters = sum(p.numel() for p in network.parameters()) / 1e6

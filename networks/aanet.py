@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import log
 from typing import Any, cast
 
 import torch
@@ -11,15 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pe_nnunet.networks.base import SegmentationNetwork, stages_of
-from pe_nnunet.networks.blocks.aspp import ASPP
-from pe_nnunet.networks.blocks.sizes import halved, values
-from pe_nnunet.networks.blocks.standardised_residual import ResidualSequence, StandardisedResidual
-from pe_nnunet.networks.blocks.weight_standardised import StandardisedConvTranspose3d, StandardisedUnit, unit
+from pe_nnunet.networks.blocks.artery_aware import ASPP, AANetLevel, ProbabilityHead, ResidualSequence
+from pe_nnunet.networks.blocks.layers import count_values
+from pe_nnunet.networks.blocks.weight_standardised import unit
 from pe_nnunet.networks.reference_aanet import load_aanet
 
 ARTERY, PE = 0, 1  # channels of the result
-PRIOR = 0.01  # probability that the heads begin with
-STEM_FEATURES, FIRST_FEATURES, FEATURE_STEP, HEAD_FEATURES = 16, 64, 32, 16
+STEM_FEATURES, FIRST_FEATURES, FEATURE_STEP = 16, 64, 32
+ASPP_FEATURES, HEAD_FEATURES = 32, 16
 
 
 class AANet(SegmentationNetwork):
@@ -54,6 +52,9 @@ class AANet(SegmentationNetwork):
     """
 
     bytes_per_feature = 4.65
+    max_width = 64  # at half resolution, where the residual stages begin
+    dimensions = (3,)
+    from_reference = classmethod(load_aanet)
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class AANet(SegmentationNetwork):
         strides: int | Sequence[int | Sequence[int]] = 2,
         encoder_blocks: Sequence[int] | None = None,
         decoder_blocks: Sequence[int] | None = None,
-        aspp_features: int = 32,
+        aspp_features: int = ASPP_FEATURES,
         head_features: int = HEAD_FEATURES,
         artery_attention: bool = True,
         deep_supervision: bool = False,
@@ -88,27 +89,14 @@ class AANet(SegmentationNetwork):
                 f"{n_stages} stages need {n_stages - 1} encoder_blocks and {n_stages - 2} decoder_blocks, "
                 f"got {down} and {up}"
             )
-        self.encoder = AANetEncoder(input_channels, features, kernels, steps, down)
+        self.encoder: AANetEncoder = AANetEncoder(input_channels, features, kernels, steps, down)
         self.decoder: AANetDecoder = AANetDecoder(
             features, kernels, steps, up, aspp_features, head_features, artery_attention, deep_supervision
         )
 
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """Image (n, input_channels, z, y, x) to logits (n, 2, z, y, x), or a list of just that.
-
-        Raises:
-            ValueError: If the strides do not divide the spatial shape.
-        """
-        self.check_size(x.shape[2:])
-        out: Tensor | list[Tensor] = self.decoder(self.encoder(x))
-        return out
-
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample of that spatial size."""
-        self.check_size(input_size)
-        sizes = [tuple(input_size)]
-        for stride in self.strides[1:]:
-            sizes.append(halved(sizes[-1], stride))
+        sizes = self.stage_sizes(input_size)
         return self.encoder.count_features(sizes) + self.decoder.count_features(sizes)
 
     @property
@@ -124,15 +112,6 @@ class AANet(SegmentationNetwork):
         if any(name in arch_kwargs for name in own):  # a plan for AANet
             names += ["features_per_stage", *own]
         return {name: arch_kwargs[name] for name in names if name in arch_kwargs}
-
-    @classmethod
-    def from_reference(cls, state_dict: Mapping[str, Tensor]) -> AANet:
-        """The network that published weights describe, sizes inferred.
-
-        Raises:
-            ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
-        """
-        return load_aanet(cls, state_dict)
 
     @staticmethod
     def initialize(module: nn.Module) -> None:
@@ -185,7 +164,7 @@ class AANetEncoder(nn.Module):
 
     def count_features(self, sizes: Sequence[Sequence[int]]) -> int:
         """Values that its convolutions put out for one sample, given each stage's spatial size."""
-        count = sum(values(f, size) for f, size in zip(self.features, sizes, strict=True))
+        count = sum(count_values(f, size) for f, size in zip(self.features, sizes, strict=True))
         return count + sum(
             cast("ResidualSequence", stage).count_features(size)
             for stage, size in zip(self.stages, sizes[1:], strict=True)
@@ -249,70 +228,11 @@ class AANetDecoder(nn.Module):
 
     def count_features(self, sizes: Sequence[Sequence[int]]) -> int:
         """Values that its convolutions put out for one sample, given each stage's spatial size."""
-        count = sum(values(self.aspp_features, size) for size in sizes[2:])
+        count = sum(count_values(self.aspp_features, size) for size in sizes[2:])
         for i, level in enumerate(self.levels):
             count += cast("AANetLevel", level).count_features(sizes[-2 - i])
-        heads = 2 * values(self.head_features + 1, sizes[0])
+        heads = 2 * count_values(self.head_features + 1, sizes[0])
         return count + self.aspp.count_features(sizes[1]) + heads
-
-
-class AANetLevel(nn.Module):
-    """One step up: transposed convolution, the skip through a residual block, both through residual blocks.
-
-    Args:
-        below_channels: Channels of the coarser level.
-        channels: Channels of the skip and of the result.
-        kernel_size: Edge lengths of the convolutions.
-        stride: Ratio of the two sizes.
-        n_blocks: Residual blocks on both.
-    """
-
-    def __init__(
-        self, below_channels: int, channels: int, kernel_size: Sequence[int], stride: Sequence[int], n_blocks: int
-    ) -> None:
-        super().__init__()
-        self.channels = channels
-        self.up = StandardisedUnit(StandardisedConvTranspose3d(below_channels, channels, stride))
-        self.skip = StandardisedResidual(channels, channels, kernel_size)
-        self.blocks = ResidualSequence(2 * channels, channels, kernel_size, n_blocks)
-
-    def forward(self, skip: Tensor, below: Tensor) -> Tensor:
-        """The skip (n, channels, z, y, x) and the coarser (n, below_channels, ...) to the skip's shape."""
-        out: Tensor = self.blocks(torch.cat((self.up(below), self.skip(skip)), dim=1))
-        return out
-
-    def count_features(self, size: Sequence[int]) -> int:
-        """Values that its convolutions put out for one sample of that spatial size."""
-        return values(self.channels, size) + self.skip.count_features(size) + self.blocks.count_features(size)
-
-
-class ProbabilityHead(nn.Module):
-    """A transposed convolution to full resolution and a convolution to one logit.
-
-    Args:
-        in_channels: Channels of its input.
-        features: Channels in between.
-        kernel_size: Edge lengths of the last convolution.
-        stride: Step of the transposed one.
-    """
-
-    def __init__(self, in_channels: int, features: int, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
-        super().__init__()
-        self.up = StandardisedUnit(StandardisedConvTranspose3d(in_channels, features, stride))
-        kernel = (kernel_size[0], kernel_size[1], kernel_size[2])
-        self.out = nn.Conv3d(features, 1, kernel, padding=(kernel[0] // 2, kernel[1] // 2, kernel[2] // 2))
-        self.begin_at_prior()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, in_channels, z, y, x) to a logit at full resolution (n, 1, ...)."""
-        out: Tensor = self.out(self.up(x))
-        return out
-
-    def begin_at_prior(self) -> None:
-        """Zero weights and the prior's log-odds as bias: rare structures are not flooded at first."""
-        nn.init.zeros_(self.out.weight)
-        if self.out.bias is not None:
-            nn.init.constant_(self.out.bias, log(PRIOR / (1 - PRIOR)))
 
 
 def default_features(n_stages: int) -> tuple[int, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pe_nnunet.networks.u_shaped import UShapedNetwork
+from pe_nnunet.networks.u_shaped import PublishedUNet
 
 
-class AttentionR2UNet(UShapedNetwork):
+class AttentionR2UNet(PublishedUNet):
     """Recurrent residual blocks and attention gates on the skips; four poolings as published.
 
     Arguments as for `UShapedNetwork`.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pe_nnunet.networks.u_shaped import UShapedNetwork
+from pe_nnunet.networks.u_shaped import PublishedUNet
 
 
-class AttentionUNet(UShapedNetwork):
+class AttentionUNet(PublishedUNet):
     """Double convolutions and attention gates on the skips; four poolings as published. Ablation: `attention=False`.
 
     Arguments as for `UShapedNetwork`.

@@ -5,11 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
-
-NetworkT = TypeVar("NetworkT", bound="SegmentationNetwork")
 
 # what nnU-Net's plans for its own U-Nets and our networks have in common
 SHARED_PLAN_KWARGS = (
@@ -31,7 +29,8 @@ class SegmentationNetwork(nn.Module, ABC):
 
     A network returns logits (n, num_classes, ...) at the input's size; under deep supervision a list of them, full
     resolution first. The state dict is the same either way. `decoder.deep_supervision` may be set at any time, and
-    heads are named `decoder.seg_layers.*`.
+    heads are named `decoder.seg_layers.*`. One whose original was published has `from_reference`, a class method that
+    takes the original's weights.
 
     Args:
         strides: Per stage, the step per axis from the stage before; the first stage's is 1.
@@ -47,6 +46,16 @@ class SegmentationNetwork(nn.Module, ABC):
     bytes_per_parameter: ClassVar[float] = 2.0
     """Bytes kept for the backward pass per parameter: the copy in half precision."""
 
+    n_poolings: ClassVar[int] = 4
+    """How often a planner halves the image at most."""
+
+    max_width: ClassVar[int] = 32
+    """Channels at full resolution where memory is not short."""
+
+    dimensions: ClassVar[tuple[int, ...]] = (2, 3)
+    """The numbers of spatial axes that the network exists in."""
+
+    encoder: nn.Module
     decoder: nn.Module
 
     def __init__(self, strides: Sequence[Sequence[int]], dimensions: int) -> None:
@@ -58,24 +67,25 @@ class SegmentationNetwork(nn.Module, ABC):
             raise ValueError(f"the first stage works at full resolution, so its stride is 1, got {self.strides[0]}")
         self.divisor = tuple(prod(steps) for steps in zip(*self.strides, strict=True))
 
+    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
+        """Image (n, input_channels, ...) to logits (n, num_classes, ...), or a list of them.
+
+        Raises:
+            ValueError: If the strides do not divide the spatial shape.
+        """
+        self.check_size(x.shape[2:])
+        out: Tensor | list[Tensor] = self.decoder(self.encoder(x))
+        return out
+
     @abstractmethod
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample, each application of a recurrent one counted.
 
         Args:
             input_size: The spatial size alone, without batch and channels.
-        """
-
-    @classmethod
-    @abstractmethod
-    def from_reference(cls: type[NetworkT], state_dict: Mapping[str, Tensor]) -> NetworkT:
-        """The network that the original authors' weights describe, with those weights, in evaluation mode.
-
-        Args:
-            state_dict: Weights under the original's names, possibly each with the prefix `module.`.
 
         Raises:
-            ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
+            ValueError: If the strides do not divide it.
         """
 
     @classmethod
@@ -118,6 +128,18 @@ class SegmentationNetwork(nn.Module, ABC):
                 f"{type(self).__name__} halves its input until every side is divided by {self.divisor}: the spatial "
                 f"shape {tuple(size)} is not divisible by that; pad it or choose another patch size"
             )
+
+    def stage_sizes(self, input_size: Sequence[int]) -> list[tuple[int, ...]]:
+        """The spatial size at each stage, full resolution first.
+
+        Raises:
+            ValueError: If the strides do not divide the input's size.
+        """
+        self.check_size(input_size)
+        sizes = [tuple(input_size)]
+        for stride in self.strides[1:]:
+            sizes.append(tuple(n // s for n, s in zip(sizes[-1], stride, strict=True)))
+        return sizes
 
     @staticmethod
     def initialize(module: nn.Module) -> None:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from pe_nnunet.networks.base import SegmentationNetwork, stages_of
-from pe_nnunet.networks.blocks.double_conv import DoubleConv, DoubleConvMerge
-from pe_nnunet.networks.blocks.layers import Layers
-from pe_nnunet.networks.blocks.sizes import halved, values
-from pe_nnunet.networks.reference_nested import load_nested
+from pe_nnunet.networks.blocks.layers import Layers, count_values
+from pe_nnunet.networks.blocks.unet import DoubleConv, DoubleConvMerge
+from pe_nnunet.networks.reference_unets import load_nested
 from pe_nnunet.networks.u_shaped import Encoder
 
 
@@ -47,6 +46,7 @@ class NestedUNet(SegmentationNetwork):
     """
 
     bytes_per_feature = 8.0
+    from_reference = classmethod(load_nested)
 
     def __init__(
         self,
@@ -71,25 +71,12 @@ class NestedUNet(SegmentationNetwork):
         layers = Layers(conv_op, conv_bias, norm_op, norm_op_kwargs or {}, nonlin, nonlin_kwargs or {})
         features, kernels, steps = stages_of(n_stages, features_per_stage, kernel_sizes, strides, layers.dimensions)
         super().__init__(steps, layers.dimensions)
-        self.encoder = Encoder(layers, DoubleConv, input_channels, features, kernels, steps)
+        self.encoder: Encoder = Encoder(layers, DoubleConv, input_channels, features, kernels, steps)
         self.decoder: NestedDecoder = NestedDecoder(layers, features, kernels, num_classes, n_heads, deep_supervision)
-
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """Image (n, input_channels, ...) to logits (n, num_classes, ...), or a list of them.
-
-        Raises:
-            ValueError: If the strides do not divide the spatial shape.
-        """
-        self.check_size(x.shape[2:])
-        out: Tensor | list[Tensor] = self.decoder(self.encoder(x))
-        return out
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample of that spatial size."""
-        self.check_size(input_size)
-        sizes = [tuple(input_size)]
-        for stride in self.strides[1:]:
-            sizes.append(halved(sizes[-1], stride))
+        sizes = self.stage_sizes(input_size)
         count = self.decoder.count_features(sizes)
         for stage, size in zip(self.encoder.stages, sizes, strict=True):
             count += cast("DoubleConv", stage).count_features(size)
@@ -99,15 +86,6 @@ class NestedUNet(SegmentationNetwork):
     def deep_supervision_scales(self) -> list[list[float]]:
         """Full resolution, once per head."""
         return [[1.0] * len(self.divisor) for _ in self.decoder.seg_layers]
-
-    @classmethod
-    def from_reference(cls, state_dict: Mapping[str, Tensor]) -> NestedUNet:
-        """The network of CTISPED's Unets-2D that the weights describe, all its heads included.
-
-        Raises:
-            ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
-        """
-        return load_nested(cls, state_dict)
 
 
 class NestedDecoder(nn.Module):
@@ -160,7 +138,7 @@ class NestedDecoder(nn.Module):
     def count_features(self, sizes: Sequence[Sequence[int]]) -> int:
         """Values that its convolutions put out for one sample, given each stage's spatial size."""
         heads = len(self.seg_layers) if self.deep_supervision else 1
-        count = heads * values(self.num_classes, sizes[0])
+        count = heads * count_values(self.num_classes, sizes[0])
         for j in range(1, self.n_columns):
             for i in range(self.n_columns - j):
                 node = cast("DoubleConvMerge", self.nodes[node_name(i, j)])

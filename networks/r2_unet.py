@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pe_nnunet.networks.u_shaped import UShapedNetwork
+from pe_nnunet.networks.u_shaped import PublishedUNet
 
 
-class R2UNet(UShapedNetwork):
+class R2UNet(PublishedUNet):
     """Recurrent residual blocks without gates; four poolings as published.
 
     Arguments as for `UShapedNetwork`.

@@ -17,11 +17,11 @@ STAGES = 4  # of residual blocks, in the published network
 
 
 def load_aanet(cls: type[AANet], state_dict: Mapping[str, Tensor]) -> AANet:
-    """The network with these weights, its sizes read off their shapes.
+    """The network with these weights, in evaluation mode, its sizes read off their shapes.
 
     Args:
         cls: The class to build.
-        state_dict: Weights under the published names.
+        state_dict: Weights under the published names, possibly each with the prefix `module.`.
 
     Raises:
         ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.

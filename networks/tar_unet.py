@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pe_nnunet.networks.u_shaped import UShapedNetwork
+from pe_nnunet.networks.u_shaped import PublishedUNet
 
 
-class TARUNet(UShapedNetwork):
+class TARUNet(PublishedUNet):
     """Few poolings (three as published), recurrent residual blocks, attention gates on the skips.
 
     Each block is a 1x1 convolution whose output is added to that of two recurrent units on top of it; a unit applies
@@ -25,6 +25,7 @@ class TARUNet(UShapedNetwork):
     """
 
     bytes_per_feature = 4.35
+    n_poolings = 3
     residual_default = True
     recurrence_default = 2
     attention_default = True

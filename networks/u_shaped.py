@@ -9,14 +9,12 @@ from typing import Any, ClassVar, TypeVar, cast
 from torch import Tensor, nn
 
 from pe_nnunet.networks.base import SegmentationNetwork, stages_of
-from pe_nnunet.networks.blocks.attention_gate import AttentionGate
-from pe_nnunet.networks.blocks.double_conv import DoubleConv, DoubleConvMerge
-from pe_nnunet.networks.blocks.layers import Layers
+from pe_nnunet.networks.blocks.layers import Layers, count_values
 from pe_nnunet.networks.blocks.recurrent import R2Block, R2Merge
-from pe_nnunet.networks.blocks.sizes import halved, values
-from pe_nnunet.networks.reference_unets import load_u_shaped
+from pe_nnunet.networks.blocks.unet import AttentionGate, DoubleConv, DoubleConvMerge
+from pe_nnunet.networks.reference_unets import load_published
 
-UShapedT = TypeVar("UShapedT", bound="UShapedNetwork")
+PublishedT = TypeVar("PublishedT", bound="PublishedUNet")
 Block = DoubleConv | R2Block
 Merge = DoubleConvMerge | R2Merge
 
@@ -142,7 +140,6 @@ class UShapedNetwork(SegmentationNetwork):
     residual_default: ClassVar[bool]
     recurrence_default: ClassVar[int]
     attention_default: ClassVar[bool]
-    options_from_reference: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -176,7 +173,7 @@ class UShapedNetwork(SegmentationNetwork):
         super().__init__(steps, layers.dimensions)
         block = partial(R2Block, recurrence=recurrence) if residual else DoubleConv
         merge = partial(R2Merge, recurrence=recurrence) if residual else DoubleConvMerge
-        self.encoder = Encoder(layers, block, input_channels, features, kernels, steps)
+        self.encoder: Encoder = Encoder(layers, block, input_channels, features, kernels, steps)
         self.decoder: Decoder = Decoder(
             layers,
             merge,
@@ -188,22 +185,9 @@ class UShapedNetwork(SegmentationNetwork):
             deep_supervision=deep_supervision,
         )
 
-    def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """Image (n, input_channels, ...) to logits (n, num_classes, ...), or a list of them.
-
-        Raises:
-            ValueError: If the strides do not divide the spatial shape.
-        """
-        self.check_size(x.shape[2:])
-        out: Tensor | list[Tensor] = self.decoder(self.encoder(x))
-        return out
-
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample of that spatial size."""
-        self.check_size(input_size)
-        sizes = [tuple(input_size)]
-        for stride in self.strides[1:]:
-            sizes.append(halved(sizes[-1], stride))
+        sizes = self.stage_sizes(input_size)
         count = 0
         for stage, size in zip(self.encoder.stages, sizes, strict=True):
             count += cast("Block", stage).count_features(size)
@@ -214,11 +198,18 @@ class UShapedNetwork(SegmentationNetwork):
             if self.decoder.gates:
                 count += cast("AttentionGate", self.decoder.gates[i]).count_features(size, below)
             if self.decoder.deep_supervision or level == 0:
-                count += values(self.decoder.num_classes, size)
+                count += count_values(self.decoder.num_classes, size)
         return count
 
+
+class PublishedUNet(UShapedNetwork):
+    """A network of the family that is one of CTISPED's Unets-2D, so that their weights can be loaded."""
+
+    options_from_reference: ClassVar[bool] = False
+    """Whether its blocks and gates are options, to be read off the weights' names."""
+
     @classmethod
-    def from_reference(cls: type[UShapedT], state_dict: Mapping[str, Tensor]) -> UShapedT:
+    def from_reference(cls: type[PublishedT], state_dict: Mapping[str, Tensor]) -> PublishedT:
         """The 2D network (or its 3D analogue) of CTISPED's Unets-2D that the weights describe, batch norm included.
 
         The original has one head; those of the coarser stages, for deep supervision, begin anew. How often a unit
@@ -227,4 +218,4 @@ class UShapedNetwork(SegmentationNetwork):
         Raises:
             ConfigurationError: If entries are missing, unknown or of the wrong shape; it names them.
         """
-        return load_u_shaped(cls, state_dict)
+        return load_published(cls, state_dict)

@@ -11,19 +11,13 @@ from typing import Any
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
-from pe_nnunet.networks import SegmentationNetwork, list_networks
+from pe_nnunet.networks import NETWORKS, NetworkEntry, SegmentationNetwork
 
-NETWORK_OF_TRAINER: dict[str, str | None] = {
-    "nnUNetTrainer": None,
-    "PETrainer": None,
-    "PETARUNetTrainer": "TARUNet",
-    "PEAttentionUNetTrainer": "AttentionUNet",
-    "PEAANetTrainer": "AANet",
-    "PER2UNetTrainer": "R2UNet",
-    "PEAttentionR2UNetTrainer": "AttentionR2UNet",
-    "PENestedUNetTrainer": "NestedUNet",
+NETWORK_OF_TRAINER: dict[str, NetworkEntry | None] = {
+    **dict.fromkeys(("nnUNetTrainer", "PETrainer")),
+    **{entry.trainer: entry for entry in NETWORKS.values()},
 }
-"""Names in `list_networks()`; None: the plans' own."""
+"""None: the plans' own."""
 
 
 def build_network(
@@ -71,9 +65,9 @@ def network_of_trainer(
         num_output_channels: Segmentation heads.
     """
     if trainer in NETWORK_OF_TRAINER:
-        name = NETWORK_OF_TRAINER[trainer]
+        entry = NETWORK_OF_TRAINER[trainer]
         return build_network(
-            None if name is None else list_networks()[name],
+            None if entry is None else entry.load(),
             configuration_manager,
             num_input_channels,
             num_output_channels,

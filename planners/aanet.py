@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.networks import SegmentationNetwork
-from pe_nnunet.networks.aanet import AANet
+from pe_nnunet.networks import NETWORKS, SegmentationNetwork
+from pe_nnunet.networks.aanet import ASPP_FEATURES, HEAD_FEATURES, AANet, default_features
 from pe_nnunet.networks.blocks.weight_standardised import CHANNELS_PER_GROUP
 from pe_nnunet.planners.base import FloatArray, PEPlanner
 from pe_nnunet.planners.topology import Topology
@@ -24,10 +24,7 @@ class PEAANetPlanner(PEPlanner):
     """
 
     network_class = AANet
-    default_plans_name = "PEAANetPlans"
-    n_poolings = 4
-    widest = 64  # at half resolution, where the residual stages begin
-    dimensions = (3,)
+    default_plans_name = NETWORKS["AANet"].plans
     shares_data = False
 
     def determine_fullres_target_spacing(self) -> FloatArray:
@@ -47,21 +44,21 @@ class PEAANetPlanner(PEPlanner):
 
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
         """The plans' description of the network; its norm and activation are its own."""
-        n_stages, published = len(topology.strides), type(self).widest
+        n_stages = len(topology.strides)
 
         def scaled(features: int) -> int:
-            return max(1, round(features * width / published / CHANNELS_PER_GROUP)) * CHANNELS_PER_GROUP
+            return max(1, round(features * width / AANet.max_width / CHANNELS_PER_GROUP)) * CHANNELS_PER_GROUP
 
         return {
             "network_class_name": f"{self.network_class.__module__}.{self.network_class.__name__}",
             "arch_kwargs": {
                 "n_stages": n_stages,
                 "conv_op": "torch.nn.modules.conv.Conv3d",
-                "features_per_stage": [scaled(16), *(scaled(64 + 32 * i) for i in range(n_stages - 1))],
+                "features_per_stage": [scaled(features) for features in default_features(n_stages)],
                 "kernel_sizes": [list(kernel) for kernel in topology.kernel_sizes],
                 "strides": [list(stride) for stride in topology.strides],
-                "aspp_features": scaled(32),
-                "head_features": scaled(16),
+                "aspp_features": scaled(ASPP_FEATURES),
+                "head_features": scaled(HEAD_FEATURES),
             },
             "_kw_requires_import": ["conv_op"],
         }

@@ -23,18 +23,15 @@ from numpy.typing import NDArray
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.networks import SegmentationNetwork
-from pe_nnunet.planners.memory import GIB, base_features, training_bytes, usable_bytes
-from pe_nnunet.planners.patch import SMALLEST_BATCH, candidate_patches, largest_batch, largest_patch
-from pe_nnunet.planners.topology import ISOTROPY_FACTOR, Topology, plan_topology
+from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, width_for
+from pe_nnunet.planners.topology import ISOTROPY_FACTOR, NAMED_CLASSES, Topology, plan_topology, u_shaped_kwargs
 
 FloatArray = NDArray[np.float64]
 SHARED_DATA = "PEPlans"
-MOST_FEATURES = {2: 512, 3: 320}  # per stage, as in nnU-Net
-NAMED_CLASSES = ("conv_op", "norm_op", "nonlin")  # arch_kwargs that nnU-Net looks up by name
 
 
 class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes no types
-    """Plans `3d_fullres` and `2d` for one of our networks; subclasses name the network.
+    """Plans `3d_fullres` and `2d` for one of our networks; subclasses name the network and its plans.
 
     Args:
         dataset_name_or_id: Dataset with a fingerprint.
@@ -50,9 +47,6 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
 
     network_class: ClassVar[type[SegmentationNetwork]]
     default_plans_name: ClassVar[str]
-    n_poolings: ClassVar[int]
-    widest: ClassVar[int] = 32
-    dimensions: ClassVar[tuple[int, ...]] = (2, 3)
     shares_data: ClassVar[bool] = True
 
     def __init__(
@@ -96,11 +90,11 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         spacing = np.asarray(spacing, dtype=float)[forward]
         n_voxels = float(np.prod(median_shape) * self.dataset_json["numTraining"])
         configurations: dict[str, Any] = {}
-        if 2 in self.dimensions:
+        if 2 in self.network_class.dimensions:
             configurations["2d"] = self.get_plans_for_configuration(
                 spacing[1:], median_shape[1:], self.generate_data_identifier("2d"), n_voxels, {}
             )
-        if 3 in self.dimensions and median_shape[0] > 1:
+        if 3 in self.network_class.dimensions and median_shape[0] > 1:
             configurations["3d_fullres"] = self.get_plans_for_configuration(
                 spacing, median_shape, self.generate_data_identifier("3d_fullres"), n_voxels, {}
             )
@@ -158,24 +152,12 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         """
         spacing_mm = [float(s) for s in spacing]
         size = [max(1, round(float(n))) for n in median_shape]
-        topology = plan_topology(spacing_mm, size, self.n_poolings)
-        architecture = self.architecture(topology, base_features(self.memory_target_gib, self.widest))
+        topology = plan_topology(spacing_mm, size, self.network_class.n_poolings)
+        architecture = self.architecture(topology, width_for(self.memory_target_gib, self.network_class.max_width))
         with torch.device("meta"):  # only sizes are asked for
             network = self.build_network(architecture)
-        budget = usable_bytes(self.memory_target_gib)
-        candidates = candidate_patches(spacing_mm, size, network.divisor)
-        best = largest_patch(candidates, lambda patch: training_bytes(network, patch, SMALLEST_BATCH) <= budget)
-        if best is None:
-            needed = training_bytes(network, candidates[0], SMALLEST_BATCH)
-            raise ConfigurationError(
-                "PE-PLN-001",
-                f"{type(network).__name__} in {len(size)}D needs {needed / GIB:.2f} GiB to train on its smallest patch "
-                f"{candidates[0]}, {budget / GIB:.2f} GiB of the {self.memory_target_gib:g} GiB target can be used",
-                "raise -gpu_memory_target, or choose a coarser -overwrite_target_spacing",
-            )
-        patch = candidates[best]
-        batch = largest_batch(
-            patch, approximate_n_voxels_dataset, lambda n: training_bytes(network, patch, n) <= budget
+        patch, batch = largest_patch_and_batch(
+            network, spacing_mm, size, approximate_n_voxels_dataset, self.memory_target_gib
         )
         resampling_data, data_kwargs, resampling_seg, seg_kwargs = self.determine_resampling()
         resampling_probabilities, probabilities_kwargs = self.determine_segmentation_softmax_export_fn()
@@ -208,21 +190,9 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             topology: Strides and kernels.
             width: Channels at full resolution; they double with each stage up to a limit.
         """
-        dimensions, n_stages = len(topology.strides[0]), len(topology.strides)
         return {
             "network_class_name": f"{self.network_class.__module__}.{self.network_class.__name__}",
-            "arch_kwargs": {
-                "n_stages": n_stages,
-                "features_per_stage": [min(width * 2**i, MOST_FEATURES[dimensions]) for i in range(n_stages)],
-                "conv_op": f"torch.nn.modules.conv.Conv{dimensions}d",
-                "kernel_sizes": [list(kernel) for kernel in topology.kernel_sizes],
-                "strides": [list(stride) for stride in topology.strides],
-                "conv_bias": False,  # an instance norm would take it away again
-                "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dimensions}d",
-                "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-                "nonlin": "torch.nn.LeakyReLU",
-                "nonlin_kwargs": {"inplace": True},
-            },
+            "arch_kwargs": u_shaped_kwargs(topology, width),
             "_kw_requires_import": list(NAMED_CLASSES),
         }
 

@@ -1,13 +1,16 @@
-"""Which axes are halved between the stages of a network, and how far its convolutions reach along each."""
+"""The stages of a network: which axes are halved between them, how far convolutions reach, and what plans say of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 ISOTROPY_FACTOR = 2.0  # spacings within this factor count as equal, as in nnU-Net
-SMALLEST_EDGE = 4  # an axis is not halved below this many voxels
+MIN_EDGE = 4  # an axis is not halved below this many voxels
+MAX_FEATURES = {2: 512, 3: 320}  # per stage, as in nnU-Net
+NAMED_CLASSES = ("conv_op", "norm_op", "nonlin")  # arch_kwargs that nnU-Net looks up by name
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def plan_topology(spacing_mm: Sequence[float], size: Sequence[int], n_poolings: 
     strides = [(1,) * len(current)]
     kernels = [_kernel(current, (1,) * len(current))]
     for _ in range(n_poolings):
-        able = [axis for axis, n in enumerate(remaining) if n >= 2 * SMALLEST_EDGE]
+        able = [axis for axis, n in enumerate(remaining) if n >= 2 * MIN_EDGE]
         if not able:
             break
         finest = min(current[axis] for axis in able)
@@ -58,6 +61,28 @@ def plan_topology(spacing_mm: Sequence[float], size: Sequence[int], n_poolings: 
         strides.append(stride)
         kernels.append(_kernel(current, kernels[-1]))
     return Topology(tuple(strides), tuple(kernels))
+
+
+def u_shaped_kwargs(topology: Topology, width: int) -> dict[str, Any]:
+    """The plans' keyword arguments of a U-shaped network: its stages, with instance norms and LeakyReLUs.
+
+    Args:
+        topology: Strides and kernels.
+        width: Channels at full resolution; they double with each stage up to a limit.
+    """
+    dimensions, n_stages = len(topology.strides[0]), len(topology.strides)
+    return {
+        "n_stages": n_stages,
+        "features_per_stage": [min(width * 2**i, MAX_FEATURES[dimensions]) for i in range(n_stages)],
+        "conv_op": f"torch.nn.modules.conv.Conv{dimensions}d",
+        "kernel_sizes": [list(kernel) for kernel in topology.kernel_sizes],
+        "strides": [list(stride) for stride in topology.strides],
+        "conv_bias": False,  # an instance norm would take it away again
+        "norm_op": f"torch.nn.modules.instancenorm.InstanceNorm{dimensions}d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": "torch.nn.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
+    }
 
 
 def _kernel(spacing_mm: Sequence[float], before: Sequence[int]) -> tuple[int, ...]:

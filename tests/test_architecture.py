@@ -16,8 +16,8 @@ def test_every_trainer_of_ours_is_known_by_the_network_that_it_builds(name):
     trainer = nnUNetTrainer if name == "nnUNetTrainer" else load_class(name)
     owner = next(base for base in trainer.__mro__ if "build_network_architecture" in vars(base))
     assert owner in (nnUNetTrainer, NetworkTrainer)
-    network = trainer.network_class.__name__ if owner is NetworkTrainer else None
-    assert NETWORK_OF_TRAINER[name] == network
+    entry = NETWORK_OF_TRAINER[name]
+    assert (entry and entry.load()) is (trainer.network_class if owner is NetworkTrainer else None)
 
 
 def test_prediction_imports_no_trainer_and_none_of_what_it_brings_and_no_pictures_either():

@@ -1,21 +1,38 @@
-"""nnU-Net trainers: the recipe, and one trainer a network over it. nnU-Net finds them by name."""
+"""nnU-Net trainers: the recipe, and one trainer a network over it; nnU-Net finds them by name.
+
+A trainer that adds something has a file of its own. The others, `PETARUNetTrainer` and its like, are `NetworkTrainer`
+with their network, and classes of this module from when they are first asked for.
+"""
 
 from __future__ import annotations
 
-from pe_nnunet.trainers.aanet import PEAANetTrainer
-from pe_nnunet.trainers.attention_r2_unet import PEAttentionR2UNetTrainer
-from pe_nnunet.trainers.attention_unet import PEAttentionUNetTrainer
-from pe_nnunet.trainers.base import PETrainer
-from pe_nnunet.trainers.nested_unet import PENestedUNetTrainer
-from pe_nnunet.trainers.r2_unet import PER2UNetTrainer
-from pe_nnunet.trainers.tar_unet import PETARUNetTrainer
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "PEAANetTrainer",
-    "PEAttentionR2UNetTrainer",
-    "PEAttentionUNetTrainer",
-    "PENestedUNetTrainer",
-    "PER2UNetTrainer",
-    "PETARUNetTrainer",
-    "PETrainer",
-]
+from pe_nnunet.lazy import on_first_use
+from pe_nnunet.networks import NETWORKS
+
+if TYPE_CHECKING:
+    from pe_nnunet.trainers.base import PETrainer
+
+_MADE_HERE = {entry.trainer: entry for entry in NETWORKS.values() if not entry.own_trainer}
+_from_file = on_first_use(
+    __name__, {"PETrainer": "base"} | {entry.trainer: entry.module for entry in NETWORKS.values() if entry.own_trainer}
+)
+
+__all__ = ["PETrainer", *(entry.trainer for entry in NETWORKS.values())]
+
+
+def __getattr__(name: str) -> type[PETrainer]:
+    if name not in _MADE_HERE:
+        found: type[PETrainer] = _from_file(name)
+        return found
+    from pe_nnunet.trainers.network import NetworkTrainer
+
+    entry = _MADE_HERE[name]
+    attributes = {
+        "__module__": __name__,
+        "__doc__": f"Trains {entry.name}, from `{entry.plans}` or any other plans, `nnUNetPlans` included.",
+        "network_class": entry.load(),
+    }
+    made: type[PETrainer] = globals().setdefault(name, type(name, (NetworkTrainer,), attributes))
+    return made

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.networks import AANet
+from pe_nnunet.networks.aanet import AANet
 from pe_nnunet.planners.aanet import check_labels
 from pe_nnunet.trainers.network import NetworkTrainer
 
 
 class PEAANetTrainer(NetworkTrainer):
-    """Trains AANet on a dataset with the regions artery and PE, from `PEAANetPlans` or other plans in 3D.
-
-    Raises:
-        ConfigurationError: PE-PLN-003 if the labels are other ones, PE-TRAIN-004 if the configuration is not 3D.
-    """
+    """Trains AANet on a dataset with the regions artery and PE, from `PEAANetPlans` or other plans in 3D."""
 
     network_class = AANet
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net reads this signature
-    ) -> None:
-        check_labels(dataset_json)  # first: nothing is written for a training that cannot be
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        if self._dimensions() != 3:
+    @classmethod
+    def check(cls, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
+        """Refuse what AANet cannot be trained on.
+
+        Args:
+            plans: nnU-Net's, as read.
+            configuration: The name of one in them.
+            dataset_json: The dataset's `dataset.json`.
+
+        Raises:
+            ConfigurationError: PE-PLN-003 if the labels are not the regions artery and PE, PE-TRAIN-004 if the
+                configuration is not 3D.
+        """
+        check_labels(dataset_json)
+        if len(PlansManager(plans).get_configuration(configuration).patch_size) != 3:
             raise ConfigurationError(
-                "PE-TRAIN-004",
-                f"AANet exists in 3D alone, the configuration is {configuration}",
-                "train 3d_fullres",
+                "PE-TRAIN-004", f"AANet exists in 3D alone, the configuration is {configuration}", "train 3d_fullres"
             )

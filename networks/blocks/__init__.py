@@ -1,1 +1,1 @@
-"""Building blocks, one small file each."""
+"""The building blocks of the networks."""

@@ -1,4 +1,4 @@
-"""The layer types of one network, chosen once: convolution, norm and activation as nnU-Net's plans name them.
+"""What all blocks use: the layer types of a network, linear upsampling, and the count of a feature map's values.
 
 Plans fix the types (`torch.nn.Conv3d`, `torch.nn.InstanceNorm3d`, ...) and their keyword arguments; blocks ask a
 `Layers` for instances, so that no block repeats those arguments and 2D and 3D come from the same code.
@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from pe_nnunet.networks.blocks.instance_norm import InstanceNorm
 
 DIMENSIONS: dict[type[nn.Module], int] = {nn.Conv2d: 2, nn.Conv3d: 3}
 POOLING: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+UPSAMPLING = {4: "bilinear", 5: "trilinear"}
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,23 @@ class Layers:
         if len(values) != self.dimensions:
             raise ValueError(f"expected one value for each of {self.dimensions} axes, got {value}")
         return values
+
+
+def upsample_linear(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Interpolate between corner-aligned grids, as the original networks do: corner voxels keep their values.
+
+    Args:
+        x: Feature maps (n, c, y, x) or (n, c, z, y, x).
+        size: Spatial size of the result.
+    """
+    return F.interpolate(x, size=tuple(size), mode=UPSAMPLING[x.dim()], align_corners=True)
+
+
+def count_values(channels: int, size: Sequence[int]) -> int:
+    """How many values a feature map of that spatial size holds: the unit in which nnU-Net measures a network's memory.
+
+    Example:
+        >>> count_values(8, (4, 4, 4))
+        512
+    """
+    return channels * prod(size)

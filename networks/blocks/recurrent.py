@@ -19,9 +19,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pe_nnunet.networks.blocks.layers import Layers
-from pe_nnunet.networks.blocks.sizes import values
-from pe_nnunet.networks.blocks.upsample import upsample_linear
+from pe_nnunet.networks.blocks.layers import Layers, count_values, upsample_linear
 
 
 class RecurrentUnit(nn.Module):
@@ -60,7 +58,7 @@ class RecurrentUnit(nn.Module):
 
     def count_features(self, size: Sequence[int]) -> int:
         """Values that its convolution puts out, over all applications, for one sample of that spatial size."""
-        return (self.recurrence + 1) * values(self.channels, size)
+        return (self.recurrence + 1) * count_values(self.channels, size)
 
 
 class RecurrentResidual(nn.Module):
@@ -114,7 +112,7 @@ class R2Block(nn.Module):
 
     def count_features(self, size: Sequence[int]) -> int:
         """Values that its convolutions put out for one sample of that spatial size."""
-        return values(self.out_channels, size) + self.units.count_features(size)
+        return count_values(self.out_channels, size) + self.units.count_features(size)
 
 
 class R2Merge(nn.Module):
@@ -153,4 +151,8 @@ class R2Merge(nn.Module):
 
     def count_features(self, size: Sequence[int], below_size: Sequence[int]) -> int:
         """Values that its convolutions put out for one sample; `below_size` is the coarser stage's."""
-        return values(self.out_channels, size) + values(self.out_channels, below_size) + self.units.count_features(size)
+        return (
+            count_values(self.out_channels, size)
+            + count_values(self.out_channels, below_size)
+            + self.units.count_features(size)
+        )

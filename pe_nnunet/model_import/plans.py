@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from pe_nnunet.networks import AANet
+from pe_nnunet.networks.aanet import AANet
 from pe_nnunet.planners.aanet import SPACING_MM, WINDOW_HU, PEAANetPlanner
 
 PATCH_SIZE = (128, 128, 128)

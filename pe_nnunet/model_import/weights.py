@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.model import load_file
-from pe_nnunet.networks import AANet
+from pe_nnunet.networks.aanet import AANet
 
 FIRST_ENTRY = "in_conv.conv.weight"
 

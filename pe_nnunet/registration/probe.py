@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.networks import NETWORKS
 from pe_nnunet.registration.hook import problem
 from pe_nnunet.registration.table import PLANNERS, TRAINERS
 
@@ -29,7 +30,7 @@ def names() -> list[dict[str, str | None]]:
     return [
         *(_look_up("planner", name, _planner) for name in PLANNERS),
         *(_look_up("trainer", name, _trainer) for name in TRAINERS),
-        *_networks(),
+        *(_look_up("network", name, lambda _, path=entry.path: _network(path)) for name, entry in NETWORKS.items()),
     ]
 
 
@@ -61,16 +62,6 @@ def _trainer(name: str) -> Any:
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
     return recursive_find_trainer_class_by_name(name)
-
-
-def _networks() -> list[dict[str, str | None]]:
-    try:
-        from pe_nnunet.networks import list_networks
-
-        paths = {name: f"{network.__module__}.{network.__qualname__}" for name, network in list_networks().items()}
-    except Exception as error:  # noqa: BLE001 - see _look_up
-        return [{"kind": "network", "name": "pe_nnunet.networks", "found": None, "problem": _first_sentence(error)}]
-    return [_look_up("network", name, lambda _, path=path: _network(path)) for name, path in paths.items()]
 
 
 def _network(path: str) -> Any:

@@ -11,8 +11,7 @@ from torch import nn
 
 from pe_nnunet.networks import SegmentationNetwork, list_networks
 
-CASES = [(name, d) for name in list_networks() for d in (2, 3) if (name, d) != ("AANet", 2)]
-STAGES = {"TARUNet": 4}
+CASES = [(name, d) for name, network in list_networks().items() for d in network.dimensions]
 
 Build = Callable[..., SegmentationNetwork]
 
@@ -23,7 +22,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _build(name: str, dimensions: int, *, width: int = 4, num_classes: int = 2, **kwargs: Any) -> SegmentationNetwork:
-    n_stages = kwargs.pop("n_stages", STAGES.get(name, 5))
+    n_stages = kwargs.pop("n_stages", list_networks()[name].n_poolings + 1)
     torch.manual_seed(0)
     if name == "AANet":
         sizes: dict[str, Any] = {

@@ -8,11 +8,10 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 from torch.nn import functional as F
 
-from pe_nnunet.networks.blocks.attention_gate import AttentionGate
 from pe_nnunet.networks.blocks.instance_norm import InstanceNorm, with_our_norms
-from pe_nnunet.networks.blocks.layers import Layers
+from pe_nnunet.networks.blocks.layers import Layers, upsample_linear
 from pe_nnunet.networks.blocks.recurrent import R2Merge, RecurrentUnit
-from pe_nnunet.networks.blocks.upsample import upsample_linear
+from pe_nnunet.networks.blocks.unet import AttentionGate
 from pe_nnunet.networks.blocks.weight_standardised import (
     GroupNorm,
     StandardisedConvTranspose3d,

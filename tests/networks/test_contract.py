@@ -93,7 +93,7 @@ def test_gradients_reach_every_parameter(name, dimensions, build):
 def test_anisotropic_strides_and_kernels(name, dimensions, build):
     strides = [(1, 1, 1), (1, 2, 2), (2, 2, 2), (1, 2, 2), (2, 2, 2)]
     kernels = [(1, 3, 3), (1, 3, 3), (3, 3, 3), (3, 3, 3), (3, 3, 3)]
-    n_stages = 4 if name == "TARUNet" else 5
+    n_stages = list_networks()[name].n_poolings + 1
     options = {
         "n_stages": n_stages,
         "strides": [s[3 - dimensions :] if dimensions == 3 else (s[0], s[2]) for s in strides[:n_stages]],

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pe_nnunet.networks.blocks.attention_gate import AttentionGate
 from pe_nnunet.networks.blocks.layers import Layers
 from pe_nnunet.networks.blocks.recurrent import RecurrentUnit
+from pe_nnunet.networks.blocks.unet import AttentionGate
 from pe_nnunet.networks.blocks.weight_standardised import StandardisedConv3d, standardise
 from pe_nnunet.precision import ShallowConvolutionsInFloat32
 

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 import pe_nnunet
-from pe_nnunet.registration.table import CLASSES
+from pe_nnunet.registration.table import CLASSES, load_class
 
 FreshPython = Callable[..., Any]
 OUTER = ("dataset_conversion", "networks", "planners", "trainers")
@@ -77,7 +77,10 @@ files = [module.__file__ for name, module in sys.modules.items() if name.split("
 answer = [found, shipped, stock, files]
 """
     found, shipped, stock, files = fresh_python(code, python=wheel_python, isolated=True)
-    assert {name: found[name] for name in CLASSES} == {name: f"{module}.{name}" for name, module in CLASSES.items()}
+    classes = {name: load_class(name) for name in CLASSES}
+    assert {name: found[name] for name in CLASSES} == {
+        n: f"{c.__module__}.{c.__qualname__}" for n, c in classes.items()
+    }
     assert shipped == []  # a miss would have imported all the trainers that nnU-Net ships
     assert stock == [
         "nnunetv2.experiment_planning.experiment_planners.default_experiment_planner",

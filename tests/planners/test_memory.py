@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pe_nnunet.networks import SegmentationNetwork
-from pe_nnunet.planners.memory import base_features, saved_bytes
-from pe_nnunet.planners.patch import candidate_patches, largest_batch, largest_patch
+from pe_nnunet.planners.memory import candidate_patches, largest_batch, largest_patch, saved_bytes, width_for
 from pe_nnunet.planners.topology import Topology, plan_topology
 from pe_nnunet.registration.table import PLANNERS, load_class
 
-CASES = [(name, d) for name in PLANNERS for d in load_class(name).dimensions]
+CASES = [(name, d) for name in PLANNERS for d in load_class(name).network_class.dimensions]
 
 
 def kept_by_autograd(network: SegmentationNetwork, x: Tensor) -> int:
@@ -51,16 +50,16 @@ def test_the_estimate_is_within_a_quarter_of_what_autograd_keeps(name, dimension
     torch.set_num_threads(1)
     size = {2: (96, 64), 3: (32, 32, 32)}[dimensions]
     planner = load_class(name)
-    topology = plan_topology((1.0,) * dimensions, (128,) * dimensions, planner.n_poolings)
+    topology = plan_topology((1.0,) * dimensions, (128,) * dimensions, planner.network_class.n_poolings)
     size = tuple(-(-n // d) * d for n, d in zip(size, topology.divisor, strict=True))
-    network = build(name, topology, planner.widest // width_share)
+    network = build(name, topology, planner.network_class.max_width // width_share)
     estimated, kept = saved_bytes(network, size, batch), kept_by_autograd(network, torch.randn(batch, 1, *size))
     assert estimated == pytest.approx(kept, rel=0.25)
 
 
 @pytest.mark.parametrize("name", [name for name, d in CASES if d == 3])
 def test_the_estimate_holds_for_anisotropic_topologies(name):
-    topology = plan_topology((4.0, 1.0, 1.0), (32, 128, 128), load_class(name).n_poolings)
+    topology = plan_topology((4.0, 1.0, 1.0), (32, 128, 128), load_class(name).network_class.n_poolings)
     network = build(name, topology, 8)
     size = tuple(max(d, n) for d, n in zip(network.divisor, (8, 48, 64), strict=True))
     assert saved_bytes(network, size, 1) == pytest.approx(kept_by_autograd(network, torch.randn(1, 1, *size)), rel=0.25)
@@ -69,8 +68,8 @@ def test_the_estimate_holds_for_anisotropic_topologies(name):
 @given(st.floats(0.05, 100), st.floats(0.05, 100))
 def test_width_grows_with_memory_within_its_limits(a, b):
     low, high = sorted((a, b))
-    assert 8 <= base_features(low, 32) <= base_features(high, 32) <= 32
-    assert base_features(high, 32) % 4 == 0
+    assert 8 <= width_for(low, 32) <= width_for(high, 32) <= 32
+    assert width_for(high, 32) % 4 == 0
 
 
 spacings = st.tuples(*[st.floats(0.4, 6.0)] * 3)

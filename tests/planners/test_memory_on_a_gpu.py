@@ -37,7 +37,7 @@ def peak_gib(network, shape):
 @pytest.mark.parametrize("name", list(PLANNERS))
 def test_a_training_step_keeps_to_the_memory_target(make_dataset, name, configuration, record_property):
     planner_class = load_class(name)
-    if int(configuration[0]) not in planner_class.dimensions:
+    if int(configuration[0]) not in planner_class.network_class.dimensions:
         pytest.skip("has no such configuration")
     dataset = make_dataset((260, 250, 330), (1.0, 0.75, 0.75), labels=ARTERY_PE)
     planner = planner_class(dataset, gpu_memory_target_in_gb=TARGET_GIB)

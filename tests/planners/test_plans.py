@@ -13,9 +13,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.networks import list_networks
-from pe_nnunet.planners.aanet import PEAANetPlanner
+from pe_nnunet.planners import PEAANetPlanner, PETARUNetPlanner
 from pe_nnunet.planners.memory import GIB, training_bytes, usable_bytes
-from pe_nnunet.planners.tar_unet import PETARUNetPlanner
 from pe_nnunet.registration.table import PLANNERS, load_class
 
 PE: dict[str, Any] = {"labels": {"background": 0, "PE": 1}}

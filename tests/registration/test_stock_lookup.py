@@ -63,7 +63,7 @@ answer["after an explicit call"] = [pe_nnunet.register(), path(find_planner("PET
     assert answer["wrapped"] == [False, False]
     assert answer["loader"] == "SourceFileLoader"
     assert answer["planner"] is None
-    assert answer["after an explicit call"] == [True, "pe_nnunet.planners.tar_unet.PETARUNetPlanner"]
+    assert answer["after an explicit call"] == [True, "pe_nnunet.planners.PETARUNetPlanner"]
 
 
 def test_nnunets_own_way_for_trainers(fresh_python: FreshPython) -> None:
@@ -78,7 +78,7 @@ answer.append(path(find_trainer("PETARUNetTrainer")))
     folder = f"FOLDER = {str(FOLDER)!r}\n"
     without, with_folder = fresh_python(FINDERS + folder + code, PE_NNUNET_REGISTER="0")
     assert "Could not find requested nnunet trainer PETARUNetTrainer" in without
-    assert with_folder == "pe_nnunet.trainers.tar_unet.PETARUNetTrainer"
+    assert with_folder == "pe_nnunet.trainers.PETARUNetTrainer"
 
 
 def test_run_works_where_registration_is_off(tmp_path: Path, fresh_python: FreshPython) -> None:
@@ -107,7 +107,7 @@ answer = [code, text.getvalue()]
     )
     assert code == 7
     assert text.splitlines() == [
-        "pe_nnunet.planners.tar_unet.PETARUNetPlanner",
+        "pe_nnunet.planners.PETARUNetPlanner",
         "['nnUNetv2_stand_in', '501', '-tr', 'X', '--debug', '-h']",
         f"1 theirs{os.pathsep}{FOLDER}",  # for the processes that nnU-Net spawns
     ]

@@ -14,22 +14,21 @@ from pe_nnunet.inference import locate_folder
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.networks import list_networks
+from pe_nnunet.networks import NETWORKS, list_networks
 from pe_nnunet.registration.table import PLANNERS, TRAINERS, load_class
 
 OWN_ARCHITECTURE = "PETrainer"  # of the plans, whatever they are
-IN_3D_ALONE = ("PEAANetTrainer",)
+ENTRIES = {entry.trainer: entry for entry in NETWORKS.values()} | {OWN_ARCHITECTURE: NETWORKS["TARUNet"]}
 CPU = torch.device("cpu")
 RUNS = [
-    (trainer, configuration)
+    (trainer, {2: "2d", 3: "3d_fullres"}[dimensions])
     for trainer in TRAINERS
-    for configuration in ("2d", "3d_fullres")
-    if configuration == "3d_fullres" or trainer not in IN_3D_ALONE
+    for dimensions in ENTRIES[trainer].load().dimensions
 ]
 
 
 def planner_of(trainer: str) -> str:
-    return "PETARUNetPlanner" if trainer == OWN_ARCHITECTURE else trainer.replace("Trainer", "Planner")
+    return ENTRIES[trainer].planner
 
 
 def scheme_of(trainer: str) -> str:
@@ -106,6 +105,8 @@ def test_aanet_is_refused_in_2d(workplace):
     plans = workplace.plan("artery-pe", "PETARUNetPlanner", ["2d"])
     with pytest.raises(ConfigurationError, match="PE-TRAIN-004"):
         trainer_on(workplace, "PEAANetTrainer", "2d", "artery-pe", plans)
+    written = workplace.folder / "nnUNet_results" / "Dataset602_ArteryPe"
+    assert not list(written.glob("PEAANetTrainer*__2d"))
 
 
 def test_other_networks_train_on_regions(workplace):
