@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from pe_nnunet.detection.tubes import Detections, SliceBox, tube_of
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import atomic_json, atomic_text
-from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.geometry import lps_axes
+from pe_nnunet.voxels import Box
 
 SUFFIX = "_detections"
 _COLUMNS = (

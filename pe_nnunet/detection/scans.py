@@ -23,8 +23,8 @@ from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
 from pe_nnunet.detection.suppress import SliceFindings
 from pe_nnunet.detection.tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.errors import Note
-from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes import ScanRef, read_scan, spacing_zyx, to_lps
+from pe_nnunet.voxels import Box
 
 BATCH = 8  # slices at a time: memory does not grow with the scan
 LEAST_LUNG_CONFIDENCE = 0.25

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pe_nnunet.errors import Note
-from pe_nnunet.roi.box import Box
+from pe_nnunet.voxels import Box
 
 
 @dataclass(frozen=True)

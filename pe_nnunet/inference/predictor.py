@@ -30,8 +30,9 @@ from pe_nnunet.inference.search_region import (
     predict_arteries,
 )
 from pe_nnunet.outputs import CaseResult
-from pe_nnunet.roi import Box, crop, paste
+from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
+from pe_nnunet.voxels import Box
 
 
 class PEPredictor:

@@ -16,9 +16,10 @@ from pe_nnunet.dataset.dataset_json import artery_channel
 from pe_nnunet.errors import ConfigurationError, InputError, Note
 from pe_nnunet.inference.ensemble import InferenceSettings, Progress, predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
-from pe_nnunet.roi import Box, crop, find_roi, lung_hull, paste
+from pe_nnunet.roi import crop, find_roi, lung_hull, paste
 from pe_nnunet.roi.coarse import distance_mm
 from pe_nnunet.volumes import image_like, require_same_grid, spacing_zyx, to_lps
+from pe_nnunet.voxels import Box
 
 ARTERY_MARGIN_MM = 5.0  # clots of an occluded branch lie where its contrast, and so its mask, ends
 FEWEST_SLICES_3D = 4

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.geometry import from_lps, image_like, spacing_zyx, to_lps
+from pe_nnunet.voxels import Box
 
 TARGET_MM = 2.0  # fine enough for the wall between lung and stomach, coarse enough for a second a scan
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pe_nnunet.errors import Note
-from pe_nnunet.roi.box import Box
 from pe_nnunet.roi.coarse import Bools, Spacing
+from pe_nnunet.voxels import Box
 
 TIP_SHARE = 0.02  # of the largest cross-section; less may be a film of air between wall and fluid
 ABOVE_END_SHARE = 0.04  # of the lungs' height: 8 to 11 mm in adults

@@ -10,10 +10,10 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, gas_level, open_air_level, trachea
-from pe_nnunet.roi.box import Box
 from pe_nnunet.roi.coarse import Bools, Coarse, Hu, Spacing, distance_mm, with_neighbours
 from pe_nnunet.roi.completeness import wholeness
 from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.voxels import Box
 
 LEAST_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
 LEAST_PART_MM3 = 30_000.0

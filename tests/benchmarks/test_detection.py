@@ -13,7 +13,7 @@ import pytest
 
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.detection.tubes import tube_of
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 SHAPE = (6, 20, 20)
 

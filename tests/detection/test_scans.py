@@ -12,7 +12,7 @@ from pe_nnunet.detection import detect
 from pe_nnunet.detection.raster import Raster
 from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
 from pe_nnunet.detection.suppress import SliceFindings
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 SPACING_XYZ, SHAPE = (0.8, 1.25, 2.0), (20, 40, 60)
 

@@ -13,8 +13,9 @@ import SimpleITK as sitk
 import torch
 
 from pe_nnunet.errors import PEError
-from pe_nnunet.roi import Box, find_roi
+from pe_nnunet.roi import find_roi
 from pe_nnunet.roi import lungmask as room
+from pe_nnunet.voxels import Box
 
 
 class StandIn:

@@ -10,10 +10,10 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import write_cases
 from pe_nnunet.dataset.records import CaseRecord, Geometry
-from pe_nnunet.roi import Box
 from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, SamplingSettings, index_dataset
 from pe_nnunet.sampling.analysis import case_rows, draw_patches, embolus_rows, summary
 from pe_nnunet.sampling.positive import PositiveRule
+from pe_nnunet.voxels import Box
 
 
 def record(case, embolus_voxels):
