@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files import text_sha256
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.label_map import LabelMap
@@ -138,4 +138,4 @@ class ConvertOptions:
             "min_embolus_mm3": float(self.min_embolus_mm3),
             "on_no_lungs": self.on_no_lungs,
         }
-        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+        return text_sha256(json.dumps(relevant, sort_keys=True))[:16]

@@ -50,7 +50,6 @@ def run(args: argparse.Namespace) -> int:
     raw, *extra = (dataset_folder(nnunet_folder(RAW), dataset) for dataset in (args.dataset, *args.extra_boxes))
     preprocessed, results = (nnunet_folder(variable) / raw.name for variable in (PREPROCESSED, RESULTS))
 
-    from pe_nnunet.detection.slice_labels import SlicePolicy
     from pe_nnunet.detection.train_folds import train_folds
     from pe_nnunet.inference.model import pick_device
 
@@ -64,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         args.trust_weights,
         args.seed,
         overrides,
+        args.slices_per_embolus,
+        args.negative_share,
     )
-    policy = SlicePolicy(args.slices_per_embolus, args.negative_share)
-    train_folds(raw, preprocessed, results, settings, policy, folds=args.folds, extra=extra, overwrite=args.overwrite)
+    train_folds(raw, preprocessed, results, settings, folds=args.folds, extra=extra, overwrite=args.overwrite)
     return DONE

@@ -36,6 +36,12 @@ class DetectorSettings:
         trust_weights: Load a checkpoint that holds code.
         seed: Of weights, order and augmentation.
         overrides: Of ultralytics' training settings, those in `OVERRIDES`.
+        slices_per_embolus: At most so many slices for each embolus.
+        negative_share: Slices without emboli, as a share of those with.
+        min_negatives: But at least so many a scan, so that scans without emboli count.
+
+    Raises:
+        ConfigurationError: PE-DET-003 if one is out of range.
     """
 
     model: str = "yolo11n"
@@ -47,11 +53,20 @@ class DetectorSettings:
     trust_weights: bool = False
     seed: int = 0
     overrides: dict[str, Any] = field(default_factory=dict)
+    slices_per_embolus: int = 12
+    negative_share: float = 0.5
+    min_negatives: int = 8
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch", 1)):
-            if getattr(self, name) < least:
-                raise ConfigurationError("PE-DET-003", f"{name} is {getattr(self, name)}, expected at least {least}")
+        for name in ("epochs", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigurationError("PE-DET-003", f"{name} is {getattr(self, name)}, expected at least 1")
+        if self.slices_per_embolus < 1 or not 0 <= self.negative_share <= 10 or self.min_negatives < 0:
+            raise ConfigurationError(
+                "PE-DET-003",
+                f"{self.slices_per_embolus} slices for each embolus and {self.negative_share} as many without, "
+                "expected at least 1 and a share from 0 to 10",
+            )
         unknown = sorted(set(self.overrides) - OVERRIDES)
         if unknown:
             raise ConfigurationError(

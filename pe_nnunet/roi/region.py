@@ -105,7 +105,7 @@ def _body_at(image_lps: sitk.Image, box: Box, *, axis: int) -> Box:
     start, stop = list(box.start), list(box.stop)
     start[axis] = max(0, 2 * extent.start[axis] - 1)
     stop[axis] = min(image_lps.GetSize()[2 - axis], 2 * extent.stop[axis])
-    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+    return Box.from_list([start, stop])
 
 
 def crop(image: sitk.Image, box: Box) -> sitk.Image:

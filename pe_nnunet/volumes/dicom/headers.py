@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 from collections.abc import Iterable, Iterator
@@ -22,6 +21,8 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
     MediaStorageDirectoryStorage,
 )
+
+from pe_nnunet.files import text_sha256
 
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _GROUPING = (
@@ -93,7 +94,7 @@ def patient_key(patient_id: str) -> str:
         'b1e15fc0e28ef019'
     """
     cleaned = patient_id.strip()
-    return hashlib.sha256(cleaned.encode()).hexdigest()[:16] if cleaned else ""
+    return text_sha256(cleaned)[:16] if cleaned else ""
 
 
 def looks_like_dicom(path: Path) -> bool:
