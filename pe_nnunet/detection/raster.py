@@ -51,7 +51,7 @@ class Layout:
         tall, wide = (-(-max(pixels, raster.side) // STRIDE) * STRIDE for pixels in (height, width))
         self.scaled_shape, self.picture_shape = (height, width), (tall, wide)
         self._offset = (tall - height) // 2, (wide - width) // 2
-        self._scale = np.array([height / shape_yx[0], width / shape_yx[1]] * 2)
+        self._scale: Boxes = np.array([height / shape_yx[0], width / shape_yx[1]] * 2)
 
     def pictures(self, hu: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         """Draw slices: linear interpolation, antialiased where pixels are larger than voxels, then the windows.

@@ -6,13 +6,14 @@ import csv
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pe_nnunet import __version__
 from pe_nnunet.detection.architectures import find_architecture, switch_off
@@ -119,7 +120,7 @@ def train_detector(
     return folder
 
 
-def _start_from(network: torch.nn.Module, path: Path, trusted: bool) -> None:
+def _start_from(network: nn.Module, path: Path, trusted: bool) -> None:
     """Copy the weights that fit; a head for other classes does not."""
     if not path.is_file():
         raise ConfigurationError("PE-DET-009", f"{path} does not exist", "check --weights")
@@ -166,3 +167,26 @@ def _last_scores(history: Path) -> dict[str, float]:
     with history.open(encoding="utf-8", newline="") as file:
         rows = [{key.strip(): value for key, value in row.items()} for row in csv.DictReader(file)]
     return {key.removeprefix("metrics/"): float(rows[-1][key]) for key in rows[-1] if key.startswith("metrics/")}
+
+
+@torch.no_grad()
+def recompute_batch_norm_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+    """Recompute the running means and variances of all batch norms for the weights as they are now.
+
+    Their moving averages follow at 3 % a step, and every layer's depend on the layers before: after some hundred steps
+    they are those of other weights, and a network that scores emboli at 0.9 in training gives them 0.01 afterwards.
+
+    Args:
+        network: In evaluation mode, changed in place.
+        batches: Pictures to measure, at least two.
+    """
+    norms = [(module, module.momentum) for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm, _ in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    for pictures in batches:
+        network(pictures)
+    for norm, momentum in norms:
+        norm.momentum = momentum
+        norm.eval()

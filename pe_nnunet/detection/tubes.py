@@ -207,7 +207,7 @@ def _filled(boxes: Sequence[SliceBox]) -> tuple[SliceBox, ...]:
         last = filled[-1]
         for z in range(last.z + 1, box.z):
             t = (z - last.z) / (box.z - last.z)
-            edges = [a + t * (b - a) for a, b in zip(last.edges, box.edges, strict=True)]
-            filled.append(SliceBox(z, *edges, min(last.confidence, box.confidence)))
+            y0, x0, y1, x1 = (a + t * (b - a) for a, b in zip(last.edges, box.edges, strict=True))
+            filled.append(SliceBox(z, y0, x0, y1, x1, min(last.confidence, box.confidence)))
         filled.append(box)
     return tuple(filled)

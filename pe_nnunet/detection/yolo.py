@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import YAML
 
 from pe_nnunet.detection.slice_labels import CLASSES
+from pe_nnunet.detection.train import recompute_batch_norm_statistics
 from pe_nnunet.precision import autocast_for, channels_last
 from pe_nnunet.processes import usable_processors
 
@@ -155,26 +156,3 @@ class SliceTrainer(DetectionTrainer):  # type: ignore[misc]  # its types are not
     def trained(self) -> nn.Module:
         """The moving average of the weights over training, in evaluation mode."""
         return named(self.ema.ema.float().cpu().to(memory_format=torch.contiguous_format).eval())
-
-
-@torch.no_grad()
-def recompute_batch_norm_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Recompute the running means and variances of all batch norms for the weights as they are now.
-
-    Their moving averages follow at 3 % a step, and every layer's depend on the layers before: after some hundred steps
-    they are those of other weights, and a network that scores emboli at 0.9 in training gives them 0.01 afterwards.
-
-    Args:
-        network: In evaluation mode, changed in place.
-        batches: Pictures to measure, at least two.
-    """
-    norms = [(module, module.momentum) for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm, _ in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over batches
-        norm.train()
-    for pictures in batches:
-        network(pictures)
-    for norm, momentum in norms:
-        norm.momentum = momentum
-        norm.eval()

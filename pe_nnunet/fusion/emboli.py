@@ -122,7 +122,7 @@ def find_emboli(
         labels = labels.astype(np.uint32)
     labels[box.slices] = kept_labels
     rows = [
-        replace(row, id=number, voxel_zyx=tuple(v + o for v, o in zip(row.voxel_zyx, box.start, strict=True)))
+        replace(row, id=number, voxel_zyx=tuple(np.add(box.start, row.voxel_zyx).tolist()))
         for number, row in enumerate(found, 1)
     ]
     return Emboli(labels, tuple(rows), settings)

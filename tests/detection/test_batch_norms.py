@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pe_nnunet.detection.yolo import recompute_batch_norm_statistics
+from pe_nnunet.detection.train import recompute_batch_norm_statistics
 
 
 def test_norms_hold_the_means_and_variances_of_the_pictures_and_not_of_the_past() -> None:
