@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from pe_nnunet.detection.tubes import Detections, SliceBox, tube_of
+from pe_nnunet.detection.box_tubes import Detections, SliceBox, tube_of
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import atomic_csv, atomic_json
 from pe_nnunet.volumes.geometry import lps_axes

@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from pe_nnunet import __version__
 from pe_nnunet.cases import DISCLAIMER, CaseFailure, write_errors
+from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.detection.detector import Detector
 from pe_nnunet.detection.raster import Layout, Raster
 from pe_nnunet.detection.results import write_detections
 from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
 from pe_nnunet.detection.suppress import SliceFindings
-from pe_nnunet.detection.tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.errors import Note
 from pe_nnunet.volumes import ScanRef, read_scan, spacing_zyx, to_lps
 from pe_nnunet.voxels import Box

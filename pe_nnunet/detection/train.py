@@ -54,7 +54,7 @@ def train_detector(
         fold: Its name: `0`, `1`, ..., or `all`.
         split: Cases to train and to validate on.
         results: The dataset's folder in nnUNet_results.
-        settings: How.
+        settings: Of the training, the network and its weights.
         extra: Further pictures to train on, with label files beside them, of no case of the dataset.
 
     Returns:

@@ -14,7 +14,7 @@ import torch
 
 from pe_nnunet.errors import PEError
 from pe_nnunet.roi import find_roi
-from pe_nnunet.roi import lungmask as room
+from pe_nnunet.roi import lungmask as module
 from pe_nnunet.voxels import Box
 
 
@@ -42,7 +42,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, "lungmask", package)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(StandIn, "made", [])
-    room._network.cache_clear()
+    module._network.cache_clear()
     torch.save({"weight": torch.zeros(3)}, tmp_path / "unet_r231-d5d2fc3d.pth")
     return tmp_path / "unet_r231-d5d2fc3d.pth"
 

@@ -42,13 +42,7 @@ class FileHeader:
     """What decides to which series a DICOM file belongs, and whether it is a CT slice at all.
 
     Attributes:
-        path: The file.
-        sop_class_uid: SOPClassUID.
-        sop_instance_uid: SOPInstanceUID.
-        study_uid: StudyInstanceUID.
-        series_uid: SeriesInstanceUID.
         patient_key: See `patient_key`; an empty string without PatientID.
-        modality: For example `"CT"`.
         description: SeriesDescription.
         localizer: ImageType says that this is a scout view.
     """

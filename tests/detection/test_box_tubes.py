@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pe_nnunet.detection.tubes import SliceBox, Tube, link, tube_confidence, tube_of, usable
+from pe_nnunet.detection.box_tubes import SliceBox, Tube, link, tube_confidence, tube_of, usable
 from pe_nnunet.voxels import Box
 
 
