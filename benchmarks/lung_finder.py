@@ -26,8 +26,9 @@ import SimpleITK as sitk
 from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
 
 from pe_nnunet.phantom import PhantomSettings, make_phantom
-from pe_nnunet.roi import Box, find_roi
+from pe_nnunet.roi import find_roi
 from pe_nnunet.volumes import spacing_zyx
+from pe_nnunet.voxels import Box
 
 MOST_RATIO, MOST_SECONDS = 1.25, 2.0
 LARGE_XYZ, LARGE_MM, LARGE_SECONDS, LARGE_GB = (512, 512, 500), 0.7, 1.0, 1.5

@@ -17,8 +17,8 @@ import SimpleITK as sitk
 from pe_nnunet.fusion import find_emboli
 from pe_nnunet.outputs import CaseResult, write_report
 from pe_nnunet.phantom import PhantomSettings, coarse_settings, make_phantom
-from pe_nnunet.roi import Box
 from pe_nnunet.volumes import spacing_zyx
+from pe_nnunet.voxels import Box
 
 MARGIN_MM = 10.0
 NOISE_HU = 20.0

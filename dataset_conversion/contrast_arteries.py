@@ -14,8 +14,9 @@ import SimpleITK as sitk
 from scipy import ndimage as ndi
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.roi import Box, lung_hull
+from pe_nnunet.roi import lung_hull
 from pe_nnunet.volumes import spacing_zyx
+from pe_nnunet.voxels import Box
 
 BLOOD_ABOVE_HU = 120.0
 AROUND_MM = 6.0  # how far from an embolus its artery's blood is looked for

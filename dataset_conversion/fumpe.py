@@ -31,7 +31,7 @@ from pe_nnunet.dataset_conversion.published import Published
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import Scan, image_like
-from pe_nnunet.volumes.files.mat_file import read_mat
+from pe_nnunet.volumes.readers import read_mat
 
 PUBLISHED = Published(cases=35, slices=8792, emboli=95, negatives=frozenset({"PAT024", "PAT032"}))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files import text_sha256
 from pe_nnunet.options import option, require_limits
 
 if TYPE_CHECKING:
@@ -140,4 +140,4 @@ class ConvertOptions:
             "min_embolus_mm3": float(self.warn_below_mm3),
             "on_no_lungs": self.on_no_lungs,
         }
-        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+        return text_sha256(json.dumps(relevant, sort_keys=True))[:16]

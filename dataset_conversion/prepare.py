@@ -17,8 +17,9 @@ from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.schemes import make_label
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note
-from pe_nnunet.roi import Box, crop, find_roi, paste
+from pe_nnunet.roi import crop, find_roi, paste
 from pe_nnunet.volumes import from_lps, image_like, spacing_zyx, to_lps
+from pe_nnunet.voxels import Box
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import pydicom
 from pe_nnunet.dataset_conversion.lookup import CASE
 from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.files import text_sha256
 from pe_nnunet.volumes.dicom.headers import quiet_pydicom
 from pe_nnunet.volumes.find import GENERIC_NAMES, clean
 
@@ -30,7 +30,7 @@ def hashed(case_id: str) -> str:
         >>> hashed("Doe_Jane")
         'case_05490c79f2'
     """
-    return f"case_{hashlib.sha256(case_id.encode()).hexdigest()[:10]}"
+    return f"case_{text_sha256(case_id)[:10]}"
 
 
 def with_hashed_names(src: Path, listing: Listing) -> Listing:

@@ -1,11 +1,14 @@
-"""Files that appear whole or not at all: written under a temporary name in the same folder, then renamed."""
+"""Files that appear whole or not at all, of text, JSON and CSV: written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -75,6 +78,38 @@ def _plain(obj: Any) -> Any:
     if isinstance(obj, float) and not math.isfinite(obj):
         return None
     return obj
+
+
+def atomic_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write a table; see `csv_text`.
+
+    Raises:
+        OutputError: PE-OUT-001.
+    """
+    atomic_text(path, csv_text(header, rows))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """A table as CSV with line feeds at line ends.
+
+    Args:
+        header: Names of the columns.
+        rows: The cells of each row in this order, or a mapping that has a cell for each name; None is an empty cell.
+
+    Example:
+        >>> csv_text(["id", "note"], [(1, None), {"note": "a,b", "id": 2}]).split()
+        ['id,note', '1,', '2,"a,b"']
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([row[name] for name in header] if isinstance(row, Mapping) else row for row in rows)
+    return text.getvalue()
+
+
+def text_sha256(text: str) -> str:
+    """SHA-256 of a text as UTF-8, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _flush(path: Path) -> None:

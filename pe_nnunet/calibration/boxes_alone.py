@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.calibration.outcomes import LabelledScan
 from pe_nnunet.detection import Tube
-from pe_nnunet.detection.tubes import paint
+from pe_nnunet.detection.box_tubes import paint
 from pe_nnunet.fusion.detections import sound_tubes
 from pe_nnunet.metrics.overlap import contingency
 

@@ -16,9 +16,9 @@ from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
 from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
 from pe_nnunet.metrics.instances import LabelKind, to_instances
-from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.geometry import spacing_zyx
-from pe_nnunet.volumes.read import read_label
+from pe_nnunet.volumes.readers import read_label
+from pe_nnunet.voxels import Box
 
 
 @dataclass(frozen=True)

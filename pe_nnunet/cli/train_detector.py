@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet train-detector`."""
     parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw")
     parser.add_argument("-f", dest="folds", nargs="+", help="folds, or all; default: every fold of the splits")
-    from pe_nnunet.detection.settings import DetectorSettings, SlicePolicy
+    from pe_nnunet.detection.settings import DetectorSettings
 
     network = parser.add_argument_group("network")
     add_options(network, DetectorSettings, "model", "weights", "trust_weights", "image_size")
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--set", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE",
                           help="ultralytics' own training settings: lr0=0.01 fliplr=0 ...")  # fmt: skip
     slices = parser.add_argument_group("slices")
-    add_options(slices, SlicePolicy, "slices_per_embolus", "negative_share")
+    add_options(slices, DetectorSettings, "slices_per_embolus", "negative_share")
     slices.add_argument("--extra-boxes", nargs="+", default=[], metavar="DATASET",
                         help="further converted datasets to train on, as of convert augmented-rspect")  # fmt: skip
     parser.add_argument("--overwrite", action="store_true", help="train folds again that are trained")
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.dataset.folders import PREPROCESSED, RAW, RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.architectures import find_architecture
-    from pe_nnunet.detection.settings import DetectorSettings, SlicePolicy, parse_overrides
+    from pe_nnunet.detection.settings import DetectorSettings, parse_overrides
 
     overrides = parse_overrides(args.overrides)
     find_architecture(args.model)  # before the work: a typo or a missing ultralytics is known at once
@@ -53,6 +53,5 @@ def run(args: argparse.Namespace) -> int:
     settings = DetectorSettings(
         **chosen(args, DetectorSettings), device=pick_device(args.device).type, overrides=overrides
     )
-    policy = SlicePolicy(**chosen(args, SlicePolicy))
-    train_folds(raw, preprocessed, results, settings, policy, folds=args.folds, extra=extra, overwrite=args.overwrite)
+    train_folds(raw, preprocessed, results, settings, folds=args.folds, extra=extra, overwrite=args.overwrite)
     return DONE

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,7 +11,7 @@ from typing import Any
 
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.files import atomic_json, atomic_text
+from pe_nnunet.files import atomic_csv, atomic_json
 
 # Per-case images below the dataset folder; lungs and arteries are there where lungs were found and arteries given.
 CASE_FILES = {
@@ -107,12 +105,8 @@ def write_report(
 ) -> None:
     """Write report.csv: the records as a table for people, one row a case."""
     fold_of = {case: k for k, fold in enumerate(splits) for case in fold["val"]}
-    table = io.StringIO()
     rows = [_row(records[case], fold_of.get(case)) for case in sorted(records)]
-    writer = csv.DictWriter(table, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic_text(dataset_folder / REPORT, table.getvalue())
+    atomic_csv(dataset_folder / REPORT, list(rows[0]) if rows else [], rows)
 
 
 def _row(record: CaseRecord, fold: int | None) -> dict[str, Any]:

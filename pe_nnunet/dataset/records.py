@@ -9,7 +9,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from pe_nnunet.errors import Note
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 DERIVED = ("embolus_count", "embolus_target_ratio")  # written for people, not read
 

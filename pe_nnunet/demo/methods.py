@@ -86,9 +86,9 @@ def boxes_in(detections: Path, image: sitk.Image, confidence: float) -> NDArray[
         image: The scan.
         confidence: The least.
     """
-    upright = to_lps(image)
-    labels = box_labels(read_detections(detections).emboli, upright.GetSize()[::-1], confidence)
-    return _array(from_lps(image_like(labels, upright), image))
+    image_lps = to_lps(image)
+    labels = box_labels(read_detections(detections).emboli, image_lps.GetSize()[::-1], confidence)
+    return _array(from_lps(image_like(labels, image_lps), image))
 
 
 def found_in(

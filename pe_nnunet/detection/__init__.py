@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pe_nnunet.detection.tubes import Detections, SliceBox, Tube, tube_confidence
+from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, tube_confidence
 
 if TYPE_CHECKING:
     from pe_nnunet.detection.detector import Detector, load_detector

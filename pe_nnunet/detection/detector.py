@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,30 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pe_nnunet.detection.raster import Raster
 from pe_nnunet.detection.record import INPUT, ONNX, DetectorRecord
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
 
-LEAST_CONFIDENCE = 0.05  # what is less sure is not even a candidate
+MIN_CONFIDENCE = 0.05  # what is less sure is not even a candidate
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
-@dataclass(frozen=True)
 class Detector:
-    """One or several folds of a detector, whose boxes are averaged.
+    """One or several folds of a detector, whose boxes are averaged; see `load_detector` for the arguments.
 
     Attributes:
         records: What they are.
         raster: Pixels that all of them were trained on.
     """
 
-    records: tuple[DetectorRecord, ...]
-    raster: Raster
-    _sessions: tuple[Any, ...]
+    def __init__(self, folders: Sequence[Path], device: str) -> None:
+        self.records = tuple(DetectorRecord.read(folder) for folder in folders)
+        rasters = {record.raster for record in self.records}
+        if len(rasters) != 1:
+            text = f"{len(rasters)} rasters among {len(self.records)} detectors"
+            raise ConfigurationError("PE-DET-007", text, "take folds of one training")
+        self.raster = rasters.pop()
+        self._sessions = tuple(_session(folder / ONNX, device) for folder in folders)
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> list[SliceFindings]:
         """Find boxes.
@@ -43,7 +45,7 @@ class Detector:
             For each picture its boxes in pixels.
         """
         raws = [session.run(None, {INPUT: pictures})[0] for session in self._sessions]
-        return [merge([suppress(decode(raw[n], LEAST_CONFIDENCE)) for raw in raws]) for n in range(len(pictures))]
+        return [merge([suppress(decode(raw[n], MIN_CONFIDENCE)) for raw in raws]) for n in range(len(pictures))]
 
 
 def load_detector(folders: Path | Sequence[Path], device: str = "cpu") -> Detector:
@@ -58,14 +60,7 @@ def load_detector(folders: Path | Sequence[Path], device: str = "cpu") -> Detect
             folds that were trained on other pixels.
         MissingExtraError: PE-DET-012 if onnxruntime is not installed.
     """
-    places = fold_folders(folders) if isinstance(folders, Path) else list(folders)
-    records = tuple(DetectorRecord.read(place) for place in places)
-    rasters = {record.raster for record in records}
-    if len(rasters) != 1:
-        raise ConfigurationError(
-            "PE-DET-007", f"{len(rasters)} rasters among {len(records)} detectors", "take folds of one training"
-        )
-    return Detector(records, rasters.pop(), tuple(_session(place / ONNX, device) for place in places))
+    return Detector(fold_folders(folders) if isinstance(folders, Path) else folders, device)
 
 
 def fold_folders(folder: Path, folds: Sequence[str] | None = None) -> list[Path]:

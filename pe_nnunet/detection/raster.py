@@ -6,6 +6,7 @@ stretched to a size.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,26 +32,26 @@ class Raster:
     pixel_mm: float
     side: int
 
-    def lay_out(self, shape_yx: tuple[int, int], spacing_yx_mm: tuple[float, float]) -> Layout:
-        """How slices of this shape and spacing lie in their pictures."""
-        height, width = (max(1, round(n * mm / self.pixel_mm)) for n, mm in zip(shape_yx, spacing_yx_mm, strict=True))
-        canvas = (_up(max(height, self.side)), _up(max(width, self.side)))
-        return Layout(shape_yx, (height, width), canvas)
 
-
-@dataclass(frozen=True)
 class Layout:
     """A slice in the middle of its picture.
 
+    Args:
+        raster: Pixels of the picture.
+        shape_yx: Voxels of the slice.
+        spacing_yx_mm: Of the slice.
+
     Attributes:
-        slice_shape: Voxels (y, x).
         scaled_shape: Pixels that the slice takes (y, x).
         picture_shape: Pixels of the whole picture (y, x).
     """
 
-    slice_shape: tuple[int, int]
-    scaled_shape: tuple[int, int]
-    picture_shape: tuple[int, int]
+    def __init__(self, raster: Raster, shape_yx: Sequence[int], spacing_yx_mm: Sequence[float]) -> None:
+        height, width = (max(1, round(n * mm / raster.pixel_mm)) for n, mm in zip(shape_yx, spacing_yx_mm, strict=True))
+        tall, wide = (-(-max(pixels, raster.side) // STRIDE) * STRIDE for pixels in (height, width))
+        self.scaled_shape, self.picture_shape = (height, width), (tall, wide)
+        self._offset = (tall - height) // 2, (wide - width) // 2
+        self._scale: Boxes = np.array([height / shape_yx[0], width / shape_yx[1]] * 2)
 
     def pictures(self, hu: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         """Draw slices: linear interpolation, antialiased where pixels are larger than voxels, then the windows.
@@ -75,20 +76,6 @@ class Layout:
     def to_voxels(self, boxes: Boxes) -> Boxes:
         """Undo `to_pixels`."""
         return (boxes - self._offset * 2) / self._scale
-
-    @property
-    def _offset(self) -> tuple[int, int]:
-        (height, width), (tall, wide) = self.scaled_shape, self.picture_shape
-        return (tall - height) // 2, (wide - width) // 2
-
-    @property
-    def _scale(self) -> Boxes:
-        scale = [pixels / voxels for pixels, voxels in zip(self.scaled_shape, self.slice_shape, strict=True)]
-        return np.array(scale * 2)
-
-
-def _up(pixels: int) -> int:
-    return -(-pixels // STRIDE) * STRIDE
 
 
 # (width, level) in HU: mediastinum wide enough for contrasted vessels, soft tissue, lung

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import astuple
@@ -13,11 +11,11 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from pe_nnunet.detection.tubes import Detections, SliceBox, tube_of
+from pe_nnunet.detection.box_tubes import Detections, SliceBox, tube_of
 from pe_nnunet.errors import InputError
-from pe_nnunet.files import atomic_json, atomic_text
-from pe_nnunet.roi.box import Box
+from pe_nnunet.files import atomic_csv, atomic_json
 from pe_nnunet.volumes.geometry import lps_axes
+from pe_nnunet.voxels import Box
 
 SUFFIX = "_detections"
 _COLUMNS = (
@@ -39,7 +37,7 @@ def box_on_own_grid(box: Box, image: sitk.Image) -> Box:
         size = image.GetSize()[axis]
         low, high = box.start[2 - patient_axis], box.stop[2 - patient_axis]
         start[axis], stop[axis] = (size - high, size - low) if turned else (low, high)
-    return Box((start[2], start[1], start[0]), (stop[2], stop[1], stop[0]))
+    return Box.from_list([start[::-1], stop[::-1]])
 
 
 def lps_extent(box: Box, image: sitk.Image) -> tuple[list[float], list[float], list[float]]:
@@ -71,14 +69,12 @@ def write_detections(found: Detections, image: sitk.Image, folder: Path, case: s
     Raises:
         OutputError: If a file cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows = []
     for number, tube in enumerate(found.emboli, 1):
         own = box_on_own_grid(tube.box, image)
         places = [f"{mm:.2f}" for part in lps_extent(own, image) for mm in part]
-        writer.writerow([number, f"{tube.confidence:.4f}", len(tube.slices), *places, *own.start, *own.stop])
-    atomic_text(folder / f"{case}{SUFFIX}.csv", text.getvalue())
+        rows.append([number, f"{tube.confidence:.4f}", len(tube.slices), *places, *own.start, *own.stop])
+    atomic_csv(folder / f"{case}{SUFFIX}.csv", _COLUMNS, rows)
     lungs = None
     if found.lungs is not None:
         own = box_on_own_grid(found.lungs, image)

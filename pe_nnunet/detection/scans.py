@@ -16,19 +16,19 @@ from tqdm import tqdm
 
 from pe_nnunet import __version__
 from pe_nnunet.cases import DISCLAIMER, CaseFailure, write_errors
+from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.detection.detector import Detector
-from pe_nnunet.detection.raster import Raster
+from pe_nnunet.detection.raster import Layout, Raster
 from pe_nnunet.detection.results import write_detections
 from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
 from pe_nnunet.detection.suppress import SliceFindings
-from pe_nnunet.detection.tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.errors import Note
-from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes import ScanRef, read_scan, spacing_zyx, to_lps
+from pe_nnunet.voxels import Box
 
 BATCH = 8  # slices at a time: memory does not grow with the scan
-LEAST_LUNG_CONFIDENCE = 0.25
-LEAST_LUNG_SHARE = 0.25  # of the slices of the longest: shorter tubes of lung are mistakes
+MIN_LUNG_CONFIDENCE = 0.25
+MIN_LUNG_SHARE = 0.25  # of the slices of the longest: shorter tubes of lung are mistakes
 
 Progress = Callable[[int, int], None]  # slices done, slices in all
 
@@ -57,7 +57,7 @@ def detect(image_lps: sitk.Image, detector: SliceDetector, progress: Progress | 
     """
     hu = sitk.GetArrayViewFromImage(image_lps)
     spacing_z_mm, *spacing_yx = spacing_zyx(image_lps)
-    layout = detector.raster.lay_out(hu.shape[1:], (spacing_yx[0], spacing_yx[1]))
+    layout = Layout(detector.raster, hu.shape[1:], spacing_yx)
     boxes: dict[int, list[SliceBox]] = {LUNG: [], EMBOLUS: []}
     for first in range(0, len(hu), BATCH):
         for z, found in enumerate(detector(layout.pictures(hu[first : first + BATCH])), first):
@@ -72,7 +72,7 @@ def detect(image_lps: sitk.Image, detector: SliceDetector, progress: Progress | 
     dropped = sum(map(len, boxes.values())) - sum(map(len, good.values()))
     notes = (Note("PE-DET-008", "warning", f"{dropped} boxes with NaN or inverted edges were dropped"),)
     tubes = _tubes(good[EMBOLUS], spacing_z_mm, hu.shape)
-    sure = [box for box in good[LUNG] if box.confidence >= LEAST_LUNG_CONFIDENCE]
+    sure = [box for box in good[LUNG] if box.confidence >= MIN_LUNG_CONFIDENCE]
     return Detections(
         _lung_box(_tubes(sure, spacing_z_mm, hu.shape)),
         tuple(sorted(tubes, key=lambda tube: -tube.confidence)),
@@ -90,7 +90,7 @@ def _lung_box(tubes: Sequence[Tube]) -> Box | None:
     longest = max((len(tube.slices) for tube in tubes), default=0)
     around: Box | None = None
     for tube in tubes:
-        if len(tube.slices) >= LEAST_LUNG_SHARE * longest:
+        if len(tube.slices) >= MIN_LUNG_SHARE * longest:
             around = tube.box if around is None else around.union(tube.box)
     return around
 

@@ -42,6 +42,9 @@ class DetectorSettings:
     trust_weights: bool = option(False, "load a checkpoint that holds more than weights")
     seed: int = option(0, "of weights, order and augmentation", low=0)
     overrides: dict[str, Any] = field(default_factory=dict)
+    slices_per_embolus: int = option(12, "at most so many slices for each embolus", low=1)
+    negative_share: float = option(0.5, "slices without emboli, as a share of those with", low=0, high=10)
+    min_negatives: int = option(8, "but at least so many a scan, so that scans without emboli count", low=0)
 
     def __post_init__(self) -> None:
         require_limits(self, "PE-DET-003")
@@ -72,22 +75,6 @@ class DetectorSettings:
             "name": "run",
             "exist_ok": True,
         }
-
-
-@dataclass(frozen=True)
-class SlicePolicy:
-    """Which slices of a scan the detector is trained on.
-
-    Raises:
-        ConfigurationError: PE-DET-003 if one is out of range.
-    """
-
-    slices_per_embolus: int = option(12, "at most so many slices for each embolus", low=1)
-    negative_share: float = option(0.5, "slices without emboli, as a share of those with", low=0, high=10)
-    min_negatives: int = option(8, "but at least so many without emboli a scan, so that scans without any count", low=0)
-
-    def __post_init__(self) -> None:
-        require_limits(self, "PE-DET-003")
 
 
 def parse_overrides(pairs: Sequence[str]) -> dict[str, Any]:

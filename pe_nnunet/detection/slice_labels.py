@@ -9,11 +9,11 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pe_nnunet.detection.raster import Boxes
-from pe_nnunet.detection.settings import SlicePolicy
+from pe_nnunet.detection.settings import DetectorSettings
 
 CLASSES = ("lung", "embolus")  # a class is its index
 LUNG, EMBOLUS = 0, 1
-SMALLEST_SIDE_PIXELS = 8  # the finest grid of the detectors: a smaller box may hold none of its points
+MIN_SIDE_PIXELS = 8  # the finest grid of the detectors: a smaller box may hold none of its points
 
 _EIGHT_CONNECTED = np.ones((3, 3), bool)
 
@@ -52,15 +52,15 @@ def embolus_boxes(instances: npt.NDArray[np.integer]) -> Boxes:
     return np.array(boxes, float).reshape(-1, 4)
 
 
-def widened(boxes: Boxes, smallest: float = SMALLEST_SIDE_PIXELS) -> Boxes:
-    """Boxes about the same centres, no side shorter than `smallest`.
+def widened(boxes: Boxes, min_side: float = MIN_SIDE_PIXELS) -> Boxes:
+    """Boxes about the same centres, no side shorter than `min_side`.
 
     Example:
         >>> widened(np.array([[10.0, 10.0, 12.0, 30.0]]), 8).tolist()
         [[7.0, 10.0, 15.0, 30.0]]
     """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    halves = np.maximum(boxes[:, 2:] - boxes[:, :2], smallest) / 2
+    halves = np.maximum(boxes[:, 2:] - boxes[:, :2], min_side) / 2
     return np.hstack([centres - halves, centres + halves])
 
 
@@ -86,13 +86,13 @@ def yolo_lines(boxes: Boxes, label: int, picture_shape: tuple[int, int]) -> list
 
 
 def choose_slices(
-    instances: npt.NDArray[np.integer], policy: SlicePolicy, rng: np.random.Generator
+    instances: npt.NDArray[np.integer], settings: DetectorSettings, rng: np.random.Generator
 ) -> tuple[list[int], list[int]]:
     """Choose slices with and without emboli.
 
     Args:
         instances: (z, y, x), ids of emboli.
-        policy: How many.
+        settings: How many.
         rng: Moves the slices without emboli about within their even spacing.
 
     Returns:
@@ -102,10 +102,10 @@ def choose_slices(
     positive: set[int] = set()
     for embolus in set().union(*ids_of):
         its = [z for z, ids in enumerate(ids_of) if embolus in ids]
-        places = np.linspace(0, len(its) - 1, min(policy.slices_per_embolus, len(its)))
+        places = np.linspace(0, len(its) - 1, min(settings.slices_per_embolus, len(its)))
         positive |= {its[round(place)] for place in places}
     free = [z for z, ids in enumerate(ids_of) if not ids]
-    wanted = min(len(free), max(policy.min_negatives, round(policy.negative_share * len(positive))))
+    wanted = min(len(free), max(settings.min_negatives, round(settings.negative_share * len(positive))))
     edges = np.linspace(0, len(free), wanted + 1).round().astype(int)
     negative = [free[int(rng.integers(a, b))] for a, b in pairwise(edges)]
     return sorted(positive), negative

@@ -8,8 +8,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 import zlib
@@ -25,7 +23,7 @@ from tqdm import tqdm
 
 from pe_nnunet.dataset.raw import case_file, load_cases
 from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Layout, Raster
-from pe_nnunet.detection.settings import SlicePolicy
+from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.slice_labels import (
     EMBOLUS,
     LUNG,
@@ -36,7 +34,7 @@ from pe_nnunet.detection.slice_labels import (
     yolo_lines,
 )
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
-from pe_nnunet.files import atomic_json, atomic_text
+from pe_nnunet.files import atomic_csv, atomic_json
 from pe_nnunet.volumes import require_same_grid, spacing_zyx
 
 RECORD, TABLE = "slices.json", "slices.csv"
@@ -66,23 +64,13 @@ class SliceSet:
         return [self.folder / "images" / f"{name}.png" for case in cases for name in self.pictures.get(case, ())]
 
 
-def export_slices(
-    raw: Path,
-    folder: Path,
-    *,
-    side: int,
-    policy: SlicePolicy | None = None,
-    seed: int = 0,
-    pixel_mm: float | None = None,
-) -> SliceSet:
+def export_slices(raw: Path, folder: Path, settings: DetectorSettings, pixel_mm: float | None = None) -> SliceSet:
     """Write the pictures of all training cases of a dataset; what an earlier run has written alike is used again.
 
     Args:
         raw: A dataset that `pe-nnunet convert` wrote: its images are cropped to the lungs.
         folder: Where to.
-        side: Of a picture in pixels.
-        policy: Which slices.
-        seed: Of the choice of slices without emboli.
+        settings: Say how large the pictures are and which slices are taken.
         pixel_mm: Side of a pixel; None chooses it so that the largest slice fits.
 
     Raises:
@@ -90,17 +78,17 @@ def export_slices(
             case with a lung mask.
         OutputError: If a file cannot be written.
     """
+    side = settings.image_size
     if side < 2 * STRIDE or side % STRIDE:
         raise ConfigurationError(
             "PE-DET-003", f"the image size is {side}, expected a multiple of {STRIDE} from {2 * STRIDE} on"
         )
-    policy = policy or SlicePolicy()
     patients, notes = _usable_cases(raw)
     raster = Raster(pixel_mm or _pixel_mm(raw, list(patients), side), side)
     record = {
-        "policy": asdict(policy),
+        "slices": {name: getattr(settings, name) for name in ("slices_per_embolus", "negative_share", "min_negatives")},
         "raster": asdict(raster),
-        "seed": seed,
+        "seed": settings.seed,
         "windows_hu": [list(window) for window in WINDOWS_HU],
         "files": {case: _state(raw, case) for case in patients},
     }
@@ -111,12 +99,10 @@ def export_slices(
     shutil.rmtree(folder, ignore_errors=True)
     pictures, rows = {}, []
     for case in tqdm(patients, desc="slices", unit="case", disable=None, leave=False):
-        written = _export_case(raw, folder, case, raster, policy, seed)
+        written = _export_case(raw, folder, case, raster, settings)
         pictures[case] = tuple(row[0] for row in written)
         rows += written
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([_COLUMNS, *rows])
-    atomic_text(folder / TABLE, text.getvalue())
+    atomic_csv(folder / TABLE, _COLUMNS, rows)
     atomic_json(folder / RECORD, record | {"pictures": pictures})
     return SliceSet(folder, raster, pictures, patients, notes)
 
@@ -162,7 +148,7 @@ def slice_lines(
 
 
 def _export_case(
-    raw: Path, folder: Path, case: str, raster: Raster, policy: SlicePolicy, seed: int
+    raw: Path, folder: Path, case: str, raster: Raster, settings: DetectorSettings
 ) -> list[tuple[str, str, int, int, int, str]]:
     image, instances, lungs = (sitk.ReadImage(str(case_file(raw, r, case))) for r in ("image", "instances", "lungs"))
     for other, what in ((instances, "the embolus ids"), (lungs, "the lung mask")):
@@ -170,10 +156,10 @@ def _export_case(
     hu, emboli, lung = (sitk.GetArrayViewFromImage(part) for part in (image, instances, lungs))
     emboli = emboli.astype(np.int32)
     _, *spacing_yx = spacing_zyx(image)
-    layout = raster.lay_out(hu.shape[1:], (spacing_yx[0], spacing_yx[1]))
-    rng = np.random.default_rng([seed, zlib.crc32(case.encode())])
+    layout = Layout(raster, hu.shape[1:], spacing_yx)
+    rng = np.random.default_rng([settings.seed, zlib.crc32(case.encode())])
     rows = []
-    for z in sorted(index for some in choose_slices(emboli, policy, rng) for index in some):
+    for z in sorted(index for some in choose_slices(emboli, settings, rng) for index in some):
         of_lungs, of_emboli = slice_lines(lung[z], emboli[z], layout)
         name = f"{case}_{z:04d}"
         write_picture(folder, name, layout.pictures(hu[z : z + 1])[0], [*of_lungs, *of_emboli])

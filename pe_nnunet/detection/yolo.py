@@ -1,13 +1,13 @@
 """The only module that imports ultralytics (AGPL-3.0).
 
-Import it inside a function, after `offline.switch_off`.
+Import it inside a function, after `architectures.switch_off`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import YAML
 
 from pe_nnunet.detection.slice_labels import CLASSES
+from pe_nnunet.detection.train import recompute_batch_norm_statistics
 from pe_nnunet.precision import autocast_for, channels_last
 from pe_nnunet.processes import usable_processors
 
 Report = Callable[[int, Mapping[str, float], float], None]  # epoch from 1 on, mean losses, seconds
 
-SETTLING_PICTURES = 256  # enough for the mean and variance of a channel
+BATCH_NORM_PICTURES = 256  # enough for the mean and variance of a channel
 _FIRST_HALF_SIDES = (0.6, 1.5)  # of a box, in strides, at the two finest outputs
 
 
@@ -134,15 +135,16 @@ class SliceTrainer(DetectionTrainer):  # type: ignore[misc]  # its types are not
             torch.set_num_threads(usable_processors())  # ultralytics leaves one out: of two, half of the speed
 
     def run_callbacks(self, event: str) -> None:
-        """Report the end of an epoch, and after the last settle what is validated and kept; nobody else is told."""
+        """Report the end of an epoch, and after the last make ready what is validated and kept; nobody else is told."""
         if event == "on_train_epoch_start":
             self._epoch_started = time.perf_counter()
         elif event == "on_train_epoch_end":
             losses = {name: float(value) for name, value in (self.tloss or {}).items()}
             self._report(self.epoch + 1, losses, time.perf_counter() - self._epoch_started)
             if self.epoch + 1 == self.epochs:
-                batches = islice(self.train_loader, -(-SETTLING_PICTURES // self.batch_size))
-                settle_norms(self.ema.ema, (self.preprocess_batch(batch)["img"] for batch in batches))
+                batches = islice(self.train_loader, -(-BATCH_NORM_PICTURES // self.batch_size))
+                pictures = (self.preprocess_batch(batch)["img"] for batch in batches)
+                recompute_batch_norm_statistics(self.ema.ema, pictures)
 
     def save_model(self) -> bool:
         """Nothing: the trained network is taken from memory."""
@@ -154,26 +156,3 @@ class SliceTrainer(DetectionTrainer):  # type: ignore[misc]  # its types are not
     def trained(self) -> nn.Module:
         """The moving average of the weights over training, in evaluation mode."""
         return named(self.ema.ema.float().cpu().to(memory_format=torch.contiguous_format).eval())
-
-
-@torch.no_grad()
-def settle_norms(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
-    """Measure the means and variances of all batch norms for the weights as they are now.
-
-    Their moving averages follow at 3 % a step, and every layer's depend on the layers before: after some hundred steps
-    they are those of other weights, and a network that scores emboli at 0.9 in training gives them 0.01 afterwards.
-
-    Args:
-        network: In evaluation mode, changed in place.
-        batches: Pictures to measure, at least two.
-    """
-    norms = [(module, module.momentum) for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm, _ in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over batches
-        norm.train()
-    for pictures in batches:
-        network(pictures)
-    for norm, momentum in norms:
-        norm.momentum = momentum
-        norm.eval()

@@ -20,10 +20,10 @@ from pe_nnunet.metrics.markers import Voxel, VoxelMarker, markers_of_findings, m
 from pe_nnunet.metrics.protocol_aanet import aanet_hits
 from pe_nnunet.metrics.protocol_cad_pe import cad_pe_hits
 from pe_nnunet.outputs.table import read_emboli_csv
-from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.files.volume_file import read_file
 from pe_nnunet.volumes.geometry import require_same_grid, spacing_zyx
-from pe_nnunet.volumes.read import read_label
+from pe_nnunet.volumes.readers import read_label
+from pe_nnunet.voxels import Box
 
 HitsBy = dict[tuple[ProtocolName, float], ScanHits]
 

@@ -1,4 +1,4 @@
-"""Where a mask lies, and what a probability map holds inside each of its components."""
+"""What a probability map holds inside each component of a mask."""
 
 from __future__ import annotations
 
@@ -7,23 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-
-def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
-    """The smallest box that holds every true voxel.
-
-    Args:
-        mask: Boolean, (z, y, x).
-
-    Returns:
-        One slice an axis, or None where no voxel is true.
-    """
-    planes = np.asarray(mask.any(axis=0))
-    hits = [np.flatnonzero(line) for line in (mask.any(axis=(1, 2)), planes.any(axis=1), planes.any(axis=0))]
-    if not hits[0].size:
-        return None
-    z, y, x = (slice(int(hit[0]), int(hit[-1]) + 1) for hit in hits)
-    return z, y, x
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def fuse(
         GeometryError: PE-FUS-003 if the region has another shape.
 
     Example:
-        >>> from pe_nnunet.roi import Box
+        >>> from pe_nnunet.voxels import Box
         >>> tube = Tube(Box((0, 0, 0), (1, 1, 2)), 0.9, (SliceBox(0, 0.0, 0.0, 1.0, 2.0, 0.9),))
         >>> weak = np.array([[[0.1, 0.0, 0.0, 0.5]]], np.float32)
         >>> fuse(weak, [tube], FusionSettings(box_weight=1, no_box_penalty=np.log(4))).round(3).tolist()

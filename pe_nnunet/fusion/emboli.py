@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pe_nnunet.errors import GeometryError, InputError
 from pe_nnunet.fusion.candidates import Candidate, merged, stand_in
-from pe_nnunet.fusion.components import ComponentStatistics, bounding_box, measure_components
+from pe_nnunet.fusion.components import ComponentStatistics, measure_components
 from pe_nnunet.fusion.settings import FusionSettings
-from pe_nnunet.voxels import label_components
+from pe_nnunet.voxels import Box, label_components
 
 ROUNDING = 1e-3  # a mean of overlapping windows may leave [0, 1] by that much, in half precision
 
@@ -100,11 +100,11 @@ def find_emboli(
     candidate = probability >= settings.candidate_threshold
     if roi_mask is not None:
         candidate &= roi_mask
-    box = bounding_box(candidate)
+    box = Box.around(candidate)
     if box is None:
         return Emboli(labels, (), settings)
 
-    candidate, held = candidate[box], probability[box]
+    candidate, held = candidate[box.slices], probability[box.slices]
     kept_labels, kept_rows = _kept_emboli(candidate & (held >= settings.threshold), held, spacing, settings)
     regions, count = label_components(candidate)
     statistics = measure_components(regions, count, held, spacing)
@@ -120,10 +120,9 @@ def find_emboli(
 
     if len(kept_rows) > np.iinfo(labels.dtype).max:
         labels = labels.astype(np.uint32)
-    labels[box] = kept_labels
-    offset = [side.start for side in box]
+    labels[box.slices] = kept_labels
     rows = [
-        replace(row, id=number, voxel_zyx=tuple(v + o for v, o in zip(row.voxel_zyx, offset, strict=True)))
+        replace(row, id=number, voxel_zyx=tuple(np.add(box.start, row.voxel_zyx).tolist()))
         for number, row in enumerate(found, 1)
     ]
     return Emboli(labels, tuple(rows), settings)

@@ -21,18 +21,13 @@ from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
 from pe_nnunet.inference.operating_point import choose_settings
-from pe_nnunet.inference.search_region import (
-    FEWEST_SLICES_3D,
-    Region,
-    artery_model,
-    artery_region,
-    lung_region,
-    predict_arteries,
-)
+from pe_nnunet.inference.search_region import Region, artery_model, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.outputs import CaseResult
-from pe_nnunet.roi import Box, crop, paste
+from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
+from pe_nnunet.volumes.readers import MIN_SLICES_3D
+from pe_nnunet.voxels import Box
 
 
 class PEPredictor:
@@ -122,12 +117,12 @@ class PEPredictor:
         image, case_id = (scan.image, scan.case_id) if isinstance(scan, Scan) else (scan, case_id)
         clock.lap("read")
 
-        upright = to_lps(image)
-        detected = self._detect(upright)
+        image_lps = to_lps(image)
+        detected = self._detect(image_lps)
         if self.detector is not None:
             clock.lap("detection")
-        region = self._region(upright, artery, detected, progress)
-        part = crop(upright, region.box)
+        region = self._region(image_lps, artery, detected, progress)
+        part = crop(image_lps, region.box)
         clock.lap("roi")
 
         found = predict_ensemble(
@@ -141,19 +136,19 @@ class PEPredictor:
         )
         clock.lap("segmentation")
 
-        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, upright, image)
-        whole = paste(image_like(found.probability, part), region.box, upright)
+        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, image_lps, image)
+        whole = paste(image_like(found.probability, part), region.box, image_lps)
         del found, part
         parts = detected if self.parts else None
         segmentation = None if parts is None else from_lps(whole, image)
         if detected is not None:
             tubes = detected.emboli
-            whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), upright)
+            whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), image_lps)
         probability = from_lps(whole, image)
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
         clock.lap("emboli")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
-        notes += self._notes(upright)
+        notes += self._notes(image_lps)
         return CaseResult(
             case_id=case_id,
             image=image,
@@ -163,7 +158,7 @@ class PEPredictor:
             detections=parts,
             emboli=emboli,
             roi={
-                **region.facts(upright.GetSize()[::-1]),
+                **region.facts(image_lps.GetSize()[::-1]),
                 "detected_emboli": len(detected.emboli) if detected else None,
             },
             models=tuple(record for model in self.models for record in model.records),
@@ -175,25 +170,25 @@ class PEPredictor:
             notes=tuple(notes),
         )
 
-    def _detect(self, upright: sitk.Image) -> Detections | None:
-        if self.detector is None or upright.GetSize()[2] < FEWEST_SLICES_3D:
+    def _detect(self, image_lps: sitk.Image) -> Detections | None:
+        if self.detector is None or image_lps.GetSize()[2] < MIN_SLICES_3D:
             return None
-        return detect(upright, self.detector)
+        return detect(image_lps, self.detector)
 
     def _region(
-        self, upright: sitk.Image, artery: sitk.Image | None, detected: Detections | None, progress: Progress | None
+        self, image_lps: sitk.Image, artery: sitk.Image | None, detected: Detections | None, progress: Progress | None
     ) -> Region:
         if artery is not None:
-            return artery_region(upright, artery, self.margin_mm)
+            return artery_region(image_lps, artery, self.margin_mm)
         seen = None if detected is None else detected.lungs
-        lungs = lung_region(upright, self.margin_mm, self.on_no_lungs, also=seen)
+        lungs = lung_region(image_lps, self.margin_mm, self.on_no_lungs, also=seen)
         if not self.along_arteries:
             return lungs
-        mask = predict_arteries(self.models, upright, lungs, self.device, self.inference, progress)
-        return artery_region(upright, mask, self.margin_mm)
+        mask = predict_arteries(self.models, image_lps, lungs, self.device, self.inference, progress)
+        return artery_region(image_lps, mask, self.margin_mm)
 
-    def _notes(self, upright: sitk.Image) -> list[Note]:
-        if upright.GetSize()[2] >= FEWEST_SLICES_3D:
+    def _notes(self, image_lps: sitk.Image) -> list[Note]:
+        if image_lps.GetSize()[2] >= MIN_SLICES_3D:
             return []
         text = "loose slices: searched whole, without lungs or boxes; an area is no volume"
         return [Note("PE-MODEL-011", "warning", text)]
@@ -239,6 +234,6 @@ class _Clock:
 
 
 def _on_grid(
-    values: NDArray[np.float32], part: sitk.Image, box: Box, upright: sitk.Image, image: sitk.Image
+    values: NDArray[np.float32], part: sitk.Image, box: Box, image_lps: sitk.Image, image: sitk.Image
 ) -> sitk.Image:
-    return from_lps(paste(image_like(values, part), box, upright), image)
+    return from_lps(paste(image_like(values, part), box, image_lps), image)

@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from torch import Tensor
 
-from pe_nnunet.fusion.components import bounding_box
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.resampling import Resampling, resampled_shape
 from pe_nnunet.inference.windows import as_tensor
-
-Slices = tuple[slice, slice, slice]
+from pe_nnunet.voxels import Box, Slices
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, f
     spacing = tuple(float(spacing_mm[axis]) for axis in forward)
     target = tuple(float(s) for s in model.configuration.spacing)
     target = target if len(target) == 3 else (spacing[0], *target)
-    inside = bounding_box(turned != 0) or (slice(None), slice(None), slice(None))
+    inside = (Box.around(turned != 0) or Box.whole(turned.shape)).slices
     part = turned[inside]
     new_shape = resampled_shape(part.shape, spacing, target)
     settings = model.configuration.configuration

@@ -17,12 +17,13 @@ from pe_nnunet.errors import ConfigurationError, InputError, Note
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.roi import Box, crop, find_roi, lung_hull, paste
+from pe_nnunet.roi import crop, find_roi, lung_hull, paste
 from pe_nnunet.roi.coarse import distance_mm
 from pe_nnunet.volumes import image_like, require_same_grid, spacing_zyx, to_lps
+from pe_nnunet.volumes.readers import MIN_SLICES_3D
+from pe_nnunet.voxels import Box
 
 ARTERY_MARGIN_MM = 5.0  # clots of an occluded branch lie where its contrast, and so its mask, ends
-FEWEST_SLICES_3D = 4
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ class Region:
 
 
 def lung_region(
-    upright: sitk.Image, margin_mm: float, on_no_lungs: Literal["error", "full-volume"], also: Box | None = None
+    image_lps: sitk.Image, margin_mm: float, on_no_lungs: Literal["error", "full-volume"], also: Box | None = None
 ) -> Region:
     """The box around the lungs, and their convex hull where both show: no pulmonary artery lies in the chest wall.
 
     A few loose slices have no lungs that could be told by their shape: they are searched whole.
 
     Args:
-        upright: HU, axes in LPS order.
+        image_lps: HU, axes in LPS order.
         margin_mm: Around the lungs.
         on_no_lungs: What to do where there are none.
         also: Box of the lungs that a detector saw. Where it reaches beyond the lungs' box, as over a consolidated lobe,
@@ -73,14 +74,14 @@ def lung_region(
     Raises:
         InputError: PE-ROI-001 if there are no lungs.
     """
-    shape = upright.GetSize()[::-1]
-    if shape[0] < FEWEST_SLICES_3D:
+    shape = image_lps.GetSize()[::-1]
+    if shape[0] < MIN_SLICES_3D:
         return Region(Box.whole(shape), None, "whole")
-    roi = find_roi(upright, margin_mm=margin_mm, on_no_lungs="full-volume" if also is not None else on_no_lungs)
+    roi = find_roi(image_lps, margin_mm=margin_mm, on_no_lungs="full-volume" if also is not None else on_no_lungs)
     if roi.lungs is None:
         if also is None:
             return Region(Box.whole(shape), None, "whole", roi.notes)
-        return Region(also.grown(margin_mm, spacing_zyx(upright), shape), None, "lungs")
+        return Region(also.grown(margin_mm, spacing_zyx(image_lps), shape), None, "lungs")
     box, lungs = roi.box, roi.lungs.mask
     if also is not None and box.union(also) != box:
         array = sitk.GetArrayFromImage(lungs)
@@ -89,7 +90,7 @@ def lung_region(
         beyond[box.slices] = False
         array[beyond] = 1
         lungs = image_like(array, lungs)
-        box = box.union(also.grown(margin_mm, spacing_zyx(upright), shape))
+        box = box.union(also.grown(margin_mm, spacing_zyx(image_lps), shape))
     if roi.lungs.one_sided:
         return Region(box, None, "lungs", roi.notes)
     part = crop(lungs, box)
@@ -117,11 +118,11 @@ def _with_dense_bases(lungs: sitk.Image, further_mm: float, margin_mm: float) ->
     return image_like(swept.astype(np.uint8), lungs)
 
 
-def artery_region(upright: sitk.Image, artery: sitk.Image, context_mm: float) -> Region:
+def artery_region(image_lps: sitk.Image, artery: sitk.Image, context_mm: float) -> Region:
     """Everything within 5 mm of a mask of the pulmonary arteries.
 
     Args:
-        upright: HU, axes in LPS order.
+        image_lps: HU, axes in LPS order.
         artery: Of any axis order, not 0 in arteries, on the grid of the scan.
         context_mm: Around the box, so that networks see what lies beside the outermost arteries.
 
@@ -130,9 +131,9 @@ def artery_region(upright: sitk.Image, artery: sitk.Image, context_mm: float) ->
         InputError: PE-ROI-004 if it is empty.
     """
     mask = to_lps(artery)
-    require_same_grid(upright, mask, "the artery mask")
+    require_same_grid(image_lps, mask, "the artery mask")
     inside = sitk.GetArrayFromImage(mask) > 0
-    spacing = spacing_zyx(upright)
+    spacing = spacing_zyx(image_lps)
     held = Box.around(inside)
     if held is None:
         raise InputError("PE-ROI-004", "the artery mask is empty", "leave --roi artery out for this scan")
@@ -167,7 +168,7 @@ def artery_model(models: Sequence[TrainedModel]) -> TrainedModel:
 
 def predict_arteries(
     models: Sequence[TrainedModel],
-    upright: sitk.Image,
+    image_lps: sitk.Image,
     lungs: Region,
     device: torch.device,
     settings: InferenceSettings,
@@ -177,7 +178,7 @@ def predict_arteries(
 
     Args:
         models: The ensemble.
-        upright: HU, axes in LPS order.
+        image_lps: HU, axes in LPS order.
         lungs: Where to look.
         device: Where the network runs.
         settings: Of the ensemble; mirroring is off here, and windows do not overlap.
@@ -189,9 +190,9 @@ def predict_arteries(
     Raises:
         ConfigurationError: PE-MODEL-007 if no model tells arteries.
     """
-    part = crop(upright, lungs.box)
+    part = crop(image_lps, lungs.box)
     quick = replace(settings, mirroring=False, step=1.0)
     found = predict_ensemble([artery_model(models)], part, device, quick, within=lungs.within, progress=progress)
-    least = max(1, round(LEAST_MM3 / float(np.prod(spacing_zyx(upright)))))
+    least = max(1, round(LEAST_MM3 / float(np.prod(spacing_zyx(image_lps)))))
     mask = cc3d.dust(found.probability >= LEAST_PROBABILITY, threshold=least, connectivity=26)
-    return paste(image_like(mask.astype(np.uint8), part), lungs.box, upright)
+    return paste(image_like(mask.astype(np.uint8), part), lungs.box, image_lps)

@@ -83,14 +83,14 @@ def markers_of_findings(
         )
     markers = []
     for number, box in boxes_by_id(finding_ids).items():
-        voxels = np.argwhere(finding_ids[box] == number)
+        voxels = np.argwhere(finding_ids[box.slices] == number)
         score = 1.0
         if probability is not None:
-            scores = probability[box][tuple(voxels.T)]
+            scores = probability[box.slices][tuple(voxels.T)]
             score = finding_score(float(scores.max()), float(scores.mean()))
             voxels = voxels[scores == scores.max()]  # several where the tool's probabilities are saturated
         central = ((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1).argmin()
-        k, j, i = (int(n) + side.start for n, side in zip(voxels[central], box, strict=True))
+        k, j, i = (int(n) + first for n, first in zip(voxels[central], box.start, strict=True))
         markers.append(VoxelMarker((k, j, i), score))
     return tuple(markers)
 

@@ -94,12 +94,12 @@ def surface_of(ids: NDArray[Any], spacing_mm: Sequence[float]) -> Surface:
     area_of = _areas(tuple(float(mm) for mm in spacing_mm))
     places, areas = [np.zeros((0, 3))], [np.zeros(0)]
     for box in islands(boxes_by_id(ids).values()):
-        mask = np.pad(ids[box] != 0, 1).view(np.uint8)
+        mask = np.pad(ids[box.slices] != 0, 1).view(np.uint8)
         code = np.zeros([n - 1 for n in mask.shape], np.uint8)
         for bit, corner in enumerate(np.ndindex(2, 2, 2)):
             code |= mask[tuple(slice(c, c + n) for c, n in zip(corner, code.shape, strict=True))] << bit
         found = np.nonzero((code != 0) & (code != 255))
-        places.append((np.stack(found, axis=1) + [side.start for side in box]) * np.asarray(spacing_mm, float))
+        places.append((np.stack(found, axis=1) + box.start) * np.asarray(spacing_mm, float))
         areas.append(area_of[code[found]])
     return Surface(np.concatenate(places), np.concatenate(areas))
 

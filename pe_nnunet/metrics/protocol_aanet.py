@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.metrics.froc import ScanHits
 from pe_nnunet.metrics.markers import VoxelMarker
-from pe_nnunet.voxels import Box, boxes_by_id, grown, islands, label_components
+from pe_nnunet.voxels import Box, boxes_by_id, islands, label_components
 
 LEAST_PROBABILITY = 0.1
 
@@ -49,16 +49,16 @@ def aanet_hits(
         (0.8,)
     """
     radius = [math.ceil(eps_mm / mm) for mm in spacing_mm]
-    parts = _dilated(truth_ids, radius) if eps_mm > 0 else [(_whole(truth_ids.shape), truth_ids)]
+    parts = _dilated(truth_ids, radius) if eps_mm > 0 else [(Box.whole(truth_ids.shape), truth_ids)]
     best: list[float | None] = []
     hit: set[int] = set()
     for box, numbered in parts:
         scores: list[float | None] = [None] * int(numbered.max(initial=0))
         for place, marker in enumerate(markers):
-            within = all(side.start <= i < side.stop for i, side in zip(marker.voxel_zyx, box, strict=True))
+            within = all(a <= i < b for a, i, b in zip(box.start, marker.voxel_zyx, box.stop, strict=True))
             if not within or marker.probability < LEAST_PROBABILITY:
                 continue
-            z, y, x = (i - side.start for i, side in zip(marker.voxel_zyx, box, strict=True))
+            z, y, x = (i - a for i, a in zip(marker.voxel_zyx, box.start, strict=True))
             if embolus := int(numbered[z, y, x]):
                 scores[embolus - 1] = max(marker.probability, scores[embolus - 1] or 0.0)
                 hit.add(place)
@@ -72,19 +72,14 @@ def _dilated(truth_ids: NDArray[Any], radius_zyx: Sequence[int]) -> list[tuple[B
     dilate = sitk.BinaryDilateImageFilter()
     dilate.SetKernelType(sitk.sitkBall)
     dilate.SetKernelRadius([int(n) for n in reversed(radius_zyx)])
-    around = [(number, grown(box, radius_zyx, truth_ids.shape)) for number, box in boxes_by_id(truth_ids).items()]
+    around = [(number, box.padded(radius_zyx, truth_ids.shape)) for number, box in boxes_by_id(truth_ids).items()]
     parts = []
     for island in islands(box for _, box in around):
-        mask = np.zeros([side.stop - side.start for side in island], bool)
+        mask = np.zeros(island.shape, bool)
         for number, box in around:
-            if all(a.start <= b.start and b.stop <= a.stop for a, b in zip(island, box, strict=True)):
-                embolus = sitk.GetImageFromArray((truth_ids[box] == number).astype(np.uint8))
-                inside = tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(island, box, strict=True))
+            if island.union(box) == island:
+                embolus = sitk.GetImageFromArray((truth_ids[box.slices] == number).astype(np.uint8))
+                inside = tuple(slice(b - a, c - a) for a, b, c in zip(island.start, box.start, box.stop, strict=True))
                 mask[inside] |= sitk.GetArrayFromImage(dilate.Execute(embolus)) > 0
         parts.append((island, label_components(mask)[0]))
     return parts
-
-
-def _whole(shape: Sequence[int]) -> Box:
-    z, y, x = map(slice, [0] * 3, shape)
-    return z, y, x

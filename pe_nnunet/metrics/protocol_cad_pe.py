@@ -66,13 +66,13 @@ def _distances(
     points_mm = np.array([marker.voxel_zyx for marker in markers], float).reshape(-1, 3) * spacing_mm
     rows, voxels = [], []
     for number, box in boxes_by_id(truth_ids).items():
-        inside = np.argwhere(truth_ids[box] == number)
+        inside = np.argwhere(truth_ids[box.slices] == number)
         row = np.full(len(points_mm), np.inf)
-        low = np.array([side.start for side in box]) * spacing_mm - most_mm - ROUNDING_MM
-        high = np.array([side.stop - 1 for side in box]) * spacing_mm + most_mm + ROUNDING_MM
+        low = np.array(box.start) * spacing_mm - most_mm - ROUNDING_MM
+        high = (np.array(box.stop) - 1) * spacing_mm + most_mm + ROUNDING_MM
         close = ((points_mm >= low) & (points_mm <= high)).all(axis=1)
         if close.any():  # a tree of the embolus's own voxels, and only where a marker can be near
-            tree = KDTree((inside + [side.start for side in box]) * spacing_mm)
+            tree = KDTree((inside + box.start) * spacing_mm)
             row[close] = tree.query(points_mm[close])[0]
         rows.append(row)
         voxels.append(len(inside))

@@ -103,8 +103,8 @@ def _fine_grid(image: sitk.Image, box: Box) -> tuple[tuple[slice, ...], list[int
     """The part of the image around a box, (x, y, z), and size and step of a grid of cubes that covers it."""
     spacing = np.array(image.GetSpacing())
     margin = np.ceil(MARGIN_MM / spacing).astype(int)
-    low = np.maximum(np.array([side.start for side in box][::-1]) - margin, 0)
-    high = np.minimum(np.array([side.stop for side in box][::-1]) + margin, image.GetSize())
+    low = np.maximum(np.array(box.start[::-1]) - margin, 0)
+    high = np.minimum(np.array(box.stop[::-1]) + margin, image.GetSize())
     extent_mm = (high - low) * spacing
     wanted = max(min(STEP_MM, float(spacing.min())), float(spacing.min()) / 2)
     step_mm = max(wanted, float((extent_mm.prod() / MOST_VOXELS) ** (1 / 3)))

@@ -123,7 +123,7 @@ def _key_view(labels: NDArray[Any], scan: Volume) -> View | None:
     boxes = boxes_by_id(labels)
     if not boxes:
         return None
-    largest = max(boxes, key=lambda identity: int((labels[boxes[identity]] == identity).sum()))
+    largest = max(boxes, key=lambda identity: int((labels[boxes[identity].slices] == identity).sum()))
     z = widest_slice(labels, largest, boxes[largest])
     rows, columns = np.nonzero(labels[z] == largest)
     return view_around((z, int(rows.mean()), int(columns.mean())), scan.array.shape, scan.spacing_mm, SIDE_MM)

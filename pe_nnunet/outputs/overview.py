@@ -158,8 +158,8 @@ def _shadows(axes: Axes, layer: Layer, plane: drawing.Plane, axis: int) -> None:
     """Outline every finding by itself, or, where there are very many, their common shadow."""
     common = np.zeros(np.delete(layer.labels.shape, axis), bool)
     for identity, box in layer.boxes.items():
-        rows, columns = box[1 - axis], box[2]
-        shadow = (layer.labels[box] == identity).any(axis=axis)
+        rows, columns = box.slices[1 - axis], box.slices[2]
+        shadow = (layer.labels[box.slices] == identity).any(axis=axis)
         common[rows, columns] |= shadow
         if len(layer.boxes) <= OUTLINED:
             plane.outline(axes, shadow, layer.colour, origin=(rows.start, columns.start), width=1.1)
@@ -169,7 +169,7 @@ def _shadows(axes: Axes, layer: Layer, plane: drawing.Plane, axis: int) -> None:
 
 def _number(axes: Axes, found: Layer, plane: drawing.Plane, axis: int) -> None:
     for identity, box in list(found.boxes.items())[:NUMBERED]:
-        rows, columns = box[1 - axis], box[2]
+        rows, columns = box.slices[1 - axis], box.slices[2]
         top = rows.stop if plane.towards_head_up else rows.start
         x, y = columns.stop * plane.spacing_mm[1], top * plane.spacing_mm[0]
         drawing.write(axes, x, y, str(identity), size=9, colour=found.colour, ha="left", va="bottom")

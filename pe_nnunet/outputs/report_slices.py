@@ -20,7 +20,7 @@ from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.scene import Scene, compose, slab_of
 from pe_nnunet.processes import usable_processors
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 GREY_HU = ((-1350.0, 0), (-250.0, 63), (450.0, 255))
 """HU and the grey level that stands for it, straight between: three quarters of the levels for vessels and clot, 3.7 HU
@@ -153,7 +153,8 @@ def _finding(row: Candidate, place: tuple[int, int, int], chosen: Sequence[int])
 def _outlines(scene: Scene, box: Box, chosen: set[int]) -> dict[int, list[dict[str, Any]]]:
     """By slice: the border of each embolus as closed lines x, y, x, y, ... in pixels from the region's corner."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for identity, sides in list(scene.found.boxes.items())[:EMBOLI]:
+    for identity, found_box in list(scene.found.boxes.items())[:EMBOLI]:
+        sides = found_box.slices
         mask = scene.found.labels[sides] == identity
         top, left = sides[1].start - box.start[1], sides[2].start - box.start[2]
         for k, plane in enumerate(mask, sides[0].start - box.start[0]):

@@ -66,13 +66,13 @@ class Layer:
 
     def touches(self, identity: int, other: Layer) -> bool:
         """Whether one finding shares a voxel with any of another layer."""
-        box = self.boxes[identity]
+        box = self.boxes[identity].slices
         return bool(((self.labels[box] == identity) & (other.labels[box] > 0)).any())
 
     def centre(self, identity: int) -> tuple[int, int, int]:
         """The middle of a finding's box, in the slice of its largest area."""
         box = self.boxes[identity]
-        _, y, x = ((side.start + side.stop) // 2 for side in box)
+        _, y, x = ((a + b) // 2 for a, b in zip(box.start, box.stop, strict=True))
         return widest_slice(self.labels, identity, box), y, x
 
 
@@ -127,7 +127,7 @@ def slab_of(scene: Scene, axis: int) -> tuple[int, int]:
         axis: 0 axial, 1 coronal.
     """
     count, spacing = scene.scan.array.shape[axis], scene.scan.spacing_mm[axis]
-    sides = [box[axis] for layer in scene.layers for box in layer.boxes.values()]
+    sides = [box.slices[axis] for layer in scene.layers for box in layer.boxes.values()]
     middle = float(np.median([(side.start + side.stop) / 2 for side in sides])) if sides else count / 2
     thickness = min(count, max(1, round(SLAB_MM / spacing)))
     start = min(max(0, round(middle - thickness / 2)), count - thickness)
@@ -151,7 +151,7 @@ def _found_keys(case: CaseResult, most: int, found: Layer, truth: Layer | None) 
 def _missed_keys(truth: Layer, found: Layer, scan: Volume) -> list[KeySlice]:
     voxel_mm3 = float(np.prod(scan.spacing_mm))
     missed = [
-        (float((truth.labels[box] == identity).sum()) * voxel_mm3, identity)
+        (float((truth.labels[box.slices] == identity).sum()) * voxel_mm3, identity)
         for identity, box in truth.boxes.items()
         if not truth.touches(identity, found)
     ]
@@ -191,9 +191,9 @@ def widest_slice(labels: NDArray[Any], identity: int, box: Box) -> int:
     Returns:
         Index along z.
     """
-    area = (labels[box] == identity).sum(axis=(1, 2))
+    area = (labels[box.slices] == identity).sum(axis=(1, 2))
     best = np.flatnonzero(area == area.max())
-    return int(box[0].start + best[len(best) // 2])
+    return int(box.start[0] + best[len(best) // 2])
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from scipy import ndimage as ndi
 from pe_nnunet.phantom.grid import Floats, Grid, block_mean, occupancy
 from pe_nnunet.phantom.settings import PhantomSettings, embolus_volumes
 from pe_nnunet.phantom.tubes import TubeField, Tubes
-from pe_nnunet.voxels import label_components
+from pe_nnunet.voxels import Slices, label_components
 
 Kind = Literal["central", "mural", "occlusive"]
-Box = tuple[slice, slice, slice]
 
 KINDS: tuple[Kind, ...] = ("central", "mural", "occlusive")
 KIND_SHARES = (0.4, 0.25, 0.35)
@@ -193,7 +192,7 @@ def _shape(
     arteries: Tubes,
     lumen: TubeField,
     grid: Grid,
-    box: Box,
+    box: Slices,
     inside: tuple[NDArray[np.intp], ...],
     nodes: tuple[NDArray[np.float64], NDArray[np.float64]],
     kind: Kind,
@@ -237,7 +236,7 @@ def _truth(share: Floats, factors: tuple[int, int, int]) -> NDArray[np.bool_]:
     return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
 
 
-def _on_blocks(box: Box, factors: tuple[int, int, int]) -> Box:
+def _on_blocks(box: Slices, factors: tuple[int, int, int]) -> Slices:
     """The box, grown to whole voxels of the scan."""
     z, y, x = (slice(s.start // f * f, -(-s.stop // f) * f) for s, f in zip(box, factors, strict=True))
     return z, y, x

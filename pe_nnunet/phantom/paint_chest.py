@@ -10,8 +10,9 @@ from pe_nnunet.phantom.lookalikes import Lookalike
 from pe_nnunet.phantom.paint_blood import unmixed
 from pe_nnunet.phantom.paint_body import SOFT_HU
 from pe_nnunet.phantom.scene import Scene
-from pe_nnunet.phantom.slab import Box, Slab
+from pe_nnunet.phantom.slab import Slab
 from pe_nnunet.phantom.tubes import FAR, Tubes
+from pe_nnunet.voxels import Slices
 
 
 def paint_heart(slab: Slab) -> None:
@@ -50,7 +51,7 @@ def paint_lungs(slab: Slab) -> None:
     slab.fill(lung_distance(slab.scene, slab.box), np.minimum(parenchyma, -700) + 0 * z)
 
 
-def lung_distance(scene: Scene, box: Box) -> Floats:
+def lung_distance(scene: Scene, box: Slices) -> Floats:
     """Signed distance to the lungs; their own vessels and bronchi count as lung, the great ones do not."""
     s = np.float32(scene.thorax.scale)
     lung = np.maximum(scene.lungs[box], np.float32(1.5) * s - scene.great.distance[box])
@@ -105,7 +106,7 @@ def paint_findings(slab: Slab) -> None:
         view += (finding.level - view) * occupancy(distance, slab.edge_mm)
 
 
-def _surface(slab: Slab, finding: Lookalike, part: Box) -> Floats:
+def _surface(slab: Slab, finding: Lookalike, part: Slices) -> Floats:
     """Signed distance to a node, a plate or a sheath."""
     at, scene = slab.grid.axes(part), slab.scene
     if finding.kind != "thickened sheath":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.phantom.grid import Coordinates, Floats, Grid, Point, ellipsoid, occupancy, rotated
 from pe_nnunet.phantom.scene import Scene
+from pe_nnunet.voxels import Slices
 
 
 class Texture:
@@ -42,7 +43,6 @@ class Texture:
         return np.asarray(values)
 
 
-Box = tuple[slice, slice, slice]
 AIR_HU = -1000.0
 
 
@@ -79,7 +79,7 @@ class Slab:
         hu: What has been painted so far.
     """
 
-    def __init__(self, scene: Scene, textures: Textures, box: Box) -> None:
+    def __init__(self, scene: Scene, textures: Textures, box: Slices) -> None:
         self.scene, self.textures, self.box = scene, textures, box
         self.grid: Grid = scene.grid
         self.at: Coordinates = scene.grid.axes(box)
@@ -108,7 +108,7 @@ class Slab:
         """Where a vessel's wall is seen: against fat, not against air or contrast."""
         return np.asarray((self.hu > -250) & (self.hu < 20))
 
-    def part_around(self, centre_mm: Point, reach_mm: float) -> tuple[Box, Box] | None:
+    def part_around(self, centre_mm: Point, reach_mm: float) -> tuple[Slices, Slices] | None:
         """What of this slab is near a point, as a box of the grid and as a box of the slab; None if nothing is."""
         centre = np.asarray(centre_mm)
         near = self.grid.box_around(centre - reach_mm, centre + reach_mm)

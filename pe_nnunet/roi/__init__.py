@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pe_nnunet.roi.box import Box, crop, paste
 from pe_nnunet.roi.lungs import Lungs, find_lungs
-from pe_nnunet.roi.region import LungFinder, Roi, find_roi, lung_hull
+from pe_nnunet.roi.region import LungFinder, Roi, crop, find_roi, lung_hull, paste
 
-__all__ = ["Box", "LungFinder", "Lungs", "Roi", "crop", "find_lungs", "find_roi", "lung_hull", "paste"]
+__all__ = ["LungFinder", "Lungs", "Roi", "crop", "find_lungs", "find_roi", "lung_hull", "paste"]

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter
 
-from pe_nnunet.roi.box import Box
 from pe_nnunet.roi.coarse import Bools, Hu, Spacing, distance_mm, with_neighbours
+from pe_nnunet.voxels import Box
 
 AIR_BELOW_HU = -400
 OPEN_AIR_HU = -950

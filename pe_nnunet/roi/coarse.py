@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.geometry import from_lps, image_like, spacing_zyx, to_lps
+from pe_nnunet.voxels import Box
 
 TARGET_MM = 2.0  # fine enough for the wall between lung and stomach, coarse enough for a second a scan
 
@@ -43,8 +43,8 @@ class Coarse:
             max(1, min(round(TARGET_MM / s), n)) for s, n in zip(image.GetSpacing(), image.GetSize(), strict=True)
         )
         shrunk = sitk.BinShrink(image, (x, y, z))
-        upright = to_lps(shrunk)
-        return cls(sitk.GetArrayFromImage(upright), spacing_zyx(upright), image, shrunk, (x, y, z))
+        image_lps = to_lps(shrunk)
+        return cls(sitk.GetArrayFromImage(image_lps), spacing_zyx(image_lps), image, shrunk, (x, y, z))
 
     def to_fine(self, mask: Bools) -> tuple[Bools, Box]:
         """Bring a coarse mask onto the image's grid.
@@ -69,7 +69,7 @@ class Coarse:
             if rest:
                 fine = np.pad(fine, [(0, rest if a == axis else 0) for a in range(3)], mode="edge")
             stop.append(held.stop[axis] * factor + rest)
-        return fine, Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+        return fine, Box.from_list([start, stop])
 
 
 def distance_mm(mask: Bools, spacing_mm: Spacing) -> npt.NDArray[np.float32]:

@@ -15,8 +15,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import ConfigurationError, InputError, MissingExtraError, Note
-from pe_nnunet.roi.completeness import cut_note
-from pe_nnunet.roi.lungs import LEAST_LUNGS_MM3, MISSING_SIDE_SHARE, ONE_SIDED, Lungs
+from pe_nnunet.roi.lungs import MIN_LUNGS_MM3, MISSING_SIDE_SHARE, ONE_SIDED, Lungs, truncation_notes
 from pe_nnunet.volumes.geometry import image_like
 
 WEIGHTS = "unet_r231-*.pth"  # as torch.hub keeps them; of its models the one made for dense lungs
@@ -44,14 +43,14 @@ def find_lungs_by_lungmask(image: sitk.Image, weights: Path | None = None) -> Lu
     found = np.asarray(_network(weights or cached_weights()).apply(image))
     sides = [found == value for value in (RIGHT, LEFT)]
     volumes_mm3 = [float(np.count_nonzero(side)) * float(np.prod(image.GetSpacing())) for side in sides]
-    if sum(volumes_mm3) < LEAST_LUNGS_MM3:
+    if sum(volumes_mm3) < MIN_LUNGS_MM3:
         raise InputError(
             "PE-ROI-001",
-            f"lungmask finds {sum(volumes_mm3) / 1000:.0f} ml of lung, expected {LEAST_LUNGS_MM3 / 1000:.0f} or more",
+            f"lungmask finds {sum(volumes_mm3) / 1000:.0f} ml of lung, expected {MIN_LUNGS_MM3 / 1000:.0f} or more",
             "check that it is a chest CT in HU, or pass --on-no-lungs full-volume",
         )
     both: npt.NDArray[np.bool_] = sides[0] | sides[1]
-    notes = cut_note(both)
+    notes = truncation_notes(both)
     if min(volumes_mm3) < MISSING_SIDE_SHARE * max(volumes_mm3):
         notes = (Note("PE-ROI-002", "warning", ONE_SIDED), *notes)
     return Lungs(image_like(both, image), notes)

@@ -1,4 +1,9 @@
-"""Find the lungs in a CT by intensity and shape, on any axis order and spacing."""
+"""Find the lungs in a CT by intensity and shape, on any axis order and spacing.
+
+The shape of the aerated lungs also says where lung is missing from them: cut by the image, or dense at the bases. Clot
+lies in consolidated and collapsed lung as well, and under effusions, where no air shows. Healthy lungs end below in the
+thin recesses behind the diaphragm; filled ones end in a plane or come out short.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +15,12 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, gas_level, open_air_level, trachea
-from pe_nnunet.roi.box import Box
 from pe_nnunet.roi.coarse import Bools, Coarse, Hu, Spacing, distance_mm, with_neighbours
-from pe_nnunet.roi.completeness import wholeness
 from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.voxels import Box
 
-LEAST_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
-LEAST_PART_MM3 = 30_000.0
+MIN_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
+MIN_PART_MM3 = 30_000.0
 LUNG_BELOW_HU = -500.0  # median of the inner voxels
 VESSEL_CONTRAST_HU = 60.0  # of the brightest twentieth against the median; under noise, gas stays below
 WALL_MM = 3.0  # nearer to the surface a coarse voxel is part chest wall
@@ -69,15 +73,16 @@ def find_lungs(image: sitk.Image) -> Lungs:
             "no lungs in the image: no enclosed air of lung density and size",
             "check that it is a chest CT in HU, or pass --on-no-lungs full-volume",
         )
-    whole = wholeness(found, coarse.spacing_mm)
-    notes = whole.notes
+    notes = truncation_notes(found)
+    missing_below_mm, dense = nonaerated_bases(found, coarse.spacing_mm)
+    notes += dense
     if not both_sides:
         notes = (Note("PE-ROI-002", "warning", ONE_SIDED), *notes)
     other_air = (coarse.hu < AIR_BELOW_HU) & ~found
     fine, box = coarse.to_fine(with_neighbours(found) & ~other_air)
     mask = np.zeros(image.GetSize()[::-1], dtype=np.uint8)
     mask[box.slices] = fine & (sitk.GetArrayViewFromImage(image)[box.slices] < AIR_BELOW_HU)
-    return Lungs(image_like(mask, image), notes, whole.missing_below_mm)
+    return Lungs(image_like(mask, image), notes, missing_below_mm)
 
 
 def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:
@@ -86,7 +91,7 @@ def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:
     inside = enclosed_air(hu, level, spacing_mm)
     lungs = np.zeros_like(inside)
     voxel_mm3 = float(np.prod(spacing_mm))
-    large = cc3d.dust(inside, threshold=max(1, round(LEAST_PART_MM3 / voxel_mm3)), connectivity=6)
+    large = cc3d.dust(inside, threshold=max(1, round(MIN_PART_MM3 / voxel_mm3)), connectivity=6)
     box = Box.around(large)
     if box is None:
         return lungs, False
@@ -100,11 +105,11 @@ def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:
     labels = cc3d.connected_components(air, connectivity=6)
     volumes_mm3 = np.bincount(labels.ravel()) * voxel_mm3
     kept = np.zeros(len(volumes_mm3), dtype=bool)
-    for label in np.flatnonzero(volumes_mm3 >= LEAST_PART_MM3):
+    for label in np.flatnonzero(volumes_mm3 >= MIN_PART_MM3):
         kept[label] = label > 0 and _is_lung(
             hu[(labels == label) & (depth_mm > WALL_MM)], volumes_mm3[label], max(level, darkest)
         )
-    if volumes_mm3[kept].sum() >= LEAST_LUNGS_MM3:
+    if volumes_mm3[kept].sum() >= MIN_LUNGS_MM3:
         lungs[box.slices] = kept[labels]
     return lungs, _both_sides(kept[labels], spacing_mm)
 
@@ -117,7 +122,7 @@ def _is_lung(inner_hu: Hu, volume_mm3: float, level: float) -> bool:
     if not inner_hu.size:
         return False
     middle, high = np.percentile(inner_hu, [50, 95])
-    has_vessels = volume_mm3 >= LEAST_LUNGS_MM3 and high - middle >= VESSEL_CONTRAST_HU
+    has_vessels = volume_mm3 >= MIN_LUNGS_MM3 and high - middle >= VESSEL_CONTRAST_HU
     return bool(middle < LUNG_BELOW_HU and (middle > level or has_vessels))
 
 
@@ -140,3 +145,56 @@ def _both_sides(lungs: Bools, spacing_mm: Spacing) -> bool:
         if (comparable & (np.abs(x_mm - x_mm[first]) >= SIDES_APART_MM)).any():
             return True
     return False
+
+
+TIP_SHARE = 0.02  # of the largest cross-section; less may be a film of air between wall and fluid
+ABOVE_END_SHARE = 0.04  # of the lungs' height: 8 to 11 mm in adults
+BLUNT_SHARE = 0.3  # of the largest cross-section, there; at most 0.1 in the scans that hold the recess
+SHORT_RATIO = 0.6  # height over width; 0.71 to 1.16 in eleven scans, those cut by the image included
+USUAL_RATIO = 0.9
+MIN_EXTENSION_MM = 30.0
+CUT_SHARE = 0.1  # of the largest cross-section; less may be the tip of a recess
+
+
+def nonaerated_bases(lungs: Bools, spacing_mm: Spacing) -> tuple[float, tuple[Note, ...]]:
+    """How far dense lung may reach below the aerated lungs, judged by their cross-sections.
+
+    Args:
+        lungs: Both lungs, (z, y, x) growing towards superior, posterior, left; not empty.
+        spacing_mm: z, y, x.
+
+    Returns:
+        By how much the box should go further down, in mm, with PE-ROI-008; 0 and nothing where the bases are aerated.
+    """
+    box = Box.around(lungs)
+    if box is None:
+        return 0.0, ()
+    areas = np.count_nonzero(lungs, axis=(1, 2))
+    areas = areas / areas.max()
+    lowest = int(np.argmax(areas >= TIP_SHARE))
+    height_mm, width_mm = (box.stop[0] - lowest) * spacing_mm[0], box.shape[2] * spacing_mm[2]
+    above = min(lowest + max(1, int(ABOVE_END_SHARE * (box.stop[0] - lowest))), box.stop[0] - 1)
+    blunt, short = areas[above] >= BLUNT_SHARE, height_mm < SHORT_RATIO * width_mm
+    if lowest == 0 or not (blunt or short):
+        return 0.0, ()
+    missing_mm = max(MIN_EXTENSION_MM, USUAL_RATIO * width_mm - height_mm)
+    text = (
+        f"the lungs end {'bluntly' if blunt else f'after {height_mm:.0f} mm'} below, as with effusion or consolidation "
+        f"of both bases: the box goes {missing_mm:.0f} mm further down, and to the back"
+    )
+    return missing_mm, (Note("PE-ROI-008", "warning", text),)
+
+
+def truncation_notes(lungs: Bools) -> tuple[Note, ...]:
+    """PE-ROI-005 where the field of view truncates the lungs: cuts through one, and does not just touch it.
+
+    Args:
+        lungs: (z, y, x) in LPS axes, of any spacing.
+    """
+    sides = (("below", 0, 0), ("above", 0, -1), ("in front", 1, 0), ("behind", 1, -1), ("right", 2, 0), ("left", 2, -1))
+    cut = []
+    for name, axis, end in sides:
+        areas = np.count_nonzero(lungs, axis=tuple(a for a in range(3) if a != axis))
+        if areas[end] and areas[end] >= CUT_SHARE * areas.max():
+            cut.append(name)
+    return (Note("PE-ROI-005", "warning", f"the image cuts the lungs {', '.join(cut)}"),) if cut else ()

@@ -1,4 +1,4 @@
-"""The region of interest: the box around the lungs, with a margin."""
+"""The region of interest: the box around the lungs, with a margin; into it and back onto the whole grid; their hull."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from scipy.spatial import ConvexHull
 
-from pe_nnunet.errors import InputError, Note
-from pe_nnunet.roi.box import Box
+from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.roi.lungmask import find_lungs_by_lungmask
 from pe_nnunet.roi.lungs import Lungs, find_lungs
 from pe_nnunet.volumes.geometry import spacing_zyx
+from pe_nnunet.voxels import Box
 
 LungFinder = Literal["density", "lungmask"]
 BODY_ABOVE_HU = -300
@@ -105,7 +105,57 @@ def _body_at(image_lps: sitk.Image, box: Box, *, axis: int) -> Box:
     start, stop = list(box.start), list(box.stop)
     start[axis] = max(0, 2 * extent.start[axis] - 1)
     stop[axis] = min(image_lps.GetSize()[2 - axis], 2 * extent.stop[axis])
-    return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+    return Box.from_list([start, stop])
+
+
+def crop(image: sitk.Image, box: Box) -> sitk.Image:
+    """Cut a box out of an image; every voxel keeps its place in space.
+
+    Args:
+        image: Any image.
+        box: In array order (z, y, x), within the image.
+
+    Raises:
+        GeometryError: PE-GEO-001 if the box reaches outside.
+    """
+    _require_within(box, image)
+    return sitk.RegionOfInterest(image, box.shape[::-1], box.start[::-1])
+
+
+def paste(part: sitk.Image, box: Box, like: sitk.Image, fill: float = 0) -> sitk.Image:
+    """Put a cropped image back onto the whole grid.
+
+    Args:
+        part: Of the box's size, any pixel type.
+        box: Where it was cut out, in array order (z, y, x).
+        like: The image on the whole grid.
+        fill: The value outside the box.
+
+    Returns:
+        An image of `part`'s pixel type on `like`'s grid.
+
+    Raises:
+        GeometryError: PE-GEO-001 if part, box and grid do not fit together.
+    """
+    _require_within(box, like)
+    shape = part.GetSize()[::-1]
+    if shape != box.shape:
+        raise GeometryError("PE-GEO-001", f"a part of shape {shape} (z, y, x) does not fit a box of {box.shape}")
+    whole = sitk.Image(like.GetSize(), part.GetPixelID())
+    whole.CopyInformation(like)
+    if fill:
+        whole += fill
+    z, y, x = box.slices
+    whole[x, y, z] = part  # in place: a scan's map in single precision is large, and one of it is enough
+    return whole
+
+
+def _require_within(box: Box, image: sitk.Image) -> None:
+    shape = image.GetSize()[::-1]
+    if any(b > n for b, n in zip(box.stop, shape, strict=True)):
+        raise GeometryError(
+            "PE-GEO-001", f"the box {box.start} to {box.stop} reaches outside an image of {shape} (z, y, x)"
+        )
 
 
 COARSE_MM = 4.0

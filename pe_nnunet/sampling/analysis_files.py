@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from pe_nnunet.files import atomic_json, atomic_path, atomic_text
+from pe_nnunet.files import atomic_csv, atomic_json, atomic_path
 from pe_nnunet.sampling.analysis import Patches, Row
 
 SCAN, CROP, SAMPLED = "#7a8794", "#1f77b4", "#e08214"
@@ -36,21 +34,13 @@ def write_analysis(
     """
     out.mkdir(parents=True, exist_ok=True)
     files = [out / name for name in ("cases.csv", "emboli.csv", "analysis.json", "analysis.png")]
-    atomic_text(files[0], _table(cases))
-    atomic_text(files[1], _table(emboli))
+    for path, rows in zip(files, (cases, emboli), strict=False):
+        atomic_csv(path, list(rows[0]) if rows else [], rows)
     atomic_json(files[2], numbers)
     figure = draw_analysis(cases, emboli, patches)
     with atomic_path(files[3]) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     return files
-
-
-def _table(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 def draw_analysis(cases: Sequence[Row], emboli: Sequence[Row], patches: Patches | None) -> Figure:

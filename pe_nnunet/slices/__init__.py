@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pe_nnunet.slices.export import Target, export
-from pe_nnunet.slices.masks import read_label_of, read_png_masks
-from pe_nnunet.slices.names import slice_names
-from pe_nnunet.slices.png import PngScan, read_png_scan, write_png_scan
-from pe_nnunet.slices.segmentation import write_segmentation
-from pe_nnunet.slices.sources import LabelLookup, Source, find_sources
+from pe_nnunet.slices.export import Target, export, write_segmentation
+from pe_nnunet.slices.png import read_png_scan, write_png_scan
+from pe_nnunet.slices.scan_sources import LabelLookup, Source, find_sources
+from pe_nnunet.slices.slice_masks import read_label_of, read_png_masks, slice_names
 
 __all__ = [
     "LabelLookup",
-    "PngScan",
     "Source",
     "Target",
     "export",

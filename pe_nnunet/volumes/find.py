@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.files import text_sha256
 from pe_nnunet.volumes.dicom.headers import FileHeader, ct_series, read_headers
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.scan import ScanRef
@@ -19,22 +19,7 @@ Pick = Literal["largest-ct"]
 _FORMATS = ".nii.gz, .nii, .nrrd, .mha, .mhd or DICOM"
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A case without its id: a volume file, or the DICOM files of one folder that may be a series."""
-
-    path: Path
-    files: tuple[Path, ...]
-    series_uid: str | None = None
-    kind: Literal["dicom", "file"] = "file"
-
-
-@dataclass
-class _Folder:
-    """The DICOM objects in a folder, or in several that hold parts of one series."""
-
-    path: Path
-    headers: list[FileHeader]
+_Folder = tuple[Path, list[FileHeader]]  # the DICOM objects in a folder, or in several that hold parts of one series
 
 
 def find_scans(path: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[ScanRef]:
@@ -71,32 +56,30 @@ def find_scans(path: Path, *, series_uid: str | None = None, pick: Pick | None =
     found.sort(key=lambda case: case.path)
     root = path.resolve() if path.name in {"", ".."} else path  # "." has no name that a case could have
     ids = case_ids([root / case.path.relative_to(path) for case in found], root)
-    return [
-        ScanRef(case_id, case.kind, case.path, case.files, case.series_uid)
-        for case_id, case in zip(ids, found, strict=True)
-    ]
+    return [replace(case, case_id=case_id) for case_id, case in zip(ids, found, strict=True)]
 
 
-def _one_file(path: Path) -> _Found:
+def _one_file(path: Path) -> ScanRef:
     if image_suffix(path):
-        return _Found(path, (path,))
+        return ScanRef("", "file", path, (path,))
     headers = read_headers([path])
     if not headers:
         raise InputError("PE-IN-003", f"{path} is no image that can be read", f"give {_FORMATS}")
-    return _Found(path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None, "dicom")
+    return ScanRef("", "dicom", path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None)
 
 
-def _in_folder(root: Path, series_uid: str | None, pick: Pick | None) -> list[_Found]:
-    found: list[_Found] = []
+def _in_folder(root: Path, series_uid: str | None, pick: Pick | None) -> list[ScanRef]:
+    """The scans below a folder, still without an id."""
+    found: list[ScanRef] = []
     folders: list[_Folder] = []
     for path, files in _walk(root):
-        found += [_Found(file, (file,)) for file in files if image_suffix(file)]
+        found += [ScanRef("", "file", file, (file,)) for file in files if image_suffix(file)]
         headers = read_headers(file for file in files if not image_suffix(file))
         if headers:
-            folders.append(_Folder(path, headers))
-    studies_with_ct = {h.study_uid for folder in folders for h in folder.headers if h.is_ct_slice}
-    for folder in _joined(folders):
-        series = ct_series(folder.headers)
+            folders.append((path, headers))
+    studies_with_ct = {h.study_uid for _, headers in folders for h in headers if h.is_ct_slice}
+    for path, headers in _joined(folders):
+        series = ct_series(headers)
         if series_uid is not None:
             series = {uid: members for uid, members in series.items() if uid == series_uid}
         elif pick == "largest-ct" and series:
@@ -104,11 +87,11 @@ def _in_folder(root: Path, series_uid: str | None, pick: Pick | None) -> list[_F
             series = {largest: series[largest]}
         if len(series) == 1:
             uid = next(iter(series))  # its scout views come along, so that reading can say what it left out
-            members = tuple(h.path for h in folder.headers if h.series_uid == uid)
-            found.append(_Found(folder.path, members, uid, "dicom"))
-        elif series or not studies_with_ct.intersection(h.study_uid for h in folder.headers):
+            members = tuple(h.path for h in headers if h.series_uid == uid)
+            found.append(ScanRef("", "dicom", path, members, uid))
+        elif series or not studies_with_ct.intersection(h.study_uid for h in headers):
             # several series, or none: a case that fails when it is read; reports beside a CT of their study are none
-            found.append(_Found(folder.path, tuple(h.path for h in folder.headers), None, "dicom"))
+            found.append(ScanRef("", "dicom", path, tuple(h.path for h in headers)))
     return found
 
 
@@ -118,18 +101,18 @@ def _joined(folders: list[_Folder]) -> list[_Folder]:
     A copy of a series in another folder has the same instances and stays a case of its own.
     """
     joined: list[_Folder] = []
-    parts: dict[frozenset[tuple[str, str, str]], list[_Folder]] = {}
-    for folder in folders:
-        key = frozenset((h.patient_key, h.study_uid, h.series_uid) for h in folder.headers if h.is_ct_slice)
-        instances = {h.sop_instance_uid for h in folder.headers}
-        for first in parts.get(key, []) if key else []:
-            if not instances.intersection(h.sop_instance_uid for h in first.headers):
-                first.path = Path(os.path.commonpath([first.path, folder.path]))
-                first.headers = first.headers + folder.headers
+    parts: dict[frozenset[tuple[str, str, str]], list[int]] = {}  # places in `joined`, by the series there
+    for path, headers in folders:
+        key = frozenset((h.patient_key, h.study_uid, h.series_uid) for h in headers if h.is_ct_slice)
+        instances = {h.sop_instance_uid for h in headers}
+        for place in parts.get(key, []) if key else []:
+            first, others = joined[place]
+            if not instances.intersection(h.sop_instance_uid for h in others):
+                joined[place] = Path(os.path.commonpath([first, path])), others + headers
                 break
         else:
-            joined.append(folder)
-            parts.setdefault(key, []).append(folder)
+            parts.setdefault(key, []).append(len(joined))
+            joined.append((path, headers))
     return joined
 
 
@@ -147,7 +130,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield folder, [folder / f for f in sorted(files) if not f.startswith(".") and (folder / f).is_file()]
 
 
-LONGEST = 120  # file systems take 255 bytes, and endings, suffixes and a temporary prefix come on top
+MAX_LENGTH = 120  # file systems take 255 bytes, and endings, suffixes and a temporary prefix come on top
 GENERIC_NAMES = frozenset({"ct", "ctpa", "image", "img", "scan", "volume", "dicom", "dcm", "series"})
 
 
@@ -197,9 +180,9 @@ def clean(name: str) -> str:
         'M-ller-P-2'
     """
     cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "case"
-    if len(cleaned) <= LONGEST:
+    if len(cleaned) <= MAX_LENGTH:
         return cleaned
-    return f"{cleaned[: LONGEST - 13]}-{hashlib.sha256(cleaned.encode()).hexdigest()[:12]}"
+    return f"{cleaned[: MAX_LENGTH - 13]}-{text_sha256(cleaned)[:12]}"
 
 
 def _stem(path: Path) -> str:

@@ -15,9 +15,9 @@ PADDING_ABOVE_HU = 32000  # beyond the extended CT scale (30,710): a negative nu
 BLANKS_TISSUE_HU = (-1000, 3071)  # a padding value inside this range is tissue elsewhere in the image
 AIR_BELOW_HU = -200
 SOFT_TISSUE_HU = (-150, 500)
-LEAST_SHARE = 1e-3
-LARGE = 10_000_000
-MOST_NAN_SHARE = 1e-3
+MIN_SHARE = 1e-3
+LARGE_VOXELS = 10_000_000
+MAX_NAN_SHARE = 1e-3
 
 Values = npt.NDArray[Any]
 
@@ -56,7 +56,7 @@ def replace_nan(hu: Values, what: str) -> int:
     """
     broken = ~np.isfinite(hu)
     count = int(np.count_nonzero(broken))
-    if count >= max(1.0, MOST_NAN_SHARE * hu.size):
+    if count >= max(1.0, MAX_NAN_SHARE * hu.size):
         share = 100 * count / hu.size
         raise InputError(
             "PE-NII-004",
@@ -79,7 +79,7 @@ def require_hu(hu: Values, padded: int, what: str) -> None:
     Raises:
         InputError: PE-HU-001.
     """
-    if hu.size > LARGE:  # every other voxel along each axis says as much of a share, in a tenth of the time
+    if hu.size > LARGE_VOXELS:  # every other voxel along each axis says as much of a share, in a tenth of the time
         padded = round(padded * hu[::2, ::2, ::2].size / hu.size)
         hu = hu[::2, ::2, ::2].copy()
     low, high = float(hu.min()), float(hu.max())
@@ -87,15 +87,15 @@ def require_hu(hu: Values, padded: int, what: str) -> None:
     soft = int(np.count_nonzero((hu > SOFT_TISSUE_HU[0]) & (hu < SOFT_TISSUE_HU[1])))
     if low == high:
         guess = "they are all the same"
-    elif min(air, soft) >= LEAST_SHARE * hu.size:
+    elif min(air, soft) >= MIN_SHARE * hu.size:
         return
     elif low >= 0 and high <= 1:
         guess = "they look normalised to 0..1"
     elif low >= 0 and high <= 255:
         guess = "they look like 8-bit grey values"
-    elif air < LEAST_SHARE * hu.size and high > 500:
+    elif air < MIN_SHARE * hu.size and high > 500:
         guess = "they look like HU + 1024, for nothing is air"
-    elif air < LEAST_SHARE * hu.size:
+    elif air < MIN_SHARE * hu.size:
         guess = "nothing is air (under -200 HU)"
     else:
         guess = "nothing is soft tissue (about 0 HU)"

@@ -37,10 +37,8 @@ class DicomInfo:
     """What results need to refer back to the DICOM series, without the patient's identity.
 
     Attributes:
-        study_uid: StudyInstanceUID.
-        series_uid: SeriesInstanceUID.
         frame_of_reference_uid: FrameOfReferenceUID, or an empty string where the series has none.
-        sop_class_uid: SOPClassUID of the slices.
+        sop_class_uid: Of the slices.
         sop_instance_uids: SOPInstanceUID per slice: index z here is index z of the image. Frames of one multi-frame
             file repeat its UID. Empty where slices were interpolated, for then they are those of no file.
         files: The file per slice, in the same order.

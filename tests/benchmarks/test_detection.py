@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pe_nnunet.detection import Detections, SliceBox, Tube
-from pe_nnunet.detection.tubes import tube_of
-from pe_nnunet.roi import Box
+from pe_nnunet.detection.box_tubes import tube_of
+from pe_nnunet.voxels import Box
 
 SHAPE = (6, 20, 20)
 

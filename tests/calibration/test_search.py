@@ -13,7 +13,7 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.metrics.case_scores import evaluate_case
 from pe_nnunet.metrics.cohort_scores import summarise
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 MM = (2.0, 2.0, 2.0)
 SMALL = Grid(

@@ -16,8 +16,9 @@ from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.prepare import PreparedCase, prepare, restore
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import InputError
-from pe_nnunet.roi import Box, Roi
+from pe_nnunet.roi import Roi
 from pe_nnunet.volumes import ScanRef, to_lps
+from pe_nnunet.voxels import Box
 
 Volumes = Callable[..., CaseVolumes]
 

@@ -7,8 +7,8 @@ import SimpleITK as sitk
 from pe_nnunet.demo.methods import score_parts
 from pe_nnunet.demo.report import missed_goals, table
 from pe_nnunet.detection import Detections, SliceBox
+from pe_nnunet.detection.box_tubes import tube_of
 from pe_nnunet.detection.results import write_detections
-from pe_nnunet.detection.tubes import tube_of
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import StoredFusion, StoredPoints
 from pe_nnunet.volumes import from_lps, image_like

@@ -18,8 +18,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.dataset.raw import case_file, write_cases
 from pe_nnunet.dataset.records import CaseRecord, Geometry
-from pe_nnunet.roi import Box
 from pe_nnunet.volumes import write_image
+from pe_nnunet.voxels import Box
 
 SHAPE, SPACING_XYZ = (12, 40, 48), (2.0, 2.0, 3.0)
 Volumes = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16], npt.NDArray[np.uint8]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from pe_nnunet.detection.yolo import settle_norms
+from pe_nnunet.detection.train import recompute_batch_norm_statistics
 
 
 def test_norms_hold_the_means_and_variances_of_the_pictures_and_not_of_the_past() -> None:
@@ -13,7 +13,7 @@ def test_norms_hold_the_means_and_variances_of_the_pictures_and_not_of_the_past(
     network.eval()
     network[1].running_mean += 50  # of weights long gone
     pictures = torch.rand(6, 3, 8, 8)
-    settle_norms(network, [pictures, pictures.flip(0)])
+    recompute_batch_norm_statistics(network, [pictures, pictures.flip(0)])
     scaled = (network(pictures) - network[3].bias[:, None, None]) / network[3].weight[:, None, None]
     assert scaled.mean(dim=(0, 2, 3)).tolist() == pytest.approx([0, 0], abs=1e-4)
     assert scaled.var(dim=(0, 2, 3)).tolist() == pytest.approx([1, 1], abs=1e-2)
@@ -24,6 +24,6 @@ def test_norms_hold_the_means_and_variances_of_the_pictures_and_not_of_the_past(
 def test_settling_learns_nothing() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)).eval()
     before = [parameter.clone() for parameter in network.parameters()]
-    settle_norms(network, [torch.rand(2, 3, 8, 8)])
+    recompute_batch_norm_statistics(network, [torch.rand(2, 3, 8, 8)])
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
     assert all(parameter.grad is None for parameter in network.parameters())

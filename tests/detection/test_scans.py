@@ -9,10 +9,10 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.detection import detect
-from pe_nnunet.detection.raster import Raster
+from pe_nnunet.detection.raster import Layout, Raster
 from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
 from pe_nnunet.detection.suppress import SliceFindings
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 SPACING_XYZ, SHAPE = (0.8, 1.25, 2.0), (20, 40, 60)
 
@@ -28,7 +28,7 @@ class Scripted:
 
     def __call__(self, pictures: npt.NDArray[np.uint8]) -> list[SliceFindings]:
         found = []
-        layout = self.raster.lay_out(SHAPE[1:], (SPACING_XYZ[1], SPACING_XYZ[0]))
+        layout = Layout(self.raster, SHAPE[1:], (SPACING_XYZ[1], SPACING_XYZ[0]))
         assert pictures.shape == (len(pictures), *layout.picture_shape, 3)
         for _ in pictures:
             rows = self.says.get(self.slice_, [])

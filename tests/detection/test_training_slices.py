@@ -10,16 +10,17 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.dataset.raw import case_file
-from pe_nnunet.detection.settings import SlicePolicy
+from pe_nnunet.detection.raster import Layout
+from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.slice_labels import CLASSES
-from pe_nnunet.detection.train import load_fold
+from pe_nnunet.detection.train_folds import load_fold
 from pe_nnunet.detection.training_slices import SliceSet, export_slices, extra_images
 from pe_nnunet.errors import ConfigurationError
 
 
 @pytest.fixture(scope="module")
 def slices(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> SliceSet:
-    return export_slices(raw, tmp_path_factory.mktemp("slices") / "set", side=96)
+    return export_slices(raw, tmp_path_factory.mktemp("slices") / "set", DetectorSettings(image_size=96))
 
 
 def boxes(slices: SliceSet, name: str) -> dict[str, list[list[float]]]:
@@ -44,7 +45,7 @@ def test_every_training_case_gives_slices_and_the_test_set_none(slices: SliceSet
 
 def test_boxes_are_those_of_the_masks(slices: SliceSet) -> None:
     found = boxes(slices, "p_0005")
-    layout = slices.raster.lay_out((40, 48), (2.0, 2.0))
+    layout = Layout(slices.raster, (40, 48), (2.0, 2.0))
     voxels = {kind: layout.to_voxels(np.array(values)) for kind, values in found.items()}
     assert voxels["lung"] == pytest.approx(np.array([[8, 4, 32, 44]]), abs=0.1)
     large, speck = sorted(voxels["embolus"].tolist(), key=lambda box: -box[2])
@@ -62,7 +63,7 @@ def test_a_picture_shows_the_slice_in_the_order_of_the_windows(raw: Path, slices
     picture = sitk.GetArrayFromImage(sitk.ReadImage(str(slices.folder / "images" / "p_0005.png")))
     assert picture.shape == (96, 96, 3)
     hu = sitk.GetArrayFromImage(sitk.ReadImage(str(case_file(raw, "image", "p"))))[5:6]
-    assert np.array_equal(picture, slices.raster.lay_out((40, 48), (2.0, 2.0)).pictures(hu)[0])
+    assert np.array_equal(picture, Layout(slices.raster, (40, 48), (2.0, 2.0)).pictures(hu)[0])
 
 
 def test_the_table_names_the_target_ratio_of_each_picture(slices: SliceSet) -> None:
@@ -76,14 +77,14 @@ def test_the_table_names_the_target_ratio_of_each_picture(slices: SliceSet) -> N
 def test_folds_are_those_of_the_segmenters(raw: Path, slices: SliceSet, fold: str) -> None:
     split = json.loads((raw / "splits_final.json").read_text())[int(fold)]
     ours = load_fold(raw, raw / "nothing", fold, ["n", "p", "q"])
-    assert (list(ours.train), list(ours.val)) == (split["train"], split["val"])
-    train, val = ({p.name[0] for p in slices.images(cases)} for cases in (ours.train, ours.val))
+    assert (ours["train"], ours["val"]) == (split["train"], split["val"])
+    train, val = ({p.name[0] for p in slices.images(cases)} for cases in (ours["train"], ours["val"]))
     assert (train, val) == (set(split["train"]), set(split["val"]))
 
 
 def test_the_splits_that_nnunet_has_prepared_come_first(raw: Path, tmp_path: Path) -> None:
     (tmp_path / "splits_final.json").write_text(json.dumps([{"train": ["q"], "val": ["p"]}]))
-    assert load_fold(raw, tmp_path, "0", []).val == ("p",)
+    assert load_fold(raw, tmp_path, "0", [])["val"] == ["p"]
 
 
 @pytest.mark.parametrize("fold", ["2", "x", "-1"])
@@ -95,14 +96,14 @@ def test_a_fold_that_is_not_there_is_named(raw: Path, fold: str) -> None:
 def test_what_is_there_already_is_used_again_and_what_has_changed_is_not(raw: Path, tmp_path: Path) -> None:
     copy = tmp_path / raw.name
     shutil.copytree(raw, copy)
-    first = export_slices(copy, tmp_path / "set", side=96)
+    first = export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96))
     marker = tmp_path / "set" / "images" / "marker"
     marker.touch()
-    assert export_slices(copy, tmp_path / "set", side=96) == first
+    assert export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96)) == first
     assert marker.exists()
     image = sitk.ReadImage(str(case_file(copy, "image", "p")))
     sitk.WriteImage(image + 10, str(case_file(copy, "image", "p")))
-    export_slices(copy, tmp_path / "set", side=96)
+    export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96))
     assert not marker.exists()
 
 
@@ -110,7 +111,7 @@ def test_a_case_without_lung_mask_is_left_out_with_a_note(raw: Path, tmp_path: P
     copy = tmp_path / raw.name
     shutil.copytree(raw, copy)
     case_file(copy, "lungs", "q").unlink()
-    slices = export_slices(copy, tmp_path / "set", side=96)
+    slices = export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96))
     assert set(slices.pictures) == {"n", "p"}
     assert [note.code for note in slices.notes] == ["PE-DET-010"]
 
@@ -118,14 +119,14 @@ def test_a_case_without_lung_mask_is_left_out_with_a_note(raw: Path, tmp_path: P
 @pytest.mark.parametrize("side", [100, 32, 0])
 def test_a_side_that_no_detector_takes_is_refused(raw: Path, tmp_path: Path, side: int) -> None:
     with pytest.raises(ConfigurationError, match="PE-DET-003"):
-        export_slices(raw, tmp_path, side=side)
+        export_slices(raw, tmp_path, DetectorSettings(image_size=side))
 
 
 def test_a_further_dataset_is_drawn_at_the_same_scale_and_never_shows_a_patient_of_the_validation(
     raw: Path, slices: SliceSet, tmp_path: Path
 ) -> None:
-    boxes_only = SlicePolicy(negative_share=0, min_negatives=0)
-    extra = export_slices(raw, tmp_path / "extra", side=96, policy=boxes_only, pixel_mm=2 * slices.raster.pixel_mm)
+    boxes_only = DetectorSettings(image_size=96, negative_share=0, min_negatives=0)
+    extra = export_slices(raw, tmp_path / "extra", boxes_only, 2 * slices.raster.pixel_mm)
     assert extra.raster.pixel_mm == 2 * slices.raster.pixel_mm
     assert extra.pictures["n"] == ()  # a scan without boxes gives no slice
     assert {path.name[0] for path in extra_images([extra], ["q"])} == {"p"}

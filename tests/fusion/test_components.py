@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pe_nnunet.fusion.components import bounding_box, measure_components
-from pe_nnunet.voxels import label_components
+from pe_nnunet.fusion.components import measure_components
+from pe_nnunet.voxels import Box, label_components
 
 FULL = np.ones((3, 3, 3))
 
@@ -36,13 +36,13 @@ def test_lines_and_nothing(shape: tuple[int, int, int]) -> None:
 
 @given(volume=hnp.arrays(bool, st.tuples(*[st.integers(1, 6)] * 3)))
 def test_bounding_box_is_tight(volume: NDArray[np.bool_]) -> None:
-    box = bounding_box(volume)
+    box = Box.around(volume)
     if box is None:
         assert not volume.any()
         return
-    assert volume[box].sum() == volume.sum()
+    assert volume[box.slices].sum() == volume.sum()
     for axis in range(3):
-        ends = volume[box].take([0, -1], axis=axis)
+        ends = volume[box.slices].take([0, -1], axis=axis)
         assert ends.take(0, axis=axis).any()
         assert ends.take(1, axis=axis).any()
 

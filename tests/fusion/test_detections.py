@@ -8,7 +8,7 @@ import pytest
 from pe_nnunet.detection import SliceBox, Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 MM = (1.0, 1.0, 1.0)
 

@@ -15,7 +15,7 @@ from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import read_fusion
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.inference.locate import locate_folder
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 CASES = ("a", "b", "c", "d")
 

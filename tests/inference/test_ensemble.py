@@ -11,7 +11,8 @@ from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.preparation import mask_on_network_grid, prepare
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.roi import Box, crop
+from pe_nnunet.roi import crop
+from pe_nnunet.voxels import Box
 
 CPU = torch.device("cpu")
 EXACT = InferenceSettings(mirroring=False, float32=True)

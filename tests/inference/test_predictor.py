@@ -14,8 +14,9 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.inference import PEPredictor, predictor
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.roi import Box, crop
+from pe_nnunet.roi import crop
 from pe_nnunet.volumes import image_like
+from pe_nnunet.voxels import Box
 
 QUICK = InferenceSettings(mirroring=False, step=1.0)
 

@@ -6,8 +6,9 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError
 from pe_nnunet.inference.search_region import artery_region, lung_region
-from pe_nnunet.roi import Box, crop
+from pe_nnunet.roi import crop
 from pe_nnunet.volumes import image_like
+from pe_nnunet.voxels import Box
 
 
 def test_lungs_give_a_box_and_their_hull(thorax):

@@ -74,7 +74,7 @@ def test_islands_hold_every_voxel_once() -> None:
     ids = np.zeros((3, 9, 9), np.uint16)
     ids[0, 0, 0], ids[0, 0, 1], ids[2, 8, 8], ids[0, 2, 0] = 1, 2, 7, 9
     boxes = around(ids)
-    assert sum(int((ids[box] != 0).sum()) for box in boxes) == 4
+    assert sum(int((ids[box.slices] != 0).sum()) for box in boxes) == 4
     assert len(boxes) == 3
     ids[1, 1, 0] = 3  # a bridge by corners
     assert len(around(ids)) == 2

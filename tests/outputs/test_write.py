@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from pe_nnunet import __version__
 from pe_nnunet.cases import CaseFailure, write_errors
 from pe_nnunet.detection import Detections, SliceBox
+from pe_nnunet.detection.box_tubes import tube_of
 from pe_nnunet.detection.results import read_detections
-from pe_nnunet.detection.tubes import tube_of
 from pe_nnunet.errors import GeometryError, InputError, OutputError
 from pe_nnunet.fusion import find_emboli
 from pe_nnunet.outputs import CaseResult, read_case_summary, read_emboli_csv, write_case, write_summary

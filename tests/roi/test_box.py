@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pe_nnunet.roi import Box
+from pe_nnunet.voxels import Box
 
 index = st.integers(0, 40)
 boxes = st.tuples(*[st.tuples(index, st.integers(1, 20))] * 3).map(

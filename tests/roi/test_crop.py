@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.errors import GeometryError
-from pe_nnunet.roi import Box, crop, paste
+from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import from_lps, to_lps
+from pe_nnunet.voxels import Box
 
 unit = st.floats(-1, 1).filter(lambda v: abs(v) > 1e-3)
 

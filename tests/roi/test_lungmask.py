@@ -13,8 +13,9 @@ import SimpleITK as sitk
 import torch
 
 from pe_nnunet.errors import PEError
-from pe_nnunet.roi import Box, find_roi
-from pe_nnunet.roi import lungmask as finder
+from pe_nnunet.roi import find_roi
+from pe_nnunet.roi import lungmask as module
+from pe_nnunet.voxels import Box
 
 
 class StandIn:
@@ -41,7 +42,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, "lungmask", package)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(StandIn, "made", [])
-    finder._network.cache_clear()
+    module._network.cache_clear()
     torch.save({"weight": torch.zeros(3)}, tmp_path / "unet_r231-d5d2fc3d.pth")
     return tmp_path / "unet_r231-d5d2fc3d.pth"
 

@@ -8,9 +8,10 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.roi import Box, find_lungs, find_roi
+from pe_nnunet.roi import find_lungs, find_roi
 from pe_nnunet.roi.coarse import with_neighbours
 from pe_nnunet.volumes import image_like, spacing_zyx
+from pe_nnunet.voxels import Box
 
 
 def voxels(image: sitk.Image) -> np.ndarray:

@@ -12,8 +12,9 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.phantom import coarse_settings, make_phantom
-from pe_nnunet.roi import Box, Roi, find_roi
+from pe_nnunet.roi import Roi, find_roi
 from pe_nnunet.volumes import image_like, spacing_zyx
+from pe_nnunet.voxels import Box
 
 MARGIN_MM = 10.0
 

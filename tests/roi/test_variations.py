@@ -16,8 +16,9 @@ from scipy import ndimage
 from pe_nnunet.errors import InputError
 from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.phantom import coarse_settings, make_phantom
-from pe_nnunet.roi import Box, Roi, find_roi
+from pe_nnunet.roi import Roi, find_roi
 from pe_nnunet.volumes import image_like, spacing_zyx
+from pe_nnunet.voxels import Box
 
 SPACING_MM = 2.5
 MARGIN_MM = 10.0

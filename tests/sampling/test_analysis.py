@@ -11,10 +11,10 @@ from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import write_cases
 from pe_nnunet.dataset.records import CaseRecord, Geometry
 from pe_nnunet.recipe import TrainingRecipe
-from pe_nnunet.roi import Box
 from pe_nnunet.sampling import EmbolusDataLoader, PatchSampler, index_dataset
 from pe_nnunet.sampling.analysis import case_rows, draw_patches, embolus_rows, summary
 from pe_nnunet.sampling.draw import PositiveRule
+from pe_nnunet.voxels import Box
 
 
 def record(case, embolus_voxels):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,8 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from pe_nnunet.files import text_sha256
+
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _GROUPING = (
     "ImageType",
@@ -41,13 +42,7 @@ class FileHeader:
     """What decides to which series a DICOM file belongs, and whether it is a CT slice at all.
 
     Attributes:
-        path: The file.
-        sop_class_uid: SOPClassUID.
-        sop_instance_uid: SOPInstanceUID.
-        study_uid: StudyInstanceUID.
-        series_uid: SeriesInstanceUID.
         patient_key: See `patient_key`; an empty string without PatientID.
-        modality: For example `"CT"`.
         description: SeriesDescription.
         localizer: ImageType says that this is a scout view.
     """
@@ -93,7 +88,7 @@ def patient_key(patient_id: str) -> str:
         'b1e15fc0e28ef019'
     """
     cleaned = patient_id.strip()
-    return hashlib.sha256(cleaned.encode()).hexdigest()[:16] if cleaned else ""
+    return text_sha256(cleaned)[:16] if cleaned else ""
 
 
 def looks_like_dicom(path: Path) -> bool:

@@ -22,7 +22,7 @@ from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, frames
 
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
-FEWEST_BITS = 9  # 8 bits cannot hold HU: such files come from lossy exports and decode without an error
+MIN_BITS = 9  # 8 bits cannot hold HU: such files come from lossy exports and decode without an error
 
 
 def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, assume_hu: bool) -> None:
@@ -55,7 +55,7 @@ def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, a
             "export the original CT images, not captures",
         )
     bits = int(number_of(dataset, "BitsStored") or 16)
-    if bits < FEWEST_BITS:
+    if bits < MIN_BITS:
         raise _few_bits(bits, dataset, name)
     slope, intercept, kind = rescale_of(dataset, 0)
     if slope == 0 or ((slope is None or intercept is None) and not assume_hu):
@@ -115,7 +115,7 @@ def decoded_hu(dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str) 
     syntax = transfer_syntax(dataset)
     if syntax.is_compressed:
         bits = stream_bits(dataset, s.frame, frames_of(dataset))
-        if bits is not None and bits < FEWEST_BITS:  # compressed for viewing, and the header left as it was
+        if bits is not None and bits < MIN_BITS:  # compressed for viewing, and the header left as it was
             raise _few_bits(bits, dataset, name)
     if syntax.is_compressed and not _pydicom_decodes(syntax):
         return _decoded_by_gdcm(dataset, s, name)  # rescaled already

@@ -44,6 +44,7 @@ from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 Headers = dict[Path, tuple[pydicom.Dataset, int]]  # with the byte at which the pixels begin; see `read_header`
 
 
+@quiet_pydicom()
 def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = False, fix_tilt: bool = False) -> Scan:
     """Read the series that a reference names.
 
@@ -61,11 +62,6 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
         InputError: What the series lacks, or where it contradicts itself, with a PE-DCM code.
         MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
     """
-    with quiet_pydicom():
-        return _read(ref, assume_hu=assume_hu, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
-
-
-def _read(ref: ScanRef, *, assume_hu: bool, resample_gaps: bool, fix_tilt: bool) -> Scan:
     datasets = {file: read for file in ref.files if (read := read_header(file)) is not None}
     found = [header for file, (dataset, _) in datasets.items() if (header := header_of(dataset, file)) is not None]
     members, left_out = choose_series(ref, found)
@@ -79,16 +75,14 @@ def _read(ref: ScanRef, *, assume_hu: bool, resample_gaps: bool, fix_tilt: bool)
     hu, sha256, padded = _volume(slices, reader)
     if not assume_hu:
         require_hu(hu, padded, ref.case_id)
-    if stack.regrid is not None:
-        hu = stack.regrid.apply(hu)
-    image = sitk.GetImageFromArray(hu)
+    image = sitk.GetImageFromArray(stack.resampled(hu))
     image.SetSpacing(stack.spacing_mm)
     image.SetOrigin(stack.origin_mm)
     image.SetDirection(stack.direction.ravel().tolist())
     notes = [*left_out, *doubled, *_header_notes(reader, slices), *stack.notes]
     if padded:
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
-    info = _info(headers[slices[0].file][0], [] if stack.regrid else slices)
+    info = _info(headers[slices[0].file][0], slices if stack.offsets is None else [])
     return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
 
 

@@ -1,4 +1,8 @@
-"""Slices to a stack: sorted along their normal, and checked to lie on one regular grid."""
+"""Slices to a stack: sorted along their normal, and checked to lie on one regular grid.
+
+Where it was asked for, slices that do not lie on one are brought there: a gantry tilt undone, a gap filled. Both
+interpolate; otherwise such a series is refused.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import shift
 
 from pe_nnunet.errors import GeometryError, Note
-from pe_nnunet.volumes.dicom.regrid import Regrid
 from pe_nnunet.volumes.dicom.slice_positions import Slice
 from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE
+from pe_nnunet.volumes.hounsfield import AIR_HU, Values
 
 SAME_POSITION_MM = 0.01  # two slices nearer than this are at one position
 UNIFORM_TOLERANCE = 1e-3  # of direction cosines, and of spacing as a share: headers round
 INCREMENT_TOLERANCE = 0.1  # share of the usual increment, which positions rounded to 0.1 mm stay under
 MISSING_FROM = 1.5  # times the usual increment
 SHEAR_TOLERANCE_PIXELS = 0.5  # sideways drift over the whole stack
-LARGEST_GAP_MM = 10.0  # across more, interpolated slices are invented
+MAX_GAP_MM = 10.0  # across more, interpolated slices are invented
+ON_GRID = 0.1  # share of the increment that a slice may lie beside its place on the grid, as in a regular series
 
 Points = npt.NDArray[np.float64]
 
@@ -34,7 +40,9 @@ class Stack:
         origin_mm: LPS position of the first voxel.
         direction: (3, 3), columns are the axes x, y, z; right-handed.
         notes: What deserves a look.
-        regrid: How to bring the slices onto the grid, where they do not lie on it.
+        offsets: Of each slice, (slices, 3): its place along the normal in slices of the grid, from 0 on and rising; and
+            how many pixels it lies towards higher rows and columns of the canvas, at least 0. None where all lie on the
+            grid.
     """
 
     positions: tuple[tuple[Slice, ...], ...]
@@ -42,7 +50,11 @@ class Stack:
     origin_mm: tuple[float, float, float]
     direction: npt.NDArray[np.float64]
     notes: tuple[Note, ...]
-    regrid: Regrid | None = None
+    offsets: Points | None = None
+
+    def resampled(self, hu: Values) -> Values:
+        """Slices of HU, (slices, rows, columns), interpolated onto the grid: air where no slice reaches."""
+        return hu if self.offsets is None else _fill_gaps(_unshear(hu, self.offsets[:, 1:]), self.offsets[:, 0])
 
 
 def stack_slices(
@@ -85,12 +97,12 @@ def stack_slices(
     else:
         increment_mm, gap = _increment(firsts, direction[:, 2], case_id, resample_gaps=resample_gaps)
     notes = (*tilted, *gap, *_thickness_notes(thickness_mm, increment_mm))
-    regrid = None
+    offsets = None
     if tilted or gap:
         place = (along_mm[order[starts]] - along_mm[order[0]]) / increment_mm
-        regrid = Regrid(place, sideways_mm[:, 1] / rows_mm, sideways_mm[:, 0] / columns_mm)
+        offsets = np.stack([place, sideways_mm[:, 1] / rows_mm, sideways_mm[:, 0] / columns_mm], axis=1)
     x, y, z = (float(v) for v in firsts[0] - direction[:, :2] @ sideways_mm[0])
-    return Stack(positions, (columns_mm, rows_mm, increment_mm), (x, y, z), direction, notes, regrid)
+    return Stack(positions, (columns_mm, rows_mm, increment_mm), (x, y, z), direction, notes, offsets)
 
 
 def _require_complete(s: Slice, case_id: str) -> None:
@@ -117,25 +129,13 @@ def _require_alike(first: Slice, s: Slice, case_id: str) -> None:
     def close(a: tuple[float, ...] | None, b: tuple[float, ...] | None, tolerance: tuple[float, float]) -> bool:
         return a is not None and b is not None and np.allclose(a, b, rtol=tolerance[0], atol=tolerance[1])
 
+    spacing = close(s.pixel_spacing_mm, first.pixel_spacing_mm, (UNIFORM_TOLERANCE, 0.0))
+    orientation = close(s.orientation, first.orientation, (0.0, UNIFORM_TOLERANCE))
+    sizes = (first.rows, first.columns), (s.rows, s.columns)
     for name, same, expected, got in (
-        (
-            "the size (rows, columns)",
-            (s.rows, s.columns) == (first.rows, first.columns),
-            (first.rows, first.columns),
-            (s.rows, s.columns),
-        ),
-        (
-            "PixelSpacing",
-            close(s.pixel_spacing_mm, first.pixel_spacing_mm, (UNIFORM_TOLERANCE, 0.0)),
-            first.pixel_spacing_mm,
-            s.pixel_spacing_mm,
-        ),
-        (
-            "ImageOrientationPatient",
-            close(s.orientation, first.orientation, (0.0, UNIFORM_TOLERANCE)),
-            first.orientation,
-            s.orientation,
-        ),
+        ("the size (rows, columns)", sizes[0] == sizes[1], *sizes),
+        ("PixelSpacing", spacing, first.pixel_spacing_mm, s.pixel_spacing_mm),
+        ("ImageOrientationPatient", orientation, first.orientation, s.orientation),
     ):
         if not same:
             raise GeometryError(
@@ -189,8 +189,8 @@ def _increment(points: Points, normal: Points, case_id: str, *, resample_gaps: b
         missing = int(np.rint(steps_mm[gaps] / usual_mm - 1).sum())
         x, y, z = points[gaps[0]]
         place = f"after the slice at ({x:.1f}, {y:.1f}, {z:.1f}) mm: the next is {steps_mm[gaps[0]]:.2f} mm away"
-        if not resample_gaps or gaps.size > 1 or steps_mm[gaps[0]] > LARGEST_GAP_MM:
-            hint = "" if resample_gaps else f"; --resample-gaps fills one gap of up to {LARGEST_GAP_MM:g} mm"
+        if not resample_gaps or gaps.size > 1 or steps_mm[gaps[0]] > MAX_GAP_MM:
+            hint = "" if resample_gaps else f"; --resample-gaps fills one gap of up to {MAX_GAP_MM:g} mm"
             raise GeometryError(
                 "PE-DCM-001",
                 f"{case_id}: about {missing} slice(s) missing in {gaps.size} place(s), the first {place}, "
@@ -215,3 +215,34 @@ def _thickness_notes(thickness_mm: float | None, increment_mm: float) -> tuple[N
         return ()
     text = f"slices {thickness_mm:g} mm thick every {increment_mm:.3f} mm: the positions decide the spacing"
     return (Note("PE-DCM-017", "warning", text),)
+
+
+def _unshear(hu: Values, pixels: Points) -> Values:
+    """Slices shifted back by so many rows and columns each, on a canvas that holds all."""
+    if not pixels.any():
+        return hu
+    more = np.ceil(pixels.max(axis=0) - 1e-6).astype(int)
+    canvas = np.empty((len(hu), hu.shape[1] + more[0], hu.shape[2] + more[1]), hu.dtype)
+    for k, plane in enumerate(hu):
+        padded = np.pad(plane.astype(np.float32), [(0, more[0]), (0, more[1])], constant_values=AIR_HU)
+        moved = shift(padded, pixels[k], order=1, cval=AIR_HU)
+        canvas[k] = np.rint(moved) if hu.dtype.kind == "i" else moved
+    return canvas
+
+
+def _fill_gaps(hu: Values, place: npt.NDArray[np.float64]) -> Values:
+    """Slices at these places of a grid, and those between them interpolated linearly."""
+    depth = int(np.floor(place[-1] + ON_GRID)) + 1
+    if depth == len(hu) and np.abs(place - np.arange(depth)).max() <= ON_GRID:
+        return hu
+    grid = np.empty((depth, *hu.shape[1:]), hu.dtype)
+    for z in range(depth):
+        k = int(np.argmin(np.abs(place - z)))
+        if abs(place[k] - z) <= ON_GRID:
+            grid[z] = hu[k]
+            continue
+        after = int(np.searchsorted(place, z))
+        share = (z - place[after - 1]) / (place[after] - place[after - 1])
+        mixed = (1 - share) * hu[after - 1].astype(np.float32) + share * hu[after].astype(np.float32)
+        grid[z] = np.rint(mixed) if hu.dtype.kind == "i" else mixed
+    return grid

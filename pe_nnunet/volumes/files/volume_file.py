@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.volumes.files.file_checks import require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.image_writer import image_suffix
-from pe_nnunet.volumes.files.raw_volume import RawVolume, require_content, require_scalar_3d, triple, unreadable
 from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE, deviation, orthonormal
 
-SMALLEST_SPACING_MM = 0.02  # below this along every axis the header is not in millimetres
+MIN_SPACING_MM = 0.02  # below this along every axis the header is not in millimetres
+
+Content = tuple[npt.NDArray[Any], Sequence[float], Sequence[float], npt.NDArray[np.float64], Sequence[Note]]
+"""A file as it is: voxels (z, y, x); spacing in mm (x, y, z); origin in LPS mm; axes as columns (3, 3), not checked to
+be orthonormal; what was repaired."""
 
 
 def read_file(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
@@ -42,20 +47,20 @@ def read_file(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
     if not path.is_file():
         raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
     require_content(path)
-    raw = read_nifti(path) if image_suffix(path).startswith(".nii") else read_itk_file(path)
-    if not all(np.isfinite(s) and s > 0 for s in raw.spacing_mm):
-        raise GeometryError(
-            "PE-NII-007", f"{path} has spacing {raw.spacing_mm} (x, y, z), expected millimetres above zero"
-        )
-    direction, straightened = orthonormal(raw.direction, path)
-    notes = [*raw.notes, *straightened]
-    if raw.spacing_mm == (1.0, 1.0, 1.0):
+    read = _read_nifti if image_suffix(path).startswith(".nii") else _read_by_itk
+    array, spacing, origin_mm, axes, found = read(path)
+    x_mm, y_mm, z_mm = spacing_mm = tuple(float(mm) for mm in spacing)
+    if not all(np.isfinite(mm) and mm > 0 for mm in spacing_mm):
+        raise GeometryError("PE-NII-007", f"{path} has spacing {spacing_mm} (x, y, z), expected millimetres above zero")
+    direction, straightened = orthonormal(axes, path)
+    notes = [*found, *straightened]
+    if spacing_mm == (1.0, 1.0, 1.0):
         notes.append(Note("PE-NII-008", "warning", "spacing is exactly 1, 1, 1 mm: right, or lost in a conversion"))
-    elif max(raw.spacing_mm) < SMALLEST_SPACING_MM:
-        notes.append(Note("PE-NII-008", "warning", f"spacing is {raw.spacing_mm} mm: is the header in metres?"))
-    image = sitk.GetImageFromArray(raw.array)
-    image.SetSpacing(raw.spacing_mm)
-    image.SetOrigin(raw.origin_mm)
+    elif max(spacing_mm) < MIN_SPACING_MM:
+        notes.append(Note("PE-NII-008", "warning", f"spacing is {spacing_mm} mm: is the header in metres?"))
+    image = sitk.GetImageFromArray(array)
+    image.SetSpacing((x_mm, y_mm, z_mm))
+    image.SetOrigin([float(mm) for mm in origin_mm])
     image.SetDirection(direction.ravel().tolist())
     return image, tuple(notes)
 
@@ -73,16 +78,8 @@ def file_sha256(path: Path) -> str:
 _HEADER_BYTES = 65536
 
 
-def read_itk_file(path: Path) -> RawVolume:
-    """Read a volume file that ITK knows.
-
-    Args:
-        path: Ends in .nrrd, .mha or .mhd.
-
-    Raises:
-        InputError: PE-IN-002 the data file is not there, PE-IN-003 truncated or damaged, PE-NII-001 not
-            three-dimensional, PE-NII-002 colour or vectors, PE-NII-011 data in several files or elsewhere.
-    """
+def _read_by_itk(path: Path) -> Content:
+    """NRRD, MHA or MHD."""
     data_files(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -97,9 +94,7 @@ def read_itk_file(path: Path) -> RawVolume:
         submatrix = sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
         image = sitk.Extract(image, size, [0] * len(size), submatrix)
     direction = np.array(image.GetDirection()).reshape(3, 3)
-    return RawVolume(
-        sitk.GetArrayFromImage(image), triple(image.GetSpacing()), triple(image.GetOrigin()), direction, notes
-    )
+    return sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), direction, notes
 
 
 def data_files(path: Path) -> list[Path]:
@@ -134,16 +129,8 @@ MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 
 
-def read_nifti(path: Path) -> RawVolume:
-    """Read NIfTI-1 or -2, compressed or not.
-
-    Args:
-        path: Begins like a NIfTI file.
-
-    Raises:
-        InputError: PE-IN-003 truncated or damaged, PE-NII-001 not three-dimensional, PE-NII-002 colour.
-        GeometryError: PE-NII-007 a spacing that is none.
-    """
+def _read_nifti(path: Path) -> Content:
+    """NIfTI-1 or -2, compressed or not."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -161,17 +148,13 @@ def read_nifti(path: Path) -> RawVolume:
     if mm != 1.0:
         notes.append(Note("PE-NII-008", "warning", f"the header is in {unit}s: taken as {mm:g} mm each"))
     if not int(header["sform_code"]) and not int(header["qform_code"]):
-        notes.append(
-            Note("PE-NII-012", "warning", "no orientation in the header: axes taken as left, posterior, superior")
-        )
+        text = "no orientation in the header: axes taken as left, posterior, superior"
+        notes.append(Note("PE-NII-012", "warning", text))
     affine = _affine(volume)
     axes_mm, origin_mm = RAS_TO_LPS @ affine[:3, :3] * mm, RAS_TO_LPS @ affine[:3, 3] * mm
     spacing_mm = np.linalg.norm(axes_mm, axis=0)
-    if not (np.isfinite(spacing_mm).all() and (spacing_mm > 0).all()):
-        raise GeometryError(
-            "PE-NII-007", f"{path} has spacing {triple(spacing_mm)} (x, y, z), expected millimetres above zero"
-        )
-    return RawVolume(array, triple(spacing_mm), triple(origin_mm), axes_mm / spacing_mm, tuple(notes))
+    with np.errstate(divide="ignore", invalid="ignore"):  # a spacing that is none is refused by the caller
+        return array, spacing_mm.tolist(), origin_mm.tolist(), axes_mm / spacing_mm, notes
 
 
 def _scaled(volume: Any) -> npt.NDArray[np.generic]:
@@ -181,12 +164,8 @@ def _scaled(volume: Any) -> npt.NDArray[np.generic]:
     slope, intercept = volume.dataobj.slope, volume.dataobj.inter
     if slope == 1 and intercept == 0:
         return stored
-    if (
-        stored.dtype.kind in "iu"
-        and stored.dtype.itemsize <= 2
-        and float(slope).is_integer()
-        and float(intercept).is_integer()
-    ):
+    short = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
+    if short and float(slope).is_integer() and float(intercept).is_integer():
         whole: npt.NDArray[np.generic] = stored.astype(np.int64) * int(slope) + int(intercept)
         return whole
     scaled: npt.NDArray[np.generic] = stored * np.float64(slope) + np.float64(intercept)

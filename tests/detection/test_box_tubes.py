@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pe_nnunet.detection.tubes import SliceBox, Tube, link, tube_confidence, tube_of, usable
-from pe_nnunet.roi import Box
+from pe_nnunet.detection.box_tubes import SliceBox, Tube, link, tube_confidence, tube_of, usable
+from pe_nnunet.voxels import Box
 
 
 def box(z: int, y: float = 10, x: float = 10, size: float = 10, confidence: float = 0.5) -> SliceBox:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pe_nnunet.errors import Note
-from pe_nnunet.roi.box import Box
+from pe_nnunet.voxels import Box
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class SliceBox:
     y1: float
     x1: float
     confidence: float
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """y0, x0, y1, x1."""
+        return self.y0, self.x0, self.y1, self.x1
 
     def overlap(self, other: SliceBox) -> float:
         """Intersection over union in the plane, 0 to 1.
@@ -121,17 +126,8 @@ def _centres(first: float, last: float, size: int) -> slice:
     return slice(min(max(int(np.ceil(first - 0.5)), 0), size), min(max(int(np.ceil(last - 0.5)), 0), size))
 
 
-LEAST_OVERLAP = 0.1  # of boxes of one thing on neighbouring slices: vessels run obliquely
-LARGEST_GAP_MM = 4.0  # that a tube may miss in between
-
-
-@dataclass
-class _Growing:
-    boxes: list[SliceBox] = field(default_factory=list)
-
-    @property
-    def last(self) -> SliceBox:
-        return self.boxes[-1]
+MIN_OVERLAP = 0.1  # of boxes of one thing on neighbouring slices: vessels run obliquely
+MAX_GAP_MM = 4.0  # that a tube may miss in between
 
 
 def usable(boxes: Sequence[SliceBox]) -> list[SliceBox]:
@@ -139,7 +135,7 @@ def usable(boxes: Sequence[SliceBox]) -> list[SliceBox]:
     return [
         box
         for box in boxes
-        if all(math.isfinite(edge) for edge in (box.y0, box.x0, box.y1, box.x1))
+        if all(map(math.isfinite, box.edges))
         and box.y0 < box.y1
         and box.x0 < box.x1
         and 0 <= box.confidence <= 1  # false for NaN
@@ -150,35 +146,35 @@ def link(
     boxes: Sequence[SliceBox],
     spacing_z_mm: float,
     *,
-    least_overlap: float = LEAST_OVERLAP,
-    largest_gap_mm: float = LARGEST_GAP_MM,
+    min_overlap: float = MIN_OVERLAP,
+    max_gap_mm: float = MAX_GAP_MM,
 ) -> list[tuple[SliceBox, ...]]:
     """Link boxes of one class over slices, the pair that overlaps most first.
 
     Args:
         boxes: In any order; as `usable` gives them.
         spacing_z_mm: Between slices.
-        least_overlap: Intersection over union with the last box of a tube.
-        largest_gap_mm: Distance to that box, if it is farther than the next slice.
+        min_overlap: Intersection over union with the last box of a tube.
+        max_gap_mm: Distance to that box, if it is farther than the next slice.
 
     Returns:
         For each tube one box a slice, interpolated where the detector missed one.
     """
-    reach = max(1, math.floor(largest_gap_mm / spacing_z_mm + 1e-6))
-    tubes: list[_Growing] = []
+    reach = max(1, math.floor(max_gap_mm / spacing_z_mm + 1e-6))
+    tubes: list[list[SliceBox]] = []
     for z in sorted({box.z for box in boxes}):
         here = [box for box in boxes if box.z == z]
-        open_tubes = [tube for tube in tubes if z - tube.last.z <= reach]
-        pairs = [(tube.last.overlap(box), n, m) for n, tube in enumerate(open_tubes) for m, box in enumerate(here)]
+        open_tubes = [tube for tube in tubes if z - tube[-1].z <= reach]
+        pairs = [(tube[-1].overlap(box), n, m) for n, tube in enumerate(open_tubes) for m, box in enumerate(here)]
         taken_tubes: set[int] = set()
         taken_boxes: set[int] = set()
         for overlap, n, m in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
-            if overlap >= least_overlap and n not in taken_tubes and m not in taken_boxes:
-                open_tubes[n].boxes.append(here[m])
+            if overlap >= min_overlap and n not in taken_tubes and m not in taken_boxes:
+                open_tubes[n].append(here[m])
                 taken_tubes.add(n)
                 taken_boxes.add(m)
-        tubes += [_Growing([box]) for m, box in enumerate(here) if m not in taken_boxes]
-    return [_filled(tube.boxes) for tube in tubes]
+        tubes += [[box] for m, box in enumerate(here) if m not in taken_boxes]
+    return [_filled(tube) for tube in tubes]
 
 
 def tube_of(boxes: Sequence[SliceBox], shape: Sequence[int]) -> Tube | None:
@@ -190,7 +186,7 @@ def tube_of(boxes: Sequence[SliceBox], shape: Sequence[int]) -> Tube | None:
     """
     _, height, width = shape
     inside = [
-        SliceBox(box.z, max(box.y0, 0.0), max(box.x0, 0.0), min(box.y1, height), min(box.x1, width), box.confidence)
+        replace(box, y0=max(box.y0, 0.0), x0=max(box.x0, 0.0), y1=min(box.y1, height), x1=min(box.x1, width))
         for box in boxes
         if box.y0 < height and box.x0 < width and box.y1 > 0 and box.x1 > 0
     ]
@@ -211,15 +207,7 @@ def _filled(boxes: Sequence[SliceBox]) -> tuple[SliceBox, ...]:
         last = filled[-1]
         for z in range(last.z + 1, box.z):
             t = (z - last.z) / (box.z - last.z)
-            filled.append(
-                SliceBox(
-                    z,
-                    last.y0 + t * (box.y0 - last.y0),
-                    last.x0 + t * (box.x0 - last.x0),
-                    last.y1 + t * (box.y1 - last.y1),
-                    last.x1 + t * (box.x1 - last.x1),
-                    min(last.confidence, box.confidence),
-                )
-            )
+            y0, x0, y1, x1 = (a + t * (b - a) for a, b in zip(last.edges, box.edges, strict=True))
+            filled.append(SliceBox(z, y0, x0, y1, x1, min(last.confidence, box.confidence)))
         filled.append(box)
     return tuple(filled)

@@ -1,40 +1,15 @@
-"""A volume as its file has it, before anything is checked or repaired; what the file really is, by its first bytes."""
+"""Checks of a volume file before its voxels are read: by its first bytes what it really is, by its header the shape."""
 
 from __future__ import annotations
 
 import gzip
 import re
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.processes import require_memory
 from pe_nnunet.volumes.files.image_writer import image_suffix
-
-Triple = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class RawVolume:
-    """Voxels and grid from a volume file.
-
-    Attributes:
-        array: (z, y, x), in native byte order.
-        spacing_mm: x, y, z.
-        origin_mm: LPS position of the first voxel.
-        direction: (3, 3), columns are the axes x, y, z; perhaps not orthonormal.
-        notes: What was repaired or deserves a look.
-    """
-
-    array: npt.NDArray[np.generic]
-    spacing_mm: Triple
-    origin_mm: Triple
-    direction: npt.NDArray[np.float64]
-    notes: tuple[Note, ...]
 
 
 def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path) -> tuple[Note, ...]:
@@ -60,18 +35,8 @@ def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path) -> tu
     return (Note("PE-NII-010", "repaired", "an extra axis of length one dropped"),) if len(shape) > 3 else ()
 
 
-def triple(values: npt.NDArray[np.float64] | tuple[float, ...]) -> Triple:
-    """Three numbers as plain floats."""
-    x, y, z = (float(v) for v in values)
-    return x, y, z
-
-
-_NIFTI_STARTS = (
-    b"\x5c\x01\0\0",
-    b"\0\0\x01\x5c",
-    b"\x1c\x02\0\0",
-    b"\0\0\x02\x1c",
-)  # header size 348 or 540, either order
+# header size 348 or 540, either order
+_NIFTI_STARTS = (b"\x5c\x01\0\0", b"\0\0\x01\x5c", b"\x1c\x02\0\0", b"\0\0\x02\x1c")
 _PEEK = 512
 
 

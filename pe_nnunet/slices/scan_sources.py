@@ -38,10 +38,10 @@ class Source:
         """
         if not self.png:
             return read_scan(self.ref, **repairs), None
-        content = read_png_scan(self.ref.path)
+        image, label = read_png_scan(self.ref.path)
         manifest = (self.ref.path / MANIFEST).read_bytes()
-        scan = Scan(self.ref.case_id, content.image, self.ref, (), None, hashlib.sha256(manifest).hexdigest())
-        return scan, content.label
+        scan = Scan(self.ref.case_id, image, self.ref, (), None, hashlib.sha256(manifest).hexdigest())
+        return scan, label
 
 
 def find_sources(src: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[Source]:

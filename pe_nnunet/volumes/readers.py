@@ -1,10 +1,12 @@
-"""Read a found scan into Hounsfield units, or a label image into whole numbers."""
+"""Read a found scan into Hounsfield units, or a label into whole numbers."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
@@ -13,7 +15,7 @@ from pe_nnunet.volumes.files.volume_file import file_sha256, read_file
 from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
 from pe_nnunet.volumes.scan import Scan, ScanRef
 
-FEWEST_SLICES_3D = 4
+MIN_SLICES_3D = 4
 
 
 def read_scan(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = False, fix_tilt: bool = False) -> Scan:
@@ -37,7 +39,7 @@ def read_scan(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = Fa
     else:
         scan = _read_volume(ref, assume_hu=assume_hu)
     slices = scan.image.GetSize()[2]
-    if slices >= FEWEST_SLICES_3D:
+    if slices >= MIN_SLICES_3D:
         return scan
     note = Note("PE-DCM-019", "warning", f"{slices} slice(s): for 2D models only, and volumes mean little")
     return Scan(scan.case_id, scan.image, ref, (*scan.notes, note), scan.dicom, scan.sha256)
@@ -54,10 +56,10 @@ def require_volume(image: sitk.Image, what: str) -> None:
         GeometryError: PE-DCM-019 under four.
     """
     slices = image.GetSize()[2]
-    if slices < FEWEST_SLICES_3D:
+    if slices < MIN_SLICES_3D:
         raise GeometryError(
             "PE-DCM-019",
-            f"{what} has {slices} slice(s), expected at least {FEWEST_SLICES_3D}",
+            f"{what} has {slices} slice(s), expected at least {MIN_SLICES_3D}",
             "use a 2D model, or give the whole series",
         )
 
@@ -91,7 +93,8 @@ def _working_copy(array: Values) -> Values:
 
 
 WHOLE_TOLERANCE = 1e-3
-HIGHEST_LABEL = 65535
+MAX_LABEL = 65535
+_MATLAB_HDF5 = b"MATLAB 7.3"
 
 
 def read_label(path: Path) -> sitk.Image:
@@ -120,21 +123,12 @@ def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
         raise InputError("PE-LBL-001", f"the label {path} does not exist", hint)
     image, found = read_file(path)
     array, notes = _whole(sitk.GetArrayViewFromImage(image), path, list(found))
-    low, high = int(array.min()), int(array.max())
-    if low < 0:
-        raise InputError(
-            "PE-LBL-003", f"{path} holds negative labels down to {low}", "give the label; is this the scan itself?"
-        )
-    if high > HIGHEST_LABEL:
-        raise InputError(
-            "PE-LBL-004", f"{path} holds labels up to {high}, expected at most {HIGHEST_LABEL}", "number anew"
-        )
-    if high == 0:
+    ids = _as_ids(array, str(path))
+    if not ids.any():
         notes.append(Note("PE-LBL-006", "warning", f"{path.name} is empty: a scan without emboli"))
-    wanted = np.dtype(np.uint8 if high <= 255 else np.uint16)
-    if array.dtype == wanted:
+    if array.dtype == ids.dtype:
         return image, tuple(notes)
-    label = sitk.GetImageFromArray(array.astype(wanted))
+    label = sitk.GetImageFromArray(ids)
     label.CopyInformation(image)
     return label, tuple(notes)
 
@@ -153,3 +147,72 @@ def _whole(array: Values, path: Path, notes: list[Note]) -> tuple[Values, list[N
     if off > 0:
         notes.append(Note("PE-LBL-005", "repaired", f"values off whole numbers by up to {off:.1g} rounded"))
     return whole, notes
+
+
+def _as_ids(array: Values, what: str) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Whole numbers as uint8 up to 255, else as uint16."""
+    low, high = int(array.min(initial=0)), int(array.max(initial=0))
+    if low < 0:
+        raise InputError(
+            "PE-LBL-003", f"{what} holds negative labels down to {low}", "give the label; is this the scan itself?"
+        )
+    if high > MAX_LABEL:
+        raise InputError("PE-LBL-004", f"{what} holds labels up to {high}, expected at most {MAX_LABEL}", "number anew")
+    return array.astype(np.uint8 if high <= 255 else np.uint16, copy=False)
+
+
+def read_mat(path: Path, variable: str) -> npt.NDArray[np.uint8 | np.uint16]:
+    """Read a three-dimensional label from a MATLAB file of version 5 or 7.3; its axes stay in MATLAB's order.
+
+    Args:
+        path: Ends in .mat.
+        variable: Name of the array.
+
+    Returns:
+        uint8 up to 255, else uint16.
+
+    Raises:
+        InputError: PE-LBL-001 no such file, PE-IN-003 no MATLAB file, PE-MAT-001 no such variable, PE-NII-001 not three
+            axes, PE-LBL-002 to PE-LBL-004 other values than whole numbers from 0 to 65,535.
+    """
+    if not path.is_file():
+        raise InputError("PE-LBL-001", f"the label {path} does not exist", "complete the download")
+    with path.open("rb") as file:
+        hdf5 = file.read(len(_MATLAB_HDF5)) == _MATLAB_HDF5
+    try:
+        array = np.asarray(_from_hdf5(path, variable) if hdf5 else _from_v5(path, variable))
+    except InputError:
+        raise
+    except Exception as error:  # scipy and h5py raise whatever their parsers run into
+        raise InputError("PE-IN-003", f"{path} cannot be read: {error}", "fetch the file again") from error
+    if array.ndim != 3 or array.dtype.kind not in "biuf":
+        raise InputError(
+            "PE-NII-001", f"{variable} in {path.name} has shape {array.shape}, expected three axes", "give one mask"
+        )
+    if array.dtype.kind == "f" and not np.array_equal(array, np.rint(array)):
+        raise InputError("PE-LBL-002", f"{variable} in {path.name} holds values that are no whole numbers")
+    return _as_ids(array, f"{variable} in {path.name}")
+
+
+def _from_v5(path: Path, variable: str) -> Any:
+    from scipy.io import loadmat, whosmat
+
+    names = [name for name, _, _ in whosmat(str(path))]
+    _require(variable, names, path)
+    return loadmat(str(path), variable_names=[variable])[variable]
+
+
+def _from_hdf5(path: Path, variable: str) -> Any:
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        _require(variable, [name for name in file if not name.startswith("#")], path)
+        return file[variable][()].T  # MATLAB stores columns first, HDF5 rows
+
+
+def _require(variable: str, names: list[str], path: Path) -> None:
+    if variable not in names:
+        there = ", ".join(names[:8]) or "nothing"
+        raise InputError(
+            "PE-MAT-001", f"{path.name} holds no variable {variable}, but {there}", "give the masks' files"
+        )

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from PIL import Image, UnidentifiedImageError
 
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import read_mask_file
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.slices.names import slice_names
-from pe_nnunet.slices.planes import read_plane
-from pe_nnunet.volumes import Scan, image_like
+from pe_nnunet.volumes import DicomInfo, Scan, image_like
 
 WHITE = 255
+_GREY = frozenset({"1", "L", "P", "I", "I;16"})  # P: indices into colours, as labelling programs write masks
 
 
 def read_label_of(scan: Scan, path: Path, *, segments: str | None = None) -> tuple[sitk.Image, list[Note]]:
@@ -77,3 +78,51 @@ def read_png_masks(
     if values - {0} != {WHITE}:
         return ids, []
     return np.minimum(ids, 1), [Note("PE-SLC-005", "repaired", "masks of black and white: white is 1")]
+
+
+def slice_names(dicom: DicomInfo | None, slices: int) -> tuple[str, ...]:
+    """What slices are called, so that a picture or mask finds its way back: file names without ending, in order.
+
+    Args:
+        dicom: Of a scan read from DICOM: slices are then called by SOPInstanceUID, with the number of the slice
+            behind it where the frames of one file share it. None for other volumes, whose slices are numbered, as
+            are those of a series that was resampled.
+        slices: How many there are.
+
+    Example:
+        >>> slice_names(None, 3)
+        ('0001', '0002', '0003')
+    """
+    numbers = tuple(f"{k + 1:04d}" for k in range(slices))
+    uids = () if dicom is None else dicom.sop_instance_uids
+    if not uids:
+        return numbers
+    if len(set(uids)) == len(uids):
+        return uids
+    return tuple(f"{uid}_{number}" for uid, number in zip(uids, numbers, strict=True))
+
+
+def read_plane(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
+    """Read one grey slice.
+
+    Args:
+        path: A PNG of one value a pixel.
+        shape: Rows and columns that it must have.
+
+    Raises:
+        InputError: PE-SLC-002 if it is missing or damaged, holds colours, or has another size.
+    """
+    try:
+        with Image.open(path) as picture:
+            mode, plane = picture.mode, np.asarray(picture)
+    except FileNotFoundError:
+        raise InputError("PE-SLC-002", f"{path} is missing", "copy the whole folder") from None
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise InputError("PE-SLC-002", f"{path} cannot be read: {error}", "copy it again") from error
+    if mode not in _GREY:
+        raise InputError("PE-SLC-002", f"{path} is of mode {mode}, expected one value a pixel", "save it as grey")
+    if plane.shape != shape:
+        raise InputError(
+            "PE-SLC-002", f"{path} has {plane.shape} pixels (rows, columns), expected {shape}", "do not resize slices"
+        )
+    return plane.astype(np.uint8) if plane.dtype == bool else plane
