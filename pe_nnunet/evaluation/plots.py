@@ -34,7 +34,7 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
 
     curves = [d for d in evaluation.detections if len(d.curve.sensitivity)]
     sized = next((d for d in curves if d.sizes), None)
-    volumes = [c for c in evaluation.cases if c.predicted_ml is not None]
+    volumes = [c for c in evaluation.cases if c["predicted_ml"] is not None]
     wanted: dict[str, tuple[Any, Any]] = {}
     if curves:
         wanted["froc"] = _froc, curves
@@ -80,8 +80,8 @@ def _froc(axes: Any, detections: Sequence[Detection]) -> None:
 def _sizes(axes: Any, found: Detection) -> None:
     names = []
     for place, stratum in enumerate(found.sizes):
-        top = f"{stratum.least_mm3:,.0f}-{stratum.below_mm3:,.0f}"
-        names.append(f"{top if np.isfinite(stratum.below_mm3) else f'{stratum.least_mm3:,.0f} and more'}\n"
+        top = f"{stratum.min_mm3:,.0f}-{stratum.below_mm3:,.0f}"
+        names.append(f"{top if np.isfinite(stratum.below_mm3) else f'{stratum.min_mm3:,.0f} and more'}\n"
                      f"{stratum.found} of {stratum.emboli}")  # fmt: skip
         recall = stratum.recall
         if recall.value is None:
@@ -102,8 +102,8 @@ def _sizes(axes: Any, found: Detection) -> None:
 
 
 def _volumes(axes: Any, cases: Sequence[CaseScores]) -> None:
-    truth = np.array([case.truth_ml for case in cases])
-    found = np.array([case.predicted_ml for case in cases], float)
+    truth = np.array([case["truth_ml"] for case in cases], float)
+    found = np.array([case["predicted_ml"] for case in cases], float)
     mean, off = (truth + found) / 2, found - truth
     axes.scatter(mean, off, s=18, alpha=0.7)
     bias, spread = off.mean(), off.std(ddof=1) if len(off) > 1 else 0.0

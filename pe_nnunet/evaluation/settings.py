@@ -7,10 +7,10 @@ from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.metrics.bootstrap import Resampling
-from pe_nnunet.metrics.empty_policy import EmptyPolicy
-from pe_nnunet.metrics.froc import PROTOCOLS, ProtocolName
 from pe_nnunet.metrics.instances import AUTO, LabelKind
 from pe_nnunet.metrics.overlap import ANY_OVERLAP, OverlapCriterion
+from pe_nnunet.metrics.protocols import PROTOCOLS, ProtocolName
+from pe_nnunet.metrics.ratios import EmptyPolicy
 
 
 @dataclass(frozen=True)

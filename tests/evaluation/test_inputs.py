@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pe_nnunet.evaluation.case_table import read_cases
+from pe_nnunet.evaluation.marker_files import aanet_csv, cad_pe_text, read_cad_pe
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation import EvaluationSettings, evaluate_folder, read_groups, read_patients
-from pe_nnunet.evaluation.case_table import read_cases
-from pe_nnunet.evaluation.marker_files import aanet_csv, cad_pe_text, read_cad_pe
 from pe_nnunet.metrics.bootstrap import Resampling
 from pe_nnunet.metrics.markers import VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.outputs.table import read_emboli_csv

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
-
 from pe_nnunet.metrics.empty_policy import EmptyPolicy
+
 from pe_nnunet.metrics.outlines import PanopticScores, panoptic_scores
 from pe_nnunet.metrics.overlap import contingency
 

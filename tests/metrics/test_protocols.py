@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pe_nnunet.metrics.protocol_aanet import aanet_hits
+from pe_nnunet.metrics.protocol_cad_pe import cad_pe_hits
 from scipy import ndimage
 from sklearn.metrics import roc_curve
 
 from pe_nnunet.metrics.froc import FP_RATES, ScanHits, froc, score, sensitivity_at
 from pe_nnunet.metrics.markers import VoxelMarker
-from pe_nnunet.metrics.protocol_aanet import aanet_hits
-from pe_nnunet.metrics.protocol_cad_pe import cad_pe_hits
 
 UNIT = (1.0, 1.0, 1.0)
 Row = tuple[tuple[int, int, int], float]

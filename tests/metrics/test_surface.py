@@ -8,9 +8,9 @@ import surface_distance
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pe_nnunet.metrics.empty_policy import EmptyPolicy
 from scipy.ndimage import gaussian_filter
 
-from pe_nnunet.metrics.empty_policy import EmptyPolicy
 from pe_nnunet.metrics.outlines import SurfaceScores, surface_of, surface_scores
 from pe_nnunet.voxels import Box, boxes_by_id, islands
 
