@@ -39,8 +39,8 @@ def page(evaluation: Evaluation, pictures: Sequence[Path]) -> str:
         parts.append(f"<h2>Subgroup {escape(name)}: {group['scans']} scans</h2>")
         parts.append(_table(("", "value"), _rows(group.intervals)))
     if evaluation.cases:
-        head, *rows = case_rows(evaluation.cases, SHOWN, "scan", unit=", ")
-        parts += ["<h2>Scans</h2>", _table(head, rows)]
+        columns, *lines = case_rows(evaluation.cases, SHOWN, "scan", unit=", ")
+        parts += ["<h2>Scans</h2>", _table(columns, lines)]
     if evaluation.failures:
         parts.append(
             "<h2>Not scored</h2>" + "".join(f"<p>{escape(str(failure))}</p>" for failure in evaluation.failures)
