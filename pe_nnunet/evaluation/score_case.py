@@ -136,5 +136,4 @@ def _lungs(path: Path, grid: sitk.Image, case_id: str) -> LungGeometry | None:
 def _moved(markers: Sequence[VoxelMarker], by: Voxel) -> tuple[VoxelMarker, ...]:
     """Markers so many voxels on; those outside a crop keep their distances, and hit nothing inside."""
     dz, dy, dx = by
-    moved = ((m, m.voxel_zyx) for m in markers)
-    return tuple(m._replace(voxel_zyx=(z + dz, y + dy, x + dx)) for m, (z, y, x) in moved)
+    return tuple(VoxelMarker((z + dz, y + dy, x + dx), probability) for (z, y, x), probability in markers)

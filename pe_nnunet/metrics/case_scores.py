@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from pe_nnunet.errors import GeometryError
 from pe_nnunet.metrics.clot_geometry import LungGeometry
 from pe_nnunet.metrics.definitions import OF_CASE
 from pe_nnunet.metrics.inputs import CaseInputs, Value, count
@@ -62,11 +64,6 @@ class Scores:
     def sensitivity(self) -> Value:
         """Found emboli of all emboli; None without emboli."""
         return self["sensitivity"]
-
-    @property
-    def precision(self) -> Value:
-        """True findings of all findings; None without findings."""
-        return self["precision"]
 
     @property
     def f1(self) -> Value:
@@ -131,22 +128,17 @@ def evaluate_case(
         GeometryError: PE-GEO-001 if the shapes differ.
 
     Example:
-        >>> import numpy as np
         >>> truth = np.array([[[1, 1, 0, 0, 2, 0]]])
         >>> finding = np.array([[[1, 0, 0, 0, 0, 2]]])
         >>> scores = evaluate_case(finding, truth, (10, 10, 10))
         >>> scores.found, scores.false_positives, scores.dice, scores["truth_ml"]
         (1, 1, 0.4, 3.0)
     """
-    inputs = CaseInputs(
-        prediction,
-        truth_ids,
-        spacing_mm,
-        case_id=case_id,
-        overlap=overlap,
-        empty=empty,
-        pe_score=pe_score,
-        surface_tolerance_mm=surface_tolerance_mm,
-        lungs=lungs,
-    )
+    if isinstance(prediction, np.ndarray) and prediction.shape != truth_ids.shape:
+        raise GeometryError(
+            "PE-GEO-001",
+            f"the prediction of case {case_id} has shape {prediction.shape} (z, y, x), its label {truth_ids.shape}",
+        )
+    policy = empty or EmptyPolicy()
+    inputs = CaseInputs(prediction, truth_ids, spacing_mm, overlap, policy, pe_score, surface_tolerance_mm, lungs)
     return CaseScores(case_id, {name: of_case(inputs) for name, of_case in OF_CASE.items()}, patient)

@@ -1,7 +1,7 @@
-"""The table of metrics: what each number is of a case and over a cohort, and how it is shown.
+"""The table of metrics: how each number is computed of a case and over a cohort, and how it is shown.
 
 A metric is one entry: `cases.csv`, `summary.json`, the intervals, the comparison of two methods, the page and the
-printed table all go through this table. Its order is that of `summary.json`.
+printed table all go through this table, whose order is that of `summary.json`. docs/evaluation.md says what each means.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pe_nnunet.metrics.outlines import Distances, assd_mm, hd95_mm, matched_dice
 from pe_nnunet.metrics.overlap import Contingency, dice
 from pe_nnunet.metrics.ratios import EmptyPolicy, f1, mean, ratio
 
-Level = Literal["voxels", "outlines", "emboli", "scans", "patients", "negatives"]
+Level = Literal["counts", "voxels", "outlines", "emboli", "scans", "patients", "negatives"]
 OfCase = Callable[[CaseInputs], Value]
 OverCohort = Callable[[CohortInputs, str], Value]
 SECTIONS = {"outlines": "", "patients": "patient_", "negatives": "negative_"}
@@ -29,8 +29,8 @@ class Metric:
     """One number.
 
     Attributes:
-        meaning: For the documentation.
-        level: What it is a number of; `negatives` are scans without emboli, reported apart and without intervals.
+        level: What it is a number of; `counts` are those of emboli and findings, `negatives` are scans without emboli,
+            which are reported apart and without intervals.
         of_case: Computes it; None where a single case has no such number.
         over_cohort: Computes it from the cases' values, and its own name; None where it is not brought together.
         unit: Empty for counts and shares.
@@ -39,7 +39,6 @@ class Metric:
         brief: Whether the table that is printed has the column too.
     """
 
-    meaning: str
     level: Level
     of_case: OfCase | None = None
     over_cohort: OverCohort | None = None
@@ -89,10 +88,6 @@ def _surface_dice(case: CaseInputs) -> Value:
     if case.surfaces is None:
         return dice(case.table, case.empty)  # by the policy, as a side is empty
     return surface_dice(case.surfaces, case.surface_tolerance_mm)
-
-
-def _clot(side: str, name: str) -> OfCase:
-    return lambda case: getattr(case, f"{side}_clot").get(name)
 
 
 # Of a case, and of a cohort from its pooled counts.
@@ -147,88 +142,79 @@ def _quiet(cases: Sequence[Mapping[str, Value]]) -> int:
     return len(cases) - _called(cases)
 
 
-def _count(meaning: str, level: Level, over_cohort: Callable[[CohortInputs], int]) -> Metric:
+def _count(level: Level, over_cohort: Callable[[CohortInputs], int]) -> Metric:
     """A whole number of a cohort."""
-    return Metric(meaning, level, over_cohort=lambda cohort, _: over_cohort(cohort), digits=0)
+    return Metric(level, over_cohort=lambda cohort, _: over_cohort(cohort), digits=0)
 
 
-def _total(name: str, meaning: str, heading: str = "", *, brief: bool = False) -> Metric:
+def _total(name: str, heading: str = "", *, brief: bool = False) -> Metric:
     """A whole number of each case, and its sum."""
-    return Metric(meaning, "emboli", attrgetter(name), CohortInputs.total, digits=0, heading=heading, brief=brief)
+    return Metric("counts", attrgetter(name), CohortInputs.total, digits=0, heading=heading, brief=brief)
 
 
-def _share(meaning: str, level: Level, part: Callable[[CohortInputs], int], whole: str, digits: int = 3) -> Metric:
+def _share(level: Level, part: Callable[[CohortInputs], int], whole: str, digits: int = 3) -> Metric:
     """Of a cohort's cases, positive cases or negative cases."""
-    return Metric(meaning, level, over_cohort=lambda c, _: ratio(part(c), len(getattr(c, whole))), digits=digits)
+    return Metric(level, over_cohort=lambda c, _: ratio(part(c), len(getattr(c, whole))), digits=digits)
+
+
+def _clot(side: Literal["truth", "predicted"], name: str, heading: str = "") -> Metric:
+    """Of what `clot_geometry` gives for one side of the comparison."""
+    unit = "ml" if name.endswith("_ml") else ""
+    return Metric("scans", lambda c: getattr(c, f"{side}_clot").get(name), unit=unit, digits=2, heading=heading)
 
 
 METRICS: dict[str, Metric] = {
-    "scans": _count("scored scans", "scans", lambda c: len(c.cases)),
-    "positive_scans": _count("of these, with emboli", "scans", lambda c: len(c.positive)),
-    "dice": Metric("of all emboli together", "voxels", _of_masks(dice), _mean, heading="Dice", brief=True),
-    "dice_negative": Metric("Dice of scans without emboli, by the policy", "negatives", None, _negative_mean("dice")),
-    "emboli": _total("emboli", "true emboli", "emboli", brief=True),
-    "found": _total("found", "true emboli that are found", "found", brief=True),
-    "sensitivity": Metric("found emboli of all emboli", "emboli", _sensitivity, _sensitivity),
-    "findings": _total("findings", "predicted emboli, or markers"),
-    "false_positives": _total("false_positives", "findings that are no embolus", "false+", brief=True),
-    "false_positives_per_scan": _share("over all scans", "scans", lambda c: c.false_positives, "cases", 2),
-    "precision": Metric("true findings of all findings", "emboli", _precision, _precision),
-    "f1": Metric("harmonic mean of sensitivity and precision", "emboli", _f1, _f1),
-    "merged": _total("merged", "found emboli that no finding has to itself", "merged", brief=True),
-    "split": _total("split", "emboli that several findings touch", "split"),
-    "volume_error_ml": Metric("mean absolute difference of volumes", "scans", None, _volume_error, "ml", 2),
-    "truth_ml": Metric("of the emboli", "scans", attrgetter("truth_ml"), None, "ml", 2, "truth", brief=True),
-    "predicted_ml": Metric("of the findings", "scans", attrgetter("predicted_ml"), None, "ml", 2, "found", brief=True),
-    "pe_score": Metric(
-        "of the most certain marker", "patients", attrgetter("pe_score"), heading="PE score", brief=True
-    ),
-    "negative_scans": _count("scans without emboli", "negatives", lambda c: len(c.negative)),
-    "negative_clean": _count("of these, called negative", "negatives", lambda c: _quiet(c.negative)),
-    "negative_false_positives": _count("findings in all of them", "negatives", lambda c: c.negative_findings),
-    "negative_false_positives_per_scan": _share("in these", "negatives", lambda c: c.negative_findings, "negative", 2),
-    "negative_predicted_ml": Metric("mean in these", "negatives", None, _negative_mean("predicted_ml"), "ml", 2),
-    "patient_true_positive": _count("with emboli, called positive", "patients", lambda c: _called(c.positive)),
-    "patient_false_negative": _count("with emboli, called negative", "patients", lambda c: _quiet(c.positive)),
-    "patient_true_negative": _count("without emboli, called negative", "patients", lambda c: _quiet(c.negative)),
-    "patient_false_positive": _count("without emboli, called positive", "patients", lambda c: _called(c.negative)),
-    "patient_sensitivity": _share("called, with emboli", "patients", lambda c: _called(c.positive), "positive"),
-    "patient_specificity": _share("not called, without", "patients", lambda c: _quiet(c.negative), "negative"),
-    "patient_auroc": Metric("of `pe_score`, with ten negatives or more", "patients", None, _auroc),
-    "surface_dice": Metric("area within the tolerance", "outlines", _surface_dice, _mean, heading="surface Dice"),
-    "hd95_mm": Metric("95th percentile of distance", "outlines", _of_surfaces(hd95_mm), _mean, "mm", 1, "HD95"),
-    "assd_mm": Metric("average symmetric surface distance", "outlines", _of_surfaces(assd_mm), _mean, "mm", 1),
-    "measured": _count(
-        "scans that have both distances", "outlines", lambda c: sum(case["assd_mm"] is not None for case in c.positive)
-    ),
-    "panoptic_quality": Metric(
-        "of single emboli", "outlines", _of_masks(panoptic_quality), _mean, heading="panoptic quality"
-    ),
-    "matched_dice": Metric("mean over pairs of embolus and finding", "outlines", _of_masks(matched_dice), _mean),
+    "scans": _count("scans", lambda c: len(c.cases)),
+    "positive_scans": _count("scans", lambda c: len(c.positive)),
+    "dice": Metric("voxels", _of_masks(dice), _mean, heading="Dice", brief=True),
+    "dice_negative": Metric("negatives", None, _negative_mean("dice")),
+    "emboli": _total("emboli", "emboli", brief=True),
+    "found": _total("found", "found", brief=True),
+    "sensitivity": Metric("emboli", _sensitivity, _sensitivity),
+    "findings": _total("findings"),
+    "false_positives": _total("false_positives", "false+", brief=True),
+    "false_positives_per_scan": _share("scans", lambda c: c.false_positives, "cases", 2),
+    "precision": Metric("emboli", _precision, _precision),
+    "f1": Metric("emboli", _f1, _f1),
+    "merged": _total("merged", "merged", brief=True),
+    "split": _total("split", "split"),
+    "volume_error_ml": Metric("scans", None, _volume_error, "ml", 2),
+    "truth_ml": Metric("scans", attrgetter("truth_ml"), None, "ml", 2, "truth", brief=True),
+    "predicted_ml": Metric("scans", attrgetter("predicted_ml"), None, "ml", 2, "found", brief=True),
+    "pe_score": Metric("patients", attrgetter("pe_score"), heading="PE score", brief=True),
+    "negative_scans": _count("negatives", lambda c: len(c.negative)),
+    "negative_clean": _count("negatives", lambda c: _quiet(c.negative)),
+    "negative_false_positives": _count("negatives", lambda c: c.negative_findings),
+    "negative_false_positives_per_scan": _share("negatives", lambda c: c.negative_findings, "negative", 2),
+    "negative_predicted_ml": Metric("negatives", None, _negative_mean("predicted_ml"), "ml", 2),
+    "patient_true_positive": _count("patients", lambda c: _called(c.positive)),
+    "patient_false_negative": _count("patients", lambda c: _quiet(c.positive)),
+    "patient_true_negative": _count("patients", lambda c: _quiet(c.negative)),
+    "patient_false_positive": _count("patients", lambda c: _called(c.negative)),
+    "patient_sensitivity": _share("patients", lambda c: _called(c.positive), "positive"),
+    "patient_specificity": _share("patients", lambda c: _quiet(c.negative), "negative"),
+    "patient_auroc": Metric("patients", None, _auroc),
+    "surface_dice": Metric("outlines", _surface_dice, _mean, heading="surface Dice"),
+    "hd95_mm": Metric("outlines", _of_surfaces(hd95_mm), _mean, "mm", 1, "HD95"),
+    "assd_mm": Metric("outlines", _of_surfaces(assd_mm), _mean, "mm", 1),
+    "measured": _count("outlines", lambda c: sum(case["assd_mm"] is not None for case in c.positive)),
+    "panoptic_quality": Metric("outlines", _of_masks(panoptic_quality), _mean, heading="panoptic quality"),
+    "matched_dice": Metric("outlines", _of_masks(matched_dice), _mean),
+    "truth_largest_ml": _clot("truth", "largest_ml"),
+    "truth_left_ml": _clot("truth", "left_ml", "truth left"),
+    "truth_right_ml": _clot("truth", "right_ml", "right"),
+    "truth_outside_lungs": _clot("truth", "outside_lungs"),
+    "predicted_largest_ml": _clot("predicted", "largest_ml"),
+    "predicted_left_ml": _clot("predicted", "left_ml"),
+    "predicted_right_ml": _clot("predicted", "right_ml"),
+    "predicted_outside_lungs": _clot("predicted", "outside_lungs"),
 }
-for _side, _whose in (("truth", "label"), ("predicted", "prediction")):
-    for _name, _meaning, _heading in (
-        ("largest_ml", "largest embolus", ""),
-        ("left_ml", "on the patient's left", "truth left"),
-        ("right_ml", "on the right", "right"),
-        ("outside_lungs", "share outside the lung mask", ""),
-    ):
-        METRICS[f"{_side}_{_name}"] = Metric(
-            f"clot of the {_whose}: {_meaning}",
-            "scans",
-            _clot(_side, _name),
-            unit="ml" if _name.endswith("ml") else "",
-            digits=2,
-            heading=_heading if _side == "truth" else "",
-        )
-
 # Where cases are listed, counts come first; where people read, and in intervals, then voxels, outlines and so on.
-_COUNTS_FIRST = sorted(METRICS, key=lambda name: METRICS[name].digits > 0)
 _BY_LEVEL = sorted(METRICS, key=lambda name: get_args(Level).index(METRICS[name].level))
+_COUNTS_FIRST = sorted(METRICS, key=lambda name: METRICS[name].level != "counts")
 OF_CASE: dict[str, OfCase] = {name: of_case for name in _COUNTS_FIRST if (of_case := METRICS[name].of_case)}
 OVER_COHORT: dict[str, OverCohort] = {name: over for name, metric in METRICS.items() if (over := metric.over_cohort)}
 COMPARED = [
     name for name in _BY_LEVEL if name in OVER_COHORT and METRICS[name].digits and METRICS[name].level != "negatives"
 ]
-_HEADED = [name for name in _BY_LEVEL if name in OF_CASE and METRICS[name].heading]
-SHOWN = [name for counts in (True, False) for name in _HEADED if (METRICS[name].digits == 0) == counts]
+SHOWN = [name for name in _BY_LEVEL if name in OF_CASE and METRICS[name].heading]

@@ -63,28 +63,25 @@ class Detection:
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types: `tp`, `fn`, `fp`, `sensitivity_at_fp`, `score`, intervals as [low, high]."""
+        at = {f"{rate:g}": estimate for rate, estimate in self.sensitivity_at_fp.items()}
         return {
             "tp": self.curve.true_positives,
             "fn": self.curve.false_negatives,
             "fp": self.curve.false_positives,
-            "sensitivity_at_fp": {f"{rate:g}": e.value for rate, e in self.sensitivity_at_fp.items()},
-            "sensitivity_at_fp_interval": {f"{rate:g}": [e.low, e.high] for rate, e in self.sensitivity_at_fp.items()},
-            "score": self.score.value,
-            "score_interval": [self.score.low, self.score.high],
+            "sensitivity_at_fp": {rate: estimate.value for rate, estimate in at.items()},
+            "sensitivity_at_fp_interval": {rate: [estimate.low, estimate.high] for rate, estimate in at.items()},
+            **_with_interval("score", self.score),
             "sizes": [
-                {
-                    "least_mm3": s.min_mm3,
-                    "below_mm3": s.below_mm3,
-                    "emboli": s.emboli,
-                    "found": s.found,
-                    "recall": s.recall.value,
-                    "recall_interval": [s.recall.low, s.recall.high],
-                    "sensitivity_at_1": s.sensitivity_at_1.value,
-                    "sensitivity_at_1_interval": [s.sensitivity_at_1.low, s.sensitivity_at_1.high],
-                }
-                for s in self.sizes
+                {"least_mm3": size.min_mm3, "below_mm3": size.below_mm3, "emboli": size.emboli, "found": size.found}
+                | _with_interval("recall", size.recall)
+                | _with_interval("sensitivity_at_1", size.sensitivity_at_1)
+                for size in self.sizes
             ],
         }
+
+
+def _with_interval(name: str, estimate: Estimate) -> dict[str, Any]:
+    return {name: estimate.value, f"{name}_interval": [estimate.low, estimate.high]}
 
 
 def detection(
@@ -139,14 +136,6 @@ def _sizes(scans: Sequence[ScanHits], resampling: Resampling, patients: Sequence
             }
 
         found = estimates(readings, patients, resampling)
-        strata.append(
-            SizeStratum(
-                low,
-                below,
-                whole.true_positives + whole.false_negatives,
-                whole.true_positives,
-                found["recall"],
-                found["at 1"],
-            )
-        )
+        emboli = whole.true_positives + whole.false_negatives
+        strata.append(SizeStratum(low, below, emboli, whole.true_positives, found["recall"], found["at 1"]))
     return tuple(strata)

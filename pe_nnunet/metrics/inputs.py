@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.errors import GeometryError
 from pe_nnunet.metrics.clot_geometry import LungGeometry, clot_geometry
 from pe_nnunet.metrics.markers import VoxelMarker
 from pe_nnunet.metrics.outlines import Distances, surface_distances
-from pe_nnunet.metrics.overlap import ANY_OVERLAP, Contingency, OverlapCriterion, contingency, match
+from pe_nnunet.metrics.overlap import Contingency, OverlapCriterion, contingency, match
 from pe_nnunet.metrics.ratios import EmptyPolicy
 from pe_nnunet.voxels import foreground
 
@@ -39,32 +38,22 @@ class CaseInputs:
         prediction: NDArray[Any] | Sequence[VoxelMarker],
         truth_ids: NDArray[Any],
         spacing_mm: Sequence[float],
-        *,
-        case_id: str = "",
-        overlap: OverlapCriterion = ANY_OVERLAP,
-        empty: EmptyPolicy | None = None,
-        pe_score: float | None = None,
-        surface_tolerance_mm: float | None = None,
-        lungs: LungGeometry | None = None,
+        overlap: OverlapCriterion,
+        empty: EmptyPolicy,
+        pe_score: float | None,
+        surface_tolerance_mm: float | None,
+        lungs: LungGeometry | None,
     ) -> None:
-        """Count emboli and findings; arguments are those of `evaluate_case`.
-
-        Raises:
-            GeometryError: PE-GEO-001 if the shapes differ.
-        """
-        self.truth_ids, self.spacing_mm, self.lungs = truth_ids, spacing_mm, lungs
-        self.empty, self.pe_score, self.surface_tolerance_mm = empty or EmptyPolicy(), pe_score, surface_tolerance_mm
+        """Count emboli and findings; arguments are those of `evaluate_case`."""
+        self.truth_ids, self.voxel_ml, self.spacing_mm = truth_ids, float(np.prod(spacing_mm)) / 1000, spacing_mm
+        self.empty, self.pe_score, self.surface_tolerance_mm, self.lungs = empty, pe_score, surface_tolerance_mm, lungs
         self.table: Contingency | None = None
         if not isinstance(prediction, np.ndarray):
             hit = [marker.value_in(truth_ids) for marker in prediction]
             self.emboli, self.found = len(np.unique(foreground(truth_ids)[1])), len({*hit} - {0})
-            self.findings, self.false_positives, self.merged, self.split = len(hit), hit.count(0), 0, 0
+            self.findings, self.false_positives = len(hit), hit.count(0)
+            self.merged = self.split = 0
             return
-        if prediction.shape != truth_ids.shape:
-            raise GeometryError(
-                "PE-GEO-001",
-                f"the prediction of case {case_id} has shape {prediction.shape} (z, y, x), its label {truth_ids.shape}",
-            )
         self.prediction_ids = prediction
         self.table = contingency(prediction, truth_ids)
         found, true = match(self.table, overlap)
@@ -75,14 +64,12 @@ class CaseInputs:
     @property
     def truth_ml(self) -> float:
         """Volume of the emboli."""
-        return self._ml(
-            len(foreground(self.truth_ids)[1]) if self.table is None else int(self.table.truth_voxels.sum())
-        )
+        return len(foreground(self.truth_ids)[1]) * self.voxel_ml
 
     @property
     def predicted_ml(self) -> float | None:
         """Volume of the findings; None where the prediction is markers alone."""
-        return None if self.table is None else self._ml(int(self.table.prediction_voxels.sum()))
+        return None if self.table is None else int(self.table.prediction_voxels.sum()) * self.voxel_ml
 
     @cached_property
     def surfaces(self) -> tuple[Distances, Distances] | None:
@@ -100,9 +87,6 @@ class CaseInputs:
     def predicted_clot(self) -> dict[str, Value]:
         """From `clot_geometry`; empty where the prediction is markers alone."""
         return {} if self.table is None else clot_geometry(self.prediction_ids, self.spacing_mm, self.lungs)
-
-    def _ml(self, voxels: int) -> float:
-        return voxels * (float(np.prod(self.spacing_mm)) / 1000)
 
 
 class CohortInputs:
