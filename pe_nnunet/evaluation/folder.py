@@ -156,14 +156,9 @@ def _points(done: list[ScoredCase], settings: EvaluationSettings) -> list[dict[s
 
 
 def _notes(unlabelled: Sequence[str], unscored: Sequence[str], no_lungs: Sequence[str]) -> tuple[Note, ...]:
-    notes = []
-    if unlabelled:
-        notes.append(
-            Note("PE-EVAL-002", "warning", f"{len(unlabelled)} predictions without a label: {', '.join(unlabelled)}")
-        )
-    if unscored:
-        message = f"neither scores nor a probability for {', '.join(unscored)}: a curve of one point, all scores 1"
-        notes.append(Note("PE-EVAL-005", "warning", message))
-    if no_lungs:
-        notes.append(Note("PE-EVAL-009", "warning", f"no lung mask, so no clot by side: {', '.join(no_lungs)}"))
-    return tuple(notes)
+    texts = (
+        ("PE-EVAL-002", unlabelled, f"{len(unlabelled)} predictions without a label: {{}}"),
+        ("PE-EVAL-005", unscored, "neither scores nor a probability for {}: a curve of one point, all scores 1"),
+        ("PE-EVAL-009", no_lungs, "no lung mask, so no clot by side: {}"),
+    )
+    return tuple(Note(code, "warning", text.format(", ".join(cases))) for code, cases, text in texts if cases)

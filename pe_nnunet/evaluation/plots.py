@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,16 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     from matplotlib.figure import Figure
 
     curves = [d for d in evaluation.detections if len(d.curve.sensitivity)]
-    sized = next((d for d in curves if d.sizes), None)
-    volumes = [c for c in evaluation.cases if c["predicted_ml"] is not None]
-    wanted: dict[str, tuple[Any, Any]] = {}
-    if curves:
-        wanted["froc"] = _froc, curves
-    if sized:
-        wanted["sizes"] = _sizes, sized
-    if volumes:
-        wanted["volumes"] = _volumes, volumes
-    if evaluation.calibration:
-        wanted["calibration"] = _calibration, evaluation.calibration
+    pictures: dict[str, tuple[Callable[[Any, Any], None], Any]] = {
+        "froc": (_froc, curves),
+        "sizes": (_sizes, next((d for d in curves if d.sizes), None)),
+        "volumes": (_volumes, [case for case in evaluation.cases if case["predicted_ml"] is not None]),
+        "calibration": (_calibration, evaluation.calibration),
+    }
     files = []
-    for name, (draw, data) in wanted.items():
+    for name, (draw, data) in pictures.items():
+        if not data:
+            continue
         figure = Figure(figsize=(5.5, 4.2), layout="constrained")
         draw(figure.add_subplot(), data)
         path = folder / f"{name}.png"

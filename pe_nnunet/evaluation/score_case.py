@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import SimpleITK as sitk
 
@@ -72,10 +71,9 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     grid = read_label(files.label)
     spacing_mm = spacing_zyx(grid)
     truth = sitk.GetArrayViewFromImage(grid)
-    found_image = None
-    if files.mask is not None:
-        found_image = read_label(files.mask)
-        require_same_grid(grid, found_image, f"the prediction of case {case_id}")
+    found_image = (
+        None if files.mask is None else _on_grid(read_label(files.mask), grid, f"prediction of case {case_id}")
+    )
     found = None if found_image is None else sitk.GetArrayViewFromImage(found_image)
 
     # Everything lies in a small part of the scan; with room for what a tolerance adds.
@@ -85,8 +83,10 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     box = box.grown(room_mm, spacing_mm, truth.shape)
     truth_ids = to_instances(truth[box.slices], settings.label_kind)
     found_ids = None if found is None else to_instances(found[box.slices], settings.prediction_kind)
-    lungs = None if files.lungs is None else _lungs(files.lungs, grid, case_id)
-    lungs = None if lungs is None else lungs.part(box.slices)
+    lungs = None
+    if files.lungs is not None:
+        lungs = LungGeometry.of(_on_grid(read_label(files.lungs), grid, f"lung mask of case {case_id}"))
+        lungs = None if lungs is None else lungs.part(box.slices)
 
     scored = True
     z, y, x = box.start
@@ -99,8 +99,7 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     else:
         probability = None
         if files.probability is not None:
-            image = read_file(files.probability)[0]
-            require_same_grid(grid, image, f"the probability of case {case_id}")
+            image = _on_grid(read_file(files.probability)[0], grid, f"probability of case {case_id}")
             probability = sitk.GetArrayViewFromImage(image)[box.slices]
         scored = probability is not None
         markers = markers_of_findings(found_ids, probability)
@@ -127,10 +126,9 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     return ScoredCase(scores, hits, scored, calibration, markers, aanet_csv(markers, grid))
 
 
-def _lungs(path: Path, grid: sitk.Image, case_id: str) -> LungGeometry | None:
-    lungs = read_label(path)
-    require_same_grid(grid, lungs, f"the lung mask of case {case_id}")
-    return LungGeometry.of(lungs)
+def _on_grid(image: sitk.Image, grid: sitk.Image, what: str) -> sitk.Image:
+    require_same_grid(grid, image, f"the {what}")
+    return image
 
 
 def _moved(markers: Sequence[VoxelMarker], by: Voxel) -> tuple[VoxelMarker, ...]:

@@ -137,15 +137,13 @@ def operating_points(curve: Froc, budgets: Sequence[float]) -> list[dict[str, fl
         One point a budget, in their order: `budget`; `threshold`, the lowest score that keeps to it, None where even
         the highest exceeds it, or there are no markers; and at that score `sensitivity` and `false_positives_per_scan`.
     """
-    points: list[dict[str, float | None]] = []
-    for budget in budgets:
-        last = int(np.flatnonzero(curve.fp_per_scan <= budget)[-1])
-        points.append(
-            {
-                "budget": budget,
-                "threshold": float(curve.thresholds[last]) if last else None,
-                "sensitivity": float(curve.sensitivity[last]),
-                "false_positives_per_scan": float(curve.fp_per_scan[last]),
-            }
-        )
-    return points
+    last_of = ((budget, int(np.flatnonzero(curve.fp_per_scan <= budget)[-1])) for budget in budgets)
+    return [
+        {
+            "budget": budget,
+            "threshold": float(curve.thresholds[last]) if last else None,
+            "sensitivity": float(curve.sensitivity[last]),
+            "false_positives_per_scan": float(curve.fp_per_scan[last]),
+        }
+        for budget, last in last_of
+    ]
