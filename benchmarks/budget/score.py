@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from scipy import ndimage
 
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.metrics.case_scores import evaluate_case
-from pe_nnunet.metrics.froc import Pool, ScanHits, sensitivity_at
+from pe_nnunet.metrics.froc import Pool, ScanHits
 from pe_nnunet.metrics.markers import markers_of_findings
-from pe_nnunet.metrics.protocol_cad_pe import cad_pe_hits
+from pe_nnunet.metrics.protocols import cad_pe_hits, sensitivity_at
 from pe_nnunet.volumes import spacing_zyx
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -49,7 +49,7 @@ class Predicted:
         """
         markers = markers_of_findings(findings, self.probability)
         means = ndimage.mean(self.probability, findings, np.unique(findings[findings > 0]))
-        markers = tuple(replace(marker, probability=float(mean)) for marker, mean in zip(markers, means, strict=True))
+        markers = tuple(marker._replace(probability=float(mean)) for marker, mean in zip(markers, means, strict=True))
         return cad_pe_hits(self.case_id, self.truth, markers, self.spacing_mm, (EPS_MM,))[0]
 
 
@@ -112,7 +112,7 @@ def _read(folder: Path, studies: Path) -> list[Predicted]:
 
 
 def _mean_sensitivity(scans: list[Predicted], findings: list[NDArray[Any]]) -> float:
-    curve = Pool.of([scan.hits(ids) for scan, ids in zip(scans, findings, strict=True)]).curve()
+    curve = Pool([scan.hits(ids) for scan, ids in zip(scans, findings, strict=True)]).curve()
     return float(np.mean([sensitivity_at(curve, rate, "cad-pe") or 0.0 for rate in FALSE_POSITIVES]))
 
 

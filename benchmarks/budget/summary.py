@@ -13,7 +13,8 @@ from budget.score import FALSE_POSITIVES
 from numpy.typing import NDArray
 
 from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
-from pe_nnunet.metrics.froc import Pool, ScanHits, sensitivity_at
+from pe_nnunet.metrics.froc import Pool, ScanHits
+from pe_nnunet.metrics.protocols import sensitivity_at
 
 Run = dict[str, Any]
 SIZES_MM3 = (0.0, 1000.0, 5000.0, float("inf"))
@@ -128,8 +129,8 @@ def _mean(values: list[float]) -> float | None:
 def _of_seed(cases: dict[str, Any], scans: list[str]) -> Callable[[NDArray[np.int64]], dict[str, float | None]]:
     present = np.array([scan in cases for scan in scans])
     hits = [_hits(scan, cases[scan]) for scan in scans if scan in cases]
-    whole = Pool.of(hits)
-    parts = {size_name(*pair): Pool.of([scan.between(*pair) for scan in hits]) for pair in pairwise(SIZES_MM3)}
+    whole = Pool(hits)
+    parts = {size_name(*pair): Pool([scan.between(*pair) for scan in hits]) for pair in pairwise(SIZES_MM3)}
     dice = np.array([cases[scan]["dice"] for scan in scans if scan in cases], float)
     positive = np.isfinite(dice)
 
@@ -153,7 +154,7 @@ def number_names() -> list[str]:
 
 def froc_curve(runs: list[Run]) -> NDArray[np.float64]:
     """Sensitivity at `CURVE_RATES` false positives a scan, mean over seeds."""
-    curves = [Pool.of([_hits(*item) for item in cases.items()]).curve() for cases in _by_seed(runs)]
+    curves = [Pool([_hits(*item) for item in cases.items()]).curve() for cases in _by_seed(runs)]
     values = [[sensitivity_at(curve, rate, "cad-pe") for rate in CURVE_RATES] for curve in curves]
     mean: NDArray[np.float64] = np.mean(np.array(values, float), axis=0)
     return mean

@@ -46,10 +46,10 @@ def record(
         "most_false_positives_per_scan": most_false_positives,
         "best": asdict(best.candidate),
         "command": command(best.candidate, dataset, folds),
-        "cohort": asdict(best.cohort),
-        "held_out": None if best.held_out is None else asdict(best.held_out),
+        "cohort": best.cohort.to_dict(),
+        "held_out": None if best.held_out is None else best.held_out.to_dict(),
         "candidates": [
-            {**asdict(candidate), **{name: getattr(cohort_of(scores, candidate), name) for name in NUMBERS}}
+            {**asdict(candidate), **{name: cohort_of(scores, candidate)[name] for name in NUMBERS}}
             for candidate in next(iter(scores.values()))
         ],
         "failures": [asdict(failure) for failure in failures],

@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
-    from pe_nnunet.evaluation.case_table import read_cases
     from pe_nnunet.evaluation.compare import compare
+    from pe_nnunet.evaluation.text_tables import read_cases
     from pe_nnunet.files import atomic_json
     from pe_nnunet.metrics.bootstrap import Resampling
 
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         a, b, p = ("-" if v is None else f"{v:.3f}" for v in (row.first, row.second, row.p_value))
         print(f"{name.replace('_', ' '):<26}{a:>8}{b:>8}  {row.difference!s:<28}{p:>6}")
     if args.output:
-        atomic_json(args.output, {name: asdict(row) for name, row in found.items()})
+        atomic_json(
+            args.output, {n: row._asdict() | {"difference": asdict(row.difference)} for n, row in found.items()}
+        )
         print(f"\nwritten: {args.output}")
     return DONE

@@ -151,7 +151,6 @@ def table(rows: Mapping[str, CohortScores]) -> str:
 
 
 def _line(name: str, scores: CohortScores) -> tuple[str, ...]:
-    negatives = scores.negatives
     return (
         name,
         _number(scores.dice),
@@ -159,7 +158,7 @@ def _line(name: str, scores: CohortScores) -> tuple[str, ...]:
         _number(scores.sensitivity),
         _number(scores.false_positives_per_scan),
         _number(scores.f1),
-        f"{_number(negatives.false_positives_per_scan)} ({negatives.scans} scans)",
+        f"{_number(scores['negative_false_positives_per_scan'])} ({scores['negative_scans']} scans)",
     )
 
 

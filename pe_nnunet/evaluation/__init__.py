@@ -8,9 +8,9 @@ from pe_nnunet.lazy import on_first_use
 
 if TYPE_CHECKING:
     from pe_nnunet.evaluation.folder import Evaluation, evaluate_folder
-    from pe_nnunet.evaluation.intervals import read_groups, read_patients
     from pe_nnunet.evaluation.report import cohort_lines, table
     from pe_nnunet.evaluation.settings import EvaluationSettings
+    from pe_nnunet.evaluation.text_tables import read_groups, read_patients
     from pe_nnunet.evaluation.write import write_evaluation
 
 __all__ = [
@@ -31,8 +31,8 @@ __getattr__ = on_first_use(
         "EvaluationSettings": "settings",
         "cohort_lines": "report",
         "evaluate_folder": "folder",
-        "read_groups": "intervals",
-        "read_patients": "intervals",
+        "read_groups": "text_tables",
+        "read_patients": "text_tables",
         "table": "report",
         "write_evaluation": "write",
     },

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.evaluation.intervals import cohort_numbers
 from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
 from pe_nnunet.metrics.case_scores import CaseScores
-from pe_nnunet.metrics.cohort_scores import LEAST_NEGATIVES, summarise
+from pe_nnunet.metrics.cohort_scores import compared_numbers
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """One number of two methods.
 
     Attributes:
@@ -49,10 +47,7 @@ def compare(first: Sequence[CaseScores], second: Sequence[CaseScores], resamplin
     """
     if not first or _scans(first) != _scans(second):
         raise InputError("PE-EVAL-008", "the two results hold other scans, other labels, or none", "score both alike")
-    enough = sum(not case.positive for case in first) >= LEAST_NEGATIVES
-
-    def numbers(cases: list[CaseScores]) -> dict[str, float | None]:
-        return cohort_numbers(summarise(cases, least_negatives=1 if enough else len(cases) + 1))
+    numbers = compared_numbers(first)
 
     def change(one: list[CaseScores], other: list[CaseScores]) -> dict[str, float | None]:
         a, b = numbers(one), numbers(other)

@@ -3,39 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from pe_nnunet.cases import CaseFailure
-from pe_nnunet.errors import Note
-from pe_nnunet.evaluation.intervals import cohort_estimates, split_cases
-from pe_nnunet.evaluation.lung_masks import find_lung_masks
-from pe_nnunet.evaluation.pairs import find_pairs
-from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase, try_case
+from pe_nnunet.errors import InputError, Note
+from pe_nnunet.evaluation.case_files import NO_PREDICTION, find_lung_masks, find_pairs
+from pe_nnunet.evaluation.score_case import MAIN_PROTOCOL, ScoredCase, try_case
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.workers import work_through
-from pe_nnunet.metrics.bootstrap import Estimate
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
 from pe_nnunet.metrics.detection_curves import Detection, detection
-from pe_nnunet.metrics.froc import OperatingPoint, froc, operating_points
-from pe_nnunet.metrics.markers import VoxelMarker
-
-
-@dataclass(frozen=True)
-class Subgroup:
-    """The cases of one subgroup.
-
-    Attributes:
-        cohort: Their numbers.
-        intervals: And how far to trust them.
-    """
-
-    cohort: CohortScores
-    intervals: dict[str, Estimate]
+from pe_nnunet.metrics.froc import froc, operating_points
 
 
 @dataclass(frozen=True)
@@ -43,34 +26,39 @@ class Evaluation:
     """Everything that an evaluation gives.
 
     Attributes:
-        cases: Scored cases, by case id.
-        cohort: Over the scored cases; failed ones are in none of its numbers.
+        scored: Cases that could be scored, by case id.
+        cohort: Over these; failed ones are in none of its numbers.
         failures: Cases that could not be scored, among them those without a prediction.
-        missing: Ids of the cases without a prediction.
         unlabelled: Ids of predictions without a label, which are not scored.
         notes: What deserves a look.
         settings: How it was scored.
-        intervals: 95 % intervals of the cohort's numbers.
         detections: FROC, one a protocol and tolerance.
         groups: By subgroup, where these were given.
-        calibration: (probability, true or not) of all markers whose tool gives scores.
-        markers: By case id, on the label's grid.
-        marker_tables: The same as `id,x,y,z,prob` in LPS mm.
     """
 
-    cases: tuple[CaseScores, ...]
+    scored: tuple[ScoredCase, ...]
     cohort: CohortScores
     failures: tuple[CaseFailure, ...]
-    missing: tuple[str, ...]
     unlabelled: tuple[str, ...]
     notes: tuple[Note, ...]
     settings: EvaluationSettings
-    intervals: dict[str, Estimate]
     detections: tuple[Detection, ...]
-    groups: dict[str, Subgroup]
-    calibration: tuple[tuple[float, bool], ...]
-    markers: dict[str, tuple[VoxelMarker, ...]]
-    marker_tables: dict[str, str]
+    groups: dict[str, CohortScores]
+
+    @property
+    def cases(self) -> tuple[CaseScores, ...]:
+        """Their scores."""
+        return tuple(case.scores for case in self.scored)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Ids of the cases without a prediction."""
+        return tuple(failure.case_id for failure in self.failures if failure.code == NO_PREDICTION)
+
+    @property
+    def calibration(self) -> tuple[tuple[float, bool], ...]:
+        """(probability, true or not) of all markers whose tool gives scores."""
+        return tuple(pair for case in self.scored for pair in case.calibration)
 
 
 def evaluate_folder(
@@ -103,11 +91,11 @@ def evaluate_folder(
         InputError: PE-IN-001 if there is no label; PE-EVAL-007 if no case has a subgroup.
     """
     settings = settings or EvaluationSettings()
-    files = find_pairs(predictions, labels, only)
-    masks = {} if lungs is None else find_lung_masks(lungs, files.pairs)
+    files, failures, unlabelled = find_pairs(predictions, labels, only)
+    masks = {} if lungs is None else find_lung_masks(lungs, files)
     jobs = [
-        CaseJob(case_id, prediction, label, (patients or {}).get(case_id, ""), masks.get(case_id))
-        for case_id, (prediction, label) in sorted(files.pairs.items())
+        replace(of_case, patient=(patients or {}).get(case_id, ""), lungs=masks.get(case_id))
+        for case_id, of_case in files.items()
     ]
     outcomes = tqdm(
         work_through(partial(try_case, settings=settings), jobs, workers),
@@ -117,26 +105,25 @@ def evaluate_folder(
         disable=None if progress else True,
     )
     done: list[ScoredCase] = []
-    failures = list(files.failures)
     for outcome in outcomes:
         if isinstance(outcome, CaseFailure):
             failures.append(outcome)
         else:
             done.append(outcome)
-    whose = [case.scores.drawn_with for case in done]
-    cases = tuple(case.scores for case in done)
-    unscored = [case.scores.case_id for case in done if not case.scored]
-    split = split_cases(cases, groups) if groups and cases else {}
+    cases = [case.scores for case in done]
+    whose = [case.drawn_with for case in cases]
     resampling = settings.resampling
     return Evaluation(
-        cases=cases,
-        cohort=summarise(cases, empty=settings.empty, sensitivity_at_fp=_points(done, settings)),
+        scored=tuple(done),
+        cohort=summarise(cases, empty=settings.empty, sensitivity_at_fp=_points(done, settings), resampling=resampling),
         failures=tuple(sorted(failures, key=lambda failure: failure.case_id)),
-        missing=files.missing,
-        unlabelled=files.unlabelled,
-        notes=_notes(files.unlabelled, unscored, [] if lungs is None else sorted(files.pairs.keys() - masks.keys())),
+        unlabelled=tuple(unlabelled),
+        notes=_notes(
+            unlabelled,
+            [case.scores.case_id for case in done if not case.scored],
+            [] if lungs is None else sorted(files.keys() - masks.keys()),
+        ),
         settings=settings,
-        intervals=cohort_estimates(cases, resampling, settings.empty) if cases else {},
         detections=tuple(
             detection(protocol, eps, [case.hits[protocol, eps] for case in done], resampling, whose)
             for protocol in settings.protocols
@@ -144,31 +131,34 @@ def evaluate_folder(
             if done
         ),
         groups={
-            name: Subgroup(summarise(part, empty=settings.empty), cohort_estimates(part, resampling, settings.empty))
-            for name, part in split.items()
+            name: summarise(part, empty=settings.empty, resampling=resampling)
+            for name, part in (_split(cases, groups) if groups and cases else {}).items()
         },
-        calibration=tuple(pair for case in done for pair in case.calibration),
-        markers={case.scores.case_id: case.markers for case in done},
-        marker_tables={case.scores.case_id: case.marker_table for case in done},
     )
 
 
-def _points(done: list[ScoredCase], settings: EvaluationSettings) -> tuple[OperatingPoint, ...] | None:
+def _split(cases: Sequence[CaseScores], groups: Mapping[str, str]) -> dict[str, list[CaseScores]]:
+    """Cases by subgroup, in the order of the subgroups' names."""
+    split: dict[str, list[CaseScores]] = {}
+    for case in cases:
+        if case.case_id in groups:
+            split.setdefault(groups[case.case_id], []).append(case)
+    if not split:
+        raise InputError("PE-EVAL-007", "no scored case has a subgroup", "the column `case` must hold the case ids")
+    return dict(sorted(split.items()))
+
+
+def _points(done: list[ScoredCase], settings: EvaluationSettings) -> list[dict[str, float | None]] | None:
     """Only where every case has scores, and there are emboli."""
     if not all(case.scored for case in done) or not any(case.scores.emboli for case in done):
         return None
-    return operating_points(froc([case.hits["cad-pe", 0.0] for case in done]), settings.fp_budgets)
+    return operating_points(froc([case.hits[MAIN_PROTOCOL, 0.0] for case in done]), settings.fp_budgets)
 
 
 def _notes(unlabelled: Sequence[str], unscored: Sequence[str], no_lungs: Sequence[str]) -> tuple[Note, ...]:
-    notes = []
-    if unlabelled:
-        notes.append(
-            Note("PE-EVAL-002", "warning", f"{len(unlabelled)} predictions without a label: {', '.join(unlabelled)}")
-        )
-    if unscored:
-        message = f"neither scores nor a probability for {', '.join(unscored)}: a curve of one point, all scores 1"
-        notes.append(Note("PE-EVAL-005", "warning", message))
-    if no_lungs:
-        notes.append(Note("PE-EVAL-009", "warning", f"no lung mask, so no clot by side: {', '.join(no_lungs)}"))
-    return tuple(notes)
+    texts = (
+        ("PE-EVAL-002", unlabelled, f"{len(unlabelled)} predictions without a label: {{}}"),
+        ("PE-EVAL-005", unscored, "neither scores nor a probability for {}: a curve of one point, all scores 1"),
+        ("PE-EVAL-009", no_lungs, "no lung mask, so no clot by side: {}"),
+    )
+    return tuple(Note(code, "warning", text.format(", ".join(cases))) for code, cases, text in texts if cases)

@@ -7,9 +7,9 @@ from html import escape
 from pathlib import Path
 
 from pe_nnunet.evaluation.folder import Evaluation
-from pe_nnunet.evaluation.report import cohort_lines, decimal
+from pe_nnunet.evaluation.report import case_rows, cohort_lines
 from pe_nnunet.metrics.bootstrap import Estimate
-from pe_nnunet.metrics.case_scores import CaseScores
+from pe_nnunet.metrics.definitions import SHOWN
 
 STYLE = (
     "body{font:15px/1.5 sans-serif;max-width:72em;margin:2em auto;padding:0 1em}"
@@ -17,11 +17,6 @@ STYLE = (
     "td,th{padding:.2em .7em;border-bottom:1px solid #ddd;text-align:right}"
     "td:first-child,th:first-child{text-align:left}img{max-width:30em;margin:.5em}pre{white-space:pre-wrap}"
 )
-
-CASE_HEAD = (
-    "scan", "emboli", "found", "false+", "merged", "split", "Dice", "surface Dice", "HD95, mm", "panoptic quality",
-    "truth, ml", "found, ml", "truth left, ml", "right, ml", "PE score",
-)  # fmt: skip
 
 
 def page(evaluation: Evaluation, pictures: Sequence[Path]) -> str:
@@ -33,7 +28,7 @@ def page(evaluation: Evaluation, pictures: Sequence[Path]) -> str:
     """
     parts = ["<h1>Evaluation</h1>", f"<pre>{escape(cohort_lines(evaluation.cohort))}</pre>"]
     parts += [f'<img src="{escape(path.name)}" alt="{escape(path.stem)}">' for path in pictures]
-    parts += ["<h2>With 95 % intervals</h2>", _table(("", "value"), _rows(evaluation.intervals))]
+    parts += ["<h2>With 95 % intervals</h2>", _table(("", "value"), _rows(evaluation.cohort.intervals))]
     for found in evaluation.detections:
         values = {f"sensitivity at {rate:g}": e for rate, e in found.sensitivity_at_fp.items()}
         curve = found.curve
@@ -41,10 +36,11 @@ def page(evaluation: Evaluation, pictures: Sequence[Path]) -> str:
         parts.append(f"<h2>{found.protocol}, eps {found.eps_mm:g} mm</h2><p>{counts}</p>")
         parts.append(_table(("", "value"), _rows({**values, "score (their mean)": found.score})))
     for name, group in evaluation.groups.items():
-        parts.append(f"<h2>Subgroup {escape(name)}: {group.cohort.scans} scans</h2>")
+        parts.append(f"<h2>Subgroup {escape(name)}: {group['scans']} scans</h2>")
         parts.append(_table(("", "value"), _rows(group.intervals)))
     if evaluation.cases:
-        parts += ["<h2>Scans</h2>", _table(CASE_HEAD, map(_case, evaluation.cases))]
+        columns, *lines = case_rows(evaluation.cases, SHOWN, "scan", unit=", ")
+        parts += ["<h2>Scans</h2>", _table(columns, lines)]
     if evaluation.failures:
         parts.append(
             "<h2>Not scored</h2>" + "".join(f"<p>{escape(str(failure))}</p>" for failure in evaluation.failures)
@@ -52,27 +48,6 @@ def page(evaluation: Evaluation, pictures: Sequence[Path]) -> str:
     parts += [f"<p>{escape(str(note))}</p>" for note in evaluation.notes]
     head = f'<meta charset="utf-8"><title>Evaluation</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
-
-
-def _case(case: CaseScores) -> tuple[str, ...]:
-    left, right = (
-        "-" if getattr(case.truth_clot, side, None) is None else f"{getattr(case.truth_clot, side):.2f}"
-        for side in ("left_ml", "right_ml")
-    )
-    counts = map(str, (case.emboli, case.found, case.false_positives, case.merged, case.split))
-    return (
-        case.case_id,
-        *counts,
-        decimal(case.dice, 2),
-        decimal(case.surface.surface_dice, 2),
-        decimal(case.surface.hd95_mm, 1),
-        decimal(case.panoptic.panoptic_quality, 2),
-        decimal(case.truth_ml, 2),
-        decimal(case.predicted_ml, 2),
-        left,
-        right,
-        decimal(case.pe_score, 2),
-    )
 
 
 def _rows(values: dict[str, Estimate]) -> Iterable[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +33,16 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
     from matplotlib.figure import Figure
 
     curves = [d for d in evaluation.detections if len(d.curve.sensitivity)]
-    sized = next((d for d in curves if d.sizes), None)
-    volumes = [c for c in evaluation.cases if c.predicted_ml is not None]
-    wanted: dict[str, tuple[Any, Any]] = {}
-    if curves:
-        wanted["froc"] = _froc, curves
-    if sized:
-        wanted["sizes"] = _sizes, sized
-    if volumes:
-        wanted["volumes"] = _volumes, volumes
-    if evaluation.calibration:
-        wanted["calibration"] = _calibration, evaluation.calibration
+    pictures: dict[str, tuple[Callable[[Any, Any], None], Any]] = {
+        "froc": (_froc, curves),
+        "sizes": (_sizes, next((d for d in curves if d.sizes), None)),
+        "volumes": (_volumes, [case for case in evaluation.cases if case["predicted_ml"] is not None]),
+        "calibration": (_calibration, evaluation.calibration),
+    }
     files = []
-    for name, (draw, data) in wanted.items():
+    for name, (draw, data) in pictures.items():
+        if not data:
+            continue
         figure = Figure(figsize=(5.5, 4.2), layout="constrained")
         draw(figure.add_subplot(), data)
         path = folder / f"{name}.png"
@@ -80,8 +77,8 @@ def _froc(axes: Any, detections: Sequence[Detection]) -> None:
 def _sizes(axes: Any, found: Detection) -> None:
     names = []
     for place, stratum in enumerate(found.sizes):
-        top = f"{stratum.least_mm3:,.0f}-{stratum.below_mm3:,.0f}"
-        names.append(f"{top if np.isfinite(stratum.below_mm3) else f'{stratum.least_mm3:,.0f} and more'}\n"
+        top = f"{stratum.min_mm3:,.0f}-{stratum.below_mm3:,.0f}"
+        names.append(f"{top if np.isfinite(stratum.below_mm3) else f'{stratum.min_mm3:,.0f} and more'}\n"
                      f"{stratum.found} of {stratum.emboli}")  # fmt: skip
         recall = stratum.recall
         if recall.value is None:
@@ -102,8 +99,8 @@ def _sizes(axes: Any, found: Detection) -> None:
 
 
 def _volumes(axes: Any, cases: Sequence[CaseScores]) -> None:
-    truth = np.array([case.truth_ml for case in cases])
-    found = np.array([case.predicted_ml for case in cases], float)
+    truth = np.array([case["truth_ml"] for case in cases], float)
+    found = np.array([case["predicted_ml"] for case in cases], float)
     mean, off = (truth + found) / 2, found - truth
     axes.scatter(mean, off, s=18, alpha=0.7)
     bias, spread = off.mean(), off.std(ddof=1) if len(off) > 1 else 0.0

@@ -68,9 +68,9 @@ def reproduction_table(evaluation: Evaluation) -> str:
         numbers = "".join("       -" if value is None else f"{100 * value:8.1f}" for value in values)
         lines.append(f"{f'{found.protocol}, eps {found.eps_mm:g} mm':<40}{numbers}")
     cohort = evaluation.cohort
-    if (cohort.scans, cohort.emboli) != (len(TEST_SCANS), TEST_EMBOLI):
+    if (cohort["scans"], cohort.emboli) != (len(TEST_SCANS), TEST_EMBOLI):
         lines.append(
-            f"\nnot the published test set: {cohort.scans} scans with {cohort.emboli} emboli, expected "
+            f"\nnot the published test set: {cohort['scans']} scans with {cohort.emboli} emboli, expected "
             f"{len(TEST_SCANS)} with {TEST_EMBOLI}"
         )
     return "\n".join(lines)

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pe_nnunet.metrics.bootstrap import Resampling
-from pe_nnunet.metrics.empty_policy import EmptyPolicy
-from pe_nnunet.metrics.froc import PROTOCOLS, ProtocolName
 from pe_nnunet.metrics.instances import AUTO, LabelKind
 from pe_nnunet.metrics.overlap import ANY_OVERLAP, OverlapCriterion
+from pe_nnunet.metrics.protocols import PROTOCOLS, ProtocolName
+from pe_nnunet.metrics.ratios import EmptyPolicy
 from pe_nnunet.options import option, require_limits
 
 KIND = (
@@ -42,7 +42,9 @@ class EvaluationSettings:
         low=0,
         metavar="N",
     )
-    protocols: tuple[ProtocolName, ...] = option(("cad-pe",), "FROC protocols", choices=PROTOCOLS, flag="--protocol")
+    protocols: tuple[ProtocolName, ...] = option(
+        ("cad-pe",), "FROC protocols", choices=tuple(PROTOCOLS), flag="--protocol"
+    )
     eps_mm: tuple[float, ...] = option(
         (0.0, 2.0, 5.0), "tolerances of the protocols in mm", low=0, flag="--eps", metavar="MM"
     )

@@ -64,24 +64,9 @@ class LungGeometry:
         return LungGeometry(self.mask[tuple(box)], (z, y, x, moved))
 
 
-@dataclass(frozen=True)
-class ClotGeometry:
-    """Volumes of one side of a comparison; None where there is no lung mask, or no clot.
-
-    Attributes:
-        largest_ml: The largest embolus.
-        left_ml: Clot on the patient's left, the midline included.
-        right_ml: On the right, the midline included: both together may exceed the total.
-        outside_lungs: Share of the clot outside the lung mask, as in the arteries between the lungs.
-    """
-
-    largest_ml: float
-    left_ml: float | None = None
-    right_ml: float | None = None
-    outside_lungs: float | None = None
-
-
-def clot_geometry(ids: NDArray[Any], spacing_mm: Sequence[float], lungs: LungGeometry | None = None) -> ClotGeometry:
+def clot_geometry(
+    ids: NDArray[Any], spacing_mm: Sequence[float], lungs: LungGeometry | None = None
+) -> dict[str, float | None]:
     """Measure the voxels of all ids.
 
     Args:
@@ -89,22 +74,27 @@ def clot_geometry(ids: NDArray[Any], spacing_mm: Sequence[float], lungs: LungGeo
         spacing_mm: (z, y, x).
         lungs: On the same grid, or None.
 
+    Returns:
+        `largest_ml`, the largest embolus; `left_ml` and `right_ml`, clot on each of the patient's sides, the midline
+        included in both, so that they may exceed the total; and `outside_lungs`, the share of the clot outside the lung
+        mask, as in the arteries between the lungs. The last three are None without a lung mask, and a share without
+        clot.
+
     Example:
         >>> ids = np.array([[[1, 1, 0, 2]]])
-        >>> clot_geometry(ids, (10, 10, 10)).largest_ml
+        >>> clot_geometry(ids, (10, 10, 10))["largest_ml"]
         2.0
     """
     where, values = foreground(ids)
     voxel_ml = float(np.prod(spacing_mm)) / 1000
     largest = float(np.bincount(values).max(initial=0)) * voxel_ml
     if lungs is None:
-        return ClotGeometry(largest)
+        return {"largest_ml": largest, "left_ml": None, "right_ml": None, "outside_lungs": None}
     *steps, constant = lungs.to_left_mm
     left_mm = where @ np.array(steps) + constant
-    voxels = len(left_mm)
-    return ClotGeometry(
-        largest_ml=largest,
-        left_ml=float((left_mm >= -MIDLINE_MM).sum()) * voxel_ml,
-        right_ml=float((left_mm <= MIDLINE_MM).sum()) * voxel_ml,
-        outside_lungs=float(1 - lungs.mask[tuple(where.T)].mean()) if voxels else None,
-    )
+    return {
+        "largest_ml": largest,
+        "left_ml": float((left_mm >= -MIDLINE_MM).sum()) * voxel_ml,
+        "right_ml": float((left_mm <= MIDLINE_MM).sum()) * voxel_ml,
+        "outside_lungs": float(1 - lungs.mask[tuple(where.T)].mean()) if len(where) else None,
+    }

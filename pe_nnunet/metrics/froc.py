@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-
-ProtocolName = Literal["cad-pe", "aanet"]
-PROTOCOLS: tuple[ProtocolName, ...] = ("cad-pe", "aanet")
-FP_RATES: dict[ProtocolName, tuple[float, ...]] = {
-    "cad-pe": (0.125, 0.25, 0.5, 1, 2, 4, 8),
-    "aanet": (0.5, 1, 2, 3, 4, 5, 6),
-}
 
 
 @dataclass(frozen=True)
@@ -38,7 +30,6 @@ class Froc:
     false_positives: int
 
 
-@dataclass(frozen=True)
 class Pool:
     """The hits of a cohort in falling order of score, from which curves are drawn: once, or many times with weights.
 
@@ -49,14 +40,7 @@ class Pool:
         emboli: One number a scan, hit or not.
     """
 
-    scores: NDArray[np.float64]
-    true: NDArray[np.bool_]
-    scan: NDArray[np.int64]
-    emboli: NDArray[np.int64]
-
-    @classmethod
-    def of(cls, scans: Sequence[ScanHits]) -> Pool:
-        """Pool scans."""
+    def __init__(self, scans: Sequence[ScanHits]) -> None:
         rows = [
             (score, true, number)
             for number, scan in enumerate(scans)
@@ -65,12 +49,10 @@ class Pool:
             if score is not None
         ]
         rows.sort(key=lambda row: -row[0])
-        return cls(
-            scores=np.array([row[0] for row in rows], float),
-            true=np.array([row[1] for row in rows], bool),
-            scan=np.array([row[2] for row in rows], np.int64),
-            emboli=np.array([len(scan.embolus_scores) for scan in scans], np.int64),
-        )
+        self.scores = np.array([row[0] for row in rows], float)
+        self.true = np.array([row[1] for row in rows], bool)
+        self.scan = np.array([row[2] for row in rows], np.int64)
+        self.emboli = np.array([len(scan.embolus_scores) for scan in scans], np.int64)
 
     def curve(self, weights: NDArray[np.int64] | None = None) -> Froc:
         """The curve of these scans; markers of equal score are taken together.
@@ -106,48 +88,7 @@ def froc(scans: Sequence[ScanHits]) -> Froc:
         >>> curve.fp_per_scan.tolist(), curve.sensitivity.tolist()
         ([0.0, 0.0, 0.5], [0.0, 0.5, 0.5])
     """
-    return Pool.of(scans).curve()
-
-
-def sensitivity_at(curve: Froc, fp_rate: float, protocol: ProtocolName) -> float | None:
-    """Read the curve.
-
-    `cad-pe`: the highest sensitivity at no more than `fp_rate` false markers a scan. `aanet`: at the last corner of the
-    curve with fewer than that; its authors' curve has only corners, points on a straight line between two others being
-    dropped (scikit-learn's `roc_curve`), so that it can lie well below.
-
-    Args:
-        curve: From `froc`.
-        fp_rate: False markers a scan, above 0.
-        protocol: Whose way of reading.
-
-    Returns:
-        None where there are no emboli.
-    """
-    if not len(curve.sensitivity):
-        return None
-    if protocol == "cad-pe":
-        return float(curve.sensitivity[curve.fp_per_scan <= fp_rate][-1])
-    rates, sensitivity = _corners(curve)
-    return float(sensitivity[rates < fp_rate][-1])
-
-
-def score(curve: Froc, protocol: ProtocolName) -> float | None:
-    """The mean sensitivity over the protocol's false-positive rates; None where there are no emboli."""
-    values = [sensitivity_at(curve, rate, protocol) for rate in FP_RATES[protocol]]
-    defined = [value for value in values if value is not None]
-    return sum(defined) / len(defined) if defined else None
-
-
-def _corners(curve: Froc) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The curve without points half-way between their neighbours in both counts; the ends stay."""
-    if len(curve.sensitivity) < 3:
-        return curve.fp_per_scan, curve.sensitivity
-    turns = (np.abs(np.diff(curve.fp_per_scan, 2)) > 1e-12) | (np.abs(np.diff(curve.sensitivity, 2)) > 1e-12)
-    # The published curve gets its origin after the points are dropped, so that its first real point always stays.
-    turns[0] = True
-    keep = np.concatenate([[True], turns, [True]])
-    return curve.fp_per_scan[keep], curve.sensitivity[keep]
+    return Pool(scans).curve()
 
 
 @dataclass(frozen=True)
@@ -171,12 +112,12 @@ class ScanHits:
         """Emboli that are hit."""
         return sum(score is not None for score in self.embolus_scores)
 
-    def between(self, least_mm3: float, below_mm3: float) -> ScanHits:
+    def between(self, min_mm3: float, below_mm3: float) -> ScanHits:
         """The scan with the emboli of these volumes alone, and all its false markers."""
         chosen = [
             (score, volume)
             for score, volume in zip(self.embolus_scores, self.volumes_mm3, strict=True)
-            if least_mm3 <= volume < below_mm3
+            if min_mm3 <= volume < below_mm3
         ]
         return replace(
             self,
@@ -185,36 +126,24 @@ class ScanHits:
         )
 
 
-@dataclass(frozen=True)
-class OperatingPoint:
-    """What a budget allows.
-
-    Attributes:
-        budget: False positives a scan, at most.
-        threshold: The lowest score that keeps to it; None where even the highest exceeds it, or there are no markers.
-        sensitivity: Emboli hit by markers of at least that score.
-        false_positives_per_scan: At that score.
-    """
-
-    budget: float
-    threshold: float | None
-    sensitivity: float
-    false_positives_per_scan: float
-
-
-def operating_points(curve: Froc, budgets: Sequence[float]) -> tuple[OperatingPoint, ...]:
+def operating_points(curve: Froc, budgets: Sequence[float]) -> list[dict[str, float | None]]:
     """Lower the score until the budget of false positives is spent.
 
     Args:
         curve: Of a cohort with emboli.
-        budgets: False positives a scan.
+        budgets: False positives a scan, at most.
 
     Returns:
-        One point a budget, in their order.
+        One point a budget, in their order: `budget`; `threshold`, the lowest score that keeps to it, None where even
+        the highest exceeds it, or there are no markers; and at that score `sensitivity` and `false_positives_per_scan`.
     """
-    points = []
-    for budget in budgets:
-        last = int(np.flatnonzero(curve.fp_per_scan <= budget)[-1])
-        threshold = float(curve.thresholds[last]) if last else None
-        points.append(OperatingPoint(budget, threshold, float(curve.sensitivity[last]), float(curve.fp_per_scan[last])))
-    return tuple(points)
+    last_of = ((budget, int(np.flatnonzero(curve.fp_per_scan <= budget)[-1])) for budget in budgets)
+    return [
+        {
+            "budget": budget,
+            "threshold": float(curve.thresholds[last]) if last else None,
+            "sensitivity": float(curve.sensitivity[last]),
+            "false_positives_per_scan": float(curve.fp_per_scan[last]),
+        }
+        for budget, last in last_of
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,8 +18,7 @@ Voxel = tuple[int, int, int]
 SATURATED = 1 - 1e-4  # log-odds of 9: more of it is no more certain
 
 
-@dataclass(frozen=True)
-class VoxelMarker:
+class VoxelMarker(NamedTuple):
     """A marker on the label's grid.
 
     Attributes:
@@ -29,6 +28,11 @@ class VoxelMarker:
 
     voxel_zyx: Voxel
     probability: float
+
+    def value_in(self, ids: NDArray[Any]) -> int:
+        """What lies under it in an array (z, y, x): the id of an embolus, or 0, as outside the array."""
+        inside = all(0 <= i < n for i, n in zip(self.voxel_zyx, ids.shape, strict=True))
+        return int(ids[self.voxel_zyx]) if inside else 0
 
 
 def markers_of_table(rows: Sequence[Marker], grid: sitk.Image) -> tuple[VoxelMarker, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,83 +12,70 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
 from skimage.measure import marching_cubes, mesh_surface_area
 
-from pe_nnunet.metrics.empty_policy import EmptyPolicy
 from pe_nnunet.metrics.overlap import Contingency
+from pe_nnunet.metrics.ratios import EmptyPolicy
 from pe_nnunet.voxels import boxes_by_id, islands
 
 ROUNDING_MM = 1e-6  # a surface exactly at the tolerance counts, whatever the spacing's last digits are
 PERCENT = 95
+MIN_IOU = 0.5  # above it, pairs are unique whatever the assignment
+
+# Of the elements of a surface: distance to the other surface, mm, and area, mm2.
+Distances = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
-@dataclass(frozen=True)
-class SurfaceScores:
-    """Of all emboli of a scan together; None where a number is not defined.
-
-    Attributes:
-        surface_dice: Area within the tolerance of the other surface, of the area of both; `EmptyPolicy` decides where
-            one side is empty.
-        hd95_mm: The larger of both directions' 95th percentiles of distance; None where a side is empty.
-        assd_mm: Mean distance of both surfaces (average symmetric surface distance); None where a side is empty.
-    """
-
-    surface_dice: float | None = None
-    hd95_mm: float | None = None
-    assd_mm: float | None = None
-
-
-@dataclass(frozen=True)
-class Surface:
-    """Elements of a surface.
-
-    Attributes:
-        place_mm: (elements, 3), z, y, x, from the same point for all surfaces of a scan.
-        area_mm2: (elements,).
-    """
-
-    place_mm: NDArray[np.float64]
-    area_mm2: NDArray[np.float64]
-
-
-def surface_scores(
-    prediction_ids: NDArray[Any],
-    truth_ids: NDArray[Any],
-    spacing_mm: Sequence[float],
-    tolerance_mm: float,
-    empty: EmptyPolicy,
-) -> SurfaceScores:
-    """Compare the surfaces of two masks, each the voxels of any id.
+def surface_distances(
+    prediction_ids: NDArray[Any], truth_ids: NDArray[Any], spacing_mm: Sequence[float]
+) -> tuple[Distances, Distances] | None:
+    """How far the surfaces of two masks, each the voxels of any id, lie from each other.
 
     Args:
         prediction_ids: Ids of the findings, 0 background, (z, y, x).
         truth_ids: Ids of the emboli, the same shape.
         spacing_mm: (z, y, x).
-        tolerance_mm: Surfaces this near count as the same.
-        empty: What the surface Dice is worth where a side is empty.
+
+    Returns:
+        From the prediction's surface to the label's, and back; None where a side is empty.
 
     Example:
         >>> mask = np.ones((1, 4, 4), np.uint8)
-        >>> surface_scores(mask, mask, (1, 1, 1), 1.0, EmptyPolicy())
-        SurfaceScores(surface_dice=1.0, hd95_mm=0.0, assd_mm=0.0)
+        >>> both = surface_distances(mask, mask, (1, 1, 1))
+        >>> surface_dice(both, 1.0), hd95_mm(both), assd_mm(both)
+        (1.0, 0.0, 0.0)
     """
-    found, true = surface_of(prediction_ids, spacing_mm), surface_of(truth_ids, spacing_mm)
-    if not len(found.area_mm2) or not len(true.area_mm2):
-        return SurfaceScores(empty.harmonic(0, len(found.area_mm2), len(true.area_mm2)))
-    off_found = KDTree(true.place_mm).query(found.place_mm)[0]
-    off_true = KDTree(found.place_mm).query(true.place_mm)[0]
-    off, area = np.concatenate([off_found, off_true]), np.concatenate([found.area_mm2, true.area_mm2])
-    return SurfaceScores(
-        surface_dice=float(area[off <= tolerance_mm + ROUNDING_MM].sum() / area.sum()),
-        hd95_mm=max(_percentile(off_found, found.area_mm2), _percentile(off_true, true.area_mm2)),
-        assd_mm=float(off @ area / area.sum()),
-    )
+    (found, found_mm2), (true, true_mm2) = (surface_of(ids, spacing_mm) for ids in (prediction_ids, truth_ids))
+    if not len(found) or not len(true):
+        return None
+    return (KDTree(true).query(found)[0], found_mm2), (KDTree(found).query(true)[0], true_mm2)
 
 
-def surface_of(ids: NDArray[Any], spacing_mm: Sequence[float]) -> Surface:
+def surface_dice(both: tuple[Distances, Distances], tolerance_mm: float) -> float:
+    """Area within the tolerance of the other surface, of the area of both."""
+    off_mm, area_mm2 = map(np.concatenate, zip(*both, strict=True))
+    return float(area_mm2[off_mm <= tolerance_mm + ROUNDING_MM].sum() / area_mm2.sum())
+
+
+def hd95_mm(both: tuple[Distances, Distances]) -> float:
+    """The larger of both directions' 95th percentiles of distance."""
+    return max(_percentile(*one) for one in both)
+
+
+def assd_mm(both: tuple[Distances, Distances]) -> float:
+    """Mean distance of both surfaces (average symmetric surface distance)."""
+    off_mm, area_mm2 = map(np.concatenate, zip(*both, strict=True))
+    return float(off_mm @ area_mm2 / area_mm2.sum())
+
+
+def surface_of(ids: NDArray[Any], spacing_mm: Sequence[float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The surface around the voxels of any id; what touches the volume's edge is closed there.
 
     Args:
         ids: 0 background, (z, y, x).
         spacing_mm: (z, y, x).
+
+    Returns:
+        Of its elements: the places in mm, (elements, 3), z, y, x, from the same point for all surfaces of a scan; and
+        the areas in mm2.
     """
     area_of = _areas(tuple(float(mm) for mm in spacing_mm))
     places, areas = [np.zeros((0, 3))], [np.zeros(0)]
@@ -101,7 +87,7 @@ def surface_of(ids: NDArray[Any], spacing_mm: Sequence[float]) -> Surface:
         found = np.nonzero((code != 0) & (code != 255))
         places.append((np.stack(found, axis=1) + box.start) * np.asarray(spacing_mm, float))
         areas.append(area_of[code[found]])
-    return Surface(np.concatenate(places), np.concatenate(areas))
+    return np.concatenate(places), np.concatenate(areas)
 
 
 @lru_cache(maxsize=8)
@@ -122,50 +108,44 @@ def _percentile(off_mm: NDArray[np.float64], area_mm2: NDArray[np.float64]) -> f
     return float(off_mm[order][np.searchsorted(covered, PERCENT / 100 * covered[-1] * (1 - 1e-12))])
 
 
-LEAST_IOU = 0.5  # above it, pairs are unique whatever the assignment
-
-
-@dataclass(frozen=True)
-class PanopticScores:
-    """Of one scan; None where a number is not defined.
-
-    Attributes:
-        panoptic_quality: Sum of the overlaps (intersection over union) of the pairs above 0.5, over their number and
-            half the emboli and findings in no such pair. `EmptyPolicy` decides where one side is empty.
-        matched_dice: Mean Dice of the pairs of any overlap: how well an embolus is outlined where it is found; None
-            where there is no pair.
-    """
-
-    panoptic_quality: float | None = None
-    matched_dice: float | None = None
-
-
-def panoptic_scores(table: Contingency, empty: EmptyPolicy) -> PanopticScores:
-    """Match emboli and findings, and score the pairs.
+def panoptic_quality(table: Contingency, empty: EmptyPolicy) -> float | None:
+    """Sum of the intersections over union above 0.5, over the pairs and half of what is in none.
 
     Args:
         table: From `contingency`.
-        empty: What panoptic quality is worth where a side is empty.
+        empty: What it is worth where a side is empty.
 
     Example:
         >>> from pe_nnunet.metrics.overlap import contingency
-        >>> truth = np.array([[[1, 1, 1, 0, 2]]])
-        >>> finding = np.array([[[1, 1, 0, 0, 0]]])
-        >>> scores = panoptic_scores(contingency(finding, truth), EmptyPolicy())
-        >>> round(scores.panoptic_quality, 3), scores.matched_dice
+        >>> table = contingency(np.array([[[1, 1, 0, 0, 0]]]), np.array([[[1, 1, 1, 0, 2]]]))
+        >>> round(panoptic_quality(table, EmptyPolicy()), 3), matched_dice(table, EmptyPolicy())
         (0.444, 0.8)
     """
     findings, emboli = table.common_voxels.shape
     if not findings or not emboli:
-        return PanopticScores(empty.harmonic(0, findings, emboli))
-    sizes = table.prediction_voxels[:, None] + table.truth_voxels[None, :]
-    iou = table.common_voxels / (sizes - table.common_voxels)
+        return empty.harmonic(0, findings, emboli)
+    iou = _iou(table)
+    return float(2 * iou[iou > MIN_IOU].sum() / (findings + emboli))
+
+
+def matched_dice(table: Contingency, _: EmptyPolicy) -> float | None:
+    """How well an embolus is outlined where it is found: mean Dice of the pairs of any overlap; None without a pair.
+
+    Emboli and findings are paired one to one for the highest total overlap, which may give a pair above a half away for
+    two smaller ones.
+
+    Args:
+        table: From `contingency`.
+    """
+    if not table.common_voxels.size:
+        return None
+    iou = _iou(table)
     pairs = linear_sum_assignment(iou, maximize=True)
-    overlap, dice = iou[pairs], (2 * table.common_voxels / sizes)[pairs]
-    # Those above a half are unique, but the assignment may give one away for two smaller ones: they are counted by
-    # themselves.
-    good = iou[iou > LEAST_IOU]
-    return PanopticScores(
-        panoptic_quality=float(2 * good.sum() / (findings + emboli)),
-        matched_dice=float(dice[overlap > 0].mean()) if (overlap > 0).any() else None,
-    )
+    dice = 2 * table.common_voxels[pairs] / (table.prediction_voxels[pairs[0]] + table.truth_voxels[pairs[1]])
+    touching = iou[pairs] > 0
+    return float(dice[touching].mean()) if touching.any() else None
+
+
+def _iou(table: Contingency) -> NDArray[np.float64]:
+    sizes = table.prediction_voxels[:, None] + table.truth_voxels[None, :]
+    return np.asarray(table.common_voxels / (sizes - table.common_voxels))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.metrics.ratios import EmptyPolicy
 from pe_nnunet.voxels import foreground
 
 
@@ -18,25 +19,27 @@ class OverlapCriterion:
     """When an embolus counts as found and a finding as true.
 
     Attributes:
-        kind: `any`: they share a voxel. `fraction`: of the embolus at least `least` is covered by findings (all of them
-            together), of the finding at least `least` lies in emboli. `iou`: embolus and finding are paired one to one,
-            as many pairs as possible, each with an intersection over union of at least `least`.
-        least: In (0, 1]; without meaning under `any`.
+        kind: `any`: they share a voxel. `fraction`: of the embolus at least `min_overlap` is covered by findings (all
+            of them together), of the finding at least `min_overlap` lies in emboli. `iou`: embolus and finding are
+            paired one to one, as many pairs as possible, each with an intersection over union of at least that.
+        min_overlap: In (0, 1]; without meaning under `any`.
 
     Raises:
-        ConfigurationError: PE-EVAL-003 if `least` is out of range.
+        ConfigurationError: PE-EVAL-003 if `min_overlap` is out of range.
 
     Example:
         >>> OverlapCriterion.parse("iou:0.25")
-        OverlapCriterion(kind='iou', least=0.25)
+        OverlapCriterion(kind='iou', min_overlap=0.25)
     """
 
     kind: Literal["any", "fraction", "iou"] = "any"
-    least: float = 1.0
+    min_overlap: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.least <= 1:
-            raise ConfigurationError("PE-EVAL-003", f"overlap of at least {self.least}: expected above 0 and at most 1")
+        if not 0 < self.min_overlap <= 1:
+            raise ConfigurationError(
+                "PE-EVAL-003", f"overlap of at least {self.min_overlap}: expected above 0 and at most 1"
+            )
 
     @classmethod
     def parse(cls, text: str) -> OverlapCriterion:
@@ -57,14 +60,13 @@ class OverlapCriterion:
 
     def __str__(self) -> str:
         """The form that `parse` reads."""
-        return self.kind if self.kind == "any" else f"{self.kind}:{self.least:g}"
+        return self.kind if self.kind == "any" else f"{self.kind}:{self.min_overlap:g}"
 
 
 ANY_OVERLAP = OverlapCriterion()
 
 
-@dataclass(frozen=True)
-class Contingency:
+class Contingency(NamedTuple):
     """Sizes of all instances and of their overlaps, in voxels.
 
     Attributes:
@@ -81,22 +83,21 @@ class Contingency:
     truth_voxels: NDArray[np.int64]
     common_voxels: NDArray[np.int64]
 
+    @property
+    def split(self) -> int:
+        """Emboli that several findings touch."""
+        return int(((self.common_voxels > 0).sum(axis=0) > 1).sum())
 
-@dataclass(frozen=True)
-class Matching:
-    """The outcome for one scan.
+    def merged(self, found: NDArray[np.bool_]) -> int:
+        """Emboli that share each of the findings that touch them with another embolus: seen, but not told apart.
 
-    Attributes:
-        found_ids: Ids of the emboli that are found.
-        true_ids: Ids of the findings that are true.
-        merged: Emboli that share each of the findings that touch them with another embolus: seen, but not told apart.
-        split: Emboli that several findings touch.
-    """
-
-    found_ids: frozenset[int]
-    true_ids: frozenset[int]
-    merged: int
-    split: int
+        Args:
+            found: Which of the emboli are found.
+        """
+        touches = self.common_voxels > 0
+        shared = touches.sum(axis=1) > 1
+        alone = (touches & ~shared[:, None]).any(axis=0)
+        return int((found & touches.any(axis=0) & ~alone).sum())
 
 
 def contingency(prediction: NDArray[Any], truth: NDArray[Any]) -> Contingency:
@@ -118,44 +119,49 @@ def contingency(prediction: NDArray[Any], truth: NDArray[Any]) -> Contingency:
     return Contingency(prediction_ids[1:], truth_ids[1:], pairs.sum(axis=1)[1:], pairs.sum(axis=0)[1:], pairs[1:, 1:])
 
 
-def match(table: Contingency, criterion: OverlapCriterion = ANY_OVERLAP) -> Matching:
+def match(table: Contingency, criterion: OverlapCriterion = ANY_OVERLAP) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Decide about every embolus and every finding.
 
     Args:
         table: From `contingency`.
         criterion: What overlap counts.
 
+    Returns:
+        Which of the emboli are found, and which of the findings are true.
+
     Example:
         >>> truth = np.array([[[1, 1, 0, 2, 2, 0, 3]]])
         >>> finding = np.array([[[0, 7, 7, 7, 0, 0, 0]]])
-        >>> match(contingency(finding, truth))
-        Matching(found_ids=frozenset({1, 2}), true_ids=frozenset({7}), merged=2, split=0)
+        >>> [of.tolist() for of in match(contingency(finding, truth))]
+        [[True, True, False], [True]]
     """
     common = table.common_voxels
     if criterion.kind == "iou":
-        found, true = _paired(table, criterion.least)
-    else:
-        found, true = common.sum(axis=0) > 0, common.sum(axis=1) > 0
-        if criterion.kind == "fraction":  # the rounding of least * size must not decide
-            found &= common.sum(axis=0) >= criterion.least * table.truth_voxels * (1 - 1e-12)
-            true &= common.sum(axis=1) >= criterion.least * table.prediction_voxels * (1 - 1e-12)
-    touches = common > 0
-    shared = touches.sum(axis=1) > 1
-    alone = (touches & ~shared[:, None]).any(axis=0)
-    return Matching(
-        found_ids=frozenset(table.truth_ids[found].tolist()),
-        true_ids=frozenset(table.prediction_ids[true].tolist()),
-        merged=int((found & touches.any(axis=0) & ~alone).sum()),
-        split=int((touches.sum(axis=0) > 1).sum()),
-    )
+        return _paired(table, criterion.min_overlap)
+    found, true = common.sum(axis=0) > 0, common.sum(axis=1) > 0
+    if criterion.kind == "fraction":  # the rounding of min_overlap * size must not decide
+        found &= common.sum(axis=0) >= criterion.min_overlap * table.truth_voxels * (1 - 1e-12)
+        true &= common.sum(axis=1) >= criterion.min_overlap * table.prediction_voxels * (1 - 1e-12)
+    return found, true
 
 
-def _paired(table: Contingency, least: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def dice(table: Contingency, empty: EmptyPolicy) -> float | None:
+    """Of the voxels, all instances together; the policy decides where a side is empty.
+
+    Args:
+        table: From `contingency`.
+        empty: What counts there.
+    """
+    sizes = (int(voxels.sum()) for voxels in (table.common_voxels, table.prediction_voxels, table.truth_voxels))
+    return empty.harmonic(*sizes)
+
+
+def _paired(table: Contingency, min_overlap: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Emboli and findings that are in a pair, of the assignment with the most pairs, then the highest overlap."""
     common = table.common_voxels
     union = table.prediction_voxels[:, None] + table.truth_voxels[None, :] - common
     iou = common / np.maximum(union, 1)
-    good = (iou >= least * (1 - 1e-12)) & (common > 0)
+    good = (iou >= min_overlap * (1 - 1e-12)) & (common > 0)
     # One pair more outweighs any difference in overlap, of which there is less than one a pair.
     rows, columns = linear_sum_assignment(np.where(good, len(iou) + 1 + iou, 0), maximize=True)
     paired = good[rows, columns]

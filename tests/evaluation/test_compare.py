@@ -9,8 +9,8 @@ import pytest
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import InputError
-from pe_nnunet.evaluation.case_table import cases_csv, read_cases
 from pe_nnunet.evaluation.compare import compare
+from pe_nnunet.evaluation.text_tables import cases_csv, read_cases
 from pe_nnunet.files import atomic_text
 from pe_nnunet.metrics.bootstrap import Resampling
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case

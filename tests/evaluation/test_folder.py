@@ -65,14 +65,14 @@ def labels(tmp_path: Path) -> Path:
 def test_predictions_and_labels_are_brought_together(predictions: Path, labels: Path) -> None:
     found = evaluate_folder(predictions, labels)
     a, b = found.cases
-    assert (a.case_id, a.emboli, a.found, a.false_positives, a.pe_score) == ("a", 2, 1, 1, pytest.approx(0.9))
-    assert (b.case_id, b.emboli, b.found, b.false_positives, b.pe_score) == ("b", 0, 0, 0, 0.0)
+    assert (a.case_id, a.emboli, a.found, a.false_positives, a["pe_score"]) == ("a", 2, 1, 1, pytest.approx(0.9))
+    assert (b.case_id, b.emboli, b.found, b.false_positives, b["pe_score"]) == ("b", 0, 0, 0, 0.0)
     assert a.dice == pytest.approx(2 * 18 / (19 + 27))
     assert found.failures == found.missing == found.unlabelled == found.notes == ()
     cohort = found.cohort
     assert (cohort.sensitivity, cohort.false_positives_per_scan) == (0.5, 0.5)
     assert cohort.sensitivity_at_fp is not None
-    assert [(p.budget, p.threshold, p.sensitivity) for p in cohort.sensitivity_at_fp] == [
+    assert [(p["budget"], p["threshold"], p["sensitivity"]) for p in cohort.sensitivity_at_fp] == [
         (1.0, 0.3, 1.0),
         (2.0, 0.3, 1.0),
         (4.0, 0.3, 1.0),
@@ -93,7 +93,7 @@ def test_masks_of_other_tools_are_scored_without_tables(tmp_path: Path) -> None:
     save((truth() > 0).astype(np.float32), tmp_path / "labels" / "a.nii.gz")
     found = evaluate_folder(tmp_path / "masks", tmp_path / "labels")
     assert (found.cases[0].dice, found.cases[0].emboli, found.cases[0].found) == (1, 2, 2)
-    assert (found.cases[0].pe_score, found.cohort.sensitivity_at_fp) == (None, None)
+    assert (found.cases[0]["pe_score"], found.cohort.sensitivity_at_fp) == (None, None)
     assert [note.code for note in found.notes] == ["PE-EVAL-005"]
 
 

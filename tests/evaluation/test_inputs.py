@@ -12,8 +12,7 @@ import SimpleITK as sitk
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation import EvaluationSettings, evaluate_folder, read_groups, read_patients
-from pe_nnunet.evaluation.case_table import read_cases
-from pe_nnunet.evaluation.marker_files import aanet_csv, cad_pe_text, read_cad_pe
+from pe_nnunet.evaluation.text_tables import aanet_csv, cad_pe_text, read_cad_pe, read_cases
 from pe_nnunet.metrics.bootstrap import Resampling
 from pe_nnunet.metrics.markers import VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.outputs.table import read_emboli_csv
@@ -63,9 +62,9 @@ def test_tables_alone_in_aanets_format(labels: Path, tmp_path: Path) -> None:
     found = evaluate_folder(folder, labels, BOTH)
     assert found.failures == found.unlabelled == ()
     first, second = found.cases
-    assert (first.emboli, first.found, first.findings, first.true_findings, first.pe_score) == (2, 1, 3, 1, 0.9)
-    assert (first.dice, first.predicted_ml, first.truth_ml) == (None, None, pytest.approx(9 / 1000))
-    assert (second.findings, second.pe_score) == (0, 0.0)
+    assert (first.emboli, first.found, first.findings, first.true_findings, first["pe_score"]) == (2, 1, 3, 1, 0.9)
+    assert (first.dice, first["predicted_ml"], first["truth_ml"]) == (None, None, pytest.approx(9 / 1000))
+    assert (second.findings, second["pe_score"]) == (0, 0.0)
     counts = {(d.protocol, d.eps_mm): (d.curve.true_positives, d.curve.false_positives) for d in found.detections}
     assert counts == {
         ("cad-pe", 0): (1, 2),
@@ -113,7 +112,7 @@ def test_masks_with_and_without_a_probability(labels: Path, tmp_path: Path) -> N
         save(values, folder / f"{case}_probability.nii.gz")
     scored = evaluate_folder(folder, labels, BOTH)
     assert scored.notes == ()
-    assert [case.pe_score for case in scored.cases] == [pytest.approx(0.95), 0.0]
+    assert [case["pe_score"] for case in scored.cases] == [pytest.approx(0.95), 0.0]
     assert scored.detections[0].sensitivity_at_fp[0.125].value == 0.5
     assert sorted(scored.calibration) == [(pytest.approx(0.6), False), (pytest.approx(0.95), True)]
 
@@ -185,7 +184,7 @@ def test_whose_the_scans_are(labels: Path, tmp_path: Path) -> None:
     assert read_patients(table) == read_patients(record) == {"021": "p", "022": "p"}
     found = evaluate_folder(file, labels, BOTH, patients=read_patients(table))
     assert [case.patient for case in found.cases] == ["p", "p"]
-    interval = found.intervals["false_positives_per_scan"]
+    interval = found.cohort.intervals["false_positives_per_scan"]
     assert (interval.low, interval.value, interval.high) == (1, 1, 1)  # one patient, so every sample is the cohort
     band = found.detections[0].sensitivity_at_fp[1.0]
     assert band.low == band.value == band.high

@@ -18,8 +18,8 @@ from scipy import ndimage
 from sklearn.metrics import roc_curve
 
 from pe_nnunet.cli import main
-from pe_nnunet.evaluation.marker_files import aanet_csv
 from pe_nnunet.evaluation.reproduce import PUBLISHED_PERCENT, TEST_SCANS
+from pe_nnunet.evaluation.text_tables import aanet_csv
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.metrics.markers import VoxelMarker
 

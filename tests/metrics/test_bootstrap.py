@@ -41,7 +41,7 @@ def test_what_is_never_defined_has_neither_value_nor_interval() -> None:
 def test_a_weighted_curve_is_the_curve_of_the_repeated_scans() -> None:
     for weights in Resampling(30, 1).weights("abc"):
         repeated = froc([scan for scan, times in zip(COHORT, weights, strict=True) for _ in range(times)])
-        weighted = Pool.of(COHORT).curve(weights)
+        weighted = Pool(COHORT).curve(weights)
         for name in ("fp_per_scan", "sensitivity", "thresholds"):
             assert getattr(weighted, name).tolist() == pytest.approx(getattr(repeated, name).tolist())
         assert weighted.true_positives == repeated.true_positives

@@ -9,11 +9,12 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.evaluation import evaluate_folder
-from pe_nnunet.evaluation.case_table import cases_csv, read_cases
+from pe_nnunet.evaluation.text_tables import cases_csv, read_cases
 from pe_nnunet.files import atomic_text
-from pe_nnunet.metrics.clot_geometry import ClotGeometry, LungGeometry, clot_geometry
+from pe_nnunet.metrics.clot_geometry import LungGeometry, clot_geometry
 from pe_nnunet.volumes import spacing_zyx
 
+NAMES = ("largest_ml", "left_ml", "right_ml", "outside_lungs")
 SHAPE = (6, 20, 60)  # z, y, x; 2 mm slices of 2 mm pixels, x from the patient's right to the left
 
 
@@ -39,7 +40,7 @@ def clot() -> np.ndarray:
     return ids
 
 
-def measured(axes: str) -> ClotGeometry:
+def measured(axes: str) -> dict[str, float | None]:
     emboli, mask = (sitk.DICOMOrient(grid(a), axes) for a in (clot(), lungs()))
     geometry = LungGeometry.of(mask)
     assert geometry is not None
@@ -51,10 +52,10 @@ def test_sides_largest_and_outside(axes: str) -> None:
     found = measured(axes)
     voxel_ml = 0.008
     # of embolus 3, x = 24 lies right of the band and x = 35 left of it; ten voxels count on both sides
-    assert found.largest_ml == pytest.approx(12 * voxel_ml)
-    assert found.right_ml == pytest.approx((10 + 1 + 10) * voxel_ml)
-    assert found.left_ml == pytest.approx((4 + 1 + 10) * voxel_ml)
-    assert found.outside_lungs == pytest.approx(12 / 26)
+    assert found["largest_ml"] == pytest.approx(12 * voxel_ml)
+    assert found["right_ml"] == pytest.approx((10 + 1 + 10) * voxel_ml)
+    assert found["left_ml"] == pytest.approx((4 + 1 + 10) * voxel_ml)
+    assert found["outside_lungs"] == pytest.approx(12 / 26)
 
 
 def test_an_oblique_grid() -> None:
@@ -66,7 +67,7 @@ def test_an_oblique_grid() -> None:
     geometry = LungGeometry.of(mask)
     assert geometry is not None
     found = clot_geometry(sitk.GetArrayFromImage(emboli), (2, 2, 2), geometry)
-    total = (found.left_ml or 0) + (found.right_ml or 0)
+    total = (found["left_ml"] or 0) + (found["right_ml"] or 0)
     assert (26 + 8) * 0.008 <= total <= (26 + 11) * 0.008
 
 
@@ -79,8 +80,8 @@ def test_a_crop_keeps_its_sides() -> None:
 
 def test_without_clot_and_without_lungs() -> None:
     assert LungGeometry.of(grid(lungs() * 0)) is None
-    assert clot_geometry(clot(), (2, 2, 2)) == ClotGeometry(pytest.approx(0.096))
-    assert clot_geometry(clot() * 0, (2, 2, 2), LungGeometry.of(grid(lungs()))) == ClotGeometry(0, 0, 0, None)
+    assert list(clot_geometry(clot(), (2, 2, 2)).values()) == [pytest.approx(0.096), None, None, None]
+    assert list(clot_geometry(clot() * 0, (2, 2, 2), LungGeometry.of(grid(lungs()))).values()) == [0, 0, 0, None]
 
 
 def test_in_a_folder_and_its_table(tmp_path: Path) -> None:
@@ -98,15 +99,16 @@ def test_in_a_folder_and_its_table(tmp_path: Path) -> None:
     assert [note.code for note in found.notes] == ["PE-EVAL-005", "PE-EVAL-009"] or not found.failures
     first, second = found.cases
     assert (first.case_id, second.case_id) == ("001", "e0032")
-    assert first.truth_clot is not None
-    assert first.predicted_clot is not None
-    assert first.truth_clot.left_ml == pytest.approx(15 * 0.008)
-    assert first.predicted_clot.left_ml == pytest.approx(11 * 0.008)
-    assert second.truth_clot == ClotGeometry(pytest.approx(0.096))
+    assert first["truth_left_ml"] == pytest.approx(15 * 0.008)
+    assert first["predicted_left_ml"] == pytest.approx(11 * 0.008)
+    assert [second[f"truth_{name}"] for name in NAMES] == [pytest.approx(0.096), None, None, None]
     atomic_text(tmp_path / "scores" / "cases.csv", cases_csv(found.cases))
     again = read_cases(tmp_path / "scores")
-    assert again[0].predicted_clot == ClotGeometry(
-        pytest.approx(0.096), pytest.approx(0.088), pytest.approx(0.168), pytest.approx(12 / 22, abs=1e-5)
-    )
-    assert again[1].surface == second.surface
-    assert again[1].panoptic == second.panoptic
+    assert [again[0][f"predicted_{name}"] for name in NAMES] == [
+        pytest.approx(0.096),
+        pytest.approx(0.088),
+        pytest.approx(0.168),
+        pytest.approx(12 / 22, abs=1e-5),
+    ]
+    for name in ("surface_dice", "hd95_mm", "assd_mm", "panoptic_quality", "matched_dice"):
+        assert again[1][name] == second[name]

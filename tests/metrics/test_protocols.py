@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import roc_curve
 
-from pe_nnunet.metrics.froc import FP_RATES, ScanHits, froc, score, sensitivity_at
+from pe_nnunet.metrics.froc import ScanHits, froc
 from pe_nnunet.metrics.markers import VoxelMarker
-from pe_nnunet.metrics.protocol_aanet import aanet_hits
-from pe_nnunet.metrics.protocol_cad_pe import cad_pe_hits
+from pe_nnunet.metrics.protocols import PROTOCOLS, aanet_hits, cad_pe_hits, score, sensitivity_at
 
 UNIT = (1.0, 1.0, 1.0)
 Row = tuple[tuple[int, int, int], float]
@@ -31,7 +30,7 @@ def marks(*rows: tuple[int, float]) -> list[VoxelMarker]:
 
 
 def both(truth: NDArray[np.uint16], markers: list[VoxelMarker], eps: float) -> tuple[ScanHits, ScanHits]:
-    return cad_pe_hits("a", truth, markers, UNIT, [eps])[0], aanet_hits("a", truth, markers, UNIT, eps)
+    return cad_pe_hits("a", truth, markers, UNIT, [eps])[0], aanet_hits("a", truth, markers, UNIT, [eps])[0]
 
 
 def test_two_emboli_and_one_finding_between_them() -> None:
@@ -61,7 +60,7 @@ def test_eps_is_in_mm_and_the_published_dilation_rounds_up_to_voxels() -> None:
     truth, marker = line(1, 0, 0, 0), marks((2, 0.9))
     assert cad_pe_hits("a", truth, marker, (1, 1, 0.7), [1.4])[0].true_positives == 1  # 1.4 mm away, in floats
     assert cad_pe_hits("a", truth, marker, (1, 1, 0.7), [1.3])[0].true_positives == 0
-    assert aanet_hits("a", truth, marker, (1, 1, 0.7), 1.3).true_positives == 1  # ceil(1.3 / 0.7) = 2 voxels
+    assert aanet_hits("a", truth, marker, (1, 1, 0.7), [1.3])[0].true_positives == 1  # ceil(1.3 / 0.7) = 2 voxels
 
 
 def test_touching_emboli() -> None:
@@ -173,7 +172,7 @@ def slow_aanet_reading(scans: list[ScanHits]) -> list[float]:
         fpr, tpr, _ = roc_curve([1] * len(hit) + [0] * len(false), hit + false)
     rates = np.zeros(len(fpr)) if not false else np.rint(fpr * len(false)) / len(scans)
     sensitivity = tpr * len(hit) / emboli
-    return [sensitivity[(rates < k).sum() - 1] for k in FP_RATES["aanet"]]
+    return [sensitivity[(rates < k).sum() - 1] for k in PROTOCOLS["aanet"].fp_rates]
 
 
 @st.composite
@@ -200,7 +199,7 @@ def test_both_protocols_against_the_obvious(
     assert fast.volumes_mm3 == pytest.approx(
         [n * np.prod(spacing) for n in np.bincount(truth.ravel())[1:] if n], rel=1e-9
     )
-    slow, fast = slow_aanet(truth, rows, spacing, eps), aanet_hits("a", truth, markers, spacing, eps)
+    slow, fast = slow_aanet(truth, rows, spacing, eps), aanet_hits("a", truth, markers, spacing, [eps])[0]
     assert sorted(map(str, fast.embolus_scores)) == sorted(map(str, slow.embolus_scores))  # numbered in another order
     assert fast.false_scores == slow.false_scores
 
@@ -224,7 +223,7 @@ def test_the_published_reading_against_scikit_learn(cohort: list[ScanHits]) -> N
     if not hits:
         return  # roc_curve is not defined
     curve = froc(cohort)
-    fast = [sensitivity_at(curve, rate, "aanet") for rate in FP_RATES["aanet"]]
+    fast = [sensitivity_at(curve, rate, "aanet") for rate in PROTOCOLS["aanet"].fp_rates]
     assert fast == pytest.approx(slow_aanet_reading(cohort))
     assert score(curve, "aanet") == pytest.approx(np.mean(slow_aanet_reading(cohort)))
 
@@ -234,7 +233,7 @@ def test_the_published_reading_against_scikit_learn(cohort: list[ScanHits]) -> N
 def test_the_plain_reading_against_every_threshold_in_turn(cohort: list[ScanHits]) -> None:
     emboli = sum(len(scan.embolus_scores) for scan in cohort)
     curve = froc(cohort)
-    for rate in FP_RATES["cad-pe"]:
+    for rate in PROTOCOLS["cad-pe"].fp_rates:
         best = 0.0
         for threshold in np.arange(0.05, 1.05, 0.1):
             false = sum(s >= threshold for scan in cohort for s in scan.false_scores)

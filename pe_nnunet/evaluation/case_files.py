@@ -1,14 +1,14 @@
-"""Which prediction belongs to which label."""
+"""Which prediction, label and lung mask belong to which case."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import ConfigurationError, InputError
-from pe_nnunet.evaluation.marker_files import read_cad_pe
+from pe_nnunet.evaluation.text_tables import read_cad_pe
 from pe_nnunet.metrics.markers import VoxelMarker
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.find import clean
@@ -16,44 +16,40 @@ from pe_nnunet.volumes.find import clean
 PROBABILITY_ENDING = "_probability"  # written beside the instance maps on request, and no instance map
 STUDY_LABEL = "emboli"  # name of the label inside a study's own folder
 REFERENCE = "RefStd"  # how CAD-PE's labels end
+NO_PREDICTION = "PE-EVAL-001"
 TABLE_ENDINGS = ("_emboli.csv", ".csv")  # ours, and AANet's
+STUDY_MASKS = ("lung", "lungs")  # names of lung masks inside a study's own folder
+MASK_ENDINGS = ("_lungmask", "_lungs", "_lung", "")
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a tool has left for one case: a mask, a table of markers, or both.
+class CaseFiles:
+    """One case to score. A tool has left a mask, a table of markers, or both.
 
     Attributes:
+        case_id: The case.
+        label: Its label.
         mask: Ids of findings, or a mask.
         table: `id,x,y,z,prob`, LPS mm.
         probability: Beside the mask.
         markers: Of a file of all scans, in place of the others.
+        lungs: A mask of its lungs, or None.
+        patient: Key that scans of one patient share; empty where each scan is one.
     """
 
+    case_id: str
+    label: Path
     mask: Path | None = None
     table: Path | None = None
     probability: Path | None = None
     markers: tuple[VoxelMarker, ...] | None = None
+    lungs: Path | None = None
+    patient: str = ""
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Labels and predictions brought together by case id.
-
-    Attributes:
-        pairs: case id -> (prediction, label).
-        failures: Cases that cannot be scored: no prediction, or two files for one case.
-        missing: Cases with a label and no prediction.
-        unlabelled: Cases with a prediction and no label.
-    """
-
-    pairs: dict[str, tuple[Prediction, Path]] = field(default_factory=dict)
-    failures: tuple[CaseFailure, ...] = ()
-    missing: tuple[str, ...] = ()
-    unlabelled: tuple[str, ...] = ()
-
-
-def find_pairs(predictions: Path, labels: Path, only: Collection[str] | None = None) -> Pairs:
+def find_pairs(
+    predictions: Path, labels: Path, only: Collection[str] | None = None
+) -> tuple[dict[str, CaseFiles], list[CaseFailure], list[str]]:
     """Pair files by case id; ids are compared in the cleaned form in which results are named.
 
     Args:
@@ -63,6 +59,10 @@ def find_pairs(predictions: Path, labels: Path, only: Collection[str] | None = N
         labels: A folder of the same, of CAD-PE's `0001RefStd.nrrd` or `001RefStd.nrrd` for scan `001`, or of one folder
             a case with `emboli.nii.gz` (or .nii, .nrrd, .mha) in it.
         only: Ids of the cases that are meant; all if None.
+
+    Returns:
+        The cases that can be scored, by id; those that cannot, for want of a prediction or because there are two files
+        for one case; and ids of predictions without a label.
 
     Raises:
         ConfigurationError: PE-IN-002 if a folder does not exist.
@@ -79,51 +79,87 @@ def find_pairs(predictions: Path, labels: Path, only: Collection[str] | None = N
             f"{labels} holds no label" + ("" if only is None else f" of {', '.join(sorted(only))}"),
             f"expected <case>.nii.gz, or folders <case>/ with {STUDY_LABEL}.nii.gz in them",
         )
-    found = _of_one_file(predictions, true) if predictions.is_file() else _of_folder(predictions, true)
-    pairs: dict[str, tuple[Prediction, Path]] = {}
-    failures, missing = [], []
-    for case, files in true.items():
+    one_of = {case: files[0] for case, files in true.items()}
+    found = _of_one_file(predictions, one_of) if predictions.is_file() else _of_folder(predictions, one_of)
+    pairs: dict[str, CaseFiles] = {}
+    failures = []
+    for case, files in sorted(true.items()):
         given = found.get(case, [])
         doubles = files if len(files) > 1 else [p.mask or p.table for p in given]
         if len(doubles) > 1:
             names = " and ".join(str(path) for path in doubles)
             failures.append(CaseFailure(case, "PE-EVAL-004", f"{names} are both for this case", "remove one of them"))
         elif not given:
-            missing.append(case)
             hint = f"expected {predictions / case}.nii.gz; predict it, or take its label away"
-            failures.append(CaseFailure(case, "PE-EVAL-001", f"no prediction for the label {files[0]}", hint))
+            failures.append(CaseFailure(case, NO_PREDICTION, f"no prediction for the label {files[0]}", hint))
         else:
-            pairs[case] = given[0], files[0]
-    unlabelled = sorted(case for case in found.keys() - true.keys() if only is None or case in only)
-    return Pairs(pairs, tuple(failures), tuple(missing), tuple(unlabelled))
+            pairs[case] = given[0]
+    return pairs, failures, sorted(case for case in found.keys() - true.keys() if only is None or case in only)
 
 
-def _of_folder(folder: Path, labelled: Iterable[str]) -> dict[str, list[Prediction]]:
+def find_lung_masks(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
+    """Find masks by case id.
+
+    Args:
+        folder: Holds `<case>.nii.gz` (or .nii, .nrrd, .mha), as a converted dataset's `pe_nnunet/lungs`;
+            `<case>_lungmask.nii.gz`, as AANet's authors name them for CAD-PE; or one folder a case with `lung.nii.gz`.
+        cases: Ids.
+
+    Returns:
+        Those that are there; of several for one case the one with the longest ending, as CAD-PE's `001.nii.gz` beside
+        `001_lungmask.nii.gz` is a mask of vessels.
+
+    Raises:
+        ConfigurationError: PE-IN-002 if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigurationError("PE-IN-002", f"the folder of lung masks {folder} does not exist")
+    files = {}
+    for path in sorted(folder.iterdir()):
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        for file in inside:
+            stem = file.name[: -len(image_suffix(file))] if image_suffix(file) else ""
+            if stem and (file is path or stem in STUDY_MASKS):
+                files[clean(stem if file is path else path.name)] = file
+    found = {}
+    for case in cases:
+        names = (case + ending for ending in MASK_ENDINGS)
+        mask = next((files[name] for name in names if name in files), None)
+        if mask is not None:
+            found[case] = mask
+    return found
+
+
+def _of_folder(folder: Path, labels: Mapping[str, Path]) -> dict[str, list[CaseFiles]]:
+    """What there is for each case; nothing for those without a label."""
     images = _images(folder)
     probabilities = {_stem(path): path for path in images if _stem(path).endswith(PROBABILITY_ENDING)}
-    masks = _by_case(path for path in images if _stem(path) not in probabilities)
-    found = {
-        case: [Prediction(path, _table(path), probabilities.get(_stem(path) + PROBABILITY_ENDING)) for path in paths]
-        for case, paths in masks.items()
-    }
+    found: dict[str, list[CaseFiles]] = {}
+    for case, masks in _by_case(path for path in images if _stem(path) not in probabilities).items():
+        found[case] = [
+            CaseFiles(case, labels[case], mask, _table(mask), probabilities.get(_stem(mask) + PROBABILITY_ENDING))
+            for mask in masks
+            if case in labels
+        ]
     # Tables alone count only where a label waits for them: a folder of results holds other tables too.
-    names = set(labelled) - found.keys()
+    names = labels.keys() - found.keys()
     for path in sorted(folder.glob("*.csv")):
         stem = path.name.removesuffix(".csv")
         case = clean(stem if clean(stem) in names else stem.removesuffix("_emboli"))
         if case in names:
-            found.setdefault(case, []).append(Prediction(table=path))
+            found.setdefault(case, []).append(CaseFiles(case, labels[case], table=path))
     return found
 
 
-def _of_one_file(path: Path, labelled: Iterable[str]) -> dict[str, list[Prediction]]:
+def _of_one_file(path: Path, labels: Mapping[str, Path]) -> dict[str, list[CaseFiles]]:
+    """The same, from one file of all scans; a case without a line has no findings."""
     scans = {clean(scan): markers for scan, markers in read_cad_pe(path).items()}
     by_number = {scan.lstrip("0"): scan for scan in scans}  # `21` is scan 021
-    found = {}
-    for case in labelled:
+    found: dict[str, list[CaseFiles]] = {}
+    for case, label in labels.items():
         scan = case if case in scans else by_number.get(case.lstrip("0"), case)
-        found[case] = [Prediction(markers=scans.pop(scan, ()))]
-    return {**found, **{scan: [Prediction(markers=markers)] for scan, markers in scans.items()}}
+        found[case] = [CaseFiles(case, label, markers=scans.pop(scan, ()))]
+    return {**{scan: [] for scan in scans}, **found}
 
 
 def _table(mask: Path) -> Path | None:

@@ -1,10 +1,45 @@
-"""What counts where there is nothing to count: empty labels and empty predictions."""
+"""Ratios of what is common to prediction and truth, and what they are worth where there is nothing to count."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from pe_nnunet.errors import ConfigurationError
+
+
+def ratio(part: int, whole: int) -> float | None:
+    """A share; None of nothing."""
+    return part / whole if whole else None
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """The mean of those that are defined; None where none is."""
+    defined = [value for value in values if value is not None]
+    return sum(defined) / len(defined) if defined else None
+
+
+@overload
+def f1(sensitivity: float, precision: float) -> float: ...
+@overload
+def f1(sensitivity: NDArray[np.floating[Any]], precision: NDArray[np.floating[Any]]) -> NDArray[np.float64]: ...
+def f1(sensitivity: Any, precision: Any) -> Any:
+    """The harmonic mean of sensitivity and precision, 0 where both are 0.
+
+    Args:
+        sensitivity: Numbers or arrays, 0 to 1.
+        precision: The same.
+
+    Example:
+        >>> f1(0.5, 1.0), f1(0.0, 0.0)
+        (0.6666666666666666, 0.0)
+    """
+    value = 2 * sensitivity * precision / np.maximum(sensitivity + precision, 1e-12)
+    return value if isinstance(value, np.ndarray) else float(value)
 
 
 @dataclass(frozen=True)
