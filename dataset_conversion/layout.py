@@ -7,8 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.volumes import ScanRef, find_scans, image_suffix
 from pe_nnunet.volumes.find import clean
@@ -121,5 +122,5 @@ def list_cases(paths: Iterable[Path], source_of: Callable[[str, Path], CaseSourc
         try:
             cases.append(source_of(case, path))
         except PEError as error:
-            errors.append(CaseError.of(case, error))
+            errors.append(CaseFailure.of(case, error))
     return Listing(tuple(cases), tuple(errors))

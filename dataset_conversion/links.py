@@ -6,8 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.lookup import CASE
-from pe_nnunet.dataset_conversion.sources import CaseError, Listing
+from pe_nnunet.dataset_conversion.sources import Listing
 from pe_nnunet.volumes.find import clean
 
 
@@ -20,9 +21,9 @@ def with_broken_links(src: Path, listing: Listing) -> Listing:
     """
     if CASE in str(src) or not src.is_dir():
         return listing
-    named = {error.case for error in listing.errors}
+    named = {error.case_id for error in listing.errors}
     found = [
-        CaseError(
+        CaseFailure(
             clean("_".join(link.relative_to(src).parts)),
             "PE-CONV-033",
             f"{link.relative_to(src)} is a link to {link.readlink()}, which is not there",
@@ -30,7 +31,7 @@ def with_broken_links(src: Path, listing: Listing) -> Listing:
         )
         for link in _broken(src)
     ]
-    return replace(listing, errors=(*listing.errors, *(error for error in found if error.case not in named)))
+    return replace(listing, errors=(*listing.errors, *(error for error in found if error.case_id not in named)))
 
 
 def _broken(src: Path) -> list[Path]:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.layout import one_scan, scans_of
 from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
-from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import ConfigurationError, InputError, PEError
 from pe_nnunet.volumes import ScanRef
 
@@ -122,21 +123,21 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
         try:
             cases.append(masks.source(ref, Path(os.path.relpath(ref.path, root)).as_posix()))
         except PEError as error:
-            errors.append(CaseError.of(ref.case_id, error))
+            errors.append(CaseFailure.of(ref.case_id, error))
     return Listing(tuple(cases), tuple(errors))
 
 
-def _scans(src: Path, options: ConvertOptions) -> tuple[list[ScanRef], list[CaseError]]:
+def _scans(src: Path, options: ConvertOptions) -> tuple[list[ScanRef], list[CaseFailure]]:
     """The scans of a folder, or of a pattern, in which what stands for `{case}` names them."""
     if CASE not in str(src):
         return scans_of(src, options), []
     refs: list[ScanRef] = []
-    errors: list[CaseError] = []
+    errors: list[CaseFailure] = []
     for case, path in match_cases(str(src)).items():
         try:
             refs.append(one_scan(path, case, options))
         except PEError as error:
-            errors.append(CaseError.of(case, error))
+            errors.append(CaseFailure.of(case, error))
     return refs, errors
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pydicom
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.lookup import CASE
-from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.dicom.headers import quiet_pydicom
 from pe_nnunet.volumes.find import GENERIC_NAMES, clean
@@ -47,7 +48,7 @@ def with_hashed_names(src: Path, listing: Listing) -> Listing:
         for case in listing.cases
     )
     errors = tuple(
-        replace(error, case=hashed(error.case), message=without(error.message, {error.case, *names}))
+        replace(error, case_id=hashed(error.case_id), message=without(error.message, {error.case_id, *names}))
         for error in listing.errors
     )
     return replace(listing, cases=cases, errors=errors)
@@ -65,9 +66,10 @@ def without_names(notes: Iterable[Note], names: Iterable[str]) -> tuple[Note, ..
     return tuple(Note(note.code, note.kind, without(note.message, names)) for note in notes)
 
 
-def hide(error: CaseError, source: CaseSource) -> CaseError:
-    """An error that says none of the names that its case hides."""
-    return replace(error, message=without(error.message, source.hidden)) if source.hidden else error
+def hide(failure: CaseFailure, source: CaseSource) -> CaseFailure:
+    """A failure that says none of the names that its case hides, nor a case id that is refused for one."""
+    case_id = hashed(failure.case_id) if failure.code == "PE-CONV-034" else failure.case_id
+    return replace(failure, case_id=case_id, message=without(failure.message, source.hidden))
 
 
 def require_nameless(source: CaseSource) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.label_map import map_labels
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
-from pe_nnunet.errors import GeometryError, InputError, Note, PEError
+from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import (
     Scan,
     ScanRef,
@@ -91,37 +92,11 @@ class CaseVolumes:
 
 
 @dataclass(frozen=True)
-class CaseError:
-    """Why a case could not be converted.
-
-    Attributes:
-        case: Case id.
-        code: A key of `CODES`.
-        message: What is wrong.
-        hint: What to do.
-    """
-
-    case: str
-    code: str
-    message: str
-    hint: str
-
-    @classmethod
-    def of(cls, case: str, error: PEError) -> CaseError:
-        """From what was raised."""
-        return cls(case, error.code, error.message, error.hint)
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.case}: {self.code}: {self.message}" + (f"; {self.hint}" if self.hint else "")
-
-
-@dataclass(frozen=True)
 class Listing:
     """The cases of a source, those that lack something, and what concerns all of it."""
 
     cases: tuple[CaseSource, ...]
-    errors: tuple[CaseError, ...] = ()
+    errors: tuple[CaseFailure, ...] = ()
     notes: tuple[Note, ...] = ()
 
 

@@ -9,41 +9,20 @@ fewest. Within a block the fold that holds fewest scans, then least clot, is ser
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class SplitCase:
-    """What the split needs to know of a case.
-
-    Attributes:
-        patient: Key of the patient; cases of one key stay together.
-        clot_mm3: Volume of all emboli; 0 for a scan without.
-    """
-
-    patient: str
-    clot_mm3: float
-
-
-@dataclass(frozen=True)
-class _Patient:
-    key: str
-    cases: tuple[str, ...]
-    clot_mm3: float
-    tie: float
-
-
-def make_splits(cases: Mapping[str, SplitCase], *, folds: int, seed: int) -> list[dict[str, list[str]]]:
+def make_splits(cases: Mapping[str, tuple[str, float]], *, folds: int, seed: int) -> list[dict[str, list[str]]]:
     """Deal the cases out to folds.
 
     For patients of one scan each, the folds differ by at most one in their number of scans, of scans with emboli, and
     of scans without.
 
     Args:
-        cases: By case id; the order does not matter.
+        cases: By case id, in any order: the key of its patient, whose cases stay together, and the volume of its
+            emboli in mm3.
         folds: Number of folds; fewer are made where there are fewer patients.
         seed: Decides between folds that are equally good.
 
@@ -52,46 +31,34 @@ def make_splits(cases: Mapping[str, SplitCase], *, folds: int, seed: int) -> lis
         there are fewer than two patients, which cannot be split.
 
     Example:
-        >>> cases = {"a1": SplitCase("a", 900.0), "a2": SplitCase("a", 0.0), "b": SplitCase("b", 50.0)}
+        >>> cases = {"a1": ("a", 900.0), "a2": ("a", 0.0), "b": ("b", 50.0)}
         >>> make_splits(cases, folds=5, seed=0) == [
         ...     {"train": ["b"], "val": ["a1", "a2"]},
         ...     {"train": ["a1", "a2"], "val": ["b"]},
         ... ]
         True
     """
-    patients = _patients(cases, np.random.default_rng(seed))
-    count = min(folds, len(patients))
+    scans: dict[str, list[str]] = defaultdict(list)  # by patient
+    for case in sorted(cases):
+        scans[cases[case][0]].append(case)
+    clot_mm3 = {patient: sum(cases[case][1] for case in of_one) for patient, of_one in scans.items()}
+    rng = np.random.default_rng(seed)
+    tie = {patient: float(rng.random()) for patient in sorted(scans)}
+    count = min(folds, len(scans))
     if count < 2:
         return []
-    held: list[list[_Patient]] = [[] for _ in range(count)]
+    held: list[list[str]] = [[] for _ in range(count)]  # patients by fold
     for has_clot in (True, False):
-        stratum = sorted(
-            (p for p in patients if (p.clot_mm3 > 0) == has_clot), key=lambda p: (-p.clot_mm3, -len(p.cases), p.tie)
-        )
+        stratum = [patient for patient in scans if (clot_mm3[patient] > 0) == has_clot]
+        stratum.sort(key=lambda p: (-clot_mm3[p], -len(scans[p]), tie[p]))
         for first in range(0, len(stratum), count):
-            _deal(stratum[first : first + count], held)
-    validation = [sorted(case for patient in fold for case in patient.cases) for fold in held]
-    everyone = sorted(cases)
-    return [{"train": [c for c in everyone if c not in set(val)], "val": val} for val in validation]
-
-
-def _patients(cases: Mapping[str, SplitCase], rng: np.random.Generator) -> list[_Patient]:
-    by_patient: dict[str, list[str]] = defaultdict(list)
-    for case in sorted(cases):
-        by_patient[cases[case].patient].append(case)
-    return [
-        _Patient(key, tuple(names), sum(cases[name].clot_mm3 for name in names), float(rng.random()))
-        for key, names in sorted(by_patient.items())
-    ]
-
-
-def _deal(block: Iterable[_Patient], held: list[list[_Patient]]) -> None:
-    """Give each patient of a block to a fold of its own, the one with most scans first."""
-    free = set(range(len(held)))
-    for patient in sorted(block, key=lambda p: (-len(p.cases), -p.clot_mm3, p.tie)):
-        fold = min(
-            free,
-            key=lambda f: (sum(len(p.cases) for p in held[f]), sum(p.clot_mm3 for p in held[f]), f),
-        )
-        held[fold].append(patient)
-        free.remove(fold)
+            free = set(range(count))
+            block = sorted(stratum[first : first + count], key=lambda p: (-len(scans[p]), -clot_mm3[p], tie[p]))
+            for patient in block:  # each to a fold of its own, the one with most scans first
+                fold = min(
+                    free, key=lambda f: (sum(len(scans[p]) for p in held[f]), sum(clot_mm3[p] for p in held[f]), f)
+                )
+                held[fold].append(patient)
+                free.remove(fold)
+    validation = [sorted(case for patient in fold for case in scans[patient]) for fold in held]
+    return [{"train": [case for case in sorted(cases) if case not in set(val)], "val": val} for val in validation]

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.layout import one_scan
 from pe_nnunet.dataset_conversion.masks import CaseMasks
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing, read_case
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.find import case_ids
@@ -40,7 +41,7 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
         try:
             cases.append(_study(case, folder, masks, options))
         except PEError as error:
-            errors.append(CaseError.of(case, error))
+            errors.append(CaseFailure.of(case, error))
     return Listing(tuple(cases), tuple(errors))
 
 

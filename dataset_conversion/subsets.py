@@ -49,7 +49,7 @@ def require_known(listing: Listing, named: frozenset[str], code: str, what: str)
     Raises:
         ConfigurationError: With that code.
     """
-    known = {case.case_id for case in listing.cases} | {error.case for error in listing.errors}
+    known = {case.case_id for case in listing.cases} | {error.case_id for error in listing.errors}
     unknown = sorted(named - known)
     if unknown:
         raise ConfigurationError(

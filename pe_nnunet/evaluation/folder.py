@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from pe_nnunet.cases import CaseFailure
+from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.errors import Note
 from pe_nnunet.evaluation.intervals import cohort_estimates, split_cases
 from pe_nnunet.evaluation.lung_masks import find_lung_masks
 from pe_nnunet.evaluation.pairs import find_pairs
-from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase, try_case
+from pe_nnunet.evaluation.score_case import CaseJob, ScoredCase, score_case
 from pe_nnunet.evaluation.settings import EvaluationSettings
-from pe_nnunet.evaluation.workers import work_through
 from pe_nnunet.metrics.bootstrap import Estimate
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
@@ -105,24 +102,13 @@ def evaluate_folder(
     settings = settings or EvaluationSettings()
     files = find_pairs(predictions, labels, only)
     masks = {} if lungs is None else find_lung_masks(lungs, files.pairs)
-    jobs = [
-        CaseJob(case_id, prediction, label, (patients or {}).get(case_id, ""), masks.get(case_id))
+    jobs = {
+        case_id: CaseJob(case_id, prediction, label, (patients or {}).get(case_id, ""), masks.get(case_id))
         for case_id, (prediction, label) in sorted(files.pairs.items())
-    ]
-    outcomes = tqdm(
-        work_through(partial(try_case, settings=settings), jobs, workers),
-        total=len(jobs),
-        desc="evaluate",
-        unit="case",
-        disable=None if progress else True,
-    )
-    done: list[ScoredCase] = []
-    failures = list(files.failures)
-    for outcome in outcomes:
-        if isinstance(outcome, CaseFailure):
-            failures.append(outcome)
-        else:
-            done.append(outcome)
+    }
+    bar = "evaluate" if progress else ""
+    scored, failures = work_through(partial(score_case, settings=settings), jobs, workers, bar=bar, quiet=True)
+    done = list(scored.values())
     whose = [case.scores.drawn_with for case in done]
     cases = tuple(case.scores for case in done)
     unscored = [case.scores.case_id for case in done if not case.scored]
@@ -131,7 +117,7 @@ def evaluate_folder(
     return Evaluation(
         cases=cases,
         cohort=summarise(cases, empty=settings.empty, sensitivity_at_fp=_points(done, settings)),
-        failures=tuple(sorted(failures, key=lambda failure: failure.case_id)),
+        failures=tuple(sorted([*files.failures, *failures], key=lambda failure: failure.case_id)),
         missing=files.missing,
         unlabelled=files.unlabelled,
         notes=_notes(files.unlabelled, unscored, [] if lungs is None else sorted(files.pairs.keys() - masks.keys())),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from pe_nnunet.cases import CaseFailure
 from pe_nnunet.evaluation.marker_files import aanet_csv
 from pe_nnunet.evaluation.pairs import Prediction
 from pe_nnunet.evaluation.settings import EvaluationSettings
@@ -66,14 +65,6 @@ class ScoredCase:
     calibration: tuple[tuple[float, bool], ...]
     markers: tuple[VoxelMarker, ...]
     marker_table: str
-
-
-def try_case(job: CaseJob, settings: EvaluationSettings) -> ScoredCase | CaseFailure:
-    """`score_case`, with the reason in place of scores where a case fails: it never stops the rest."""
-    try:
-        return score_case(job, settings)
-    except Exception as error:  # noqa: BLE001 - listed with its reason
-        return CaseFailure.of(job.case_id, error)
 
 
 def score_case(job: CaseJob, settings: EvaluationSettings) -> ScoredCase:

@@ -258,7 +258,7 @@ def test_47_a_link_to_nothing_is_an_error_and_a_loop_is_not_followed(nnunet: Pat
     (tmp_path / "src" / "gone").symlink_to(tmp_path / "unmounted" / "case_7", target_is_directory=True)
     report = converted("studies", tmp_path / "src")
     assert list(report.cases) == ["a"]
-    assert [(error.case, error.code) for error in report.errors] == [("gone", "PE-CONV-033")]
+    assert [(error.case_id, error.code) for error in report.errors] == [("gone", "PE-CONV-033")]
 
 
 @pytest.mark.parametrize("name", ["../case_1", "/etc/passwd", "case_1/../case_2"])

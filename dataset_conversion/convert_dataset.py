@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from pe_nnunet import __version__
+from pe_nnunet.cases import CaseFailure, run_cases, sensible_workers, write_errors
 from pe_nnunet.dataset import raw
 from pe_nnunet.dataset.folders import RAW, dataset_folder_name, nnunet_folder, require_free_id, stale_preprocessed
 from pe_nnunet.dataset.records import CaseRecord
-from pe_nnunet.dataset_conversion.case import CaseJob, CaseOutcome
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheets_page
+from pe_nnunet.dataset_conversion.convert_case import convert_case
 from pe_nnunet.dataset_conversion.links import with_broken_links
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.privacy import hashed, with_hashed_names
+from pe_nnunet.dataset_conversion.privacy import hashed, hide, with_hashed_names
 from pe_nnunet.dataset_conversion.published import Published, count_notes
 from pe_nnunet.dataset_conversion.registry import published, source_kind
 from pe_nnunet.dataset_conversion.schemes import dataset_json
-from pe_nnunet.dataset_conversion.sources import CaseError, Listing
-from pe_nnunet.dataset_conversion.splits import SplitCase, make_splits
+from pe_nnunet.dataset_conversion.sources import Listing
+from pe_nnunet.dataset_conversion.splits import make_splits
 from pe_nnunet.dataset_conversion.staging import Staging, staged
 from pe_nnunet.dataset_conversion.subsets import (
     patients_of,
@@ -28,16 +31,16 @@ from pe_nnunet.dataset_conversion.subsets import (
     twice_noted,
     with_test_cases,
 )
-from pe_nnunet.dataset_conversion.workers import (
-    GIB_PER_WORKER,
-    GIB_PER_WORKER_BY_CONTRAST,
-    run_cases,
-    sensible_processes,
-)
-from pe_nnunet.errors import ConfigurationError, InputError, Note
+from pe_nnunet.errors import ConfigurationError, InputError, Note, OutputError
 from pe_nnunet.files import atomic_json
 
-Progress = Callable[[CaseOutcome, int, int], None]
+# A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
+GIB_PER_WORKER = 3
+GIB_PER_WORKER_BY_CONTRAST = 6  # 3.1 GiB for one of 500x512x512 of which the crop is 360x240x384
+DIED = ("PE-CONV-012", "the worker process died while it converted this case", "give it more memory, and --resume")
+
+Outcome = CaseRecord | CaseFailure
+Progress = Callable[[Outcome, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class ConversionReport:
 
     dataset_folder: Path | None
     cases: Mapping[str, CaseRecord]
-    errors: tuple[CaseError, ...]
+    errors: tuple[CaseFailure, ...]
     notes: tuple[Note, ...]
     reused: frozenset[str]
 
@@ -97,10 +100,7 @@ def convert(
     if options.hash_names:  # from here on cases go by their hashes
         options = replace(options, negatives=frozenset(map(hashed, options.negatives)))
     with staged(target, resume=options.resume, overwrite=options.overwrite, part_id=options.part_id) as staging:
-        outcomes = _run(kind, listing, options, staging, progress)
-        records = {o.case: o.record for o in outcomes if o.record is not None}
-        errors = tuple(sorted((o.error for o in outcomes if o.error is not None), key=lambda error: error.case))
-        reused = frozenset(outcome.case for outcome in outcomes if outcome.reused)
+        records, reused, errors = _run(kind, listing, options, staging, progress)
         if options.part_id is not None:  # what is done waits for the run that puts the parts together
             return ConversionReport(None, dict(sorted(records.items())), errors, (), reused)
         if not records:
@@ -138,32 +138,53 @@ def part_of(listing: Listing, options: ConvertOptions) -> Listing:
 
 def _run(
     kind: str, listing: Listing, options: ConvertOptions, staging: Staging, progress: Progress | None
-) -> list[CaseOutcome]:
-    """Convert all cases into the folder under construction."""
-    outcomes: list[CaseOutcome] = []
-    total = len(listing.cases) + len(listing.errors)
+) -> tuple[dict[str, CaseRecord], frozenset[str], tuple[CaseFailure, ...]]:
+    """Convert all cases into the folder under construction: records, the cases kept from before, and failures."""
+    records: dict[str, CaseRecord] = {}
+    failures: list[CaseFailure] = []
 
-    def note(outcome: CaseOutcome) -> None:
-        outcomes.append(outcome)
+    def note(outcome: Outcome) -> None:
+        if isinstance(outcome, CaseFailure):
+            failures.append(outcome)
+        else:
+            records[outcome.case] = outcome
         if progress is not None:
-            progress(outcome, len(outcomes), total)
-        if outcome.error is not None and options.on_error == "stop":
+            progress(outcome, len(records) + len(failures), len(listing.cases) + len(listing.errors))
+        if isinstance(outcome, CaseFailure) and options.on_error == "stop":
             raise InputError(
-                "PE-CONV-021", f"stopped at {outcome.error}", "what is done is kept: --resume goes on from there"
+                "PE-CONV-021", f"stopped at {outcome}", "what is done is kept: --resume goes on from there"
             )
 
     for error in listing.errors:
-        note(CaseOutcome(error.case, error=error))
+        note(error)
     earlier = _earlier(staging)
-    jobs = [
-        CaseJob(kind, case, options, staging.building, [(r[case.case_id], f) for r, f in earlier if case.case_id in r])
-        for case in listing.cases
-    ]
-    if jobs:
-        each = GIB_PER_WORKER_BY_CONTRAST if options.arteries_by_contrast else GIB_PER_WORKER
-        for outcome in run_cases(jobs, options.num_processes or sensible_processes(len(jobs), each)):
-            note(outcome)
-    return outcomes
+    sources = {source.case_id: source for source in listing.cases}
+    outcomes = run_cases(
+        partial(convert_case, kind=kind, options=options, folder=staging.building),
+        {
+            case: (source, [(done[case], folder) for done, folder in earlier if case in done])
+            for case, source in sources.items()
+        },
+        options.num_processes
+        or sensible_workers(
+            len(sources), GIB_PER_WORKER_BY_CONTRAST if options.arteries_by_contrast else GIB_PER_WORKER
+        ),
+        in_order=False,
+        ends=(OutputError,),
+        died=DIED,
+        alone="--num-processes 1",
+    )
+    reused: set[str] = set()
+    with closing(outcomes):
+        for case, outcome in outcomes:
+            if isinstance(outcome, CaseFailure):
+                note(hide(outcome, sources[case]))
+                continue
+            record, kept = outcome
+            if kept:
+                reused.add(case)
+            note(record)
+    return records, frozenset(reused), tuple(sorted(failures, key=lambda failure: failure.case_id))
 
 
 def _earlier(staging: Staging) -> list[tuple[dict[str, CaseRecord], Path]]:
@@ -178,7 +199,7 @@ def _finish(
     kind: str,
     staging: Staging,
     records: Mapping[str, CaseRecord],
-    errors: tuple[CaseError, ...],
+    errors: tuple[CaseFailure, ...],
     counts: tuple[Note, ...],
     options: ConvertOptions,
     *,
@@ -189,7 +210,7 @@ def _finish(
     training = require_no_leakage(records)
     patient = patients_of(training)
     splits = make_splits(
-        {case: SplitCase(patient[case], r.clot_mm3) for case, r in training.items()},
+        {case: (patient[case], record.clot_mm3) for case, record in training.items()},
         folds=options.folds,
         seed=options.seed,
     )
@@ -198,7 +219,7 @@ def _finish(
     raw.write_cases(folder, records, heading)
     raw.write_report(folder, records, splits)
     write_sheets_page(folder, records, title=name)
-    atomic_json(folder / raw.ERRORS, [vars(error) for error in errors])
+    write_errors(errors, (folder / raw.ERRORS).parent)
     (folder / raw.SPLITS).unlink(missing_ok=True)
     if splits:
         atomic_json(folder / raw.SPLITS, splits)
