@@ -11,7 +11,15 @@ from pathlib import Path
 from pe_nnunet import __version__
 from pe_nnunet.cases import CaseFailure, run_cases, sensible_workers, write_errors
 from pe_nnunet.dataset import raw
-from pe_nnunet.dataset.folders import RAW, dataset_folder_name, nnunet_folder, require_free_id, stale_preprocessed
+from pe_nnunet.dataset.dataset_json import DATASET
+from pe_nnunet.dataset.folders import (
+    RAW,
+    SPLITS,
+    dataset_folder_name,
+    nnunet_folder,
+    require_free_id,
+    stale_preprocessed,
+)
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheets_page
 from pe_nnunet.dataset_conversion.convert_case import convert_case
@@ -220,11 +228,11 @@ def _finish(
     raw.write_report(folder, records, splits)
     write_sheets_page(folder, records, title=name)
     write_errors(errors, (folder / raw.ERRORS).parent)
-    (folder / raw.SPLITS).unlink(missing_ok=True)
+    (folder / SPLITS).unlink(missing_ok=True)
     if splits:
-        atomic_json(folder / raw.SPLITS, splits)
+        atomic_json(folder / SPLITS, splits)
     atomic_json(
-        folder / raw.DATASET,
+        folder / DATASET,
         dataset_json(options.scheme, name=name, cases=len(training), converted_by=program),
     )
     notes = [*counts, *_split_notes(training, splits, options)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.registration.table import TRAINERS, load_class
@@ -51,7 +52,7 @@ def trainer_of(
     described = content["configurations"].get(configuration)
     if described is None or not (found[0] / described["data_identifier"]).is_dir():
         raise ConfigurationError("PE-TRAIN-007", f"{configuration} of {plans} is not preprocessed", "preprocess first")
-    facts = json.loads((found[0] / "dataset.json").read_text(encoding="utf-8"))
+    facts = read_dataset_json(found[0], "PE-TRAIN-007")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with tempfile.TemporaryDirectory() as folder, _results_in(Path(folder)):
         number = int(fold) if fold.isdecimal() else fold

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 
 from pe_nnunet import __version__
+from pe_nnunet.dataset.folders import Split, read_splits, split_of
 from pe_nnunet.detection.architectures import find_architecture, switch_off
 from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord, export_onnx
 from pe_nnunet.detection.settings import DetectorSettings
@@ -171,9 +171,6 @@ def _last_scores(history: Path) -> dict[str, float]:
     return {key.removeprefix("metrics/"): float(rows[-1][key]) for key in rows[-1] if key.startswith("metrics/")}
 
 
-SPLITS = "splits_final.json"
-
-
 @dataclass(frozen=True)
 class Fold:
     """Cases to train and to validate on.
@@ -207,14 +204,8 @@ def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Fol
     """
     if fold == "all":
         return Fold("all", tuple(cases), tuple(cases))
-    folds = _folds(raw, preprocessed)
-    if not fold.isdigit() or int(fold) >= len(folds):
-        raise ConfigurationError(
-            "PE-DET-004",
-            f"the splits of {raw.name} have no fold {fold}",
-            f"take one of {', '.join(f.name for f in folds)}, or all",
-        )
-    return folds[int(fold)]
+    split = split_of(_splits(raw, preprocessed), fold, dataset=raw.name, code="PE-DET-004")
+    return Fold(str(int(fold)), tuple(split["train"]), tuple(split["val"]))
 
 
 def fold_names(raw: Path, preprocessed: Path) -> list[str]:
@@ -223,17 +214,9 @@ def fold_names(raw: Path, preprocessed: Path) -> list[str]:
     Raises:
         ConfigurationError: PE-DET-004 if there are none.
     """
-    return [fold.name for fold in _folds(raw, preprocessed)]
+    return [str(fold) for fold in range(len(_splits(raw, preprocessed)))]
 
 
-def _folds(raw: Path, preprocessed: Path) -> list[Fold]:
-    path = next((folder / SPLITS for folder in (preprocessed, raw) if (folder / SPLITS).is_file()), None)
-    if path is None:
-        raise ConfigurationError(
-            "PE-DET-004", f"{raw.name} has no {SPLITS}", "convert at least two patients, or take -f all"
-        )
-    try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-        return [Fold(str(k), tuple(split["train"]), tuple(split["val"])) for k, split in enumerate(splits)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError("PE-DET-004", f"{path} cannot be read: {error}", "convert again") from error
+def _splits(raw: Path, preprocessed: Path) -> list[Split]:
+    hint = "convert at least two patients, or take -f all"
+    return read_splits(preprocessed, raw, code="PE-DET-004", hint=hint)

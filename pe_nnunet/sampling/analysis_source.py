@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from pe_nnunet.dataset.dataset_json import pe_label_values
+from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset.records import CaseRecord
@@ -65,7 +65,7 @@ def drawn_patches(name: str, plans_name: str, configuration_name: str, count: in
     stored = folder / configuration.data_identifier
     if not stored.is_dir():
         return None, f"{stored} is not there; preprocess first"
-    dataset_json = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    dataset_json = read_dataset_json(folder, "PE-CONV-013")
     recipe = resolve_recipe({}, described)
     loader = make_loader(
         infer_dataset_class(str(stored))(str(stored)),
