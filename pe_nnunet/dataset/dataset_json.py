@@ -28,13 +28,10 @@ def read_dataset_json(folder: Path, code: str = "PE-MODEL-001") -> dict[str, Any
     path = folder / DATASET
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        labelled = isinstance(content["labels"], dict)
+        if not isinstance(content["labels"], dict):
+            raise TypeError("labels without names")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(code, f"{path} cannot be read: {error}", "name a folder that nnU-Net wrote") from error
-    if not labelled:
-        raise ConfigurationError(
-            code, f"{path} does not say which labels there are", "name a folder that nnU-Net wrote"
-        )
     return content
 
 

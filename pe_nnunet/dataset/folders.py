@@ -135,8 +135,8 @@ def stale_preprocessed(folder_name: str, splits: Sequence[Split], *, cases_chang
             Note(
                 "PE-CONV-018",
                 "warning",
-                f"{folder / SPLITS} holds other splits than the new dataset: nnU-Net would stop at them without a word; "
-                "delete that file before planning",
+                f"{folder / SPLITS} holds other splits than the new dataset: nnU-Net would stop at them "
+                "without a word; delete that file before planning",
             )
         )
     fingerprint = folder / "dataset_fingerprint.json"

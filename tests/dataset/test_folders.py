@@ -127,10 +127,10 @@ def test_the_first_folder_with_splits_counts(tmp_path: Path) -> None:
     assert read_splits(first, second, code="PE-DET-004") == SPLITS
     assert split_of(SPLITS, "1", dataset="D", code="PE-FUS-006") == SPLITS[1]
     for fold in ("2", "all"):
-        with pytest.raises(ConfigurationError, match=f"PE-FUS-006: .*no fold {fold}; take one of 0, 1"):
+        with pytest.raises(ConfigurationError, match=rf"PE-FUS-006: .*no fold {fold}; take one of 0, 1"):
             split_of(SPLITS, fold, dataset="D", code="PE-FUS-006")
     (first / "splits_final.json").write_text('[{"train": []}]')
-    with pytest.raises(ConfigurationError, match="PE-DET-004: .*cannot be read"):
+    with pytest.raises(ConfigurationError, match=r"PE-DET-004: .*cannot be read"):
         read_splits(first, second, code="PE-DET-004")
 
 
