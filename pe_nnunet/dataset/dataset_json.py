@@ -28,9 +28,8 @@ def read_dataset_json(folder: Path, code: str = "PE-MODEL-001") -> dict[str, Any
     path = folder / DATASET
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content["labels"], dict):
-            raise TypeError("labels without names")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        content["labels"].keys()  # by name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(code, f"{path} cannot be read: {error}", "name a folder that nnU-Net wrote") from error
     return content
 
