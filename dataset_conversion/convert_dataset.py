@@ -23,23 +23,16 @@ from pe_nnunet.dataset.folders import (
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheets_page
 from pe_nnunet.dataset_conversion.convert_case import convert_case
-from pe_nnunet.dataset_conversion.links import with_broken_links
+from pe_nnunet.dataset_conversion.labels import dataset_json
+from pe_nnunet.dataset_conversion.listing import list_cases, part_of
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.privacy import hashed, hide, with_hashed_names
-from pe_nnunet.dataset_conversion.published import Published, count_notes
-from pe_nnunet.dataset_conversion.registry import published, source_kind
-from pe_nnunet.dataset_conversion.schemes import dataset_json
+from pe_nnunet.dataset_conversion.privacy import hashed, hide
+from pe_nnunet.dataset_conversion.public_dataset import Published, count_notes
+from pe_nnunet.dataset_conversion.registry import published
 from pe_nnunet.dataset_conversion.sources import Listing
-from pe_nnunet.dataset_conversion.splits import make_splits
+from pe_nnunet.dataset_conversion.splits import duplicate_notes, make_splits, patients_of, split_notes, training_cases
 from pe_nnunet.dataset_conversion.staging import Staging, staged
-from pe_nnunet.dataset_conversion.subsets import (
-    patients_of,
-    require_known,
-    require_no_leakage,
-    twice_noted,
-    with_test_cases,
-)
-from pe_nnunet.errors import ConfigurationError, InputError, Note, OutputError
+from pe_nnunet.errors import InputError, Note, OutputError
 from pe_nnunet.files import atomic_json
 
 # A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
@@ -115,33 +108,9 @@ def convert(
             staging.discard()
             return ConversionReport(None, {}, errors, (), frozenset())
         counts = count_notes(published(kind) or Published(), records, own_labels=options.labels is None)
-        noted = (*listing.notes, *counts, *twice_noted(records))
+        noted = (*listing.notes, *counts, *duplicate_notes(records))
         notes = _finish(kind, staging, records, errors, noted, options, cases_changed=len(reused) < len(records))
         return ConversionReport(target, dict(sorted(records.items())), errors, notes, reused)
-
-
-def list_cases(kind: str, src: Path, options: ConvertOptions) -> Listing:
-    """The cases of a source and their files, as a conversion would take them; no volume is read.
-
-    Raises:
-        ConfigurationError: If cases listed as negative or as test cases do not exist, or a public dataset's names were
-            to be hashed.
-        InputError: If the source holds no case.
-    """
-    if options.hash_names and published(kind) is not None:
-        raise ConfigurationError("PE-CONV-004", "names of a public dataset are not hashed", "leave --hash-names out")
-    listing = with_broken_links(Path(src), source_kind(kind).find_cases(Path(src), options))
-    require_known(listing, options.negatives, "PE-CONV-010", "cases listed as negative")
-    listing = with_test_cases(listing, options, published(kind))
-    return with_hashed_names(Path(src), listing) if options.hash_names else listing
-
-
-def part_of(listing: Listing, options: ConvertOptions) -> Listing:
-    """The cases, and errors, of the part that the options name."""
-    if options.part_id is None:
-        return listing
-    part = slice(options.part_id, None, options.num_parts)
-    return replace(listing, cases=listing.cases[part], errors=listing.errors[part])
 
 
 def _run(
@@ -215,7 +184,7 @@ def _finish(
 ) -> tuple[Note, ...]:
     """Write what concerns all cases, and publish the dataset."""
     folder, name, program = staging.building, staging.target.name, f"pe-nnunet {__version__}"
-    training = require_no_leakage(records)
+    training = training_cases(records)
     patient = patients_of(training)
     splits = make_splits(
         {case: (patient[case], record.clot_mm3) for case, record in training.items()},
@@ -235,29 +204,8 @@ def _finish(
         folder / DATASET,
         dataset_json(options.scheme, name=name, cases=len(training), converted_by=program),
     )
-    notes = [*counts, *_split_notes(training, splits, options)]
+    notes = [*counts, *split_notes(training, splits, options)]
     notes += stale_preprocessed(name, splits, cases_changed=cases_changed)
     staging.publish()
     raw.remove_progress(staging.target)
     return tuple(notes)
-
-
-def _split_notes(
-    records: Mapping[str, CaseRecord], splits: list[dict[str, list[str]]], options: ConvertOptions
-) -> list[Note]:
-    patients = len(set(patients_of(records).values()))
-    if not splits:
-        return [
-            Note("PE-CONV-020", "warning", "the cases are of one patient and cannot be split: train with fold `all`")
-        ]
-    notes = []
-    if len(splits) < options.folds:
-        text = f"{patients} patients give {len(splits)} folds instead of {options.folds}"
-        notes.append(Note("PE-CONV-020", "warning", text))
-    if options.scheme == "artery":
-        return notes
-    bare = [k for k, fold in enumerate(splits) if not any(records[case].embolus_count for case in fold["val"])]
-    if bare:
-        text = f"no embolus to validate on in fold {', '.join(map(str, bare))}"
-        notes.append(Note("PE-CONV-020", "warning", text))
-    return notes

@@ -17,17 +17,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.layout import (
-    existing,
-    list_cases,
-    one_scan,
-    require_subfolder,
-    scans_in,
-    subfolder,
-)
-from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.published import Published
+from pe_nnunet.dataset_conversion.public_dataset import Published, existing, require_subfolder, scans_in, subfolder
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import Scan, image_like
@@ -41,11 +33,11 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
     scans, truth, masks = require_subfolder(src, "FUMPE", "CT_scans"), subfolder(src, "GroundTruth"), CaseMasks(options)
 
     def source_of(case: str, path: Path) -> CaseSource:
-        own = existing(truth / f"{path.name}.mat") if truth is not None else None
+        own = existing(truth / f"{path.name}.mat")
         ref = one_scan(path, case, options)
         return masks.source(ref, f"{scans.name}/{path.name}", own_label=own, own_label_kind="binary")
 
-    return list_cases(scans_in(scans), source_of, f"patient's folder in {scans}")
+    return cases_at(scans_in(scans), source_of, f"patient's folder in {scans}")
 
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:

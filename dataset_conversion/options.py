@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pe_nnunet.dataset_conversion.label_map import LabelMap
+    from pe_nnunet.dataset_conversion.labels import LabelMap
     from pe_nnunet.roi import LungFinder
 
 LabelKind = Literal["auto", "binary", "instances"]
@@ -29,7 +29,7 @@ class ConvertOptions:
         labels: Where the embolus masks are: a folder, or a pattern with `{case}`. The `studies` layout brings its own.
         label_kind: `"instances"`, each value an embolus; `"binary"`, everything above 0 is embolus, connected
             components count; `"auto"`, instances where a mask holds more than one value.
-        label_map: New value for each value of an embolus mask that counts, as `label_map.parse_label_map` gives them;
+        label_map: New value for each value of an embolus mask that counts, as `labels.parse_label_map` gives them;
             None takes every value as it is.
         segments: Which segments of a DICOM SEG, or regions of an RTSTRUCT, are emboli: a shell pattern for their names;
             None takes all, if they are called alike.

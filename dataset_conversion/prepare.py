@@ -7,12 +7,10 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.dataset.records import CaseRecord, Geometry
-from pe_nnunet.dataset_conversion.audit import CLOT_HU, flip_note
+from pe_nnunet.dataset_conversion.checks import flip_note, label_notes, scan_notes
 from pe_nnunet.dataset_conversion.contrast_arteries import contrast_artery_mask
-from pe_nnunet.dataset_conversion.enhancement import scan_notes
-from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
+from pe_nnunet.dataset_conversion.labels import embolus_ids, embolus_volumes_mm3, make_label
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.schemes import make_label
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note
 from pe_nnunet.roi import Box, crop, find_roi, paste
@@ -73,7 +71,7 @@ def prepare(
     images["label"] = image_like(make_label(options.scheme, ids, artery), images["image"])
 
     volumes_mm3 = embolus_volumes_mm3(ids, float(np.prod(image.GetSpacing())))
-    notes += _label_notes(sitk.GetArrayViewFromImage(images["image"]), ids, volumes_mm3, options.min_embolus_mm3)
+    notes += label_notes(sitk.GetArrayViewFromImage(images["image"]), ids, volumes_mm3, options.min_embolus_mm3)
     voxels, whole, inside = int(np.count_nonzero(ids)), image.GetNumberOfPixels(), int(np.prod(shape))
     record = CaseRecord(
         case=source.case_id,
@@ -132,27 +130,3 @@ def _arteries_cut(whole: sitk.Image, inside: npt.NDArray[np.uint8]) -> list[Note
         if lost
         else []
     )
-
-
-def _label_notes(
-    hu: npt.NDArray[np.number], ids: npt.NDArray[np.uint16], volumes_mm3: dict[int, float], min_mm3: float
-) -> list[Note]:
-    notes = []
-    if volumes_mm3:
-        median = float(np.median(hu[ids > 0]))
-        if not CLOT_HU[0] <= median <= CLOT_HU[1]:
-            notes.append(
-                Note(
-                    "PE-CONV-016",
-                    "warning",
-                    f"the median under the label is {median:.0f} HU, {CLOT_HU[0]:.0f} to {CLOT_HU[1]:.0f} expected: "
-                    "look whether it is shifted or flipped, or drawn over contrast",
-                )
-            )
-    small = [k for k, volume in volumes_mm3.items() if volume < min_mm3]
-    if small:
-        listed = ", ".join(map(str, small[:8])) + (", ..." if len(small) > 8 else "")
-        notes.append(
-            Note("PE-CONV-017", "warning", f"{len(small)} emboli of less than {min_mm3:g} mm3 were kept: id {listed}")
-        )
-    return notes

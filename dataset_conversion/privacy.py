@@ -12,14 +12,14 @@ from pathlib import Path
 import pydicom
 
 from pe_nnunet.cases import CaseFailure
-from pe_nnunet.dataset_conversion.lookup import CASE
+from pe_nnunet.dataset_conversion.patterns import CASE
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.dicom.headers import quiet_pydicom
 from pe_nnunet.volumes.find import GENERIC_NAMES, clean
 
 HIDDEN = "..."
-_SHORTEST = 3  # letters of a name that are looked for
+_MIN_LETTERS = 3  # letters of a name that are looked for
 _NO_NAMES = frozenset({"anon", "anonym", "anonymous", "anonymised", "anonymized", "case", "name", "none", "patient",
                        "phantom", "pseudonym", "removed", "subject", "test", "unknown"})  # fmt: skip
 
@@ -99,7 +99,7 @@ def _name_parts(file: Path) -> set[str]:
         except Exception:  # noqa: BLE001 - what is no DICOM is said when the case is read
             return set()
     parts = {clean(part).lower() for part in re.split(r"[\^=\s]+", name) if part}
-    return {part for part in parts if len(part) >= _SHORTEST and part.isalpha()}
+    return {part for part in parts if len(part) >= _MIN_LETTERS and part.isalpha()}
 
 
 def _names_of(case: CaseSource) -> set[str]:
@@ -120,4 +120,4 @@ def _names_below(src: Path) -> frozenset[str]:
 def _tells(name: str) -> bool:
     """Whether a name could be a patient's: not one of the words that layouts are made of."""
     stem = name.split(".")[0].lower()
-    return len(stem) >= _SHORTEST and stem not in GENERIC_NAMES | {"artery", "emboli", "label", "labels", "mask"}
+    return len(stem) >= _MIN_LETTERS and stem not in GENERIC_NAMES | {"artery", "emboli", "label", "labels", "mask"}

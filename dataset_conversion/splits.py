@@ -1,4 +1,4 @@
-"""Cross-validation folds: no patient in two of them, and the burden of clot spread evenly over all.
+"""Cross-validation folds and the test set: no patient on two sides, and the burden of clot spread evenly over folds.
 
 Patients, not scans, are dealt out. Those with emboli are sorted by their volume of clot and cut into blocks of as many
 patients as there are folds; of each block every fold gets one, so that each fold sees the whole range from a single
@@ -9,12 +9,17 @@ fewest. Within a block the fold that holds fewest scans, then least clot, is ser
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from pe_nnunet.dataset.folders import Split
+from pe_nnunet.dataset.records import CaseRecord
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.errors import ConfigurationError, Note
 
-def make_splits(cases: Mapping[str, tuple[str, float]], *, folds: int, seed: int) -> list[dict[str, list[str]]]:
+
+def make_splits(cases: Mapping[str, tuple[str, float]], *, folds: int, seed: int) -> list[Split]:
     """Deal the cases out to folds.
 
     For patients of one scan each, the folds differ by at most one in their number of scans, of scans with emboli, and
@@ -62,3 +67,71 @@ def make_splits(cases: Mapping[str, tuple[str, float]], *, folds: int, seed: int
                 free.remove(fold)
     validation = [sorted(case for patient in fold for case in scans[patient]) for fold in held]
     return [{"train": [case for case in sorted(cases) if case not in set(val)], "val": val} for val in validation]
+
+
+def training_cases(records: Mapping[str, CaseRecord]) -> dict[str, CaseRecord]:
+    """The training cases, checked for leakage: no patient of theirs may be in the test set.
+
+    Raises:
+        ConfigurationError: PE-CONV-024 if a test patient has training scans as well, or no training case was converted.
+    """
+    training = {case: record for case, record in records.items() if not record.test}
+    if not training:
+        raise ConfigurationError("PE-CONV-024", "no training case could be converted", "see the errors above")
+    patient = patients_of(records)
+    trained_on = {patient[case] for case in training}
+    leaks = sorted(case for case, record in records.items() if record.test and patient[case] in trained_on)
+    if leaks:
+        raise ConfigurationError(
+            "PE-CONV-024",
+            f"the patients of {len(leaks)} test cases have training scans as well: {', '.join(leaks[:5])}",
+            "put all scans of a patient on one side; --resume keeps what is done",
+        )
+    return training
+
+
+def patients_of(records: Mapping[str, CaseRecord]) -> dict[str, str]:
+    """The patient of each case: scans of one PatientID are of one, and so is one scan that lies there twice."""
+    same: dict[str, str] = {}
+
+    def first(key: str) -> str:
+        while same.setdefault(key, key) != key:
+            key = same[key]
+        return key
+
+    for case in sorted(records):
+        record = records[case]
+        same[first(f"image {record.sha256['image']}")] = first(record.patient)
+    return {case: first(record.patient) for case, record in records.items()}
+
+
+def duplicate_notes(records: Mapping[str, CaseRecord]) -> list[Note]:
+    """A warning where one scan lies in the source under several names."""
+    cases: dict[str, list[str]] = {}
+    for case in sorted(records):
+        cases.setdefault(records[case].sha256["image"], []).append(case)
+    twice = [" = ".join(names) for names in cases.values() if len(names) > 1]
+    if not twice:
+        return []
+    text = f"the same scan under several names, kept on one side of each fold: {', '.join(twice[:8])}"
+    return [Note("PE-CONV-038", "warning", text)]
+
+
+def split_notes(records: Mapping[str, CaseRecord], splits: Sequence[Split], options: ConvertOptions) -> list[Note]:
+    """Warnings where the training cases do not give the folds that were asked for, or a fold has no embolus."""
+    patients = len(set(patients_of(records).values()))
+    if not splits:
+        return [
+            Note("PE-CONV-020", "warning", "the cases are of one patient and cannot be split: train with fold `all`")
+        ]
+    notes = []
+    if len(splits) < options.folds:
+        text = f"{patients} patients give {len(splits)} folds instead of {options.folds}"
+        notes.append(Note("PE-CONV-020", "warning", text))
+    if options.scheme == "artery":
+        return notes
+    bare = [k for k, fold in enumerate(splits) if not any(records[case].embolus_count for case in fold["val"])]
+    if bare:
+        text = f"no embolus to validate on in fold {', '.join(map(str, bare))}"
+        notes.append(Note("PE-CONV-020", "warning", text))
+    return notes

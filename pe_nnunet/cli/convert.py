@@ -22,7 +22,7 @@ from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions
-    from pe_nnunet.dataset_conversion.label_map import LabelMap
+    from pe_nnunet.dataset_conversion.labels import LabelMap
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -185,7 +185,7 @@ def _print_part(report: ConversionReport, part_id: int, num_parts: int) -> int:
 def _list(kind: str, src: Path, options: ConvertOptions) -> int:
     """Print what a conversion would take, a case a line, fields parted by tabs."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.dataset_conversion.convert_dataset import list_cases, part_of
+    from pe_nnunet.dataset_conversion.listing import list_cases, part_of
 
     listing = part_of(list_cases(kind, src, options), options)
     print("case", "subset", "files", "scan", "label", "artery", sep="\t")
@@ -202,7 +202,7 @@ def _list(kind: str, src: Path, options: ConvertOptions) -> int:
 
 
 def _label_map(text: str) -> LabelMap:
-    from pe_nnunet.dataset_conversion.label_map import parse_label_map
+    from pe_nnunet.dataset_conversion.labels import parse_label_map
 
     try:
         return parse_label_map(text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pe_nnunet.slices.export import Target, export
+from pe_nnunet.slices.inputs import LabelLookup, Source, find_sources
 from pe_nnunet.slices.masks import read_label_of, read_png_masks
 from pe_nnunet.slices.names import slice_names
 from pe_nnunet.slices.png import PngScan, read_png_scan, write_png_scan
 from pe_nnunet.slices.segmentation import write_segmentation
-from pe_nnunet.slices.sources import LabelLookup, Source, find_sources
 
 __all__ = [
     "LabelLookup",

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, restore
-from pe_nnunet.dataset_conversion.boxes import Box2D, filled_boxes
+from pe_nnunet.dataset_conversion.augmented_rspect import Box2D, filled_boxes
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes import write_dicom_series, write_image
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
 from pe_nnunet.errors import InputError
 from pe_nnunet.slices.png import MANIFEST, read_png_scan
 from pe_nnunet.volumes import Scan, ScanRef, find_scans, read_scan
