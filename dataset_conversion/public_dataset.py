@@ -48,22 +48,23 @@ def count_notes(published: Published, records: Mapping[str, CaseRecord], *, own_
     counts = [("cases", len(records), published.cases), ("slices", slices, published.slices)]
     if own_labels:
         counts.append(("emboli", emboli, published.emboli))
-    differs = _differences(counts)
+    unlike: list[str] = []
     if own_labels and published.negatives is not None:
         bare = {case for case, record in records.items() if not record.embolus_count}
-        unlike = sorted(bare ^ (published.negatives & set(records)))
-        if unlike:
-            differs.append(f"with or without emboli unlike published: {', '.join(unlike[:8])}")
-    return _noted(differs)
+        unlike = sorted(bare ^ (published.negatives & set(records)))[:8]
+    return differing_counts(counts, f"with or without emboli unlike published: {', '.join(unlike)}" if unlike else "")
 
 
-def differing_counts(counts: Iterable[tuple[str, int, int | None]]) -> tuple[Note, ...]:
+def differing_counts(counts: Iterable[tuple[str, int, int | None]], other: str = "") -> tuple[Note, ...]:
     """A warning where counts are not those published.
 
     Args:
         counts: What is counted, how many were found, and how many are published.
+        other: Another difference.
     """
-    return _noted(_differences(counts))
+    differs = [f"{found} {what}, {told} published" for what, found, told in counts if told not in (None, found)]
+    differs += [other] if other else []
+    return (Note("PE-CONV-023", "warning", "; ".join(differs)),) if differs else ()
 
 
 def subfolder(src: Path, *names: str) -> Path:
@@ -178,11 +179,3 @@ def number(text: str, where: str) -> float:
     if not math.isfinite(value):
         raise InputError("PE-CONV-027", f"{where} holds {text!r}, a number expected", "correct the table")
     return value
-
-
-def _differences(counts: Iterable[tuple[str, int, int | None]]) -> list[str]:
-    return [f"{found} {what}, {told} published" for what, found, told in counts if told not in (None, found)]
-
-
-def _noted(differs: list[str]) -> tuple[Note, ...]:
-    return (Note("PE-CONV-023", "warning", "; ".join(differs)),) if differs else ()

@@ -108,14 +108,8 @@ def work_through(
 ) -> tuple[dict[str, Result], list[CaseFailure]]:
     """`run_cases`, with the results parted from the failures.
 
-    Args:
-        work: As for `run_cases`.
-        items: As for `run_cases`.
-        workers: As for `run_cases`.
-        ends: As for `run_cases`.
-        bar: As for `run_cases`.
-        say: Called with each case that worked, its result, and a text about the time that the rest will take.
-        quiet: Print no line on stderr for a case that fails.
+    `say` is called with each case that worked, its result, and a text about the time that the rest will take; a case
+    that fails is a line on stderr, unless `quiet`.
 
     Returns:
         The results by case id and the failures, both in the order of the cases.

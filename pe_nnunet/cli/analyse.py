@@ -27,12 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Analyse, write, print."""
+    from pe_nnunet.dataset.folders import RAW, dataset_folder, nnunet_folder
+    from pe_nnunet.dataset.raw import load_cases
     from pe_nnunet.sampling.analysis import case_rows, embolus_rows, summary
     from pe_nnunet.sampling.analysis_files import write_analysis
-    from pe_nnunet.sampling.analysis_source import converted_records, drawn_patches, raw_dataset
+    from pe_nnunet.sampling.analysis_source import drawn_patches
 
-    folder = raw_dataset(args.dataset)
-    records = converted_records(folder)
+    folder = dataset_folder(nnunet_folder(RAW), args.dataset, "PE-CONV-013")
+    records = load_cases(folder)
     patches, why_not = (None, "--draws 0")
     if args.draws > 0:
         patches, why_not = drawn_patches(folder.name, args.plans, args.configuration, args.draws)

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
 
 if TYPE_CHECKING:
-    from pe_nnunet.slices import LabelLookup, Source
+    from pe_nnunet.slices import LabelLookup
+    from pe_nnunet.volumes import ScanRef
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
     written, failed = work_through(
         lambda source: _convert(source, labels, args),
-        {source.ref.case_id: source for source in sources},
+        {source.case_id: source for source in sources},
         ends=(Exception,) if args.debug else (),
         bar="converting",
     )
@@ -63,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
     return DONE if not failed else SOME_FAILED if written else NOTHING_DONE
 
 
-def _convert(source: Source, labels: LabelLookup | None, args: argparse.Namespace) -> None:
+def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from pe_nnunet.slices import export, read_label_of
+    from pe_nnunet.slices import export, read_label_of, read_source
 
-    case = source.ref.case_id
-    scan, label = source.read(**repairs(args))
+    case = source.case_id
+    scan, label = read_source(source, **repairs(args))
     notes = list(scan.notes)
     if labels is not None:
         label, found = read_label_of(scan, labels.find(case), segments=args.segments)

@@ -163,25 +163,24 @@ def _begins_with(folder: Path, splits: Sequence[Split]) -> bool:
     )
 
 
-def dataset_folder(parent: Path, dataset: str) -> Path:
+def dataset_folder(parent: Path, dataset: str, code: str = "PE-ENV-002") -> Path:
     """The folder `DatasetXXX_Name` of a dataset id or name.
 
     Args:
         parent: `nnUNet_raw`, `nnUNet_preprocessed` or `nnUNet_results`.
         dataset: `501`, or `Dataset501_Name`.
+        code: Of the error.
 
     Raises:
-        ConfigurationError: PE-ENV-002 if there is none or more than one.
+        ConfigurationError: With that code if there is none or more than one.
     """
     known = sorted(path for path in parent.glob("Dataset*_*") if path.is_dir())
-    if dataset.isdigit():
-        found = [path for path in known if re.match(rf"Dataset{int(dataset):03d}_", path.name)]
-    else:
-        found = [path for path in known if path.name == dataset]
+    start = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else None
+    found = [path for path in known if (path.name.startswith(start) if start else path.name == dataset)]
     if len(found) != 1:
         raise ConfigurationError(
-            "PE-ENV-002",
-            f"{len(found) or 'no'} dataset{'s' * (len(found) != 1)} {dataset} in {parent}",
+            code,
+            f"{len(found)} datasets {dataset} in {parent}, 1 expected",
             f"there: {', '.join(path.name for path in known) or 'none'}",
         )
     return found[0]

@@ -1,41 +1,15 @@
-"""The dataset that is analysed: its records, and a loader over it as training has one."""
+"""A loader over the dataset that is analysed, as training has one."""
 
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
-from pe_nnunet.dataset.raw import load_cases
-from pe_nnunet.dataset.records import CaseRecord
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.dataset.folders import PREPROCESSED, nnunet_folder
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling.analysis import Patches, draw_patches
 from pe_nnunet.sampling.build import make_loader, voxel_mm3
 from pe_nnunet.sampling.positive import PositiveRule
-
-
-def raw_dataset(dataset: str) -> Path:
-    """The folder of a dataset, by its number or its name.
-
-    Raises:
-        ConfigurationError: If there is none (PE-CONV-013), or nnU-Net's folder is not set.
-    """
-    raw = nnunet_folder(RAW)
-    pattern = f"Dataset{int(dataset):03d}_*" if re.fullmatch(r"\d+", dataset) else dataset
-    found = sorted(path for path in raw.glob(pattern) if path.is_dir())
-    if len(found) != 1:
-        raise ConfigurationError(
-            "PE-CONV-013", f"{len(found)} datasets {pattern} in {raw}, 1 expected", "make it with pe-nnunet convert"
-        )
-    return found[0]
-
-
-def converted_records(folder: Path) -> dict[str, CaseRecord]:
-    """The records of a converted dataset."""
-    return load_cases(folder)
 
 
 def drawn_patches(name: str, plans_name: str, configuration_name: str, count: int) -> tuple[Patches | None, str]:

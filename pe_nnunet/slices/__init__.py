@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from pe_nnunet.slices.export import Target, export
-from pe_nnunet.slices.inputs import LabelLookup, Source, find_sources
+from pe_nnunet.slices.inputs import LabelLookup, find_sources, read_source
 from pe_nnunet.slices.masks import read_label_of, read_png_masks
 from pe_nnunet.slices.names import slice_names
-from pe_nnunet.slices.png import PngScan, read_png_scan, write_png_scan
+from pe_nnunet.slices.png import read_png_scan, write_png_scan
 from pe_nnunet.slices.segmentation import write_segmentation
 
 __all__ = [
     "LabelLookup",
-    "PngScan",
-    "Source",
     "Target",
     "export",
     "find_sources",
     "read_label_of",
     "read_png_masks",
     "read_png_scan",
+    "read_source",
     "slice_names",
     "write_png_scan",
     "write_segmentation",

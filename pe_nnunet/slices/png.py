@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +30,6 @@ from pe_nnunet.volumes import from_lps, image_like, to_lps
 MANIFEST, SCAN, MASKS = "slices.json", "ct", "emboli"
 HU_OFFSET = 32768  # a stored 0 is -32768 HU: every int16 fits
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class PngScan:
-    """What a folder of PNG slices holds.
-
-    Attributes:
-        image: HU, int16, on the grid that the scan had before.
-        label: Ids on the same grid, or None.
-    """
-
-    image: sitk.Image
-    label: sitk.Image | None
 
 
 def write_png_scan(
@@ -86,8 +73,11 @@ def write_png_scan(
     atomic_json(folder / MANIFEST, {"format": FORMAT, **values, "masks": ids is not None, **grids, "slices": names})
 
 
-def read_png_scan(folder: Path) -> PngScan:
+def read_png_scan(folder: Path) -> tuple[sitk.Image, sitk.Image | None]:
     """Read what `write_png_scan` wrote; masks may have been drawn or changed since, and missing ones are empty.
+
+    Returns:
+        HU, int16, on the grid that the scan had before, and ids on the same grid, or None.
 
     Raises:
         InputError: PE-SLC-001 without a manifest that can be read, PE-SLC-002 if a slice is missing or of another
@@ -109,7 +99,7 @@ def read_png_scan(folder: Path) -> PngScan:
     if (folder / MASKS).is_dir():
         ids, _ = read_png_masks(folder / MASKS, names, (rows, columns))
         label = _turned_back(image_like(ids, grid), before)
-    return PngScan(_turned_back(image_like(hu, grid), before), label)
+    return _turned_back(image_like(hu, grid), before), label
 
 
 def write_plane(path: Path, plane: npt.NDArray[np.generic]) -> None:

@@ -72,12 +72,12 @@ def test_all_48_axis_orientations_come_back(image, label, tmp_path: Path, order:
         folder, upright = tmp_path / "".join(map(str, map(int, flips))), to_lps(turned)
         names = slice_names(None, upright.GetSize()[2])
         write_png_scan(upright, to_lps(ids), folder, names, before_lps=turned)
-        back = read_png_scan(folder)
-        assert back.image.GetDirection() == turned.GetDirection()
-        assert back.image.GetOrigin() == turned.GetOrigin()
-        assert np.array_equal(voxels(back.image), voxels(turned))
-        assert back.label is not None
-        assert np.array_equal(voxels(back.label), voxels(ids))
+        back, back_label = read_png_scan(folder)
+        assert back.GetDirection() == turned.GetDirection()
+        assert back.GetOrigin() == turned.GetOrigin()
+        assert np.array_equal(voxels(back), voxels(turned))
+        assert back_label is not None
+        assert np.array_equal(voxels(back_label), voxels(ids))
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -95,11 +95,11 @@ def test_any_grid_comes_back_from_png(tmp_path_factory, axis, angle: float, orig
     image.SetDirection(sitk.VersorTransform(axis, angle).GetMatrix())
     folder, upright = tmp_path_factory.mktemp("png"), to_lps(image)
     write_png_scan(upright, None, folder, slice_names(None, upright.GetSize()[2]), before_lps=image)
-    back = read_png_scan(folder)
-    assert back.label is None
-    assert np.array_equal(voxels(back.image), hu)
-    assert (back.image.GetOrigin(), back.image.GetSpacing()) == (image.GetOrigin(), image.GetSpacing())
-    assert back.image.GetDirection() == image.GetDirection()
+    back, back_label = read_png_scan(folder)
+    assert back_label is None
+    assert np.array_equal(voxels(back), hu)
+    assert (back.GetOrigin(), back.GetSpacing()) == (image.GetOrigin(), image.GetSpacing())
+    assert back.GetDirection() == image.GetDirection()
 
 
 def test_a_left_handed_volume_lies_in_the_same_place_as_dicom(image, tmp_path: Path) -> None:
