@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from pe_nnunet.dataset_conversion import sources
 from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.public_dataset import (
@@ -31,7 +32,7 @@ from pe_nnunet.dataset_conversion.public_dataset import (
     read_table,
     require_subfolder,
 )
-from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import Scan, image_like
 
@@ -71,9 +72,8 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     """Read a study, its boxes filled; labels that others drew are read as they are."""
-    if not source.own_label:
-        return read_case_with(source, options, read_label=read_mask_file)
-    return read_case_with(source, options, read_label=partial(_read_boxes, study=source.image.path.parent.name))
+    reader = partial(_read_boxes, study=source.image.path.parent.name) if source.own_label else None
+    return sources.read_case(source, options, reader)
 
 
 def _read_boxes(

@@ -57,20 +57,16 @@ def label_notes(
     if volumes_mm3:
         median = float(np.median(hu[ids > 0]))
         if not CLOT_HU[0] <= median <= CLOT_HU[1]:
-            notes.append(
-                Note(
-                    "PE-CONV-016",
-                    "warning",
-                    f"the median under the label is {median:.0f} HU, {CLOT_HU[0]:.0f} to {CLOT_HU[1]:.0f} expected: "
-                    "look whether it is shifted or flipped, or drawn over contrast",
-                )
+            text = (
+                f"the median under the label is {median:.0f} HU, {CLOT_HU[0]:.0f} to {CLOT_HU[1]:.0f} expected: "
+                "look whether it is shifted or flipped, or drawn over contrast"
             )
+            notes.append(Note("PE-CONV-016", "warning", text))
     small = [k for k, volume in volumes_mm3.items() if volume < min_mm3]
     if small:
         listed = ", ".join(map(str, small[:8])) + (", ..." if len(small) > 8 else "")
-        notes.append(
-            Note("PE-CONV-017", "warning", f"{len(small)} emboli of less than {min_mm3:g} mm3 were kept: id {listed}")
-        )
+        text = f"{len(small)} emboli of less than {min_mm3:g} mm3 were kept: id {listed}"
+        notes.append(Note("PE-CONV-017", "warning", text))
     return notes
 
 

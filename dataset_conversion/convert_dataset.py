@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from pe_nnunet import __version__
@@ -117,50 +118,39 @@ def _run(
     kind: str, listing: Listing, options: ConvertOptions, staging: Staging, progress: Progress | None
 ) -> tuple[dict[str, CaseRecord], frozenset[str], tuple[CaseFailure, ...]]:
     """Convert all cases into the folder under construction: records, the cases kept from before, and failures."""
-    records: dict[str, CaseRecord] = {}
-    failures: list[CaseFailure] = []
-
-    def note(outcome: Outcome) -> None:
-        if isinstance(outcome, CaseFailure):
-            failures.append(outcome)
-        else:
-            records[outcome.case] = outcome
-        if progress is not None:
-            progress(outcome, len(records) + len(failures), len(listing.cases) + len(listing.errors))
-        if isinstance(outcome, CaseFailure) and options.on_error == "stop":
-            raise InputError(
-                "PE-CONV-021", f"stopped at {outcome}", "what is done is kept: --resume goes on from there"
-            )
-
-    for error in listing.errors:
-        note(error)
-    earlier = _earlier(staging)
     sources = {source.case_id: source for source in listing.cases}
-    outcomes = run_cases(
+    earlier = _earlier(staging)
+    gib = GIB_PER_WORKER_BY_CONTRAST if options.arteries_by_contrast else GIB_PER_WORKER
+    converted = run_cases(
         partial(convert_case, kind=kind, options=options, folder=staging.building),
         {
             case: (source, [(done[case], folder) for done, folder in earlier if case in done])
             for case, source in sources.items()
         },
-        options.num_processes
-        or sensible_workers(
-            len(sources), GIB_PER_WORKER_BY_CONTRAST if options.arteries_by_contrast else GIB_PER_WORKER
-        ),
+        options.num_processes or sensible_workers(len(sources), gib),
         in_order=False,
         ends=(OutputError,),
         died=DIED,
         alone="--num-processes 1",
     )
+    records: dict[str, CaseRecord] = {}
     reused: set[str] = set()
-    with closing(outcomes):
-        for case, outcome in outcomes:
-            if isinstance(outcome, CaseFailure):
-                note(hide(outcome, sources[case]))
-                continue
-            record, kept = outcome
-            if kept:
-                reused.add(case)
-            note(record)
+    failures: list[CaseFailure] = []
+    with closing(converted):
+        for case, found in chain(((error.case_id, error) for error in listing.errors), converted):
+            outcome: Outcome
+            if isinstance(found, CaseFailure):
+                outcome = hide(found, sources[case]) if case in sources else found
+                failures.append(outcome)
+            else:
+                outcome, kept = found
+                records[case] = outcome
+                reused |= {case} if kept else set()
+            if progress is not None:
+                progress(outcome, len(records) + len(failures), len(sources) + len(listing.errors))
+            if isinstance(outcome, CaseFailure) and options.on_error == "stop":
+                hint = "what is done is kept: --resume goes on from there"
+                raise InputError("PE-CONV-021", f"stopped at {outcome}", hint)
     return records, frozenset(reused), tuple(sorted(failures, key=lambda failure: failure.case_id))
 
 
@@ -200,10 +190,8 @@ def _finish(
     (folder / SPLITS).unlink(missing_ok=True)
     if splits:
         atomic_json(folder / SPLITS, splits)
-    atomic_json(
-        folder / DATASET,
-        dataset_json(options.scheme, name=name, cases=len(training), converted_by=program),
-    )
+    content = dataset_json(options.scheme, name=name, cases=len(training), converted_by=program)
+    atomic_json(folder / DATASET, content)
     notes = [*counts, *split_notes(training, splits, options)]
     notes += stale_preprocessed(name, splits, cases_changed=cases_changed)
     staging.publish()

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from pe_nnunet.dataset_conversion import sources
 from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.public_dataset import Published, existing, require_subfolder, scans_in, subfolder
-from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_mask_file
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import Scan, image_like
 from pe_nnunet.volumes.files.mat_file import read_mat
@@ -42,7 +43,7 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     """Read a patient; the slices of a MATLAB mask are brought from the order of file names into that of positions."""
-    volumes = read_case_with(source, options, read_label=_read_label)
+    volumes = sources.read_case(source, options, _read_label)
     return replace(volumes, patient=source.case_id)  # a folder is a patient, whatever anonymised headers say
 
 

@@ -125,8 +125,5 @@ def _grown_to_hold(box: Box, emboli: sitk.Image) -> tuple[Box, list[Note]]:
 
 def _arteries_cut(whole: sitk.Image, inside: npt.NDArray[np.uint8]) -> list[Note]:
     lost = int(np.count_nonzero(sitk.GetArrayViewFromImage(whole))) - int(np.count_nonzero(inside))
-    return (
-        [Note("PE-CONV-015", "warning", f"{lost} artery voxels lie outside the lung box and were cut off")]
-        if lost
-        else []
-    )
+    text = f"{lost} artery voxels lie outside the lung box and were cut off"
+    return [Note("PE-CONV-015", "warning", text)] if lost else []

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from pe_nnunet.dataset_conversion import sources
 from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan, stem
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.public_dataset import (
@@ -28,7 +29,7 @@ from pe_nnunet.dataset_conversion.public_dataset import (
     scans_in,
     subfolder,
 )
-from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing
 from pe_nnunet.errors import GeometryError, Note
 from pe_nnunet.volumes import Scan, image_like, image_suffix, read_label_noted, require_same_grid
 
@@ -53,8 +54,8 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     """Read a patient; the dataset's own mask is laid on the scan by index, others by their headers."""
-    reader = partial(_by_index, patient=source.case_id) if source.own_label else read_mask_file
-    volumes = read_case_with(source, options, read_label=reader)
+    reader = partial(_by_index, patient=source.case_id) if source.own_label else None
+    volumes = sources.read_case(source, options, reader)
     return replace(volumes, patient=source.case_id)  # a folder is a patient, whatever anonymised headers say
 
 

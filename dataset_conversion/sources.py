@@ -104,18 +104,13 @@ class Listing:
 MaskReader = Callable[[Path, Scan, str, ConvertOptions], tuple[sitk.Image, list[Note]]]
 
 
-def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
-    """Read scan, embolus mask and artery mask of a case whose masks are ordinary ones."""
-    return read_case_with(source, options, read_label=read_mask_file)
-
-
-def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: MaskReader) -> CaseVolumes:
+def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReader | None = None) -> CaseVolumes:
     """Read scan, embolus mask and artery mask.
 
     Args:
         source: The files of the case.
         options: Which cases have no embolus.
-        read_label: Reads the embolus mask.
+        read_label: Reads the embolus mask where it is no ordinary one.
 
     Raises:
         PEError: If one of them cannot be read, a mask is not on the grid of the scan, or a case that was declared to
@@ -131,7 +126,8 @@ def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: M
     masks: dict[str, sitk.Image] = {}
     for role, path in (("label", source.label), ("artery", source.artery)):
         if path is not None:
-            masks[role], found = (read_label if role == "label" else read_mask_file)(path, scan, role, options)
+            read = read_label if role == "label" and read_label is not None else read_mask_file
+            masks[role], found = read(path, scan, role, options)
             notes += found
             sha256[role] = file_sha256(path)
     if "label" in masks and options.label_map is not None:

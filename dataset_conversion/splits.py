@@ -119,19 +119,12 @@ def duplicate_notes(records: Mapping[str, CaseRecord]) -> list[Note]:
 
 def split_notes(records: Mapping[str, CaseRecord], splits: Sequence[Split], options: ConvertOptions) -> list[Note]:
     """Warnings where the training cases do not give the folds that were asked for, or a fold has no embolus."""
-    patients = len(set(patients_of(records).values()))
+    patients, texts = len(set(patients_of(records).values())), []
+    bare = [str(k) for k, fold in enumerate(splits) if not any(records[case].embolus_count for case in fold["val"])]
     if not splits:
-        return [
-            Note("PE-CONV-020", "warning", "the cases are of one patient and cannot be split: train with fold `all`")
-        ]
-    notes = []
-    if len(splits) < options.folds:
-        text = f"{patients} patients give {len(splits)} folds instead of {options.folds}"
-        notes.append(Note("PE-CONV-020", "warning", text))
-    if options.scheme == "artery":
-        return notes
-    bare = [k for k, fold in enumerate(splits) if not any(records[case].embolus_count for case in fold["val"])]
-    if bare:
-        text = f"no embolus to validate on in fold {', '.join(map(str, bare))}"
-        notes.append(Note("PE-CONV-020", "warning", text))
-    return notes
+        texts.append("the cases are of one patient and cannot be split: train with fold `all`")
+    elif len(splits) < options.folds:
+        texts.append(f"{patients} patients give {len(splits)} folds instead of {options.folds}")
+    if bare and options.scheme != "artery":
+        texts.append(f"no embolus to validate on in fold {', '.join(bare)}")
+    return [Note("PE-CONV-020", "warning", text) for text in texts]

@@ -97,16 +97,10 @@ def read_splits(*folders: Path, code: str, hint: str = "") -> list[Split]:
 
 
 def split_of(splits: Sequence[Split], fold: str, *, dataset: str, code: str) -> Split:
-    """The cases of a fold.
-
-    Args:
-        splits: From `read_splits`.
-        fold: Its number.
-        dataset: Whose it is, for the message.
-        code: Of the error.
+    """The cases of a fold, given by its number, of what `read_splits` gave.
 
     Raises:
-        ConfigurationError: With that code if the splits have no such fold.
+        ConfigurationError: With that code if the splits of the dataset have no such fold.
     """
     if not fold.isdigit() or int(fold) >= len(splits):
         there = ", ".join(map(str, range(len(splits))))
@@ -131,24 +125,18 @@ def stale_preprocessed(folder_name: str, splits: Sequence[Split], *, cases_chang
         return []
     notes = []
     if (folder / SPLITS).is_file() and not _begins_with(folder, splits):
-        notes.append(
-            Note(
-                "PE-CONV-018",
-                "warning",
-                f"{folder / SPLITS} holds other splits than the new dataset: nnU-Net would stop at them "
-                "without a word; delete that file before planning",
-            )
+        text = (
+            f"{folder / SPLITS} holds other splits than the new dataset: nnU-Net would stop at them without a word; "
+            "delete that file before planning"
         )
+        notes.append(Note("PE-CONV-018", "warning", text))
     fingerprint = folder / "dataset_fingerprint.json"
     if cases_changed and fingerprint.is_file():
-        notes.append(
-            Note(
-                "PE-CONV-019",
-                "warning",
-                f"{fingerprint} is of an older state of the dataset and nnU-Net would reuse it: "
-                "give nnUNetv2_plan_and_preprocess the flag --clean",
-            )
+        text = (
+            f"{fingerprint} is of an older state of the dataset and nnU-Net would reuse it: "
+            "give nnUNetv2_plan_and_preprocess the flag --clean"
         )
+        notes.append(Note("PE-CONV-019", "warning", text))
     return notes
 
 

@@ -186,7 +186,7 @@ class Fold:
     val: tuple[str, ...]
 
 
-def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Fold:
+def load_fold(raw: Path, preprocessed: Path, fold: str, cases: Sequence[str]) -> Fold:
     """The split that nnU-Net trains the segmenters with.
 
     Args:
@@ -204,19 +204,15 @@ def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Fol
     """
     if fold == "all":
         return Fold("all", tuple(cases), tuple(cases))
-    split = split_of(_splits(raw, preprocessed), fold, dataset=raw.name, code="PE-DET-004")
+    split = split_of(load_splits(raw, preprocessed), fold, dataset=raw.name, code="PE-DET-004")
     return Fold(str(int(fold)), tuple(split["train"]), tuple(split["val"]))
 
 
-def fold_names(raw: Path, preprocessed: Path) -> list[str]:
+def load_splits(raw: Path, preprocessed: Path) -> list[Split]:
     """Every fold of the splits.
 
     Raises:
         ConfigurationError: PE-DET-004 if there are none.
     """
-    return [str(fold) for fold in range(len(_splits(raw, preprocessed)))]
-
-
-def _splits(raw: Path, preprocessed: Path) -> list[Split]:
     hint = "convert at least two patients, or take -f all"
     return read_splits(preprocessed, raw, code="PE-DET-004", hint=hint)

@@ -8,7 +8,7 @@ from pathlib import Path
 from pe_nnunet.detection.record import RECORD
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.slice_labels import SlicePolicy
-from pe_nnunet.detection.train import Fold, Trained, detector_name, fold_names, load_fold, train_detector
+from pe_nnunet.detection.train import Fold, Trained, detector_name, load_fold, load_splits, train_detector
 from pe_nnunet.detection.training_slices import SliceSet, export_slices, extra_images
 from pe_nnunet.errors import ConfigurationError
 
@@ -39,7 +39,7 @@ def train_folds(
     Raises:
         PEError: If a dataset, fold or setting does not fit, or PE-MODEL-009 if a fold is trained already.
     """
-    names = list(folds) if folds is not None else fold_names(raw, preprocessed)
+    names = list(map(str, range(len(load_splits(raw, preprocessed))))) if folds is None else list(folds)
     place = results / detector_name(settings)
     there = [name for name in names if (place / f"fold_{name}" / RECORD).is_file()]
     if there and not overwrite:
