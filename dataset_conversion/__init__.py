@@ -15,7 +15,7 @@ from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.lazy import on_first_use
 
 if TYPE_CHECKING:
-    from pe_nnunet.dataset_conversion.cohort import ConversionReport, convert
+    from pe_nnunet.dataset_conversion.convert_dataset import ConversionReport, convert
     from pe_nnunet.dataset_conversion.prepare import restore
 
 __all__ = ["KINDS", "ConversionReport", "ConvertOptions", "convert", "restore"]
@@ -23,8 +23,8 @@ __all__ = ["KINDS", "ConversionReport", "ConvertOptions", "convert", "restore"]
 __getattr__ = on_first_use(
     __name__,
     {
-        "convert": "cohort",
-        "ConversionReport": "cohort",
+        "convert": "convert_dataset",
+        "ConversionReport": "convert_dataset",
         "restore": "prepare",
     },
 )

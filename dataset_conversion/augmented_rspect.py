@@ -9,20 +9,30 @@ so that the detector is trained on the boxes as they were drawn. They are no out
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.boxes import Box2D, filled_boxes
-from pe_nnunet.dataset_conversion.layout import existing, list_cases, one_scan, require_subfolder
-from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion import sources
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.published import Published, differing_counts
-from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
-from pe_nnunet.dataset_conversion.tables import number, read_table
+from pe_nnunet.dataset_conversion.public_dataset import (
+    Published,
+    differing_counts,
+    existing,
+    number,
+    read_table,
+    require_subfolder,
+)
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import Scan, image_like
 
@@ -55,16 +65,15 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
         ref = one_scan(path / series_of[path.name], case, options)
         return masks.source(ref, f"{scans.name}/{path.name}", own_label=table)
 
-    listing = list_cases([scans / study for study in sorted(series_of)], source_of, f"study in {TABLE}")
+    listing = cases_at([scans / study for study in sorted(series_of)], source_of, f"study in {TABLE}")
     counts = [("slices with boxes", len(images), PUBLISHED_IMAGES), ("boxes", boxes, PUBLISHED_BOXES)]
-    return Listing(listing.cases, listing.errors, differing_counts(counts))
+    return replace(listing, notes=differing_counts(counts))
 
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     """Read a study, its boxes filled; labels that others drew are read as they are."""
-    if not source.own_label:
-        return read_case_with(source, options, read_label=read_mask_file)
-    return read_case_with(source, options, read_label=partial(_read_boxes, study=source.image.path.parent.name))
+    reader = partial(_read_boxes, study=source.image.path.parent.name) if source.own_label else None
+    return sources.read_case(source, options, reader)
 
 
 def _read_boxes(
@@ -97,3 +106,74 @@ def _read_boxes(
     if cut:
         notes.append(Note("PE-CONV-035", "repaired", f"{role}: {cut} boxes reached beyond the image and were cut"))
     return image_like(filled_boxes(boxes, (depth, rows, columns)), scan.image), notes
+
+
+@dataclass(frozen=True)
+class Box2D:
+    """A box on a slice.
+
+    Attributes:
+        group: Boxes of different groups are never of one embolus: the name of an artery.
+        x: Column of its left edge, in pixels.
+        y: Row of its upper edge.
+        width: Columns.
+        height: Rows.
+    """
+
+    group: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def slices(self, shape: tuple[int, int]) -> tuple[slice, slice]:
+        """Rows and columns of the pixels that it touches, within an image of this shape."""
+        rows, columns = shape
+        top, left = max(0, math.floor(self.y)), max(0, math.floor(self.x))
+        bottom, right = math.ceil(self.y + self.height), math.ceil(self.x + self.width)
+        return slice(min(top, rows), max(0, min(rows, bottom))), slice(min(left, columns), max(0, min(columns, right)))
+
+    def overlap(self, other: Box2D) -> float:
+        """Intersection over union."""
+        width = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)
+        height = min(self.y + self.height, other.y + other.height) - max(self.y, other.y)
+        common = max(0.0, width) * max(0.0, height)
+        return common / (self.width * self.height + other.width * other.height - common)
+
+
+def filled_boxes(boxes: Mapping[int, Sequence[Box2D]], shape: tuple[int, int, int]) -> npt.NDArray[np.uint16]:
+    """Ids of emboli: boxes that overlap from slice to slice are of one.
+
+    Where boxes of one slice overlap, the smaller one lies on top.
+
+    Args:
+        boxes: By slice.
+        shape: (z, y, x).
+
+    Example:
+        >>> filled_boxes({0: [Box2D("a", 1, 0, 2, 1)], 1: [Box2D("a", 2, 0, 1, 1)]}, (2, 1, 4)).tolist()
+        [[[0, 1, 1, 0]], [[0, 0, 1, 0]]]
+    """
+    ids = np.zeros(shape, np.uint16)
+    count = 0
+    above: list[tuple[Box2D, int]] = []
+    for z in sorted(boxes):
+        if z - 1 not in boxes:
+            above = []
+        here: list[tuple[Box2D, int]] = []
+        taken: set[int] = set()
+        for box in sorted(boxes[z], key=lambda b: -b.width * b.height):
+            embolus = _same(box, ((other, k) for other, k in above if k not in taken))
+            if embolus is None:
+                embolus = count = count + 1
+            taken.add(embolus)
+            here.append((box, embolus))
+            ids[z][box.slices(shape[1:])] = embolus
+        above = here
+    return ids
+
+
+def _same(box: Box2D, above: Iterable[tuple[Box2D, int]]) -> int | None:
+    """The embolus that a box goes on with, by the greatest overlap."""
+    found = [(box.overlap(other), k) for other, k in above if other.group == box.group and box.overlap(other) > 0]
+    return max(found)[1] if found else None

@@ -13,18 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.layout import (
-    existing,
-    list_cases,
-    one_scan,
-    require_subfolder,
-    scans_in,
-    stem,
-    subfolder,
-)
-from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan, stem
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.published import Published
+from pe_nnunet.dataset_conversion.public_dataset import Published, existing, require_subfolder, scans_in, subfolder
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
 
 __all__ = ["PUBLISHED", "find_cases", "read_case"]
@@ -45,10 +36,9 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
     def source_of(case: str, path: Path) -> CaseSource:
         name = stem(path)
         names = dict.fromkeys((name, name.zfill(4)))  # 001 -> 0001; e0032 stays
-        own = existing(*(labels / f"{n}RefStd.nrrd" for n in names)) if labels is not None else None
-        artery = existing(vessels / f"{name}.nii.gz", vessels / f"{name}.nrrd") if vessels is not None else None
-        return masks.source(
-            one_scan(path, case, options), f"{images.name}/{path.name}", own_label=own, own_artery=artery
-        )
+        own = existing(*(labels / f"{n}RefStd.nrrd" for n in names))
+        artery = existing(vessels / f"{name}.nii.gz", vessels / f"{name}.nrrd")
+        ref = one_scan(path, case, options)
+        return masks.source(ref, f"{images.name}/{path.name}", own_label=own, own_artery=artery)
 
-    return list_cases(scans_in(images), source_of, f"scan in {images}")
+    return cases_at(scans_in(images), source_of, f"scan in {images}")

@@ -24,7 +24,7 @@ PAGE = "pe_nnunet/sheets.html"
 WINDOW_HU = (-250.0, 450.0)
 EMBOLUS, LUNG = (255, 157, 46), (53, 208, 255)  # orange and sky blue, told apart with any colour vision
 ROWS, COLUMNS, TILE = 3, 4, 260
-MOST_EMBOLI = 7  # slices through the largest; the others are spread over the crop
+MAX_EMBOLI = 7  # slices through the largest; the others are spread over the crop
 STYLE = (
     "body{font:15px/1.5 sans-serif;background:#101214;color:#f2f2f2;max-width:1060px;margin:1em auto;padding:0 1em}"
     "a{color:#35d0ff}section{min-height:98vh;border-top:1px solid #444}.warning{color:#ff9d2e}img{max-width:100%}"
@@ -113,7 +113,7 @@ def _heights(emboli: npt.NDArray[np.integer], count: int) -> list[int]:
     sizes = np.bincount(emboli.ravel())
     sizes[:1] = 0
     chosen: set[int] = set()
-    for identity in np.argsort(sizes)[::-1][:MOST_EMBOLI]:
+    for identity in np.argsort(sizes)[::-1][:MAX_EMBOLI]:
         if sizes[identity]:
             chosen.add(_largest((emboli == identity).sum(axis=(1, 2)), 0))
     chosen.update(int(share * (depth - 1)) for share in np.linspace(0.08, 0.92, count - len(chosen)))

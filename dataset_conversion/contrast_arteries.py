@@ -25,7 +25,7 @@ SMOOTHING_MM = 1.0
 LEVEL_PERCENTILE = 25  # of the blood near emboli, which holds some of the veins beside them
 TOLERANCE = 0.13  # of the arteries' density: noise and mixing stay below, most veins above
 VESSEL_SHARE = 0.55  # of the arteries' density: darker is no lumen
-LEAST_SEED_MM3 = 100.0
+MIN_SEED_MM3 = 100.0
 
 Bools = npt.NDArray[np.bool_]
 
@@ -60,7 +60,7 @@ def arteries_by_contrast(
     parts = cc3d.connected_components(np.ascontiguousarray(alike), connectivity=6)
     sizes = np.bincount(parts.ravel())
     touching = np.bincount(parts[near], minlength=len(sizes)) > 0
-    seeds = touching & (sizes * float(np.prod(spacing_zyx_mm)) >= LEAST_SEED_MM3)
+    seeds = touching & (sizes * float(np.prod(spacing_zyx_mm)) >= MIN_SEED_MM3)
     seeds[0] = False
     markers = np.where(seeds[parts], 1, np.where(core & ~alike, 2, 0)).astype(np.int32)
     grown: Bools = watershed(-depth_mm, markers, mask=vessel) == 1

@@ -17,18 +17,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.layout import (
-    existing,
-    list_cases,
-    one_scan,
-    require_subfolder,
-    scans_in,
-    subfolder,
-)
-from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion import sources
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.published import Published
-from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
+from pe_nnunet.dataset_conversion.public_dataset import Published, existing, require_subfolder, scans_in, subfolder
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_mask_file
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import Scan, image_like
 from pe_nnunet.volumes.readers import read_mat
@@ -41,16 +34,16 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
     scans, truth, masks = require_subfolder(src, "FUMPE", "CT_scans"), subfolder(src, "GroundTruth"), CaseMasks(options)
 
     def source_of(case: str, path: Path) -> CaseSource:
-        own = existing(truth / f"{path.name}.mat") if truth is not None else None
+        own = existing(truth / f"{path.name}.mat")
         ref = one_scan(path, case, options)
         return masks.source(ref, f"{scans.name}/{path.name}", own_label=own, own_label_kind="binary")
 
-    return list_cases(scans_in(scans), source_of, f"patient's folder in {scans}")
+    return cases_at(scans_in(scans), source_of, f"patient's folder in {scans}")
 
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     """Read a patient; the slices of a MATLAB mask are brought from the order of file names into that of positions."""
-    volumes = read_case_with(source, options, read_label=_read_label)
+    volumes = sources.read_case(source, options, _read_label)
     return replace(volumes, patient=source.case_id)  # a folder is a patient, whatever anonymised headers say
 
 

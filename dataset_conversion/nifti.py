@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.masks import list_scans_with_masks
+from pe_nnunet.dataset_conversion.case_files import list_scans_with_masks
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import Listing, read_case
 

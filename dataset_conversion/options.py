@@ -12,7 +12,7 @@ from pe_nnunet.files import text_sha256
 from pe_nnunet.options import option, require_limits
 
 if TYPE_CHECKING:
-    from pe_nnunet.dataset_conversion.label_map import LabelMap
+    from pe_nnunet.dataset_conversion.labels import LabelMap
     from pe_nnunet.roi import LungFinder
 
 LabelKind = Literal["auto", "binary", "instances"]
@@ -24,7 +24,7 @@ CASE_FORMAT = 1
 
 def _label_map(text: str) -> LabelMap:
     """`parse_label_map`, imported when a map is given."""
-    from pe_nnunet.dataset_conversion.label_map import parse_label_map
+    from pe_nnunet.dataset_conversion.labels import parse_label_map
 
     return parse_label_map(text)
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.layout import entries, list_cases, one_scan, scans_in, subfolder
-from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.public_dataset import entries, scans_in, subfolder
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.volumes import image_suffix
@@ -35,7 +35,8 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
         )
     if not src.is_dir():
         raise InputError("PE-IN-002", f"no folder {src}", "name the folder in which PARSE was unpacked")
-    root, masks = subfolder(src, "train") or src, CaseMasks(options)
+    train, masks = subfolder(src, "train"), CaseMasks(options)
+    root = train if train.is_dir() else src
 
     def source_of(case: str, path: Path) -> CaseSource:
         own = [mask for mask in entries(path / "label") if image_suffix(mask)]
@@ -44,4 +45,4 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
         ref = one_scan(path / "image", case, options)
         return masks.source(ref, path.relative_to(src).as_posix(), own_artery=own[0] if own else None)
 
-    return list_cases([p for p in scans_in(root) if (p / "image").is_dir()], source_of, f"PA*/image in {root}")
+    return cases_at([p for p in scans_in(root) if (p / "image").is_dir()], source_of, f"PA*/image in {root}")

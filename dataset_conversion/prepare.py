@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.dataset.records import CaseRecord, Geometry
-from pe_nnunet.dataset_conversion.audit import CLOT_HU, flip_note
+from pe_nnunet.dataset_conversion.checks import flip_note, label_notes, scan_notes
 from pe_nnunet.dataset_conversion.contrast_arteries import contrast_artery_mask
-from pe_nnunet.dataset_conversion.enhancement import scan_notes
-from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
+from pe_nnunet.dataset_conversion.labels import embolus_ids, embolus_volumes_mm3, make_label
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.schemes import make_label
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note
 from pe_nnunet.roi import crop, find_roi, paste
@@ -22,20 +18,9 @@ from pe_nnunet.volumes import from_lps, image_like, spacing_zyx, to_lps
 from pe_nnunet.voxels import Box
 
 
-@dataclass(frozen=True)
-class PreparedCase:
-    """A case as it goes into the dataset.
-
-    Attributes:
-        images: By role in `raw.CASE_FILES`, all on the grid of the crop.
-        record: What is kept of it.
-    """
-
-    images: dict[str, sitk.Image]
-    record: CaseRecord
-
-
-def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: ConvertOptions) -> PreparedCase:
+def prepare(
+    kind: str, source: CaseSource, volumes: CaseVolumes, options: ConvertOptions
+) -> tuple[dict[str, sitk.Image], CaseRecord]:
     """Bring a case to LPS axes, crop it to the lungs with every embolus in the box, and describe it.
 
     Args:
@@ -43,6 +28,9 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
         source: Its files.
         volumes: What they hold.
         options: How to convert.
+
+    Returns:
+        Its images by role in `raw.CASE_FILES`, all on the grid of the crop, and what is kept of it.
 
     Raises:
         InputError: If no lungs are found and the options do not allow that, or the masks do not fit.
@@ -84,31 +72,29 @@ def prepare(kind: str, source: CaseSource, volumes: CaseVolumes, options: Conver
     images["label"] = image_like(make_label(options.scheme, ids, artery), images["image"])
 
     volumes_mm3 = embolus_volumes_mm3(ids, float(np.prod(image.GetSpacing())))
-    notes += _label_notes(sitk.GetArrayViewFromImage(images["image"]), ids, volumes_mm3, options.warn_below_mm3)
+    notes += label_notes(sitk.GetArrayViewFromImage(images["image"]), ids, volumes_mm3, options.warn_below_mm3)
     voxels, whole, inside = int(np.count_nonzero(ids)), image.GetNumberOfPixels(), int(np.prod(shape))
-    return PreparedCase(
-        images,
-        CaseRecord(
-            case=source.case_id,
-            kind=kind,
-            source=source.name,
-            sha256=volumes.sha256,
-            digest=source.digest(options),
-            patient=volumes.patient,
-            geometry=Geometry.of(volumes.image),
-            box=box,
-            margin_mm=options.lung_margin_mm,
-            lungs_found=roi.lungs is not None,
-            ids_from=ids_from,
-            embolus_mm3={k: round(mm3, 3) for k, mm3 in volumes_mm3.items()},  # as JSON keeps it: resumed is as fresh
-            embolus_voxels=voxels,
-            target_ratio_before=voxels / whole,
-            target_ratio_after=voxels / inside,
-            target_ratio_factor=whole / inside,
-            notes=tuple(notes),
-            test=source.test,
-        ),
+    record = CaseRecord(
+        case=source.case_id,
+        kind=kind,
+        source=source.name,
+        sha256=volumes.sha256,
+        digest=source.digest(options),
+        patient=volumes.patient,
+        geometry=Geometry.of(volumes.image),
+        box=box,
+        margin_mm=options.lung_margin_mm,
+        lungs_found=roi.lungs is not None,
+        ids_from=ids_from,
+        embolus_mm3={k: round(mm3, 3) for k, mm3 in volumes_mm3.items()},  # as JSON keeps it: resumed is as fresh
+        embolus_voxels=voxels,
+        target_ratio_before=voxels / whole,
+        target_ratio_after=voxels / inside,
+        target_ratio_factor=whole / inside,
+        notes=tuple(notes),
+        test=source.test,
     )
+    return images, record
 
 
 def restore(part: sitk.Image, record: CaseRecord, fill: float = 0) -> sitk.Image:
@@ -140,32 +126,5 @@ def _grown_to_hold(box: Box, emboli: sitk.Image) -> tuple[Box, list[Note]]:
 
 def _arteries_cut(whole: sitk.Image, inside: npt.NDArray[np.uint8]) -> list[Note]:
     lost = int(np.count_nonzero(sitk.GetArrayViewFromImage(whole))) - int(np.count_nonzero(inside))
-    return (
-        [Note("PE-CONV-015", "warning", f"{lost} artery voxels lie outside the lung box and were cut off")]
-        if lost
-        else []
-    )
-
-
-def _label_notes(
-    hu: npt.NDArray[np.number], ids: npt.NDArray[np.uint16], volumes_mm3: dict[int, float], least_mm3: float
-) -> list[Note]:
-    notes = []
-    if volumes_mm3:
-        median = float(np.median(hu[ids > 0]))
-        if not CLOT_HU[0] <= median <= CLOT_HU[1]:
-            notes.append(
-                Note(
-                    "PE-CONV-016",
-                    "warning",
-                    f"the median under the label is {median:.0f} HU, {CLOT_HU[0]:.0f} to {CLOT_HU[1]:.0f} expected: "
-                    "look whether it is shifted or flipped, or drawn over contrast",
-                )
-            )
-    small = [k for k, volume in volumes_mm3.items() if volume < least_mm3]
-    if small:
-        listed = ", ".join(map(str, small[:8])) + (", ..." if len(small) > 8 else "")
-        notes.append(
-            Note("PE-CONV-017", "warning", f"{len(small)} emboli of less than {least_mm3:g} mm3 were kept: id {listed}")
-        )
-    return notes
+    text = f"{lost} artery voxels lie outside the lung box and were cut off"
+    return [Note("PE-CONV-015", "warning", text)] if lost else []

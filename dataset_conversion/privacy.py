@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pydicom
 
-from pe_nnunet.dataset_conversion.lookup import CASE
-from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
+from pe_nnunet.cases import CaseFailure
+from pe_nnunet.dataset_conversion.patterns import CASE
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.files import text_sha256
 from pe_nnunet.volumes.dicom.headers import quiet_pydicom
 from pe_nnunet.volumes.find import GENERIC_NAMES, clean
 
 HIDDEN = "..."
-_SHORTEST = 3  # letters of a name that are looked for
+_MIN_LETTERS = 3  # letters of a name that are looked for
 _NO_NAMES = frozenset({"anon", "anonym", "anonymous", "anonymised", "anonymized", "case", "name", "none", "patient",
                        "phantom", "pseudonym", "removed", "subject", "test", "unknown"})  # fmt: skip
 
@@ -47,7 +48,7 @@ def with_hashed_names(src: Path, listing: Listing) -> Listing:
         for case in listing.cases
     )
     errors = tuple(
-        replace(error, case=hashed(error.case), message=without(error.message, {error.case, *names}))
+        replace(error, case_id=hashed(error.case_id), message=without(error.message, {error.case_id, *names}))
         for error in listing.errors
     )
     return replace(listing, cases=cases, errors=errors)
@@ -65,9 +66,10 @@ def without_names(notes: Iterable[Note], names: Iterable[str]) -> tuple[Note, ..
     return tuple(Note(note.code, note.kind, without(note.message, names)) for note in notes)
 
 
-def hide(error: CaseError, source: CaseSource) -> CaseError:
-    """An error that says none of the names that its case hides."""
-    return replace(error, message=without(error.message, source.hidden)) if source.hidden else error
+def hide(failure: CaseFailure, source: CaseSource) -> CaseFailure:
+    """A failure that says none of the names that its case hides, nor a case id that is refused for one."""
+    case_id = hashed(failure.case_id) if failure.code == "PE-CONV-034" else failure.case_id
+    return replace(failure, case_id=case_id, message=without(failure.message, source.hidden))
 
 
 def require_nameless(source: CaseSource) -> None:
@@ -97,7 +99,7 @@ def _name_parts(file: Path) -> set[str]:
         except Exception:  # noqa: BLE001 - what is no DICOM is said when the case is read
             return set()
     parts = {clean(part).lower() for part in re.split(r"[\^=\s]+", name) if part}
-    return {part for part in parts if len(part) >= _SHORTEST and part.isalpha()}
+    return {part for part in parts if len(part) >= _MIN_LETTERS and part.isalpha()}
 
 
 def _names_of(case: CaseSource) -> set[str]:
@@ -118,4 +120,4 @@ def _names_below(src: Path) -> frozenset[str]:
 def _tells(name: str) -> bool:
     """Whether a name could be a patient's: not one of the words that layouts are made of."""
     stem = name.split(".")[0].lower()
-    return len(stem) >= _SHORTEST and stem not in GENERIC_NAMES | {"artery", "emboli", "label", "labels", "mask"}
+    return len(stem) >= _MIN_LETTERS and stem not in GENERIC_NAMES | {"artery", "emboli", "label", "labels", "mask"}

@@ -18,20 +18,18 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.layout import (
+from pe_nnunet.dataset_conversion import sources
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan, stem
+from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.public_dataset import (
+    Published,
     entries,
     existing,
-    list_cases,
-    one_scan,
     require_subfolder,
     scans_in,
-    stem,
     subfolder,
 )
-from pe_nnunet.dataset_conversion.masks import CaseMasks
-from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.published import Published
-from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_case_with, read_mask_file
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing
 from pe_nnunet.errors import GeometryError, Note
 from pe_nnunet.volumes import Scan, image_like, image_suffix, read_label_noted, require_same_grid
 
@@ -43,7 +41,7 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
     """List the patients of both scanners, with their masks or those that replace them."""
     images, masks = require_subfolder(src, "READ", "CT scans", "images"), CaseMasks(options)
     truth = subfolder(src, "Ground truth", "rs")
-    labels = [path for folder in _groups(truth) for path in entries(folder) if image_suffix(path)] if truth else []
+    labels = [path for folder in _groups(truth) for path in entries(folder) if image_suffix(path)]
 
     def source_of(case: str, path: Path) -> CaseSource:
         own = existing(*(label for label in labels if stem(label) == stem(path)))
@@ -51,13 +49,13 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
         return masks.source(ref, path.relative_to(src).as_posix(), own_label=own, own_label_kind="binary")
 
     found = [p for folder in _groups(images) for p in scans_in(folder) if not p.name.endswith(_GROUP)]
-    return list_cases(found, source_of, f"scan in {images}")
+    return cases_at(found, source_of, f"scan in {images}")
 
 
 def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
     """Read a patient; the dataset's own mask is laid on the scan by index, others by their headers."""
-    reader = partial(_by_index, patient=source.case_id) if source.own_label else read_mask_file
-    volumes = read_case_with(source, options, read_label=reader)
+    reader = partial(_by_index, patient=source.case_id) if source.own_label else None
+    volumes = sources.read_case(source, options, reader)
     return replace(volumes, patient=source.case_id)  # a folder is a patient, whatever anonymised headers say
 
 

@@ -14,7 +14,7 @@ from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.options import ConvertOptions
-    from pe_nnunet.dataset_conversion.published import Published
+    from pe_nnunet.dataset_conversion.public_dataset import Published
     from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing
 
 # Name on the command line -> what it reads. The module is the name with `_` for `-`.

@@ -14,12 +14,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.layout import list_cases, one_scan, require_subfolder, scans_in
-from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.published import Published, differing_counts
+from pe_nnunet.dataset_conversion.public_dataset import (
+    Published,
+    differing_counts,
+    read_table,
+    require_subfolder,
+    scans_in,
+)
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
-from pe_nnunet.dataset_conversion.tables import read_table
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.find import clean
 
@@ -36,12 +40,11 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
     negative, counts = _negative_studies(scans.parent / "train.csv")
 
     def source_of(case: str, path: Path) -> CaseSource:
-        return masks.source(
-            one_scan(path, case, options), f"{scans.name}/{path.name}", known_negative=path.name in negative
-        )
+        ref = one_scan(path, case, options)
+        return masks.source(ref, f"{scans.name}/{path.name}", known_negative=path.name in negative)
 
     wanted = [path for path in scans_in(scans) if path.name in negative or masks.has_label(clean(path.name))]
-    listing = list_cases(wanted, source_of, f"negative study of train.csv in {scans}")
+    listing = cases_at(wanted, source_of, f"negative study of train.csv in {scans}")
     return replace(listing, notes=differing_counts(counts))
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.label_map import map_labels
+from pe_nnunet.cases import CaseFailure
+from pe_nnunet.dataset_conversion.labels import map_labels
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
-from pe_nnunet.errors import GeometryError, InputError, Note, PEError
+from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import (
     Scan,
     ScanRef,
@@ -91,37 +92,11 @@ class CaseVolumes:
 
 
 @dataclass(frozen=True)
-class CaseError:
-    """Why a case could not be converted.
-
-    Attributes:
-        case: Case id.
-        code: A key of `CODES`.
-        message: What is wrong.
-        hint: What to do.
-    """
-
-    case: str
-    code: str
-    message: str
-    hint: str
-
-    @classmethod
-    def of(cls, case: str, error: PEError) -> CaseError:
-        """From what was raised."""
-        return cls(case, error.code, error.message, error.hint)
-
-    def __str__(self) -> str:
-        """One line."""
-        return f"{self.case}: {self.code}: {self.message}" + (f"; {self.hint}" if self.hint else "")
-
-
-@dataclass(frozen=True)
 class Listing:
     """The cases of a source, those that lack something, and what concerns all of it."""
 
     cases: tuple[CaseSource, ...]
-    errors: tuple[CaseError, ...] = ()
+    errors: tuple[CaseFailure, ...] = ()
     notes: tuple[Note, ...] = ()
 
 
@@ -129,18 +104,13 @@ class Listing:
 MaskReader = Callable[[Path, Scan, str, ConvertOptions], tuple[sitk.Image, list[Note]]]
 
 
-def read_case(source: CaseSource, options: ConvertOptions) -> CaseVolumes:
-    """Read scan, embolus mask and artery mask of a case whose masks are ordinary ones."""
-    return read_case_with(source, options, read_label=read_mask_file)
-
-
-def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: MaskReader) -> CaseVolumes:
+def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReader | None = None) -> CaseVolumes:
     """Read scan, embolus mask and artery mask.
 
     Args:
         source: The files of the case.
         options: Which cases have no embolus.
-        read_label: Reads the embolus mask.
+        read_label: Reads the embolus mask where it is no ordinary one.
 
     Raises:
         PEError: If one of them cannot be read, a mask is not on the grid of the scan, or a case that was declared to
@@ -156,7 +126,8 @@ def read_case_with(source: CaseSource, options: ConvertOptions, *, read_label: M
     masks: dict[str, sitk.Image] = {}
     for role, path in (("label", source.label), ("artery", source.artery)):
         if path is not None:
-            masks[role], found = (read_label if role == "label" else read_mask_file)(path, scan, role, options)
+            read = read_label if role == "label" and read_label is not None else read_mask_file
+            masks[role], found = read(path, scan, role, options)
             notes += found
             sha256[role] = file_sha256(path)
     if "label" in masks and options.label_map is not None:

@@ -14,7 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pe_nnunet.dataset.raw import CASES, DATASET, SPLITS, TEST_FILES, case_file, load_cases, load_progress
+from pe_nnunet.dataset.dataset_json import DATASET
+from pe_nnunet.dataset.folders import SPLITS
+from pe_nnunet.dataset.raw import CASES, TEST_FILES, case_file, load_cases, load_progress
 from pe_nnunet.errors import ConfigurationError, OutputError
 
 if sys.platform != "win32":

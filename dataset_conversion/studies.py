@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.layout import one_scan
-from pe_nnunet.dataset_conversion.masks import CaseMasks
+from pe_nnunet.dataset_conversion.case_files import CaseMasks, listing_of, one_scan
 from pe_nnunet.dataset_conversion.options import ConvertOptions
-from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing, read_case
-from pe_nnunet.errors import InputError, PEError
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
+from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.find import case_ids
 
@@ -33,15 +32,11 @@ def find_cases(src: Path, options: ConvertOptions) -> Listing:
     folders = [src] if _volume(src, "ct", "CT scan") else sorted(p for p in src.iterdir() if _is_study(p))
     if not folders:
         raise InputError("PE-IN-001", f"{src} holds no study folder", "each needs ct/ or ct.nii.gz, and emboli.nii.gz")
-    masks, cases, errors = CaseMasks(options), [], []
+    masks = CaseMasks(options)
     root = src.resolve()  # "." has no name; a study may itself be a link to elsewhere and keeps the link's name
     ids = case_ids([root if folder == src else root / folder.name for folder in folders], root)
-    for case, folder in zip(ids, folders, strict=True):
-        try:
-            cases.append(_study(case, folder, masks, options))
-        except PEError as error:
-            errors.append(CaseError.of(case, error))
-    return Listing(tuple(cases), tuple(errors))
+    folder_of = dict(zip(ids, folders, strict=True))
+    return listing_of(ids, lambda case: _study(case, folder_of[case], masks, options))
 
 
 def _is_study(folder: Path) -> bool:

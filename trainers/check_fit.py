@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, nnunet_folder
+from pe_nnunet.dataset.dataset_json import read_dataset_json
+from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, dataset_folder, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.precision import autocast_for
 from pe_nnunet.registration.table import TRAINERS, load_class
@@ -47,22 +48,16 @@ def temporary_trainer(
     """
     if trainer not in TRAINERS:
         raise ConfigurationError("PE-TRAIN-007", f"{trainer} is none of our trainers", f"known: {', '.join(TRAINERS)}")
-    root = nnunet_folder(PREPROCESSED)
-    pattern = f"Dataset{int(dataset):03d}_*" if dataset.isdecimal() else dataset
-    found = sorted(path for path in root.glob(pattern) if path.is_dir())
-    if len(found) != 1:
-        raise ConfigurationError(
-            "PE-TRAIN-007", f"{len(found)} datasets {pattern} in {root}, 1 expected", "plan and preprocess first"
-        )
-    path = found[0] / f"{plans}.json"
+    root = dataset_folder(nnunet_folder(PREPROCESSED), dataset, "PE-TRAIN-007")
+    path = root / f"{plans}.json"
     if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in found[0].glob("*Plans.json")))
+        there = ", ".join(sorted(file.stem for file in root.glob("*Plans.json")))
         raise ConfigurationError("PE-TRAIN-007", f"{path} is not there", f"name plans with -p; there are {there}")
     content = json.loads(path.read_text(encoding="utf-8"))
     described = content["configurations"].get(configuration)
-    if described is None or not (found[0] / described["data_identifier"]).is_dir():
+    if described is None or not (root / described["data_identifier"]).is_dir():
         raise ConfigurationError("PE-TRAIN-007", f"{configuration} of {plans} is not preprocessed", "preprocess first")
-    facts = json.loads((found[0] / "dataset.json").read_text(encoding="utf-8"))
+    facts = read_dataset_json(root, "PE-TRAIN-007")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with tempfile.TemporaryDirectory() as folder, _results_in(Path(folder)):
         number = int(fold) if fold.isdecimal() else fold

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from budget.arms import PLANNERS, Arm
 from budget.share import Share
 
+from pe_nnunet.dataset.folders import read_splits
 from pe_nnunet.demo.steps import link, split_studies
 from pe_nnunet.processes import usable_processors
 
@@ -68,9 +68,8 @@ class Cohort:
 
     def validation_cases(self, arm: Arm) -> list[str]:
         """Held back from training in fold 0."""
-        splits = self.folder / "nnUNet" / "nnUNet_preprocessed" / self.dataset(arm) / "splits_final.json"
-        cases: list[str] = json.loads(splits.read_text())[0]["val"]
-        return cases
+        preprocessed = self.folder / "nnUNet" / "nnUNet_preprocessed" / self.dataset(arm)
+        return read_splits(preprocessed, code="PE-ENV-002")[0]["val"]
 
     def prepare(self, arm: Arm) -> None:
         """Convert and plan what the arm needs and is not there yet."""

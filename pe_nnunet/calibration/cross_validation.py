@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.dataset.dataset_json import pe_channel
+from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 
 VALIDATION = "validation"
@@ -75,7 +74,7 @@ def cross_validated(folder: Path, folds: Sequence[str]) -> CrossValidated:
         if double := sorted(fold_of.keys() & set(cases)):
             raise ConfigurationError("PE-EVAL-011", f"{double[0]} lies in two folds of {folder.name}", "train anew")
         fold_of.update(dict.fromkeys(cases, fold))
-    dataset = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    dataset = read_dataset_json(folder)
     return CrossValidated(folder, pe_channel(dataset["labels"], bool(dataset.get("regions_class_order"))), fold_of)
 
 

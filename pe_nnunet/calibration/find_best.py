@@ -11,7 +11,6 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.calibration.cross_validation import CrossValidated, mean_probability
-from pe_nnunet.cases import CaseFailure
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
 from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
@@ -78,15 +77,8 @@ def ensembles(models: Sequence[CrossValidated], largest: int) -> tuple[tuple[Cro
     return tuple(chosen for size in range(1, largest + 1) for chosen in combinations(models, size))
 
 
-def score_candidates(job: CandidateJob) -> dict[Candidate, CaseScores] | CaseFailure:
-    """Score one case under every candidate; the reason in place of scores where it fails."""
-    try:
-        return _scores(job)
-    except Exception as error:  # noqa: BLE001 - listed with its reason
-        return CaseFailure.of(job.case_id, error)
-
-
-def _scores(job: CandidateJob) -> dict[Candidate, CaseScores]:
+def score_candidates(job: CandidateJob) -> dict[Candidate, CaseScores]:
+    """Score one case under every candidate."""
     grid = read_label(job.label)
     spacing_mm = spacing_zyx(grid)
     whole = sitk.GetArrayViewFromImage(grid)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.calibration.cross_validation import VALIDATION, CrossValidated
 from pe_nnunet.calibration.find_best import CandidateJob
-from pe_nnunet.dataset.dataset_json import pe_label_values
+from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
@@ -73,7 +72,7 @@ def candidate_jobs(
                 f"{first.name} and {other.name} were not validated on the same folds: {case}",
                 "train both on the same splits_final.json",
             )
-    dataset = json.loads((first.folder / "dataset.json").read_text(encoding="utf-8"))
+    dataset = read_dataset_json(first.folder)
     values = pe_label_values(dataset["labels"])
     if len(values) != 1:
         raise ConfigurationError("PE-EVAL-003", f"PE is the classes {values} in dataset.json, expected one")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from pe_nnunet.calibration.outcomes import LabelledScan
-from pe_nnunet.dataset.dataset_json import pe_label_values
+from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
+from pe_nnunet.dataset.folders import read_splits, split_of
 from pe_nnunet.detection import Tube
-from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
+from pe_nnunet.errors import GeometryError, InputError
 from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
@@ -59,18 +59,11 @@ def held_cases(model_folders: Sequence[Path], folds: Sequence[str], raw: Path, p
         ConfigurationError: PE-FUS-006 if there are no splits, or none for a fold.
         InputError: PE-FUS-006 if the scan of a case is gone.
     """
-    path = next((p for p in (folder / "splits_final.json" for folder in (preprocessed, raw)) if p.is_file()), None)
-    if path is None:
-        raise ConfigurationError("PE-FUS-006", f"no splits_final.json in {preprocessed} or {raw}", "train a fold first")
-    splits = json.loads(path.read_text(encoding="utf-8"))
-    ending = json.loads((model_folders[0] / "dataset.json").read_text(encoding="utf-8"))["file_ending"]
+    splits = read_splits(preprocessed, raw, code="PE-FUS-006", hint="train a fold first")
+    ending = read_dataset_json(model_folders[0])["file_ending"]
     cases = []
     for fold in folds:
-        if not fold.isdigit() or int(fold) >= len(splits):
-            raise ConfigurationError(
-                "PE-FUS-006", f"fold {fold} holds no scans back: {path} has folds 0 to {len(splits) - 1}", "name others"
-            )
-        for case in sorted(splits[int(fold)]["val"]):
+        for case in sorted(split_of(splits, fold, dataset=raw.name, code="PE-FUS-006")["val"]):
             image = raw / "imagesTr" / f"{case}_0000{ending}"
             if not image.is_file():
                 raise InputError("PE-FUS-006", f"{image} is gone", "calibration needs the training scans")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +26,7 @@ from pe_nnunet.calibration.out_of_fold import (
 )
 from pe_nnunet.calibration.outcomes import Grid, LabelledScan
 from pe_nnunet.calibration.search import FEWEST_SCANS, Calibration, Choice, DetectionTest, Objective, calibrate
+from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.detection import Detector, Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
@@ -87,7 +87,7 @@ def calibrate_models(locations: Sequence[ModelLocation], how: CalibrationRun) ->
     folders = [location.folder for location in locations]
     dataset = folders[0].parent.name
     raw = nnunet_folder(RAW) / dataset
-    labels = json.loads((folders[0] / "dataset.json").read_text(encoding="utf-8"))["labels"]
+    labels = read_dataset_json(folders[0])["labels"]
     cases = held_cases(folders, folds, raw, nnunet_folder(PREPROCESSED) / dataset)
     device = pick_device(how.device)
     models: list[TrainedModel] = []

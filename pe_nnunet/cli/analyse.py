@@ -27,18 +27,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Analyse, write, print."""
-    from pe_nnunet.sampling.analysis import (
-        case_rows,
-        converted_records,
-        drawn_patches,
-        embolus_rows,
-        raw_dataset,
-        summary,
-    )
+    from pe_nnunet.dataset.folders import RAW, dataset_folder, nnunet_folder
+    from pe_nnunet.dataset.raw import load_cases
+    from pe_nnunet.sampling.analysis import case_rows, drawn_patches, embolus_rows, summary
     from pe_nnunet.sampling.analysis_files import write_analysis
 
-    folder = raw_dataset(args.dataset)
-    records = converted_records(folder)
+    folder = dataset_folder(nnunet_folder(RAW), args.dataset, "PE-CONV-013")
+    records = load_cases(folder)
     patches, why_not = (None, "--draws 0")
     if args.draws > 0:
         patches, why_not = drawn_patches(folder.name, args.plans, args.configuration, args.draws)

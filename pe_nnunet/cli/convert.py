@@ -60,9 +60,10 @@ def run(args: argparse.Namespace) -> int:
     """Convert, with a progress bar on a terminal and one line for each case that fails."""
     from tqdm import tqdm
 
+    from pe_nnunet.cases import CaseFailure
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.dataset_conversion import convert
-    from pe_nnunet.dataset_conversion.case import CaseOutcome
+    from pe_nnunet.dataset_conversion.convert_dataset import Outcome
 
     given = chosen(args, ConvertOptions) | {"num_processes": args.num_processes}
     given["negatives"] = _case_list(args.negatives)
@@ -73,11 +74,11 @@ def run(args: argparse.Namespace) -> int:
         return _list(args.kind, args.src, options)
     with tqdm(desc="converting", unit="case", disable=None) as bar:
 
-        def show(outcome: CaseOutcome, done: int, total: int) -> None:
+        def show(outcome: Outcome, done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
-            if outcome.error is not None:
-                tqdm.write(str(outcome.error), file=sys.stderr)
+            if isinstance(outcome, CaseFailure):
+                tqdm.write(str(outcome), file=sys.stderr)
 
         report = convert(args.kind, args.src, args.dataset_id, args.name, options, progress=show)
     if args.part_id is not None:
@@ -105,7 +106,7 @@ def _print_part(report: ConversionReport, part_id: int, num_parts: int) -> int:
 def _list(kind: str, src: Path, options: ConvertOptions) -> int:
     """Print what a conversion would take, a case a line, fields parted by tabs."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.dataset_conversion.cohort import list_cases, part_of
+    from pe_nnunet.dataset_conversion.listing import list_cases, part_of
 
     listing = part_of(list_cases(kind, src, options), options)
     print("case", "subset", "files", "scan", "label", "artery", sep="\t")

@@ -12,7 +12,6 @@ chooses by Dice, averaged over arteries and PE where both are labelled.)
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 
@@ -39,16 +38,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score all candidates on all cases, choose, write, print."""
-    from tqdm import tqdm
-
     from pe_nnunet.calibration.cross_validation import cross_validated
     from pe_nnunet.calibration.find_best import choose, ensembles, score_candidates
     from pe_nnunet.calibration.find_best_jobs import candidate_jobs, model_folders
     from pe_nnunet.calibration.find_best_report import best_table, record
-    from pe_nnunet.cases import CaseFailure
+    from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
-    from pe_nnunet.evaluation.workers import work_through
     from pe_nnunet.files import atomic_json, atomic_text
 
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
@@ -56,16 +52,7 @@ def run(args: argparse.Namespace) -> int:
     models = [cross_validated(folder, args.folds) for folder in folders]
     tried = ensembles(models, max(1, min(args.ensemble_size, len(models))))
     jobs = candidate_jobs(tried, args.thresholds, args.min_embolus_mm3)
-    outcomes = tqdm(
-        work_through(score_candidates, jobs, args.workers), total=len(jobs), desc="find-best", unit="case", disable=None
-    )
-    scores, failures = {}, []
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        if isinstance(outcome, CaseFailure):
-            failures.append(outcome)
-            print(outcome, file=sys.stderr)
-        else:
-            scores[job.case_id] = outcome
+    scores, failures = work_through(score_candidates, {job.case_id: job for job in jobs}, args.workers, bar="find-best")
     if not scores:
         return NOTHING_DONE
     best = choose(scores, models[0].fold_of, args.max_false_positives)

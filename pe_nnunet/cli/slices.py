@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 from pe_nnunet.cli.scan_options import add_reading, repairs
 
 if TYPE_CHECKING:
-    from pe_nnunet.slices import LabelLookup, Source
+    from pe_nnunet.slices import LabelLookup
+    from pe_nnunet.volumes import ScanRef
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,35 +46,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert each scan, with one line on stderr for each that fails."""
-    from tqdm import tqdm
-
+    from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.errors import PEError
     from pe_nnunet.slices import LabelLookup, find_sources
 
     _require_sense(args)
     sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
     labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
-    failed = 0
-    for source in tqdm(sources, desc="converting", unit="scan", disable=None):
-        try:
-            _convert(source, labels, args)
-        except PEError as error:
-            failed += 1
-            tqdm.write(f"{source.ref.case_id}: {error}", file=sys.stderr)
-            if args.debug:
-                raise
-    print(f"{len(sources) - failed} of {len(sources)} scans written to {args.out}")
-    return NOTHING_DONE if failed == len(sources) else SOME_FAILED if failed else DONE
+    written, failed = work_through(
+        lambda source: _convert(source, labels, args),
+        {source.case_id: source for source in sources},
+        ends=(Exception,) if args.debug else (),
+        bar="converting",
+    )
+    print(f"{len(written)} of {len(sources)} scans written to {args.out}")
+    return DONE if not failed else SOME_FAILED if written else NOTHING_DONE
 
 
-def _convert(source: Source, labels: LabelLookup | None, args: argparse.Namespace) -> None:
+def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from pe_nnunet.slices import export, read_label_of
+    from pe_nnunet.slices import export, read_label_of, read_source
 
-    case = source.ref.case_id
-    scan, label = source.read(**repairs(args))
+    case = source.case_id
+    scan, label = read_source(source, **repairs(args))
     notes = list(scan.notes)
     if labels is not None:
         label, found = read_label_of(scan, labels.find(case), segments=args.segments)

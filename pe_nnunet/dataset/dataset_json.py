@@ -1,13 +1,37 @@
-"""Which label, and which output channel of a network, is PE."""
+"""nnU-Net's `dataset.json`: which label, and which output channel of a network, is PE."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
 
 PE_NAMES = ("pe", "embolus", "emboli", "clot", "thrombus", "pulmonary_embolism", "pulmonary embolism")
+
+
+DATASET = "dataset.json"
+
+
+def read_dataset_json(folder: Path, code: str = "PE-MODEL-001") -> dict[str, Any]:
+    """The `dataset.json` of a model folder, or of a dataset's.
+
+    Args:
+        folder: That holds it.
+        code: Of the error.
+
+    Raises:
+        ConfigurationError: With that code if it is not there, or does not name labels.
+    """
+    path = folder / DATASET
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content["labels"].keys()  # by name
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigurationError(code, f"{path} cannot be read: {error}", "name a folder that nnU-Net wrote") from error
+    return content
 
 
 def pe_name(labels: Mapping[str, Any]) -> str:

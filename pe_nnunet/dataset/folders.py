@@ -1,4 +1,4 @@
-"""nnU-Net's folders: where they are, whether a dataset id is free, and what nnU-Net would wrongly reuse."""
+"""nnU-Net's folders: where they are, the folds that lie in them, and what nnU-Net would wrongly reuse."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from pathlib import Path
 from pe_nnunet.errors import ConfigurationError, Note
 
 RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+SPLITS = "splits_final.json"
+
+Split = dict[str, list[str]]  # case ids under `train` and under `val`
 
 
 def nnunet_folder(variable: str) -> Path:
@@ -72,7 +75,40 @@ def require_free_id(dataset_id: int, folder_name: str) -> None:
                 )
 
 
-def stale_preprocessed(folder_name: str, splits: Sequence[dict[str, list[str]]], *, cases_changed: bool) -> list[Note]:
+def read_splits(*folders: Path, code: str, hint: str = "") -> list[Split]:
+    """The folds in the `splits_final.json` of the first of these folders that holds one.
+
+    Args:
+        folders: Of a dataset; that in nnUNet_preprocessed first, as nnU-Net trains with its splits.
+        code: Of the error.
+        hint: Of the error where there are no splits.
+
+    Raises:
+        ConfigurationError: With that code if there are none, or they cannot be read.
+    """
+    path = next((folder / SPLITS for folder in folders if (folder / SPLITS).is_file()), None)
+    if path is None:
+        raise ConfigurationError(code, f"no {SPLITS} in {' or '.join(map(str, folders))}", hint)
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8"))
+        return [{part: [str(case) for case in split[part]] for part in ("train", "val")} for split in splits]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(code, f"{path} cannot be read: {error}", "convert again") from error
+
+
+def split_of(splits: Sequence[Split], fold: str, *, dataset: str, code: str) -> Split:
+    """The cases of a fold, given by its number, of what `read_splits` gave.
+
+    Raises:
+        ConfigurationError: With that code if the splits of the dataset have no such fold.
+    """
+    if not fold.isdigit() or int(fold) >= len(splits):
+        there = ", ".join(map(str, range(len(splits))))
+        raise ConfigurationError(code, f"the splits of {dataset} have no fold {fold}", f"take one of {there}")
+    return splits[int(fold)]
+
+
+def stale_preprocessed(folder_name: str, splits: Sequence[Split], *, cases_changed: bool) -> list[Note]:
     """What lies in nnUNet_preprocessed for this dataset and does not fit it any more.
 
     nnU-Net keeps the splits that it holds, stops at a bare AssertionError where ours differ, and reuses a fingerprint
@@ -88,61 +124,51 @@ def stale_preprocessed(folder_name: str, splits: Sequence[dict[str, list[str]]],
     if not root or not folder.is_dir():
         return []
     notes = []
-    held = folder / "splits_final.json"
-    if held.is_file() and not _begins_with(held, splits):
-        notes.append(
-            Note(
-                "PE-CONV-018",
-                "warning",
-                f"{held} holds other splits than the new dataset: nnU-Net would stop at them without a word; "
-                "delete that file before planning",
-            )
+    if (folder / SPLITS).is_file() and not _begins_with(folder, splits):
+        text = (
+            f"{folder / SPLITS} holds other splits than the new dataset: nnU-Net would stop at them without a word; "
+            "delete that file before planning"
         )
+        notes.append(Note("PE-CONV-018", "warning", text))
     fingerprint = folder / "dataset_fingerprint.json"
     if cases_changed and fingerprint.is_file():
-        notes.append(
-            Note(
-                "PE-CONV-019",
-                "warning",
-                f"{fingerprint} is of an older state of the dataset and nnU-Net would reuse it: "
-                "give nnUNetv2_plan_and_preprocess the flag --clean",
-            )
+        text = (
+            f"{fingerprint} is of an older state of the dataset and nnU-Net would reuse it: "
+            "give nnUNetv2_plan_and_preprocess the flag --clean"
         )
+        notes.append(Note("PE-CONV-019", "warning", text))
     return notes
 
 
-def _begins_with(file: Path, splits: Sequence[dict[str, list[str]]]) -> bool:
-    """Whether a splits file begins with these folds: nnU-Net allows it to hold more."""
+def _begins_with(folder: Path, splits: Sequence[Split]) -> bool:
+    """Whether a folder's splits begin with these folds: nnU-Net allows it to hold more."""
     try:
-        held = json.loads(file.read_text(encoding="utf-8"))
-        return len(held) >= len(splits) and all(
-            set(old[part]) == set(new[part])
-            for old, new in zip(held, splits, strict=False)
-            for part in ("train", "val")
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        held = read_splits(folder, code="PE-CONV-018")
+    except ConfigurationError:
         return False
+    return len(held) >= len(splits) and all(
+        set(old[part]) == set(new[part]) for old, new in zip(held, splits, strict=False) for part in ("train", "val")
+    )
 
 
-def dataset_folder(parent: Path, dataset: str) -> Path:
+def dataset_folder(parent: Path, dataset: str, code: str = "PE-ENV-002") -> Path:
     """The folder `DatasetXXX_Name` of a dataset id or name.
 
     Args:
         parent: `nnUNet_raw`, `nnUNet_preprocessed` or `nnUNet_results`.
         dataset: `501`, or `Dataset501_Name`.
+        code: Of the error.
 
     Raises:
-        ConfigurationError: PE-ENV-002 if there is none or more than one.
+        ConfigurationError: With that code if there is none or more than one.
     """
     known = sorted(path for path in parent.glob("Dataset*_*") if path.is_dir())
-    if dataset.isdigit():
-        found = [path for path in known if re.match(rf"Dataset{int(dataset):03d}_", path.name)]
-    else:
-        found = [path for path in known if path.name == dataset]
+    start = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else None
+    found = [path for path in known if (path.name.startswith(start) if start else path.name == dataset)]
     if len(found) != 1:
         raise ConfigurationError(
-            "PE-ENV-002",
-            f"{len(found) or 'no'} dataset{'s' * (len(found) != 1)} {dataset} in {parent}",
+            code,
+            f"{len(found)} datasets {dataset} in {parent}, 1 expected",
             f"there: {', '.join(path.name for path in known) or 'none'}",
         )
     return found[0]

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_csv, atomic_json
@@ -24,7 +25,6 @@ CASE_FILES = {
 }
 TEST_FILES = CASE_FILES | {"image": "imagesTs/{case}_0000.nii.gz", "label": "labelsTs/{case}.nii.gz"}
 CASES, REPORT, ERRORS = "pe_nnunet/cases.json", "pe_nnunet/report.csv", "pe_nnunet/errors.json"
-SPLITS, DATASET = "splits_final.json", "dataset.json"
 _PROGRESS = "pe_nnunet/unfinished"  # one record a case while the conversion runs
 
 
@@ -100,9 +100,7 @@ def remove_leftovers(dataset_folder: Path, records: Mapping[str, CaseRecord]) ->
                 path.unlink()
 
 
-def write_report(
-    dataset_folder: Path, records: Mapping[str, CaseRecord], splits: Sequence[dict[str, list[str]]]
-) -> None:
+def write_report(dataset_folder: Path, records: Mapping[str, CaseRecord], splits: Sequence[Split]) -> None:
     """Write report.csv: the records as a table for people, one row a case."""
     fold_of = {case: k for k, fold in enumerate(splits) for case in fold["val"]}
     rows = [_row(records[case], fold_of.get(case)) for case in sorted(records)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,10 +11,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from tqdm import tqdm
 
 from pe_nnunet import __version__
-from pe_nnunet.cases import DISCLAIMER, CaseFailure, write_errors
+from pe_nnunet.cases import DISCLAIMER, CaseFailure, step_bar, work_through, write_errors
 from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.detection.detector import Detector
 from pe_nnunet.detection.raster import Layout, Raster
@@ -112,52 +110,39 @@ def detect_batch(
     Raises:
         OutputError: If `errors.json` cannot be written.
     """
-    found: dict[str, Detections] = {}
-    failed: list[CaseFailure] = []
-    for number, ref in enumerate(refs, 1):
+    title = {ref.case_id: f"[{number}/{len(refs)}] {ref.case_id}" for number, ref in enumerate(refs, 1)}
+
+    def find(ref: ScanRef) -> tuple[Detections, tuple[Note, ...], float]:
         started = time.perf_counter()
-        try:
-            scan = read_scan(ref, **repairs)
-            with tqdm(desc=f"{number}/{len(refs)} {ref.case_id}", unit="slice", disable=None, leave=False) as bar:
-                result = detect(to_lps(scan.image), detector, _Bar(bar))
-            seconds = time.perf_counter() - started
-            facts = {
-                "notice": DISCLAIMER,
-                "notes": [asdict(note) for note in (*scan.notes, *result.notes)],
-                "source": {"path": ref.path.name, "sha256": scan.sha256},
-                "detectors": [
-                    {"model": r.model, "dataset": r.dataset, "fold": r.fold, "sha256": r.sha256}
-                    for r in detector.records
-                ],
-                "repairs": dict(repairs),
-                "seconds": round(seconds, 3),
-                "version": __version__,
-            }
-            write_detections(result, scan.image, folder, ref.case_id, facts)
-        except Exception as error:  # noqa: BLE001 - one scan must not stop the others; its error is reported
-            failure = CaseFailure.of(ref.case_id, error)
-            failed.append(failure)
-            print(failure, file=sys.stderr, flush=True)
-            continue
-        found[ref.case_id] = result
-        print(f"[{number}/{len(refs)}] {ref.case_id}: {_said(result)}, {seconds:.1f} s", flush=True)
-        for note in (*scan.notes, *result.notes):
+        scan = read_scan(ref, **repairs)
+        with step_bar(title[ref.case_id], "slice") as show:
+            result = detect(to_lps(scan.image), detector, show)
+        seconds, notes = time.perf_counter() - started, (*scan.notes, *result.notes)
+        facts = {
+            "notice": DISCLAIMER,
+            "notes": [asdict(note) for note in notes],
+            "source": {"path": ref.path.name, "sha256": scan.sha256},
+            "detectors": [
+                {"model": r.model, "dataset": r.dataset, "fold": r.fold, "sha256": r.sha256} for r in detector.records
+            ],
+            "repairs": dict(repairs),
+            "seconds": round(seconds, 3),
+            "version": __version__,
+        }
+        write_detections(result, scan.image, folder, ref.case_id, facts)
+        return result, notes, seconds
+
+    def say(case_id: str, found: tuple[Detections, tuple[Note, ...], float], _left: str) -> None:
+        result, notes, seconds = found
+        print(f"{title[case_id]}: {_said(result)}, {seconds:.1f} s", flush=True)
+        for note in notes:
             print(f"    {note}", flush=True)
+
+    found, failed = work_through(find, {ref.case_id: ref for ref in refs}, say=say)
     write_errors(failed, folder)
-    return found, failed
+    return {case_id: result for case_id, (result, _, _) in found.items()}, failed
 
 
 def _said(result: Detections) -> str:
     surest = f", the surest {result.emboli[0].confidence:.2f}" if result.emboli else ""
     return f"{len(result.emboli)} embolus boxes{surest}, {'lungs found' if result.lungs else 'no lungs'}"
-
-
-class _Bar:
-    """Shows slices."""
-
-    def __init__(self, bar: tqdm) -> None:
-        self.bar = bar
-
-    def __call__(self, done: int, slices: int) -> None:
-        self.bar.total = slices
-        self.bar.update(done - self.bar.n)

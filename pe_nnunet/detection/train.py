@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from pe_nnunet import __version__
+from pe_nnunet.dataset.folders import Split
 from pe_nnunet.detection.architectures import find_architecture, switch_off
 from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord, export_onnx
 from pe_nnunet.detection.settings import DetectorSettings
@@ -23,8 +24,6 @@ from pe_nnunet.detection.training_slices import SliceSet
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_path
 from pe_nnunet.volumes.files.volume_file import file_sha256
-
-Split = Mapping[str, list[str]]  # case ids to train on and to validate on, as nnU-Net keeps them: `train`, `val`
 
 NOTICE = "Trained with ultralytics (AGPL-3.0). Research use only; not a medical device."
 

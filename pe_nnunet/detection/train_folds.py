@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.dataset.folders import Split, read_splits, split_of
 from pe_nnunet.detection.record import RECORD
 from pe_nnunet.detection.settings import DetectorSettings
-from pe_nnunet.detection.train import Split, detector_name, train_detector
+from pe_nnunet.detection.train import detector_name, train_detector
 from pe_nnunet.detection.training_slices import export_slices, extra_images
 from pe_nnunet.errors import ConfigurationError
 
@@ -38,7 +38,7 @@ def train_folds(
     Raises:
         PEError: If a dataset, fold or setting does not fit, or PE-MODEL-009 if a fold is trained already.
     """
-    names = list(folds) if folds is not None else [str(k) for k in range(len(_folds(raw, preprocessed)))]
+    names = list(map(str, range(len(_folds(raw, preprocessed))))) if folds is None else list(folds)
     place = results / detector_name(settings)
     there = [name for name in names if (place / f"fold_{name}" / RECORD).is_file()]
     if there and not overwrite:
@@ -69,9 +69,6 @@ def train_folds(
         print(f"fold {name}: written to {folder}", flush=True)
 
 
-SPLITS = "splits_final.json"
-
-
 def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Split:
     """The split that nnU-Net trains the segmenters with.
 
@@ -90,24 +87,8 @@ def load_fold(raw: Path, preprocessed: Path, fold: str, cases: list[str]) -> Spl
     """
     if fold == "all":
         return {"train": cases, "val": cases}
-    folds = _folds(raw, preprocessed)
-    if not fold.isdigit() or int(fold) >= len(folds):
-        raise ConfigurationError(
-            "PE-DET-004",
-            f"the splits of {raw.name} have no fold {fold}",
-            f"take one of {', '.join(map(str, range(len(folds))))}, or all",
-        )
-    return folds[int(fold)]
+    return split_of(_folds(raw, preprocessed), fold, dataset=raw.name, code="PE-DET-004")
 
 
 def _folds(raw: Path, preprocessed: Path) -> list[Split]:
-    path = next((folder / SPLITS for folder in (preprocessed, raw) if (folder / SPLITS).is_file()), None)
-    if path is None:
-        raise ConfigurationError(
-            "PE-DET-004", f"{raw.name} has no {SPLITS}", "convert at least two patients, or take -f all"
-        )
-    try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-        return [{part: list(split[part]) for part in ("train", "val")} for split in splits]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError("PE-DET-004", f"{path} cannot be read: {error}", "convert again") from error
+    return read_splits(preprocessed, raw, code="PE-DET-004", hint="convert at least two patients, or take -f all")

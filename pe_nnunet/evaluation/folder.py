@@ -7,14 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from pe_nnunet.cases import CaseFailure
+from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.case_files import NO_PREDICTION, find_lung_masks, find_pairs
-from pe_nnunet.evaluation.score_case import MAIN_PROTOCOL, ScoredCase, try_case
+from pe_nnunet.evaluation.score_case import MAIN_PROTOCOL, ScoredCase, score_case
 from pe_nnunet.evaluation.settings import EvaluationSettings
-from pe_nnunet.evaluation.workers import work_through
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
 from pe_nnunet.metrics.detection_curves import Detection, detection
@@ -91,32 +88,22 @@ def evaluate_folder(
         InputError: PE-IN-001 if there is no label; PE-EVAL-007 if no case has a subgroup.
     """
     settings = settings or EvaluationSettings()
-    files, failures, unlabelled = find_pairs(predictions, labels, only)
+    files, missing, unlabelled = find_pairs(predictions, labels, only)
     masks = {} if lungs is None else find_lung_masks(lungs, files)
-    jobs = [
-        replace(of_case, patient=(patients or {}).get(case_id, ""), lungs=masks.get(case_id))
+    jobs = {
+        case_id: replace(of_case, patient=(patients or {}).get(case_id, ""), lungs=masks.get(case_id))
         for case_id, of_case in files.items()
-    ]
-    outcomes = tqdm(
-        work_through(partial(try_case, settings=settings), jobs, workers),
-        total=len(jobs),
-        desc="evaluate",
-        unit="case",
-        disable=None if progress else True,
-    )
-    done: list[ScoredCase] = []
-    for outcome in outcomes:
-        if isinstance(outcome, CaseFailure):
-            failures.append(outcome)
-        else:
-            done.append(outcome)
+    }
+    bar = "evaluate" if progress else ""
+    scored, failures = work_through(partial(score_case, settings=settings), jobs, workers, bar=bar, quiet=True)
+    done = list(scored.values())
     cases = [case.scores for case in done]
     whose = [case.drawn_with for case in cases]
     resampling = settings.resampling
     return Evaluation(
         scored=tuple(done),
         cohort=summarise(cases, empty=settings.empty, sensitivity_at_fp=_points(done, settings), resampling=resampling),
-        failures=tuple(sorted(failures, key=lambda failure: failure.case_id)),
+        failures=tuple(sorted([*missing, *failures], key=lambda failure: failure.case_id)),
         unlabelled=tuple(unlabelled),
         notes=_notes(
             unlabelled,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import SimpleITK as sitk
 
-from pe_nnunet.cases import CaseFailure
 from pe_nnunet.evaluation.case_files import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
@@ -46,14 +45,6 @@ class ScoredCase:
     calibration: tuple[tuple[float, bool], ...]
     markers: tuple[VoxelMarker, ...]
     marker_table: str
-
-
-def try_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase | CaseFailure:
-    """`score_case`, with the reason in place of scores where a case fails: it never stops the rest."""
-    try:
-        return score_case(files, settings)
-    except Exception as error:  # noqa: BLE001 - listed with its reason
-        return CaseFailure.of(files.case_id, error)
 
 
 def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:

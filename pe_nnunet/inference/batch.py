@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
-from tqdm import tqdm
 
-from pe_nnunet.cases import CaseFailure, write_errors
-from pe_nnunet.errors import InputError, PEError
+from pe_nnunet.cases import CaseFailure, step_bar, work_through, write_errors
+from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.inference.predictor import PEPredictor
-from pe_nnunet.outputs import CaseResult, CaseSummary, read_case_summary, write_case, write_summary
+from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_summary
 from pe_nnunet.volumes import ScanRef, read_label, read_scan
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
@@ -66,41 +64,44 @@ def predict_batch(
     """
     options = options or BatchOptions()
     own = refs[options.part :: options.parts]
-    pace = _Pace(len(own))
-    written: list[CaseSummary] = []
-    failed: list[CaseFailure] = []
-    for number, ref in enumerate(own, 1):
-        place = f"[{number}/{len(own)}]"
-        known = completed(predictor, ref.case_id, folder) if options.resume else None
+    title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
+    there: dict[str, CaseSummary] = {}
+    for ref in own if options.resume else ():
+        known = completed(predictor, ref.case_id, folder)
         if known is not None:
-            written.append(known)
-            pace.skip()
-            print(f"{place} {ref.case_id}: there already", flush=True)
-            continue
-        try:
-            with tqdm(desc=f"{place} {ref.case_id}", unit="window", disable=None, leave=False) as bar:
-                mask = None if options.artery is None else _artery_mask(options.artery, ref.case_id)
-                started = time.perf_counter()
-                scan = read_scan(ref, **predictor.repairs)
-                read_s = time.perf_counter() - started
-                result = predictor.predict(scan, artery=mask, progress=_Bar(bar))
-            result = replace(result, timings_s={**result.timings_s, "read": read_s})
-            summary = write_case(
-                result,
-                folder,
-                save_probability=options.save_probability,
-                dicom_seg=options.dicom_seg,
-                report=options.report,
-            )
-        except Exception as error:  # noqa: BLE001 - one scan must not stop the others; its error is reported
-            pace.done()
-            failure = CaseFailure.of(ref.case_id, error)
-            failed.append(failure)
-            print(failure, file=sys.stderr, flush=True)
-            continue
-        pace.done()
-        written.append(summary)
-        _say(place, result, summary, pace.left())
+            there[ref.case_id] = known
+            print(f"{title[ref.case_id]}: there already", flush=True)
+
+    def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
+        with step_bar(title[ref.case_id], "window") as show:
+            mask = None if options.artery is None else _artery_mask(options.artery, ref.case_id)
+            started = time.perf_counter()
+            scan = read_scan(ref, **predictor.repairs)
+            read_s = time.perf_counter() - started
+            result = predictor.predict(scan, artery=mask, progress=lambda part, done, all_: show(done, all_, part))
+        result = replace(result, timings_s={**result.timings_s, "read": read_s})
+        summary = write_case(
+            result,
+            folder,
+            save_probability=options.save_probability,
+            dicom_seg=options.dicom_seg,
+            report=options.report,
+        )
+        return summary, result.notes
+
+    def say(case_id: str, predicted: tuple[CaseSummary, tuple[Note, ...]], left: str) -> None:
+        summary, notes = predicted
+        print(
+            f"{title[case_id]}: {summary.emboli} emboli, {summary.volume_mm3 / 1000:.2f} ml, "
+            f"PE score {summary.pe_score:.2f}, {summary.seconds:.1f} s{left}",
+            flush=True,
+        )
+        for note in notes:
+            print(f"    {note}", flush=True)
+
+    made, failed = work_through(predict, {ref.case_id: ref for ref in own if ref.case_id not in there}, say=say)
+    present = there | {case_id: summary for case_id, (summary, _) in made.items()}
+    written = [present[ref.case_id] for ref in own if ref.case_id in present]
     done = written
     if options.parts > 1:
         done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
@@ -148,50 +149,3 @@ def _artery_mask(path: Path, case_id: str) -> sitk.Image:
         if not path.is_file():
             raise InputError("PE-ROI-004", f"no artery mask {path.name} in {folder}", "name masks like the cases")
     return read_label(path)
-
-
-class _Pace:
-    """How long the rest will take, at the pace of the scans so far."""
-
-    def __init__(self, scans: int) -> None:
-        self.remaining = scans
-        self.finished = 0
-        self.started = time.perf_counter()
-
-    def skip(self) -> None:
-        self.remaining -= 1
-
-    def done(self) -> None:
-        self.remaining -= 1
-        self.finished += 1
-
-    def left(self) -> str:
-        if not self.remaining:
-            return ""
-        seconds = (time.perf_counter() - self.started) / self.finished * self.remaining
-        return f", about {seconds / 60:.1f} min left" if seconds >= 60 else f", about {seconds:.0f} s left"
-
-
-class _Bar:
-    """Shows windows; starts anew with each model and fold."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar = bar
-        self.name = ""
-
-    def __call__(self, name: str, done: int, windows: int) -> None:
-        if name != self.name:
-            self.name = name
-            self.bar.reset(total=windows)
-            self.bar.set_postfix_str(name, refresh=False)
-        self.bar.update(done - self.bar.n)
-
-
-def _say(place: str, result: CaseResult, summary: CaseSummary, left: str) -> None:
-    print(
-        f"{place} {summary.case_id}: {summary.emboli} emboli, {summary.volume_mm3 / 1000:.2f} ml, "
-        f"PE score {summary.pe_score:.2f}, {summary.seconds:.1f} s{left}",
-        flush=True,
-    )
-    for note in result.notes:
-        print(f"    {note}", flush=True)

@@ -14,7 +14,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
-from pe_nnunet.dataset.dataset_json import pe_channel
+from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
@@ -71,7 +71,7 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
     """
     register()  # the trainer is found by name
     plans = PlansManager(json.loads((location.folder / "plans.json").read_text(encoding="utf-8")))
-    dataset_json = json.loads((location.folder / "dataset.json").read_text(encoding="utf-8"))
+    dataset_json = read_dataset_json(location.folder)
     paths = [location.folder / f"fold_{fold}" / location.checkpoint for fold in location.folds]
     checkpoints = [read_checkpoint(path, trust) for path in paths]
     first = checkpoints[0]

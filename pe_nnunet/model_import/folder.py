@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import RESULTS, VARIABLES, dataset_folder_name, nnunet_folder, require_free_id
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json, atomic_path
@@ -63,7 +64,7 @@ def import_checkpoint(checkpoint: Path, dataset_id: int, name: str | None = None
     temporary = folder.with_name(f".importing-{os.getpid()}-{folder.name}")
     try:
         atomic_json(temporary / "plans.json", plans)
-        atomic_json(temporary / "dataset.json", dataset_facts)
+        atomic_json(temporary / DATASET, dataset_facts)
         with atomic_path(temporary / "fold_0" / "checkpoint_final.pth") as path:
             torch.save(
                 {

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import as_completed
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import SimpleITK as sitk
-from tqdm import tqdm
 
+from pe_nnunet.cases import CaseFailure, run_cases
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json
 from pe_nnunet.phantom.make import Phantom, make_phantom
 from pe_nnunet.phantom.settings import PhantomSettings
-from pe_nnunet.processes import worker_pool
 from pe_nnunet.volumes import write_dicom_series, write_image
 
 Format = Literal["nifti", "dicom", "mixed"]
@@ -61,37 +59,30 @@ def write_cohort(
     out.mkdir(parents=True, exist_ok=True)
     folders = [out / case_name(index) for index in range(n)]
     missing = [index for index, folder in enumerate(folders) if folder.name not in cases or not folder.is_dir()]
-    made = _make_cases(out, missing, settings, seed, format, min(num_processes, len(missing)))
-    for name, facts in tqdm(made, total=len(missing), desc="phantom", unit="scan", disable=not sys.stderr.isatty()):
-        cases[name] = facts
-        atomic_json(out / MANIFEST, {**recipe, "cases": dict(sorted(cases.items()))})
+    made = run_cases(
+        partial(_make_case, out, settings, seed, format),
+        {case_name(index): index for index in missing},
+        num_processes,
+        in_order=False,
+        ends=(Exception,),
+        died=("PE-CONV-012", "the worker process died while it made this scan", "give it more memory"),
+        alone="--num-processes 1",
+        bar="phantom",
+    )
+    with closing(made):
+        for name, facts in made:
+            if isinstance(facts, CaseFailure):
+                raise ConfigurationError(facts.code, f"{name}: {facts.message}", facts.hint)
+            cases[name] = facts
+            atomic_json(out / MANIFEST, {**recipe, "cases": dict(sorted(cases.items()))})
     return folders
 
 
-def _make_cases(
-    out: Path, indices: Sequence[int], settings: PhantomSettings, seed: int, format: Format, workers: int
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Write the cases; their names and facts as they are done."""
-    if workers < 2:
-        for index in indices:
-            yield _make_case(out, index, settings, seed, format)
-        return
-    with worker_pool(workers) as pool:
-        try:
-            for future in as_completed([pool.submit(_make_case, out, i, settings, seed, format) for i in indices]):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _make_case(
-    out: Path, index: int, settings: PhantomSettings, seed: int, format: Format
-) -> tuple[str, dict[str, Any]]:
+def _make_case(out: Path, settings: PhantomSettings, seed: int, format: Format, index: int) -> dict[str, Any]:
     as_dicom = format == "dicom" or (format == "mixed" and index % 2 == 1)
     phantom = make_phantom(settings, seed, index)
-    name = case_name(index)
-    write_case(phantom, out / name, as_dicom=as_dicom)
-    return name, {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
+    write_case(phantom, out / case_name(index), as_dicom=as_dicom)
+    return {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
 
 
 def write_case(phantom: Phantom, folder: Path, *, as_dicom: bool) -> None:

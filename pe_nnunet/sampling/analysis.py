@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pe_nnunet.dataset.dataset_json import pe_label_values
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
-from pe_nnunet.dataset.raw import load_cases
+from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
+from pe_nnunet.dataset.folders import PREPROCESSED, nnunet_folder
 from pe_nnunet.dataset.records import CaseRecord
-from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling.build import make_loader, voxel_mm3
 from pe_nnunet.sampling.draw import PositiveRule
@@ -148,27 +144,6 @@ def _by_size(volumes_mm3: Sequence[float]) -> dict[str, float]:
     return dict(zip(names, (counts / max(1, counts.sum())).tolist(), strict=True))
 
 
-def raw_dataset(dataset: str) -> Path:
-    """The folder of a dataset, by its number or its name.
-
-    Raises:
-        ConfigurationError: If there is none (PE-CONV-013), or nnU-Net's folder is not set.
-    """
-    raw = nnunet_folder(RAW)
-    pattern = f"Dataset{int(dataset):03d}_*" if re.fullmatch(r"\d+", dataset) else dataset
-    found = sorted(path for path in raw.glob(pattern) if path.is_dir())
-    if len(found) != 1:
-        raise ConfigurationError(
-            "PE-CONV-013", f"{len(found)} datasets {pattern} in {raw}, 1 expected", "make it with pe-nnunet convert"
-        )
-    return found[0]
-
-
-def converted_records(folder: Path) -> dict[str, CaseRecord]:
-    """The records of a converted dataset."""
-    return load_cases(folder)
-
-
 def drawn_patches(name: str, plans_name: str, configuration_name: str, count: int) -> tuple[Patches | None, str]:
     """Draw patches from the preprocessed dataset by the recipe in force.
 
@@ -196,7 +171,7 @@ def drawn_patches(name: str, plans_name: str, configuration_name: str, count: in
     stored = folder / configuration.data_identifier
     if not stored.is_dir():
         return None, f"{stored} is not there; preprocess first"
-    dataset_json = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+    dataset_json = read_dataset_json(folder, "PE-CONV-013")
     recipe = resolve_recipe({}, described)
     loader = make_loader(
         infer_dataset_class(str(stored))(str(stored)),

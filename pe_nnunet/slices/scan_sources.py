@@ -3,48 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
 from pe_nnunet.errors import InputError
 from pe_nnunet.slices.png import MANIFEST, read_png_scan
 from pe_nnunet.volumes import Scan, ScanRef, find_scans, read_scan
 from pe_nnunet.volumes.find import Pick, case_ids
 
 
-@dataclass(frozen=True)
-class Source:
-    """A scan before it is converted.
+def read_source(ref: ScanRef, **repairs: bool) -> tuple[Scan, sitk.Image | None]:
+    """A scan that `find_sources` found, and the label that a folder of PNG slices has of its own.
 
-    Attributes:
+    Args:
         ref: Where it lies.
-        png: It is a folder of PNG slices.
+        repairs: What may be repaired, as keywords of `read_scan`.
+
+    Raises:
+        PEError: What reading raises.
     """
-
-    ref: ScanRef
-    png: bool
-
-    def read(self, **repairs: bool) -> tuple[Scan, sitk.Image | None]:
-        """The scan, and the label that a folder of PNG slices has of its own.
-
-        Args:
-            repairs: What may be repaired, as keywords of `read_scan`.
-
-        Raises:
-            PEError: What reading raises.
-        """
-        if not self.png:
-            return read_scan(self.ref, **repairs), None
-        image, label = read_png_scan(self.ref.path)
-        manifest = (self.ref.path / MANIFEST).read_bytes()
-        scan = Scan(self.ref.case_id, image, self.ref, (), None, hashlib.sha256(manifest).hexdigest())
-        return scan, label
+    if ref.files[0].name != MANIFEST:
+        return read_scan(ref, **repairs), None
+    image, label = read_png_scan(ref.path)
+    manifest = (ref.path / MANIFEST).read_bytes()
+    return Scan(ref.case_id, image, ref, (), None, hashlib.sha256(manifest).hexdigest()), label
 
 
-def find_sources(src: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[Source]:
+def find_sources(src: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[ScanRef]:
     """Find the scans in a path: folders of PNG slices if there are any, else what `find_scans` finds.
 
     Args:
@@ -62,17 +50,14 @@ def find_sources(src: Path, *, series_uid: str | None = None, pick: Pick | None 
             sources = find_sources(path, series_uid=series_uid, pick=pick)
             if len(sources) != 1:
                 raise InputError("PE-IN-005", f"{path} holds {len(sources)} scans, expected one", "name it further")
-            found.append(replace(sources[0], ref=replace(sources[0].ref, case_id=case)))
+            found.append(replace(sources[0], case_id=case))
         return found
     folders = sorted(path.parent for path in src.rglob(MANIFEST)) if src.is_dir() else []
     if not folders:
-        return [Source(ref, png=False) for ref in find_scans(src, series_uid=series_uid, pick=pick)]
+        return find_scans(src, series_uid=series_uid, pick=pick)
     root = src.resolve()
     ids = case_ids([root / folder.relative_to(src) for folder in folders], root)
-    return [
-        Source(ScanRef(case, "file", folder, (folder / MANIFEST,)), png=True)
-        for case, folder in zip(ids, folders, strict=True)
-    ]
+    return [ScanRef(case, "file", folder, (folder / MANIFEST,)) for case, folder in zip(ids, folders, strict=True)]
 
 
 class LabelLookup:

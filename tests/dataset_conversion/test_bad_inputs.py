@@ -21,9 +21,8 @@ from pe_nnunet import processes as memory
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert
-from pe_nnunet.dataset_conversion.enhancement import scan_notes
-from pe_nnunet.dataset_conversion.instances import embolus_ids
-from pe_nnunet.dataset_conversion.label_map import parse_label_map
+from pe_nnunet.dataset_conversion.checks import scan_notes
+from pe_nnunet.dataset_conversion.labels import embolus_ids, parse_label_map
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
 from pe_nnunet.roi import find_lungs
 from pe_nnunet.volumes import find_scans, image_like, read_scan, write_dicom_series, write_image
@@ -258,7 +257,7 @@ def test_47_a_link_to_nothing_is_an_error_and_a_loop_is_not_followed(nnunet: Pat
     (tmp_path / "src" / "gone").symlink_to(tmp_path / "unmounted" / "case_7", target_is_directory=True)
     report = converted("studies", tmp_path / "src")
     assert list(report.cases) == ["a"]
-    assert [(error.case, error.code) for error in report.errors] == [("gone", "PE-CONV-033")]
+    assert [(error.case_id, error.code) for error in report.errors] == [("gone", "PE-CONV-033")]
 
 
 @pytest.mark.parametrize("name", ["../case_1", "/etc/passwd", "case_1/../case_2"])

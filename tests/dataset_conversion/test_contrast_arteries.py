@@ -58,7 +58,7 @@ def test_conversion_with_arteries_by_contrast(nnunet: Path, tmp_path: Path, draw
         write_image(draw(emboli).emboli, tmp_path / "src" / case / "emboli.nii.gz")
     options = ConvertOptions(scheme="artery-pe", artery="contrast", folds=2)
     report = convert("studies", tmp_path / "src", 501, "PE", options)
-    assert [(error.case, error.code) for error in report.errors] == [("none", "PE-CONV-008")]
+    assert [(error.case_id, error.code) for error in report.errors] == [("none", "PE-CONV-008")]
     record = report.cases["a"]
     assert "PE-CONV-037" in [note.code for note in record.notes]
     folder = nnunet / "Dataset501_PE"

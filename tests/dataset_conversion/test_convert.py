@@ -168,7 +168,7 @@ def test_negatives_need_no_label_and_must_have_no_embolus(studies: Path, nnunet:
     (src / "case_2" / "emboli.nrrd").unlink()
     report = converted("studies", src, negatives=frozenset({"case_2", "case_4"}))
     assert report.cases["case_2"].embolus_count == 0
-    assert [(error.case, error.code) for error in report.errors] == [("case_4", "PE-CONV-010")]
+    assert [(error.case_id, error.code) for error in report.errors] == [("case_4", "PE-CONV-010")]
     with pytest.raises(ConfigurationError, match=r"PE-CONV-010.*case_9"):
         converted("studies", src, negatives=frozenset({"case_9"}), overwrite=True)
 
@@ -278,7 +278,7 @@ def test_one_bad_match_of_a_pattern_fails_alone(nnunet: Path, tmp_path: Path, th
     write_image(thorax.emboli, tmp_path / "labels" / "a.nii.gz")
     report = converted("dicom", tmp_path / "data/{case}/ct", labels=str(tmp_path / "labels"))
     assert list(report.cases) == ["a"]
-    assert [(error.case, error.code) for error in report.errors] == [("b", "PE-IN-001")]
+    assert [(error.case_id, error.code) for error in report.errors] == [("b", "PE-IN-001")]
 
 
 def test_artery_scheme_without_arteries_fails_the_case(pairs: Path, nnunet: Path) -> None:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 
-from pe_nnunet.dataset_conversion.instances import embolus_ids, embolus_volumes_mm3
-from pe_nnunet.dataset_conversion.schemes import dataset_json, make_label
+from pe_nnunet.dataset_conversion.labels import dataset_json, embolus_ids, embolus_volumes_mm3, make_label
 from pe_nnunet.errors import InputError
 
 

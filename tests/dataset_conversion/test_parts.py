@@ -12,7 +12,7 @@ import pytest
 
 from pe_nnunet.cli import main
 from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert
-from pe_nnunet.dataset_conversion.case import CaseOutcome
+from pe_nnunet.dataset_conversion.convert_dataset import Outcome
 from pe_nnunet.dataset_conversion.staging import staged
 from pe_nnunet.errors import ConfigurationError
 
@@ -60,7 +60,7 @@ def test_more_parts_than_cases_leave_some_idle(studies: Path, nnunet: Path) -> N
 def test_the_same_part_twice_or_a_whole_run_beside_parts_is_refused(studies: Path, nnunet: Path) -> None:
     met = []
 
-    def progress(_outcome: CaseOutcome, _done: int, _total: int) -> None:
+    def progress(_outcome: Outcome, _done: int, _total: int) -> None:
         for settings in ({"num_parts": 9, "part_id": 1}, {"resume": True}):
             with pytest.raises(ConfigurationError, match="PE-CONV-011"):
                 converted(studies, **settings)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion import prepare as prepare_module
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
-from pe_nnunet.dataset_conversion.prepare import PreparedCase, prepare, restore
+from pe_nnunet.dataset_conversion.prepare import prepare, restore
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import InputError
 from pe_nnunet.roi import Roi
@@ -23,6 +24,11 @@ from pe_nnunet.voxels import Box
 Volumes = Callable[..., CaseVolumes]
 
 
+class Prepared(NamedTuple):
+    images: dict[str, sitk.Image]
+    record: CaseRecord
+
+
 def run(
     ct: sitk.Image,
     emboli: sitk.Image | None,
@@ -30,13 +36,13 @@ def run(
     *,
     label_kind: LabelKind = "instances",
     options: ConvertOptions | None = None,
-) -> PreparedCase:
+) -> Prepared:
     source = CaseSource("a", ScanRef("a", "file", Path("a.nii"), ()), "a.nii", None, None, label_kind)
     volumes = CaseVolumes(ct, emboli, artery, "a", {"image": "0"}, ())
-    return prepare("nifti", source, volumes, options or ConvertOptions())
+    return Prepared(*prepare("nifti", source, volumes, options or ConvertOptions()))
 
 
-def codes(case: PreparedCase) -> list[str]:
+def codes(case: Prepared) -> list[str]:
     return [note.code for note in case.record.notes]
 
 

@@ -196,7 +196,7 @@ def test_cad_pe_published_test_set(cad_pe: Path, nnunet: Path) -> None:
 def test_two_labels_of_one_cad_pe_case_are_refused(cad_pe: Path, nnunet: Path, tmp_path: Path) -> None:
     shutil.copytree(cad_pe, tmp_path / "src")
     shutil.copy(cad_pe / "rs/0001RefStd.nrrd", tmp_path / "src/rs/001RefStd.nrrd")
-    assert [(e.case, e.code) for e in converted("cad-pe", tmp_path / "src").errors] == [("001", "PE-CONV-006")]
+    assert [(e.case_id, e.code) for e in converted("cad-pe", tmp_path / "src").errors] == [("001", "PE-CONV-006")]
 
 
 # READ -----------------------------------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, case, convert, workers
-from pe_nnunet.dataset_conversion.case import CaseOutcome
+from pe_nnunet import cases
+from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, convert_case
+from pe_nnunet.dataset_conversion.convert_dataset import GIB_PER_WORKER, Outcome
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.volumes import write_image
 
@@ -172,7 +173,7 @@ def test_killed_between_the_two_renames(studies: Path, dataset: Path) -> None:
 
 
 def test_two_conversions_into_one_dataset(studies: Path, dataset: Path) -> None:
-    def progress(outcome: CaseOutcome, done: int, total: int) -> None:
+    def progress(outcome: Outcome, done: int, total: int) -> None:
         with pytest.raises(ConfigurationError, match="PE-CONV-011"):
             converted(studies, resume=True)
 
@@ -190,17 +191,17 @@ def test_two_processes_give_the_bytes_of_one(studies: Path, dataset: Path) -> No
 DYING_ON_CASE_1 = """
 import os, signal, sys
 from pathlib import Path
-from pe_nnunet.dataset_conversion import ConvertOptions, case, convert, workers
+from pe_nnunet.dataset_conversion import ConvertOptions, convert, convert_case, convert_dataset
 
-def die_on_case_1(job):
-    if job.source.case_id == "case_1":
+def die_on_case_1(case, **how):
+    if case[0].case_id == "case_1":
         os.kill(os.getpid(), signal.SIGKILL)
-    return case.convert_case(job)
+    return convert_case.convert_case(case, **how)
 
 if __name__ == "__main__":
-    workers.convert_case = die_on_case_1
+    convert_dataset.convert_case = die_on_case_1
     report = convert("studies", Path(sys.argv[1]), 501, "PE", ConvertOptions(num_processes=2))
-    assert [(error.case, error.code) for error in report.errors] == [("case_1", "PE-CONV-012")], report.errors
+    assert [(error.case_id, error.code) for error in report.errors] == [("case_1", "PE-CONV-012")], report.errors
     assert len(report.cases) == 5
 """
 
@@ -220,10 +221,10 @@ def test_an_unforeseen_error_fails_its_case_alone(
             raise ZeroDivisionError("no idea")
         return prepare(kind, source, *rest)
 
-    prepare = case.prepare
-    monkeypatch.setattr(case, "prepare", broken)
+    prepare = convert_case.prepare
+    monkeypatch.setattr(convert_case, "prepare", broken)
     report = converted(studies)
-    assert [(error.case, error.code) for error in report.errors] == [("case_3", "PE-ENV-006")]
+    assert [(error.case_id, error.code) for error in report.errors] == [("case_3", "PE-ENV-006")]
     assert report.errors[0].message == "ZeroDivisionError: no idea"
     assert len(report.cases) == 5
 
@@ -237,7 +238,7 @@ def test_a_full_disk_stops_the_conversion_and_resume_goes_on(
         write_image(image, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(case, "write_image", full)
+        patch.setattr(convert_case, "write_image", full)
         with pytest.raises(OutputError, match="PE-OUT-001"):
             converted(studies)
     assert not dataset.exists()
@@ -246,11 +247,11 @@ def test_a_full_disk_stops_the_conversion_and_resume_goes_on(
 
 def test_workers_fit_processors_memory_and_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
-    monkeypatch.setattr(workers, "_free_gib", lambda: 13)
-    assert workers.sensible_processes(100) == 13 // workers.GIB_PER_WORKER
-    assert workers.sensible_processes(7) == 1
-    monkeypatch.setattr(workers, "_free_gib", lambda: 1)
-    assert workers.sensible_processes(100) == 1
+    monkeypatch.setattr(cases, "free_bytes", lambda: 13 << 30)
+    assert cases.sensible_workers(100, GIB_PER_WORKER) == 13 // GIB_PER_WORKER
+    assert cases.sensible_workers(7, GIB_PER_WORKER) == 1
+    monkeypatch.setattr(cases, "free_bytes", lambda: 1 << 30)
+    assert cases.sensible_workers(100, GIB_PER_WORKER) == 1
 
 
 class Killed(BaseException):

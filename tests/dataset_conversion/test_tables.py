@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pe_nnunet.dataset_conversion.tables import number, read_table
+from pe_nnunet.dataset_conversion.public_dataset import number, read_table
 from pe_nnunet.errors import InputError
 
 COLUMNS = ("study", "width")

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, restore
-from pe_nnunet.dataset_conversion.boxes import Box2D, filled_boxes
+from pe_nnunet.dataset_conversion.augmented_rspect import Box2D, filled_boxes
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes import write_dicom_series, write_image
 
@@ -88,7 +88,7 @@ def test_boxes_that_are_none_fail_their_case(
     nnunet: Path, tmp_path: Path, draw: Callable[..., Any], row: tuple[int, str, str], code: str
 ) -> None:
     report = converted(write_dataset(tmp_path, draw, {"1.2.3": [row], "1.2.4": ROWS["1.2.4"]}))
-    assert [(error.case, error.code) for error in report.errors] == [("1-2-3", code)]
+    assert [(error.case_id, error.code) for error in report.errors] == [("1-2-3", code)]
     assert list(report.cases) == ["1-2-4"]
 
 
@@ -96,7 +96,7 @@ def test_studies_that_were_not_downloaded_are_errors(nnunet: Path, tmp_path: Pat
     src = write_dataset(tmp_path, draw)
     with (src / "augmented_rspect.csv").open("a") as table:
         table.write("\n9.9,9.9.9,1,Left lower,1,1,2,2")
-    assert [(error.case, error.code) for error in converted(src).errors] == [("9-9", "PE-IN-002")]
+    assert [(error.case_id, error.code) for error in converted(src).errors] == [("9-9", "PE-IN-002")]
 
 
 @pytest.mark.parametrize(

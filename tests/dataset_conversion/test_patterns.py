@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pe_nnunet.dataset_conversion.lookup import MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.patterns import MaskLookup, match_cases
 from pe_nnunet.errors import ConfigurationError, InputError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pe_nnunet.dataset_conversion.audit import clot_share, flip_note
+from pe_nnunet.dataset_conversion.checks import clot_share, flip_note
 
 SPACING_MM = (2.0, 1.0, 1.0)
 

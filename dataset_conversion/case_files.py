@@ -1,18 +1,21 @@
-"""Puts the masks beside the scans: what every kind of source does once it has found its scans."""
+"""Finds the files of each case: its scan, and the masks beside it, by the options or as the source has them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.layout import one_scan, scans_of
-from pe_nnunet.dataset_conversion.lookup import CASE, MaskLookup, match_cases
+from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
-from pe_nnunet.dataset_conversion.sources import CaseError, CaseSource, Listing
-from pe_nnunet.errors import ConfigurationError, InputError, PEError
-from pe_nnunet.volumes import ScanRef
+from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
+from pe_nnunet.errors import ConfigurationError, InputError
+from pe_nnunet.volumes import ScanRef, find_scans, image_suffix
+from pe_nnunet.volumes.find import clean
 
 
 class CaseMasks:
@@ -88,8 +91,53 @@ class CaseMasks:
         return CaseSource(case, ref, name, label, artery, kind, own_label=own)
 
 
-def _where_looked(lookup: MaskLookup | None, case: str, option: str) -> str:
-    return lookup.where_looked(case) if lookup else f"the source has none, and {option} was not given"
+def stem(path: Path) -> str:
+    """File name without its image ending."""
+    return path.name[: -len(suffix)] if path.is_file() and (suffix := image_suffix(path)) else path.name
+
+
+def one_scan(path: Path, case: str, options: ConvertOptions) -> ScanRef:
+    """The scan in a folder or file, under the name of its case.
+
+    Raises:
+        InputError: PE-CONV-009 if there are several, and what `find_scans` raises.
+    """
+    found = scans_of(path, options)
+    if len(found) != 1:
+        raise InputError("PE-CONV-009", f"{path} holds {len(found)} scans, one expected", "leave one of them there")
+    return replace(found[0], case_id=case)
+
+
+def listing_of(ids: Iterable[str], source_of: Callable[[str], CaseSource]) -> Listing:
+    """A listing of cases, in which one that lacks something is a failure.
+
+    Args:
+        ids: Of all cases.
+        source_of: Gives the files of a case, or raises a `PEError`.
+    """
+    cases, errors = work_through(source_of, {case: case for case in ids}, quiet=True)
+    return Listing(tuple(cases.values()), tuple(errors))
+
+
+def cases_at(paths: Iterable[Path], source_of: Callable[[str, Path], CaseSource], what: str) -> Listing:
+    """List one case a path, named by it.
+
+    Args:
+        paths: A folder or file a case.
+        source_of: Gives the files of a case from its id and its path, or raises a `PEError`.
+        what: What was looked for and where, for the message when there is none.
+
+    Raises:
+        InputError: PE-IN-001 if there is no case, PE-IN-004 if two would have one id.
+    """
+    path_of: dict[str, Path] = {}
+    for path in paths:
+        other = path_of.setdefault(clean(stem(path)), path)
+        if other != path:
+            raise InputError("PE-IN-004", f"{other} and {path} would be the same case", "rename one of them")
+    if not path_of:
+        raise InputError("PE-IN-001", f"no {what}", "check the folder")
+    return listing_of(path_of, lambda case: source_of(case, path_of[case]))
 
 
 def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) -> Listing:
@@ -109,35 +157,43 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
             "PE-CONV-004", "no embolus labels were named", f"give --labels FOLDER, or a pattern with {CASE}"
         )
     masks = CaseMasks(options)
-    refs, errors = _scans(src, options)
-    refs = [ref for ref in refs if (ref.kind == "dicom") == dicom]
+    errors: list[CaseFailure] = []
+    if CASE in str(src):  # what stands for it names the scans
+        path_of, root = match_cases(str(src)), _fixed_part(str(src))
+        found, errors = work_through(
+            lambda case: one_scan(path_of[case], case, options), {case: case for case in path_of}, quiet=True
+        )
+        refs = {case: ref for case, ref in found.items() if (ref.kind == "dicom") == dicom}
+    else:
+        root = src if src.is_dir() else src.parent
+        refs = {ref.case_id: ref for ref in scans_of(src, options) if (ref.kind == "dicom") == dicom}
+        _require_apart(refs.values(), masks.files())
     if not refs and not errors:
         wanted, other = ("DICOM series", "nifti") if dicom else ("NIfTI, NRRD or MHA volume", "dicom")
         raise InputError("PE-IN-001", f"{src} holds no {wanted}", f"for the other formats: pe-nnunet convert {other}")
-    if CASE not in str(src):
-        _require_apart(refs, masks.files())
-    root = _fixed_part(str(src)) if CASE in str(src) else src if src.is_dir() else src.parent
-    cases = []
-    for ref in refs:
-        try:
-            cases.append(masks.source(ref, Path(os.path.relpath(ref.path, root)).as_posix()))
-        except PEError as error:
-            errors.append(CaseError.of(ref.case_id, error))
-    return Listing(tuple(cases), tuple(errors))
+    listing = listing_of(
+        refs, lambda case: masks.source(refs[case], Path(os.path.relpath(refs[case].path, root)).as_posix())
+    )
+    return replace(listing, errors=(*errors, *listing.errors))
 
 
-def _scans(src: Path, options: ConvertOptions) -> tuple[list[ScanRef], list[CaseError]]:
-    """The scans of a folder, or of a pattern, in which what stands for `{case}` names them."""
-    if CASE not in str(src):
-        return scans_of(src, options), []
-    refs: list[ScanRef] = []
-    errors: list[CaseError] = []
-    for case, path in match_cases(str(src)).items():
-        try:
-            refs.append(one_scan(path, case, options))
-        except PEError as error:
-            errors.append(CaseError.of(case, error))
-    return refs, errors
+def scans_of(path: Path, options: ConvertOptions) -> list[ScanRef]:
+    """All scans in a folder or file; of a folder with several series the one that the options name."""
+    found = find_scans(path, pick=options.pick)
+    return [_named_series(ref, options.series_uids) for ref in found] if options.series_uids else found
+
+
+def _named_series(ref: ScanRef, series_uids: tuple[str, ...]) -> ScanRef:
+    if ref.kind != "dicom" or ref.series_uid is not None:
+        return ref
+    for uid in series_uids:
+        with suppress(InputError):  # PE-DCM-024: the series of another case
+            return replace(find_scans(ref.path, series_uid=uid)[0], case_id=ref.case_id)
+    return ref  # reading it says which there are
+
+
+def _where_looked(lookup: MaskLookup | None, case: str, option: str) -> str:
+    return lookup.where_looked(case) if lookup else f"the source has none, and {option} was not given"
 
 
 def _fixed_part(pattern: str) -> Path:
@@ -146,7 +202,7 @@ def _fixed_part(pattern: str) -> Path:
     return Path(pattern[:first] + "x").parent
 
 
-def _require_apart(refs: Sequence[ScanRef], masks: AbstractSet[Path]) -> None:
+def _require_apart(refs: Iterable[ScanRef], masks: AbstractSet[Path]) -> None:
     """Masks that lie among the scans of a folder are taken for scans; by patterns they can be told apart."""
     for ref in refs:
         if ref.path.resolve() in masks:
