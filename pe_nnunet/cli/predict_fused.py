@@ -14,6 +14,7 @@ from pathlib import Path
 from pe_nnunet.cli.model_options import add_models, models_of
 from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
 from pe_nnunet.cli.start import without_garbage_collection
+from pe_nnunet.outputs.writers import kinds_for, switch_helps
 
 PRESETS = {"default": (True, 0.5, False), "fast": (False, 0.75, False), "accurate": (True, 0.35, True)}
 """Mirroring, step of the windows, single precision."""
@@ -78,21 +79,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     emboli.add_argument(
         "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
     )
-    parser.add_argument("--save-probability", action="store_true", help="also write <case>_probability.nii.gz")
-    parser.add_argument(
-        "--no-dicom-seg", dest="dicom_seg", action="store_false", help="no <case>_seg.dcm for DICOM scans"
-    )
-    parser.add_argument(
-        "--no-report", dest="report", action="store_false", help="no <case>_report.html and no report.html"
-    )
-    parser.add_argument(
-        "--save-agreement", action="store_true", help="also write <case>_agreement.nii.gz: share of members that agree"
-    )
-    parser.add_argument(
-        "--save-parts",
-        action="store_true",
-        help="with --detector, also write what is fused: <case>_segmentation_probability.nii.gz and <case>_detections",
-    )
+    for switch, text in switch_helps().items():
+        parser.add_argument(switch, dest="switches", action="append_const", const=switch, default=[], help=text)
     batch = parser.add_argument_group("many scans")
     batch.add_argument(
         "--resume", action="store_true", help="leave out what is complete, with the same models and settings"
@@ -143,6 +131,7 @@ def run(args: argparse.Namespace) -> int:
     fusion, notes = choose_settings(
         [place.folder for place in locations], target_fp=args.target_fp, detector=args.detector is not None, **asked
     )
+    outputs = kinds_for(args.switches)
     predictor = PEPredictor(
         locations,
         args.detector,
@@ -152,8 +141,7 @@ def run(args: argparse.Namespace) -> int:
         on_no_lungs=args.on_no_lungs,
         inference=InferenceSettings(mirroring and not args.disable_tta, step, float32 or args.float32, args.batch_size),
         along_arteries=args.roi == "artery" and args.artery is None,
-        agreement=args.save_agreement,
-        parts=args.save_parts,
+        outputs=outputs,
         repairs=repairs(args),
         trust_checkpoint=args.trust_checkpoint,
     )
@@ -164,9 +152,7 @@ def run(args: argparse.Namespace) -> int:
     part = args.output if args.num_parts == 1 else args.output / f"part_{args.part_id}_of_{args.num_parts}"
     write_errors([], part)  # before the work: an output that cannot be written is known at once
     options = BatchOptions(
-        save_probability=args.save_probability,
-        dicom_seg=args.dicom_seg,
-        report=args.report,
+        outputs=outputs,
         artery=args.artery,
         resume=args.resume,
         part=args.part_id,

@@ -71,6 +71,12 @@ def write_detections(found: Detections, image: sitk.Image, folder: Path, case: s
     Raises:
         OutputError: If a file cannot be written.
     """
+    atomic_text(folder / f"{case}{SUFFIX}.csv", detections_csv(found, image))
+    atomic_json(folder / f"{case}{SUFFIX}.json", detections_json(found, image, case, facts))
+
+
+def detections_csv(found: Detections, image: sitk.Image) -> str:
+    """The table for people, one line an embolus; arguments as for `write_detections`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -78,26 +84,27 @@ def write_detections(found: Detections, image: sitk.Image, folder: Path, case: s
         own = box_on_own_grid(tube.box, image)
         places = [f"{mm:.2f}" for part in lps_extent(own, image) for mm in part]
         writer.writerow([number, f"{tube.confidence:.4f}", len(tube.slices), *places, *own.start, *own.stop])
-    atomic_text(folder / f"{case}{SUFFIX}.csv", text.getvalue())
+    return text.getvalue()
+
+
+def detections_json(found: Detections, image: sitk.Image, case: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `read_detections` reads, in JSON's types; arguments as for `write_detections`."""
     lungs = None
     if found.lungs is not None:
         own = box_on_own_grid(found.lungs, image)
         _, least, greatest = lps_extent(own, image)
         lungs = {"box_zyx": own.to_list(), "least_lps_mm": least, "greatest_lps_mm": greatest}
-    atomic_json(
-        folder / f"{case}{SUFFIX}.json",
-        {
-            "case": case,
-            "lungs": lungs,
-            "emboli": len(found.emboli),
-            **facts,
-            "lps_grid": {
-                "shape_zyx": list(_lps_shape(image)),
-                "lungs": found.lungs and found.lungs.to_list(),
-                "tubes": [[list(astuple(box)) for box in tube.slices] for tube in found.emboli],
-            },
+    return {
+        "case": case,
+        "lungs": lungs,
+        "emboli": len(found.emboli),
+        **facts,
+        "lps_grid": {
+            "shape_zyx": list(_lps_shape(image)),
+            "lungs": found.lungs and found.lungs.to_list(),
+            "tubes": [[list(astuple(box)) for box in tube.slices] for tube in found.emboli],
         },
-    )
+    }
 
 
 def read_detections(path: Path) -> Detections:

@@ -16,7 +16,15 @@ from tqdm import tqdm
 from pe_nnunet.cases import CaseFailure, write_errors
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.inference.predictor import PEPredictor
-from pe_nnunet.outputs import CaseResult, CaseSummary, read_case_summary, write_case, write_summary
+from pe_nnunet.outputs import (
+    CaseResult,
+    CaseSummary,
+    read_case_summary,
+    write_case,
+    write_cohort_report,
+    write_summary,
+)
+from pe_nnunet.outputs.writers import DEFAULT
 from pe_nnunet.volumes import ScanRef, read_label, read_scan
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
@@ -27,18 +35,15 @@ class BatchOptions:
     """What a run over many scans does beside predicting.
 
     Attributes:
-        save_probability: Whether to write probability maps too.
-        dicom_seg: Whether to write a DICOM SEG for DICOM scans.
-        report: Whether to write a page for each case, and one for all.
+        outputs: Kinds of files to write, keys of `pe_nnunet.outputs.writers.WRITERS`; where pages of cases are among
+            them, there is one for all too.
         artery: Mask of the arteries to search along, or a folder with one a case.
         resume: Whether to leave out what an earlier run completed with the same models and settings.
         part: Which of the parts this run does, from 0 on.
         parts: Into how many parts the scans are divided, for as many machines.
     """
 
-    save_probability: bool = False
-    dicom_seg: bool = True
-    report: bool = True
+    outputs: frozenset[str] = DEFAULT
     artery: Path | None = None
     resume: bool = False
     part: int = 0
@@ -85,13 +90,7 @@ def predict_batch(
                 read_s = time.perf_counter() - started
                 result = predictor.predict(scan, artery=mask, progress=_Bar(bar))
             result = replace(result, timings_s={**result.timings_s, "read": read_s})
-            summary = write_case(
-                result,
-                folder,
-                save_probability=options.save_probability,
-                dicom_seg=options.dicom_seg,
-                report=options.report,
-            )
+            summary = write_case(result, folder, options.outputs)
         except Exception as error:  # noqa: BLE001 - one scan must not stop the others; its error is reported
             pace.done()
             failure = CaseFailure.of(ref.case_id, error)
@@ -106,9 +105,7 @@ def predict_batch(
         done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
     write_summary(done, folder)
     write_errors(failed, folder if options.parts == 1 else folder / f"part_{options.part}_of_{options.parts}")
-    if options.report:
-        from pe_nnunet.outputs import write_cohort_report
-
+    if "report" in options.outputs:
         write_cohort_report(done, failed, folder)
     return written, failed
 
