@@ -6,7 +6,6 @@ Drawn without matplotlib, in a tenth of a second a case, for a cohort has hundre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from scipy.ndimage import binary_fill_holes
 
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.files import atomic_path, atomic_text
+from pe_nnunet.pages import render
 from pe_nnunet.volumes import spacing_zyx
 
 PAGE = "pe_nnunet/sheets.html"
@@ -25,10 +25,6 @@ WINDOW_HU = (-250.0, 450.0)
 EMBOLUS, LUNG = (255, 157, 46), (53, 208, 255)  # orange and sky blue, told apart with any colour vision
 ROWS, COLUMNS, TILE = 3, 4, 260
 MAX_EMBOLI = 7  # slices through the largest; the others are spread over the crop
-STYLE = (
-    "body{font:15px/1.5 sans-serif;background:#101214;color:#f2f2f2;max-width:1060px;margin:1em auto;padding:0 1em}"
-    "a{color:#35d0ff}section{min-height:98vh;border-top:1px solid #444}.warning{color:#ff9d2e}img{max-width:100%}"
-)
 
 
 def draw_sheet(image: sitk.Image, ids: sitk.Image, lungs: sitk.Image | None) -> Image.Image:
@@ -75,32 +71,8 @@ def write_sheets_page(dataset_folder: Path, records: Mapping[str, CaseRecord], *
     """
     order = sorted(records.values(), key=lambda r: (-_warnings(r), -sum(n.kind == "repaired" for n in r.notes), r.case))
     flagged = sum(_warnings(record) > 0 for record in order)
-    head = (
-        f"<h1>{escape(title)}</h1><p>{len(order)} cases, {flagged} with warnings, these first. "
-        "Emboli in orange, lungs in blue; the patient's right is on the left. Arrow keys go on and back. "
-        '<a href="report.csv">report.csv</a></p>'
-    )
-    body = "".join(_section(record, number) for number, record in enumerate(order))
-    keys = (
-        "<script>addEventListener('keydown',e=>{const s=[...document.querySelectorAll('section')];"
-        "const d={ArrowRight:1,ArrowLeft:-1}[e.key];if(!d)return;"
-        "const k=s.findIndex(x=>x.getBoundingClientRect().bottom>80);"
-        "const at=s[k].getBoundingClientRect().top>80?-1:k;"
-        "(s[Math.min(Math.max((d>0?at:k)+d,0),s.length-1)]).scrollIntoView()})</script>"
-    )
-    meta = f'<meta charset="utf-8"><title>Contact sheets</title><style>{STYLE}</style>'
-    page = f'<!doctype html><html lang="en"><head>{meta}</head><body>{head}{body}{keys}</body></html>\n'
-    atomic_text(dataset_folder / PAGE, page)
-
-
-def _section(record: CaseRecord, number: int) -> str:
-    notes = "".join(f'<li class="{note.kind}">{escape(str(note))}</li>' for note in record.notes)
-    emboli = f"{record.embolus_count} emboli, {record.clot_mm3 / 1000:.2f} ml" if record.embolus_count else "no emboli"
-    return (
-        f'<section id="case{number}"><h2>{escape(record.case)}</h2><p>{emboli}; the crop keeps '
-        f"{1 / record.target_ratio_factor:.0%} of the scan</p><ul>{notes}</ul>"
-        f'<img loading="lazy" src="sheets/{escape(record.case)}.png" alt="slices of {escape(record.case)}"></section>'
-    )
+    text = render("sheets.html.j2", title=title, records=order, flagged=flagged)
+    atomic_text(dataset_folder / PAGE, text)
 
 
 def _warnings(record: CaseRecord) -> int:

@@ -17,6 +17,7 @@ from pe_nnunet.cli.scan_options import add_reading, repairs
 from pe_nnunet.cli.start import without_garbage_collection
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
+from pe_nnunet.outputs.writers import kinds_for, switch_helps
 
 FUSION = ("threshold", "seed_threshold", "min_volume_mm3", "nms_mm", "box_weight", "box_confidence", "no_box_penalty")
 
@@ -65,21 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     emboli.add_argument(
         "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
     )
-    parser.add_argument("--save-probability", action="store_true", help="also write <case>_probability.nii.gz")
-    parser.add_argument(
-        "--no-dicom-seg", dest="dicom_seg", action="store_false", help="no <case>_seg.dcm for DICOM scans"
-    )
-    parser.add_argument(
-        "--no-report", dest="report", action="store_false", help="no <case>_report.html and no report.html"
-    )
-    parser.add_argument(
-        "--save-agreement", action="store_true", help="also write <case>_agreement.nii.gz: share of members that agree"
-    )
-    parser.add_argument(
-        "--save-parts",
-        action="store_true",
-        help="with --detector, also write what is fused: <case>_segmentation_probability.nii.gz and <case>_detections",
-    )
+    for switch, text in switch_helps().items():
+        parser.add_argument(switch, dest="switches", action="append_const", const=switch, default=[], help=text)
     batch = parser.add_argument_group("many scans")
     batch.add_argument(
         "--resume", action="store_true", help="leave out what is complete, with the same models and settings"
@@ -117,6 +105,7 @@ def run(args: argparse.Namespace) -> int:
     fusion, notes = choose_settings(
         [place.folder for place in locations], target_fp=args.target_fp, detector=args.detector is not None, **asked
     )
+    outputs = kinds_for(args.switches)
     predictor = PEPredictor(
         locations,
         args.detector,
@@ -126,8 +115,7 @@ def run(args: argparse.Namespace) -> int:
         on_no_lungs=args.on_no_lungs,
         inference=inference,
         along_arteries=args.roi == "artery" and args.artery is None,
-        agreement=args.save_agreement,
-        parts=args.save_parts,
+        outputs=outputs,
         repairs=repairs(args),
         trust_checkpoint=args.trust_checkpoint,
     )
@@ -138,9 +126,7 @@ def run(args: argparse.Namespace) -> int:
     part = args.output if args.num_parts == 1 else args.output / f"part_{args.part_id}_of_{args.num_parts}"
     write_errors([], part)  # before the work: an output that cannot be written is known at once
     options = BatchOptions(
-        save_probability=args.save_probability,
-        dicom_seg=args.dicom_seg,
-        report=args.report,
+        outputs=outputs,
         artery=args.artery,
         resume=args.resume,
         part=args.part_id,

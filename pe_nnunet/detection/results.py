@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.detection.box_tubes import Detections, SliceBox, tube_of
 from pe_nnunet.errors import InputError
-from pe_nnunet.files import atomic_csv, atomic_json
+from pe_nnunet.files import atomic_json, atomic_text, csv_text
 from pe_nnunet.volumes.geometry import lps_axes
 from pe_nnunet.voxels import Box
 
@@ -69,31 +69,38 @@ def write_detections(found: Detections, image: sitk.Image, folder: Path, case: s
     Raises:
         OutputError: If a file cannot be written.
     """
+    atomic_text(folder / f"{case}{SUFFIX}.csv", detections_csv(found, image))
+    atomic_json(folder / f"{case}{SUFFIX}.json", detections_json(found, image, case, facts))
+
+
+def detections_csv(found: Detections, image: sitk.Image) -> str:
+    """The table for people, one line an embolus; arguments as for `write_detections`."""
     rows = []
     for number, tube in enumerate(found.emboli, 1):
         own = box_on_own_grid(tube.box, image)
         places = [f"{mm:.2f}" for part in lps_extent(own, image) for mm in part]
         rows.append([number, f"{tube.confidence:.4f}", len(tube.slices), *places, *own.start, *own.stop])
-    atomic_csv(folder / f"{case}{SUFFIX}.csv", _COLUMNS, rows)
+    return csv_text(_COLUMNS, rows)
+
+
+def detections_json(found: Detections, image: sitk.Image, case: str, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `read_detections` reads, in JSON's types; arguments as for `write_detections`."""
     lungs = None
     if found.lungs is not None:
         own = box_on_own_grid(found.lungs, image)
         _, least, greatest = lps_extent(own, image)
         lungs = {"box_zyx": own.to_list(), "least_lps_mm": least, "greatest_lps_mm": greatest}
-    atomic_json(
-        folder / f"{case}{SUFFIX}.json",
-        {
-            "case": case,
-            "lungs": lungs,
-            "emboli": len(found.emboli),
-            **facts,
-            "lps_grid": {
-                "shape_zyx": list(_lps_shape(image)),
-                "lungs": found.lungs and found.lungs.to_list(),
-                "tubes": [[list(astuple(box)) for box in tube.slices] for tube in found.emboli],
-            },
+    return {
+        "case": case,
+        "lungs": lungs,
+        "emboli": len(found.emboli),
+        **facts,
+        "lps_grid": {
+            "shape_zyx": list(_lps_shape(image)),
+            "lungs": found.lungs and found.lungs.to_list(),
+            "tubes": [[list(astuple(box)) for box in tube.slices] for tube in found.emboli],
         },
-    )
+    }
 
 
 def read_detections(path: Path) -> Detections:

@@ -14,7 +14,8 @@ import SimpleITK as sitk
 from pe_nnunet.cases import CaseFailure, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.inference.predictor import PEPredictor
-from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_summary
+from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
+from pe_nnunet.outputs.writers import DEFAULT
 from pe_nnunet.volumes import ScanRef, read_label, read_scan
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
@@ -25,18 +26,15 @@ class BatchOptions:
     """What a run over many scans does beside predicting.
 
     Attributes:
-        save_probability: Whether to write probability maps too.
-        dicom_seg: Whether to write a DICOM SEG for DICOM scans.
-        report: Whether to write a page for each case, and one for all.
+        outputs: Kinds of files to write, keys of `pe_nnunet.outputs.writers.WRITERS`; where pages of cases are among
+            them, there is one for all too.
         artery: Mask of the arteries to search along, or a folder with one a case.
         resume: Whether to leave out what an earlier run completed with the same models and settings.
         part: Which of the parts this run does, from 0 on.
         parts: Into how many parts the scans are divided, for as many machines.
     """
 
-    save_probability: bool = False
-    dicom_seg: bool = True
-    report: bool = True
+    outputs: frozenset[str] = DEFAULT
     artery: Path | None = None
     resume: bool = False
     part: int = 0
@@ -80,13 +78,7 @@ def predict_batch(
             read_s = time.perf_counter() - started
             result = predictor.predict(scan, artery=mask, progress=lambda part, done, all_: show(done, all_, part))
         result = replace(result, timings_s={**result.timings_s, "read": read_s})
-        summary = write_case(
-            result,
-            folder,
-            save_probability=options.save_probability,
-            dicom_seg=options.dicom_seg,
-            report=options.report,
-        )
+        summary = write_case(result, folder, options.outputs)
         return summary, result.notes
 
     def say(case_id: str, predicted: tuple[CaseSummary, tuple[Note, ...]], left: str) -> None:
@@ -107,9 +99,7 @@ def predict_batch(
         done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
     write_summary(done, folder)
     write_errors(failed, folder if options.parts == 1 else folder / f"part_{options.part}_of_{options.parts}")
-    if options.report:
-        from pe_nnunet.outputs import write_cohort_report
-
+    if "report" in options.outputs:
         write_cohort_report(done, failed, folder)
     return written, failed
 

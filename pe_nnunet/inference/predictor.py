@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -45,8 +45,8 @@ class PEPredictor:
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
         along_arteries: Look only along the arteries: those of the mask that `predict` is given, else what the first
             model that tells arteries takes for them.
-        agreement: Whether to map how many members of the ensemble agree, too.
-        parts: Whether to keep what is fused: the segmenters' probability and the detector's boxes.
+        outputs: Kinds of files that are to be written: what only some of them need (`agreement`, `segmentation`,
+            `detections`, `detections_table`) is computed and kept where they are among these.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
@@ -65,8 +65,7 @@ class PEPredictor:
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
         along_arteries: bool = False,
-        agreement: bool = False,
-        parts: bool = False,
+        outputs: Collection[str] = (),
         repairs: Mapping[str, bool] | None = None,
         trust_checkpoint: bool = False,
     ) -> None:
@@ -75,8 +74,7 @@ class PEPredictor:
         self.margin_mm = margin_mm
         self.on_no_lungs = on_no_lungs
         self.along_arteries = along_arteries
-        self.agreement = agreement
-        self.parts = parts
+        self.outputs = frozenset(outputs)
         self.repairs = dict(repairs or {})
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
         folders = [place.folder for place in locations]
@@ -131,7 +129,7 @@ class PEPredictor:
             self.device,
             self.inference,
             within=region.within,
-            agreement_at=self.fusion.threshold if self.agreement else None,
+            agreement_at=self.fusion.threshold if "agreement" in self.outputs else None,
             progress=progress,
         )
         clock.lap("segmentation")
@@ -139,9 +137,9 @@ class PEPredictor:
         agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, image_lps, image)
         whole = paste(image_like(found.probability, part), region.box, image_lps)
         del found, part
-        parts = detected if self.parts else None
-        segmentation = None if parts is None else from_lps(whole, image)
+        segmentation = None
         if detected is not None:
+            segmentation = from_lps(whole, image) if "segmentation" in self.outputs else None
             tubes = detected.emboli
             whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), image_lps)
         probability = from_lps(whole, image)
@@ -155,7 +153,7 @@ class PEPredictor:
             probability=probability,
             agreement=agreement,
             segmentation=segmentation,
-            detections=parts,
+            detections=detected if self.outputs & {"detections", "detections_table"} else None,
             emboli=emboli,
             roi={
                 **region.facts(image_lps.GetSize()[::-1]),

@@ -1,6 +1,7 @@
 """What a person or a pipeline gets for each case and for the cohort.
 
-Pictures and pages come on first use: matplotlib would take memory from the networks that run before.
+Everything comes on first use: the command asks for its switches before NumPy is there, and matplotlib would take memory
+from the networks that run before.
 """
 
 from __future__ import annotations
@@ -8,25 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pe_nnunet.lazy import on_first_use
-from pe_nnunet.outputs.artery import ArteryLevel, artery_levels
-from pe_nnunet.outputs.case import CaseResult, ModelRecord, versions
-from pe_nnunet.outputs.run import CaseSummary, read_case_summary, write_summary
-from pe_nnunet.outputs.table import read_emboli_csv
-from pe_nnunet.outputs.write import write_case
 
 if TYPE_CHECKING:
-    from pe_nnunet.outputs.cohort_report import write_cohort_report
+    from pe_nnunet.outputs.artery import artery_diameters_mm
+    from pe_nnunet.outputs.case import CaseResult, ModelRecord
     from pe_nnunet.outputs.cohort_sheet import CohortRow, cohort_picture
     from pe_nnunet.outputs.overview import truth_overview, write_overview
     from pe_nnunet.outputs.report import write_report
+    from pe_nnunet.outputs.run import CaseSummary, read_case_summary, write_cohort_report, write_summary
+    from pe_nnunet.outputs.table import read_emboli_csv
+    from pe_nnunet.outputs.write import versions, write_case
 
 __all__ = [
-    "ArteryLevel",
     "CaseResult",
     "CaseSummary",
     "CohortRow",
     "ModelRecord",
-    "artery_levels",
+    "artery_diameters_mm",
     "cohort_picture",
     "read_case_summary",
     "read_emboli_csv",
@@ -42,11 +41,20 @@ __all__ = [
 __getattr__ = on_first_use(
     __name__,
     {
+        "CaseResult": "case",
+        "CaseSummary": "run",
         "CohortRow": "cohort_sheet",
+        "ModelRecord": "case",
+        "artery_diameters_mm": "artery",
         "cohort_picture": "cohort_sheet",
+        "read_case_summary": "run",
+        "read_emboli_csv": "table",
         "truth_overview": "overview",
-        "write_cohort_report": "cohort_report",
+        "versions": "write",
+        "write_case": "write",
+        "write_cohort_report": "run",
         "write_overview": "overview",
         "write_report": "report",
+        "write_summary": "run",
     },
 )

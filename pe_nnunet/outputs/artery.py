@@ -8,7 +8,6 @@ Journal of Microscopy 185 (1997), here over the ridge of the distance map instea
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -27,30 +26,17 @@ Radiology 83 (1962)). The others part mean diameters of 8.1, 5.8 and 3.7 mm at t
 the 8, 20 and 66 branches that follow the main arteries in a cast of the tree (Singhal et al., Circulation Research 33
 (1973))."""
 
-MEASURED = 50  # emboli, the first by id: thousands, as noise gives, would take minutes and say nothing
+MAX_EMBOLI = 50  # emboli, the first by id: thousands, as noise gives, would take minutes and say nothing
 MARGIN_MM = 18.0  # around the embolus: the widest normal pulmonary artery fits in
 STEP_MM = 0.6  # of the grid that is measured on; half the finest spacing where that is more, as nothing finer is known
-MOST_VOXELS = 2_000_000  # of that grid; beyond, the step grows
-SAMPLES = 1500  # points of the embolus
+MAX_VOXELS = 2_000_000  # of that grid; beyond, the step grows
+MAX_POINTS = 1500  # of the embolus, roughly
 CONTRAST_HU = 150.0  # what is brighter counts as opacified blood when its level is estimated
 USUAL_BLOOD_HU = 300.0  # where nothing nearby is
 BACKGROUND_HU = (-900.0, 60.0)  # lung to muscle: the darkest and brightest that a vessel can border on
 BACKGROUND_REACH_MM = 3.0
 SMOOTHING_MM = 0.7
 BLOOD_REACH_MM = 6.0
-
-
-@dataclass(frozen=True)
-class ArteryLevel:
-    """The artery that an embolus lies in.
-
-    Attributes:
-        diameter_mm: Half of the embolus lies where the artery is at least this wide.
-        level: `main`, `lobar`, `segmental` or `subsegmental`, by the diameter alone.
-    """
-
-    diameter_mm: float
-    level: str
 
 
 def level_of(diameter_mm: float) -> str:
@@ -60,11 +46,11 @@ def level_of(diameter_mm: float) -> str:
         >>> [level_of(d) for d in (22, 16, 9, 5, 3)]
         ['main', 'main', 'lobar', 'segmental', 'subsegmental']
     """
-    return next(name for name, least in LEVELS if diameter_mm >= least)
+    return next(name for name, min_mm in LEVELS if diameter_mm >= min_mm)
 
 
-def artery_levels(image: sitk.Image, emboli: Emboli) -> dict[int, ArteryLevel]:
-    """Artery diameter and level of the kept emboli.
+def artery_diameters_mm(image: sitk.Image, emboli: Emboli) -> dict[int, float]:
+    """Diameter of the artery that each kept embolus lies in: half of the embolus lies where it is at least this wide.
 
     Args:
         image: The scan in HU.
@@ -75,10 +61,10 @@ def artery_levels(image: sitk.Image, emboli: Emboli) -> dict[int, ArteryLevel]:
     """
     labels = image_like(emboli.labels, image)
     boxes = boxes_by_id(emboli.labels)
-    ids = [row.id for row in emboli.kept[:MEASURED]]
+    ids = [row.id for row in emboli.kept[:MAX_EMBOLI]]
     with ThreadPoolExecutor(usable_processors()) as pool:  # scipy's filters leave Python's lock to others
-        diameters = list(pool.map(lambda identity: artery_diameter_mm(image, labels, identity, boxes[identity]), ids))
-    return {identity: ArteryLevel(mm, level_of(mm)) for identity, mm in zip(ids, diameters, strict=True)}
+        diameters = pool.map(lambda identity: artery_diameter_mm(image, labels, identity, boxes[identity]), ids)
+        return dict(zip(ids, diameters, strict=True))
 
 
 def artery_diameter_mm(image: sitk.Image, labels: sitk.Image, identity: int, box: Box) -> float:
@@ -107,7 +93,7 @@ def _fine_grid(image: sitk.Image, box: Box) -> tuple[tuple[slice, ...], list[int
     high = np.minimum(np.array(box.stop[::-1]) + margin, image.GetSize())
     extent_mm = (high - low) * spacing
     wanted = max(min(STEP_MM, float(spacing.min())), float(spacing.min()) / 2)
-    step_mm = max(wanted, float((extent_mm.prod() / MOST_VOXELS) ** (1 / 3)))
+    step_mm = max(wanted, float((extent_mm.prod() / MAX_VOXELS) ** (1 / 3)))
     size = np.maximum(1, np.round(extent_mm / step_mm)).astype(int).tolist()
     return tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True)), size, step_mm
 
@@ -147,7 +133,7 @@ def _local_thickness_mm(lumen: NDArray[np.bool_], clot: NDArray[np.bool_], step_
     ridge = lumen & (radius >= ndi.maximum_filter(radius, 3) - 1e-6)
     centres, radii = np.argwhere(ridge) * step_mm, radius[ridge]
     points = np.argwhere(clot) * step_mm
-    points = points[:: max(1, len(points) // SAMPLES)]
+    points = points[:: max(1, len(points) // MAX_POINTS)]
     thickness = np.full(len(points), step_mm)
     tree = cKDTree(points)
     for held, width in zip(tree.query_ball_point(centres, radii), radii, strict=True):

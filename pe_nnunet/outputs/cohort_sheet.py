@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.outputs import drawing
-from pe_nnunet.outputs import drawing as colours
 from pe_nnunet.outputs.drawing import Volume, lps_array
-from pe_nnunet.outputs.scene import View, view_around, widest_slice
+from pe_nnunet.outputs.scene import view_around, widest_slice
 from pe_nnunet.volumes.geometry import require_same_grid
 from pe_nnunet.voxels import boxes_by_id
 
@@ -43,17 +42,6 @@ class CohortRow:
     prediction: sitk.Image
     truth: sitk.Image
     caption: str = ""
-
-
-@dataclass(frozen=True)
-class _Tile:
-    """What remains of a scan once it has been looked at: one plane."""
-
-    title: str
-    caption: str
-    hu: NDArray[Any]
-    layers: tuple[tuple[NDArray[np.bool_], str], ...]
-    plane: drawing.Plane
 
 
 def cohort_picture(rows: Iterable[CohortRow], path: Path, *, title: str = "") -> None:
@@ -83,43 +71,34 @@ def cohort_picture(rows: Iterable[CohortRow], path: Path, *, title: str = "") ->
     grid = figure.add_gridspec(
         lines, columns, left=0.01, right=0.99, bottom=0.12 / height, top=1 - 1.2 / height, wspace=0.06, hspace=0.2
     )
-    figure.text(0.012, 1 - 0.15 / height, title, color=colours.TEXT, fontsize=14, weight="bold", va="top")
-    figure.legend(
-        handles=[
-            Line2D([], [], color=colours.TRUTH_COLOUR, linewidth=2.5, label="truth"),
-            Line2D([], [], color=colours.PREDICTION_COLOUR, linewidth=2.5, label="found"),
-        ],
-        loc="upper left",
-        bbox_to_anchor=(0.0, 1 - 0.42 / height),  # under the title, which may be as long as the sheet is wide
-        ncols=2,
-        frameon=False,
-        labelcolor=colours.TEXT,
-        fontsize=11,
-    )
+    figure.text(0.012, 1 - 0.15 / height, title, color=drawing.TEXT, fontsize=14, weight="bold", va="top")
+    names = {drawing.TRUTH_COLOUR: "truth", drawing.PREDICTION_COLOUR: "found"}
+    under_the_title = (0.0, 1 - 0.42 / height)  # which may be as long as the sheet is wide
+    drawing.legend(figure, names, loc="upper left", at=under_the_title)
     for place, tile in enumerate(tiles):
-        _draw(figure.add_subplot(grid[place // columns, place % columns]), tile)
+        tile(figure.add_subplot(grid[place // columns, place % columns]))
     drawing.save(figure, path)
 
 
-def _tile(row: CohortRow) -> _Tile:
+def _tile(row: CohortRow) -> Callable[[Axes], None]:
+    """What draws a scan, once its axes are known; of the scan it keeps one plane."""
     require_same_grid(row.image, row.prediction, f"the prediction of case {row.case_id}")
     require_same_grid(row.image, row.truth, f"the label of case {row.case_id}")
     scan = Volume.of(row.image)
     truth, found = lps_array(row.truth), lps_array(row.prediction)
-    view = _key_view(truth, scan) or _key_view(found, scan) or _middle(scan)
-    z_mm = scan.image.TransformIndexToPhysicalPoint((0, 0, view.z))[2]
-    part = (view.z, view.rows, view.columns)
+    part = _key_view(truth, scan) or _key_view(found, scan) or _middle(scan)
+    z_mm = scan.image.TransformIndexToPhysicalPoint((0, 0, part[0]))[2]
     kind = "" if truth.any() else " (no embolus)"
-    return _Tile(
-        title=f"{row.case_id}{kind}, z = {z_mm:.0f} mm",
-        caption=row.caption,
+    return partial(
+        _draw,
+        heading=f"{row.case_id}{kind}, z = {z_mm:.0f} mm\n{row.caption}",
         hu=scan.array[part].copy(),
-        layers=((truth[part] > 0, colours.TRUTH_COLOUR), (found[part] > 0, colours.PREDICTION_COLOUR)),
-        plane=drawing.Plane((scan.spacing_mm[1], scan.spacing_mm[2])),
+        masks={drawing.TRUTH_COLOUR: truth[part] > 0, drawing.PREDICTION_COLOUR: found[part] > 0},
+        spacing_mm=scan.spacing_mm[1:],
     )
 
 
-def _key_view(labels: NDArray[Any], scan: Volume) -> View | None:
+def _key_view(labels: NDArray[Any], scan: Volume) -> tuple[int, slice, slice] | None:
     boxes = boxes_by_id(labels)
     if not boxes:
         return None
@@ -129,14 +108,17 @@ def _key_view(labels: NDArray[Any], scan: Volume) -> View | None:
     return view_around((z, int(rows.mean()), int(columns.mean())), scan.array.shape, scan.spacing_mm, SIDE_MM)
 
 
-def _middle(scan: Volume) -> View:
+def _middle(scan: Volume) -> tuple[int, slice, slice]:
     depth, height, width = scan.array.shape
     return view_around((depth // 2, height // 2, width // 2), scan.array.shape, scan.spacing_mm, np.inf)
 
 
-def _draw(axes: Axes, tile: _Tile) -> None:
-    tile.plane.show(axes, tile.hu)
-    for mask, colour in tile.layers:
-        tile.plane.outline(axes, mask, colour)
-    drawing.scale_bar(axes)
-    drawing.heading(axes, f"{tile.title}\n{tile.caption}", size=9)
+def _draw(
+    axes: Axes, *, heading: str, hu: NDArray[Any], masks: dict[str, NDArray[np.bool_]], spacing_mm: tuple[float, float]
+) -> None:
+    panel = drawing.Panel(axes, spacing_mm)
+    panel.show(hu)
+    for colour, mask in masks.items():
+        panel.outline(mask, colour)
+    panel.scale_bar()
+    panel.heading(heading, size=9)

@@ -10,20 +10,20 @@ import numpy as np
 import SimpleITK as sitk
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.outputs import drawing
-from pe_nnunet.outputs import drawing as colours
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.scene import KeySlice, Layer, Scene, compose, slab_of, view_around
 from pe_nnunet.volumes.geometry import require_same_grid
 
 KEY_SIDE_MM = 110.0
-NUMBERED = 9  # more numbers than that on a projection hide the anatomy
-OUTLINED = 50  # findings in a panel that get a line of their own: each takes milliseconds, and noise gives thousands
+MAX_NUMBERED = 9  # more numbers than that on a projection hide the anatomy
+MAX_OUTLINED = (
+    50  # findings in a panel that get a line of their own: each takes milliseconds, and noise gives thousands
+)
 MARKER_RADIUS_MM = 8.0
-NOTES_CHARACTERS = 120  # of the line that the notice shares
+MAX_NOTES_CHARACTERS = 120  # of the line that the notice shares
 
 
 def write_overview(case: CaseResult, path: Path) -> None:
@@ -85,22 +85,14 @@ def _words(figure: Figure, case: CaseResult, *, with_truth: bool) -> None:
         *([f"networks {len(case.models)}"] if case.models else []),
     ]
     plain: dict[str, Any] = {"parse_math": False, "ha": "left", "va": "top"}
-    figure.text(0.012, 0.985, f"{case.case_id}: {verdict}", color=colours.TEXT, fontsize=17, weight="bold", **plain)
-    figure.text(0.012, 0.938, " \u00b7 ".join(facts), color=colours.FAINT, fontsize=10.5, **plain)
+    figure.text(0.012, 0.985, f"{case.case_id}: {verdict}", color=drawing.TEXT, fontsize=17, weight="bold", **plain)
+    figure.text(0.012, 0.938, " \u00b7 ".join(facts), color=drawing.FAINT, fontsize=10.5, **plain)
     notes = "notes: " + "; ".join(map(str, case.notes)) if case.notes else ""
-    notes = textwrap.shorten(notes, NOTES_CHARACTERS, placeholder=" ...")
-    figure.text(0.012, 0.03, notes, color=colours.FAINT, fontsize=8, **plain)
-    figure.text(0.988, 0.03, DISCLAIMER, color=colours.FAINT, fontsize=8, **{**plain, "ha": "right"})
-    names = [(colours.PREDICTION_COLOUR, "found")] + ([(colours.TRUTH_COLOUR, "truth")] if with_truth else [])
-    figure.legend(
-        handles=[Line2D([], [], color=colour, linewidth=2.5, label=name) for colour, name in names],
-        loc="upper right",
-        bbox_to_anchor=(0.99, 0.985),
-        ncols=2,
-        frameon=False,
-        labelcolor=colours.TEXT,
-        fontsize=11,
-    )
+    notes = textwrap.shorten(notes, MAX_NOTES_CHARACTERS, placeholder=" ...")
+    figure.text(0.012, 0.03, notes, color=drawing.FAINT, fontsize=8, **plain)
+    figure.text(0.988, 0.03, DISCLAIMER, color=drawing.FAINT, fontsize=8, **{**plain, "ha": "right"})
+    names = {drawing.PREDICTION_COLOUR: "found"} | ({drawing.TRUTH_COLOUR: "truth"} if with_truth else {})
+    drawing.legend(figure, names, loc="upper right", at=(0.99, 0.985))
 
 
 def draw_projection(axes: Axes, scene: Scene, *, axis: int) -> None:
@@ -114,15 +106,15 @@ def draw_projection(axes: Axes, scene: Scene, *, axis: int) -> None:
     array, spacing = scene.scan.array, scene.scan.spacing_mm
     start, stop = slab_of(scene, axis)
     slab = array[start:stop] if axis == 0 else array[:, start:stop]
-    plane = drawing.Plane((spacing[1 - axis], spacing[2]), towards_head_up=axis == 1)
-    plane.show(axes, slab.max(axis=axis))
+    panel = drawing.Panel(axes, (spacing[1 - axis], spacing[2]), towards_head_up=axis == 1)
+    panel.show(slab.max(axis=axis))
     for layer in scene.layers:
-        _shadows(axes, layer, plane, axis)
-    _number(axes, scene.found, plane, axis)
+        _outline_projections(panel, layer, axis)
+    _number(panel, scene.found, axis)
     name = ("axial", "coronal")[axis]
-    drawing.heading(axes, f"{name} maximum intensity projection, {(stop - start) * spacing[axis]:.0f} mm thick")
-    drawing.scale_bar(axes)
-    drawing.sides(axes)
+    panel.heading(f"{name} maximum intensity projection, {(stop - start) * spacing[axis]:.0f} mm thick")
+    panel.scale_bar()
+    panel.sides()
 
 
 def draw_key_slice(axes: Axes, scene: Scene, key: KeySlice) -> None:
@@ -135,41 +127,42 @@ def draw_key_slice(axes: Axes, scene: Scene, key: KeySlice) -> None:
     """
     scan = scene.scan
     side_mm = np.inf if key.whole else KEY_SIDE_MM
-    view = view_around(key.centre_zyx, scan.array.shape, scan.spacing_mm, side_mm)
-    plane = drawing.Plane(scan.spacing_mm[1:])
-    plane.show(axes, scan.array[view.z, view.rows, view.columns], view.origin)
+    part = view_around(key.centre_zyx, scan.array.shape, scan.spacing_mm, side_mm)
+    origin = (part[1].start, part[2].start)
+    panel = drawing.Panel(axes, scan.spacing_mm[1:])
+    panel.show(scan.array[part], origin)
     for layer in scene.layers:
-        part = layer.labels[view.z, view.rows, view.columns]
+        labels = layer.labels[part]
         subject = key.identity if layer.colour == key.colour else 0
-        others = np.setdiff1d(part, [0, subject])
-        masks = [part == other for other in others] if len(others) <= OUTLINED else [np.isin(part, others)]
+        others = np.setdiff1d(labels, [0, subject])
+        masks = [labels == other for other in others] if len(others) <= MAX_OUTLINED else [np.isin(labels, others)]
         for mask in masks:
-            plane.outline(axes, mask, layer.colour, origin=view.origin, width=1.0)
-        plane.outline(axes, (part == subject) & (part > 0), layer.colour, origin=view.origin, width=2.0)
+            panel.outline(mask, layer.colour, origin=origin, width=1.0)
+        panel.outline((labels == subject) & (labels > 0), layer.colour, origin=origin, width=2.0)
     if key.marked:
-        plane.ring(axes, key.centre_zyx[1:], MARKER_RADIUS_MM, key.colour)
+        panel.ring(key.centre_zyx[1:], MARKER_RADIUS_MM, key.colour)
     z_mm = scan.image.TransformIndexToPhysicalPoint(key.centre_zyx[::-1])[2]
-    drawing.heading(axes, key.title, colour=key.colour)
-    drawing.scale_bar(axes)
-    drawing.caption(axes, f"z = {z_mm:.1f} mm")
+    panel.heading(key.title, colour=key.colour)
+    panel.scale_bar()
+    panel.caption(f"z = {z_mm:.1f} mm")
 
 
-def _shadows(axes: Axes, layer: Layer, plane: drawing.Plane, axis: int) -> None:
-    """Outline every finding by itself, or, where there are very many, their common shadow."""
+def _outline_projections(panel: drawing.Panel, layer: Layer, axis: int) -> None:
+    """Outline the projection of every finding, or, where there are very many, that of all together."""
     common = np.zeros(np.delete(layer.labels.shape, axis), bool)
     for identity, box in layer.boxes.items():
         rows, columns = box.slices[1 - axis], box.slices[2]
-        shadow = (layer.labels[box.slices] == identity).any(axis=axis)
-        common[rows, columns] |= shadow
-        if len(layer.boxes) <= OUTLINED:
-            plane.outline(axes, shadow, layer.colour, origin=(rows.start, columns.start), width=1.1)
-    if len(layer.boxes) > OUTLINED:
-        plane.outline(axes, common, layer.colour, width=1.1)
+        projection = (layer.labels[box.slices] == identity).any(axis=axis)
+        common[rows, columns] |= projection
+        if len(layer.boxes) <= MAX_OUTLINED:
+            panel.outline(projection, layer.colour, origin=(rows.start, columns.start), width=1.1)
+    if len(layer.boxes) > MAX_OUTLINED:
+        panel.outline(common, layer.colour, width=1.1)
 
 
-def _number(axes: Axes, found: Layer, plane: drawing.Plane, axis: int) -> None:
-    for identity, box in list(found.boxes.items())[:NUMBERED]:
+def _number(panel: drawing.Panel, found: Layer, axis: int) -> None:
+    for identity, box in list(found.boxes.items())[:MAX_NUMBERED]:
         rows, columns = box.slices[1 - axis], box.slices[2]
-        top = rows.stop if plane.towards_head_up else rows.start
-        x, y = columns.stop * plane.spacing_mm[1], top * plane.spacing_mm[0]
-        drawing.write(axes, x, y, str(identity), size=9, colour=found.colour, ha="left", va="bottom")
+        top = rows.stop if panel.towards_head_up else rows.start
+        x, y = columns.stop * panel.spacing_mm[1], top * panel.spacing_mm[0]
+        panel.write(x, y, str(identity), size=9, colour=found.colour, ha="left", va="bottom")

@@ -27,11 +27,11 @@ GREY_HU = ((-1350.0, 0), (-250.0, 63), (450.0, 255))
 each, the rest for the lung, 17 HU each. A picture with 256 even levels over that range would have steps of 7 HU."""
 
 WINDOWS = (("PE", 700, 100), ("Mediastinum", 350, 40), ("Lung", 1500, -600))  # name, width and level in HU
-MOST_CHARACTERS = 13_000_000  # of all slices in the page; beyond, slices are left out evenly
+MAX_CHARACTERS = 13_000_000  # of all slices in the page; beyond, slices are left out evenly
 PROBES = 9  # slices that tell how large the others are
 QUALITY = 75  # of WebP: some 0.1 bytes a pixel, errors below the noise of a CTPA
-EMBOLI = 300  # that are shown, the first by id
-CANDIDATES = 30  # findings that are not kept, the first by id
+MAX_EMBOLI = 300  # that are shown, the first by id
+MAX_CANDIDATES = 30  # findings that are not kept, the first by id
 MARGIN_VOXELS = 2
 BODY_HU = -500
 
@@ -86,7 +86,7 @@ def page_data(case: CaseResult) -> dict[str, Any]:
 def listed(case: CaseResult) -> list[Candidate]:
     """The findings that the page shows, in the order of the table."""
     others = [row for row in case.emboli.candidates if not row.kept]
-    return [*case.emboli.kept[:EMBOLI], *others[:CANDIDATES]]
+    return [*case.emboli.kept[:MAX_EMBOLI], *others[:MAX_CANDIDATES]]
 
 
 def _shown(case: CaseResult, scene: Scene) -> Box:
@@ -135,7 +135,7 @@ def chosen_slices(depth: int, characters: float, needed: Sequence[int]) -> list[
         >>> chosen_slices(8, 5_000_000, [3])
         [0, 3, 4]
     """
-    step = max(1, math.ceil(depth * characters / MOST_CHARACTERS))
+    step = max(1, math.ceil(depth * characters / MAX_CHARACTERS))
     return sorted({*range(0, depth, step), *needed})
 
 
@@ -153,7 +153,7 @@ def _finding(row: Candidate, place: tuple[int, int, int], chosen: Sequence[int])
 def _outlines(scene: Scene, box: Box, chosen: set[int]) -> dict[int, list[dict[str, Any]]]:
     """By slice: the border of each embolus as closed lines x, y, x, y, ... in pixels from the region's corner."""
     found: dict[int, list[dict[str, Any]]] = {}
-    for identity, found_box in list(scene.found.boxes.items())[:EMBOLI]:
+    for identity, found_box in list(scene.found.boxes.items())[:MAX_EMBOLI]:
         sides = found_box.slices
         mask = scene.found.labels[sides] == identity
         top, left = sides[1].start - box.start[1], sides[2].start - box.start[2]

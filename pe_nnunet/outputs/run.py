@@ -1,4 +1,4 @@
-"""The tables of a whole run: `summary.csv` for the cases that worked, `errors.json` for those that did not."""
+"""The files of a whole run: `summary.csv`, one line a case, and `report.html`, a table that leads to their pages."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.cases import DISCLAIMER, CaseFailure
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import atomic_text
+from pe_nnunet.outputs.writers import WRITERS
+from pe_nnunet.pages import render
 
 SUMMARY_COLUMNS = ("case", "pe_score", "emboli", "volume_mm3", "seconds", "notes")
 
@@ -91,4 +94,37 @@ def write_summary(rows: Sequence[CaseSummary], folder: Path) -> Path:
         )
     path = folder / "summary.csv"
     atomic_text(path, text.getvalue())
+    return path
+
+
+def write_cohort_report(written: Sequence[CaseSummary], failed: Sequence[CaseFailure], folder: Path) -> Path:
+    """Write `report.html`; it links the pages and shows the pictures that lie beside it.
+
+    Args:
+        written: Scans with results, listed by falling score.
+        failed: Scans without.
+        folder: Where the run's files are.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        OutputError: PE-OUT-001 if it cannot be written.
+    """
+
+    def beside(row: CaseSummary, kind: str) -> str:
+        name = f"{row.case_id}{WRITERS[kind].suffix}"
+        return name if (folder / name).is_file() else ""
+
+    ranked = sorted(written, key=lambda row: (-row.pe_score, -row.volume_mm3, row.case_id))
+    positive = sum(row.emboli > 0 for row in written)
+    text = render(
+        "cohort.html.j2",
+        facts=f"{len(written)} scans, {positive} with emboli, {len(failed)} failed",
+        notice=DISCLAIMER,
+        rows=[(row, beside(row, "picture"), beside(row, "report")) for row in ranked],
+        failed=failed,
+    )
+    path = folder / "report.html"
+    atomic_text(path, text)
     return path

@@ -10,13 +10,14 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.fusion import Candidate
+from pe_nnunet.outputs.artery import level_of
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.drawing import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR, Volume, lps_array
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.voxels import Box, boxes_by_id, label_components
 
-KEY_SLICES = 4
-MISSED_KEY_SLICES = 2  # of these, where more than two are found
+MAX_KEY_SLICES = 4
+MAX_MISSED_KEY_SLICES = 2  # of these, where more than two are found
 SLAB_MM = 50.0  # thickness of a projection: enough to see the vessel tree, too little for ribs and spine to cover it
 
 
@@ -114,9 +115,9 @@ def compose(case: CaseResult, truth: sitk.Image | None) -> Scene:
     true = Layer.of(lps_array(truth), TRUTH_COLOUR) if truth is not None else None
     missed = _missed_keys(true, found, scan) if true else []
     kept = case.emboli.kept
-    missed = missed[: max(MISSED_KEY_SLICES, KEY_SLICES - len(kept))]
-    keys = _found_keys(case, KEY_SLICES - len(missed), found, true) + missed
-    return Scene(scan, found, true, tuple(keys or _weak_keys(case, scan) or _plain_keys(scan)))
+    missed = missed[: max(MAX_MISSED_KEY_SLICES, MAX_KEY_SLICES - len(kept))]
+    keys = _found_keys(case, MAX_KEY_SLICES - len(missed), found, true) + missed
+    return Scene(scan, found, true, tuple(keys or _candidate_keys(case, scan) or _scan_keys(scan)))
 
 
 def slab_of(scene: Scene, axis: int) -> tuple[int, int]:
@@ -134,13 +135,13 @@ def slab_of(scene: Scene, axis: int) -> tuple[int, int]:
     return start, start + thickness
 
 
-def _found_keys(case: CaseResult, most: int, found: Layer, truth: Layer | None) -> list[KeySlice]:
+def _found_keys(case: CaseResult, count: int, found: Layer, truth: Layer | None) -> list[KeySlice]:
     kept: tuple[Candidate, ...] = case.emboli.kept
-    chosen = [*kept[:1], *sorted(kept[1:], key=lambda row: -row.volume_mm3)][:most]
+    chosen = [*kept[:1], *sorted(kept[1:], key=lambda row: -row.volume_mm3)][:count]
     keys = []
     for row in sorted(chosen, key=lambda row: row.id):
-        artery = case.levels.get(row.id)
-        remark = f", {artery.level} ({artery.diameter_mm:.0f} mm)" if artery else ""
+        artery_mm = case.artery_mm.get(row.id)
+        remark = "" if artery_mm is None else f", {level_of(artery_mm)} ({artery_mm:.0f} mm)"
         if truth and not found.touches(row.id, truth):
             remark = ", false positive"  # a line has room for one of both
         title = f"{row.id}: probability {row.probability:.2f}, {row.volume_mm3:,.0f} mm³{remark}"
@@ -161,9 +162,9 @@ def _missed_keys(truth: Layer, found: Layer, scan: Volume) -> list[KeySlice]:
     ]
 
 
-def _weak_keys(case: CaseResult, scan: Volume) -> list[KeySlice]:
+def _candidate_keys(case: CaseResult, scan: Volume) -> list[KeySlice]:
     keys = []
-    for row in case.emboli.candidates[:KEY_SLICES]:
+    for row in case.emboli.candidates[:MAX_KEY_SLICES]:
         k, j, i = row.voxel_zyx
         point = case.image.TransformIndexToPhysicalPoint((i, j, k))
         x, y, z = scan.image.TransformPhysicalPointToIndex(point)
@@ -172,7 +173,7 @@ def _weak_keys(case: CaseResult, scan: Volume) -> list[KeySlice]:
     return keys
 
 
-def _plain_keys(scan: Volume) -> list[KeySlice]:
+def _scan_keys(scan: Volume) -> list[KeySlice]:
     depth, height, width = scan.array.shape
     return [
         KeySlice((depth * part // 10, height // 2, width // 2), "nothing found", FAINT, whole=True)
@@ -196,36 +197,19 @@ def widest_slice(labels: NDArray[Any], identity: int, box: Box) -> int:
     return int(box.start[0] + best[len(best) // 2])
 
 
-@dataclass(frozen=True)
-class View:
-    """A square part of an axial slice.
-
-    Attributes:
-        z: The slice's index.
-        rows: Along y.
-        columns: Along x.
-    """
-
-    z: int
-    rows: slice
-    columns: slice
-
-    @property
-    def origin(self) -> tuple[int, int]:
-        """Index of the first voxel (row, column)."""
-        return self.rows.start, self.columns.start
-
-
 def view_around(
     centre_zyx: tuple[int, int, int], shape: tuple[int, ...], spacing_mm: tuple[float, float, float], side_mm: float
-) -> View:
-    """A square of a given side around a voxel, moved inside the slice where it would reach out of it.
+) -> tuple[int, slice, slice]:
+    """The square part of an axial slice around a voxel, moved inside the slice where it would reach out of it.
 
     Args:
         centre_zyx: The voxel.
         shape: Of the volume, (z, y, x).
         spacing_mm: (z, y, x).
         side_mm: The square's side; less where the slice itself is smaller.
+
+    Returns:
+        Index of the part in the volume: slice, rows, columns.
     """
 
     def span(axis: int) -> slice:
@@ -233,4 +217,4 @@ def view_around(
         start = min(max(0, centre_zyx[axis] - count // 2), shape[axis] - count)
         return slice(start, start + count)
 
-    return View(centre_zyx[0], span(1), span(2))
+    return centre_zyx[0], span(1), span(2)

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.metrics.markers import Marker
-from pe_nnunet.outputs.artery import ArteryLevel
+from pe_nnunet.outputs.artery import level_of
 
 COLUMNS = (
     "id", "x", "y", "z", "prob", "volume_mm3", "kept", "mean_prob", "voxel_x", "voxel_y", "voxel_z",
@@ -23,15 +23,13 @@ REQUIRED = ("id", "x", "y", "z", "prob")
 TRUE_WORDS = frozenset({"1", "1.0", "true", "yes"})
 
 
-def emboli_csv(
-    candidates: Sequence[Candidate], image: sitk.Image, levels: Mapping[int, ArteryLevel] | None = None
-) -> str:
+def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image, artery_mm: Mapping[int, float] | None = None) -> str:
     """The table as text: one line a candidate, kept ones first.
 
     Args:
         candidates: Rows with voxel indices on `image`'s grid.
         image: The scan, whose geometry turns indices into positions.
-        levels: Artery diameter and level by id; empty fields where there is none.
+        artery_mm: Diameter of the artery by id, which gives the level; empty fields where there is none.
 
     Returns:
         CSV with the columns `COLUMNS`: x, y, z in LPS mm of the most certain voxel, `kept` as 1 or 0, and that voxel's
@@ -43,7 +41,7 @@ def emboli_csv(
     for row in candidates:
         k, j, i = row.voxel_zyx
         x, y, z = image.TransformIndexToPhysicalPoint((i, j, k))
-        artery = (levels or {}).get(row.id)
+        mm = (artery_mm or {}).get(row.id)
         writer.writerow(
             [
                 row.id,
@@ -55,7 +53,7 @@ def emboli_csv(
                 i,
                 j,
                 k,
-                *((f"{artery.diameter_mm:.1f}", artery.level) if artery else ("", "")),
+                *(("", "") if mm is None else (f"{mm:.1f}", level_of(mm))),
             ]
         )
     return text.getvalue()

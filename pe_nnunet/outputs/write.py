@@ -1,62 +1,41 @@
-"""Write the files of one case."""
+"""Write the files of one case, and its manifest, which says what was found, how, and with what."""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from pe_nnunet import __version__
 from pe_nnunet.cases import DISCLAIMER
-from pe_nnunet.detection.results import write_detections
 from pe_nnunet.errors import Note, OutputError
-from pe_nnunet.files import atomic_json, atomic_text
-from pe_nnunet.outputs.artery import artery_levels
-from pe_nnunet.outputs.case import CaseResult, case_manifest
-from pe_nnunet.outputs.dicom_seg import MOST_SEGMENTS, write_dicom_seg
+from pe_nnunet.files import atomic_json
+from pe_nnunet.fusion import Candidate
+from pe_nnunet.outputs.artery import artery_diameters_mm, level_of
+from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.run import CaseSummary
-from pe_nnunet.outputs.table import emboli_csv
-from pe_nnunet.volumes.files.image_writer import write_image
-from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.outputs.writers import DEFAULT, WRITERS
 
-FILES = {
-    "emboli": "{}.nii.gz",
-    "table": "{}_emboli.csv",
-    "probability": "{}_probability.nii.gz",
-    "agreement": "{}_agreement.nii.gz",
-    "segmentation": "{}_segmentation_probability.nii.gz",
-    "detections": "{}_detections.json",
-    "detections_table": "{}_detections.csv",
-    "dicom_seg": "{}_seg.dcm",
-    "picture": "{}.png",
-    "report": "{}_report.html",
-}
+PACKAGES = (
+    "nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "connected-components-3d", "pydicom", "highdicom", "nibabel",
+)  # fmt: skip
 
 
-def write_case(
-    case: CaseResult,
-    folder: Path,
-    *,
-    save_probability: bool = False,
-    picture: bool = True,
-    dicom_seg: bool = True,
-    report: bool = True,
-) -> CaseSummary:
-    """Write all files of a case; the manifest comes last, so where it is, the case is complete.
+def write_case(case: CaseResult, folder: Path, kinds: Collection[str] = DEFAULT) -> CaseSummary:
+    """Write the files of a case; the manifest `<case>.json` comes last, so where it is, the case is complete.
 
-    `<case>.nii.gz` (ids of the kept emboli), `<case>_emboli.csv` (all candidates), `<case>.png` (overview),
-    `<case>_probability.nii.gz` on request, `<case>_agreement.nii.gz`, `<case>_segmentation_probability.nii.gz` and
-    `<case>_detections.json` with its table if the case has them, `<case>_seg.dcm` for a DICOM scan with emboli,
-    `<case>_report.html` (slices to scroll), `<case>.json` (manifest). Every file appears whole or not at all, and none
-    of an earlier run stays beside a newer manifest.
+    Every file appears whole or not at all, and none of an earlier run stays beside a newer manifest.
 
     Args:
         case: The results, on the scan's own grid.
         folder: Where to; made if missing.
-        save_probability: Also write the probability map, if the case has one.
-        picture: Draw the overview.
-        dicom_seg: Write the DICOM SEG where the scan was DICOM; a series that does not allow one gets a note instead.
-        report: Write the page of the case.
+        kinds: Keys of `WRITERS`: what is written, if the case has it.
 
     Returns:
         The case's line in the run's summary.
@@ -66,61 +45,27 @@ def write_case(
     """
     started = time.perf_counter()
     manifest_path = folder / f"{case.case_id}.json"
-    names = {kind: name.format(case.case_id) for kind, name in FILES.items()}
-    for name in (manifest_path.name, *names.values()):  # from here on an older run's result is no longer complete
-        _remove(folder / name)
-    case = replace(case, levels=case.levels or artery_levels(case.image, case.emboli))
-    files = {kind: names[kind] for kind in ("emboli", "table")}
-    write_image(image_like(case.emboli.labels, case.image), folder / names["emboli"])
-    atomic_text(folder / names["table"], emboli_csv(case.emboli.candidates, case.image, case.levels))
-    if save_probability and case.probability is not None:
-        files["probability"] = names["probability"]
-        write_image(case.probability, folder / names["probability"])
-    for kind, volume in (("agreement", case.agreement), ("segmentation", case.segmentation)):
-        if volume is not None:
-            files[kind] = names[kind]
-            write_image(volume, folder / names[kind])
-    if case.detections is not None:
-        files |= {kind: names[kind] for kind in ("detections", "detections_table")}
-        facts = {"notice": DISCLAIMER, "source": {"path": case.source, "sha256": case.source_sha256}}
-        write_detections(case.detections, case.image, folder, case.case_id, facts)
-    if dicom_seg and case.dicom is not None and case.emboli.kept:
-        note = _try_dicom_seg(case, folder / names["dicom_seg"])
-        if (folder / names["dicom_seg"]).exists():
-            files["dicom_seg"] = names["dicom_seg"]
-        case = replace(case, notes=(*case.notes, *note))
-    shown = {kind: names[kind] for kind, wanted in (("picture", picture), ("report", report)) if wanted}
-    files |= shown
+    paths = {kind: folder / f"{case.case_id}{writer.suffix}" for kind, writer in WRITERS.items()}
+    for path in (manifest_path, *paths.values()):  # from here on an older run's result is no longer complete
+        _remove(path)
+    case = replace(case, artery_mm=case.artery_mm or artery_diameters_mm(case.image, case.emboli))
+    chosen = [kind for kind, writer in WRITERS.items() if kind in kinds and writer.applies(case)]
+    slow = [kind for kind in chosen if WRITERS[kind].slow]
+    for kind in [kind for kind in chosen if kind not in slow]:
+        try:
+            notes = WRITERS[kind].write(case, paths[kind]) or ()
+        except OutputError as error:
+            if error.code != "PE-OUT-004":
+                raise
+            notes = (Note(error.code, "warning", error.message),)
+            chosen.remove(kind)
+        case = replace(case, notes=(*case.notes, *notes))
     with ThreadPoolExecutor() as pool:  # the page's encoder leaves Python's lock to the picture
-        list(pool.map(lambda kind: _show(kind, case, folder / shown[kind]), shown))
+        list(pool.map(lambda kind: WRITERS[kind].write(case, paths[kind]), slow))
     case = replace(case, timings_s={**case.timings_s, "outputs": time.perf_counter() - started})
-    manifest = case_manifest(case, files)
+    manifest = case_manifest(case, {kind: paths[kind].name for kind in chosen})
     atomic_json(manifest_path, manifest)
     return CaseSummary.from_manifest(manifest)
-
-
-def _show(kind: str, case: CaseResult, path: Path) -> None:
-    """Write the picture or the page; what draws them is imported by then, after the networks, whose memory it takes."""
-    if kind == "picture":
-        from pe_nnunet.outputs.overview import write_overview as write
-    else:
-        from pe_nnunet.outputs.report import write_report as write
-    write(case, path)
-
-
-def _try_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
-    """Write the SEG; what a person should know about it. The other files do not depend on it."""
-    try:
-        write_dicom_seg(case, path)
-    except OutputError as error:
-        if error.code != "PE-OUT-004":
-            raise
-        return (Note(error.code, "warning", error.message),)
-    kept = len(case.emboli.kept)
-    if kept > MOST_SEGMENTS:
-        text = f"the DICOM SEG holds the {MOST_SEGMENTS} emboli of the highest score, of {kept}"
-        return (Note("PE-OUT-005", "warning", text),)
-    return ()
 
 
 def _remove(path: Path) -> None:
@@ -130,3 +75,68 @@ def _remove(path: Path) -> None:
         raise OutputError(
             "PE-OUT-001", f"{path} cannot be replaced: {error.strerror}", "check the permissions of the folder"
         ) from error
+
+
+def case_manifest(case: CaseResult, files: dict[str, str]) -> dict[str, Any]:
+    """Everything about a case but its voxels.
+
+    Args:
+        case: The results.
+        files: What was written beside the manifest: kind of output -> file name.
+
+    Returns:
+        A dictionary of JSON's own types, in the order in which a person would read it.
+    """
+    emboli, image = case.emboli, case.image
+    volumes = [round(row.volume_mm3, 3) for row in emboli.kept]  # beyond that lies the rounding of a sum, not a volume
+    return {
+        "case": case.case_id,
+        "notice": DISCLAIMER,
+        "pe_score": round(emboli.pe_score, 6),
+        "emboli": len(volumes),
+        "volume_mm3": round(emboli.volume_mm3, 3),
+        "volumes_mm3": volumes,
+        "findings": [_finding(case, row) for row in emboli.kept],
+        "candidates": len(emboli.candidates),
+        "seconds": round(case.seconds, 3),
+        "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
+        "notes": [asdict(note) for note in case.notes],
+        "files": files,
+        "source": {"path": case.source, "sha256": case.source_sha256},
+        "grid": {
+            "size_xyz": list(image.GetSize()),
+            "spacing_mm_xyz": list(image.GetSpacing()),
+            "origin_lps_mm": list(image.GetOrigin()),
+            "direction": list(image.GetDirection()),
+        },
+        "roi": dict(case.roi),
+        "settings": asdict(emboli.settings),
+        "models": [asdict(model) for model in case.models],
+        "arguments": dict(case.arguments),
+        "versions": versions(),
+        "system": {"platform": platform.platform(), "processors": os.cpu_count()},
+    }
+
+
+def _finding(case: CaseResult, row: Candidate) -> dict[str, Any]:
+    k, j, i = row.voxel_zyx
+    artery_mm = case.artery_mm.get(row.id)
+    return {
+        "id": row.id,
+        "probability": round(row.probability, 6),
+        "volume_mm3": round(row.volume_mm3, 3),
+        "position_lps_mm": [round(v, 3) for v in case.image.TransformIndexToPhysicalPoint((i, j, k))],
+        "artery_mm": None if artery_mm is None else round(artery_mm, 1),
+        "level": None if artery_mm is None else level_of(artery_mm),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of this package, of Python and of the packages that decide about a result; none is imported for it."""
+    found = {"pe_nnunet": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -15,6 +15,7 @@ from pe_nnunet.evaluation import EvaluationSettings, evaluate_folder, table, wri
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.metrics.instances import LabelKind
 from pe_nnunet.outputs import CaseResult, write_case
+from pe_nnunet.outputs.writers import DEFAULT
 
 SHAPE = (6, 10, 12)
 Write = Callable[..., None]
@@ -50,7 +51,9 @@ def predictions(tmp_path: Path) -> Path:
     settings = FusionSettings(min_volume_mm3=0)
     for case, values in (("a", probability), ("b", np.zeros(SHAPE, np.float32))):
         image = image_of(np.zeros(SHAPE, np.int16))
-        write_case(CaseResult(case, image, find_emboli(values, (2.0, 0.5, 0.5), settings)), folder, picture=False)
+        write_case(
+            CaseResult(case, image, find_emboli(values, (2.0, 0.5, 0.5), settings)), folder, DEFAULT - {"picture"}
+        )
     return folder
 
 

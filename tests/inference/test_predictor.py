@@ -46,7 +46,9 @@ def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_fol
     loaded = []
     original = predictor.load_model
     monkeypatch.setattr(predictor, "load_model", lambda *a: loaded.append(a) or original(*a))
-    finder = PEPredictor([model_folder(gain=20.0, patch=(32, 32, 32))], device="cpu", inference=QUICK, agreement=True)
+    finder = PEPredictor(
+        [model_folder(gain=20.0, patch=(32, 32, 32))], device="cpu", inference=QUICK, outputs={"agreement"}
+    )
     first = finder.predict(thorax, case_id="x")
     turned = finder.predict(sitk.DICOMOrient(thorax, "SAR"))
     assert len(loaded) == 1
@@ -67,7 +69,7 @@ def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen
         device="cpu",
         inference=QUICK,
         fusion=FusionSettings(box_weight=1.0, min_volume_mm3=1),
-        parts=True,
+        outputs={"segmentation", "detections"},
     )
     for image in (thorax, sitk.DICOMOrient(thorax, "RPI")):
         result = finder.predict(image)

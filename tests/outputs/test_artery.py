@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.outputs import artery_levels
+from pe_nnunet.outputs import artery_diameters_mm
 from pe_nnunet.outputs.artery import artery_diameter_mm, level_of
 from pe_nnunet.phantom import coarse_settings, make_phantom
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx
@@ -102,11 +102,11 @@ def test_every_kept_embolus_has_a_level() -> None:
     probability[2, 2, 2] = 0.3
     emboli = find_emboli(probability, spacing_zyx(image), FusionSettings(min_volume_mm3=0))
     assert len(emboli.candidates) == 2
-    levels = artery_levels(image, emboli)
-    assert list(levels) == [1]
-    assert levels[1].level == "segmental"
-    assert levels[1].diameter_mm == pytest.approx(5.5, abs=0.9)
-    assert artery_levels(image, replace(emboli, candidates=())) == {}
+    diameters = artery_diameters_mm(image, emboli)
+    assert list(diameters) == [1]
+    assert level_of(diameters[1]) == "segmental"
+    assert diameters[1] == pytest.approx(5.5, abs=0.9)
+    assert artery_diameters_mm(image, replace(emboli, candidates=())) == {}
 
 
 def test_agrees_with_the_phantoms_tree() -> None:

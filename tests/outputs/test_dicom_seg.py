@@ -19,13 +19,12 @@ from scipy.spatial.transform import Rotation
 from pe_nnunet import __version__
 from pe_nnunet.errors import OutputError
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.outputs import CaseResult, ModelRecord, write_case
-from pe_nnunet.outputs import dicom_seg as dicom_seg_module
-from pe_nnunet.outputs import write as write_module
-from pe_nnunet.outputs.dicom_seg import write_dicom_seg
+from pe_nnunet.outputs import CaseResult, ModelRecord, write_case, writers
+from pe_nnunet.outputs.writers import DEFAULT, write_dicom_seg
 from pe_nnunet.volumes import find_scans, read_dicom_label, read_scan, spacing_zyx, write_dicom_series
 
 SHAPE = (7, 12, 14)
+QUICK = DEFAULT - {"picture"}
 NAMED = {"head first": np.eye(3), "feet first": np.diag([-1.0, 1.0, -1.0]), "prone": np.diag([-1.0, -1.0, 1.0])}
 
 
@@ -220,16 +219,16 @@ def test_is_written_for_dicom_with_emboli_and_can_be_left_out(tmp_path: Path) ->
     def listed() -> dict[str, str]:
         return json.loads((out / "case_1.json").read_text())["files"]
 
-    write_case(case, out, picture=False)
+    write_case(case, out, QUICK)
     assert listed()["dicom_seg"] == "case_1_seg.dcm"
     assert (out / "case_1_seg.dcm").exists()
-    write_case(case, out, picture=False, dicom_seg=False)
+    write_case(case, out, QUICK - {"dicom_seg"})
     assert "dicom_seg" not in listed()
     assert not (out / "case_1_seg.dcm").exists()  # that of the run before would belong to other emboli
-    write_case(replace(case, dicom=None), out, picture=False)
+    write_case(replace(case, dicom=None), out, QUICK)
     assert "dicom_seg" not in listed()
     quiet = find_emboli(np.zeros(SHAPE, np.float32), (1, 1, 1))
-    write_case(replace(case, emboli=quiet), out, picture=False)
+    write_case(replace(case, emboli=quiet), out, QUICK)
     assert "dicom_seg" not in listed()
     with pytest.raises(OutputError, match="PE-OUT-004"):
         write_dicom_seg(replace(case, emboli=quiet), tmp_path / "s.dcm")
@@ -241,7 +240,7 @@ def test_a_series_that_allows_none_costs_a_note_and_nothing_else(tmp_path: Path)
         source = pydicom.dcmread(file)
         del source.FrameOfReferenceUID
         source.save_as(file)
-    summary = write_case(case_of(tmp_path / "ct"), tmp_path / "out", picture=False)
+    summary = write_case(case_of(tmp_path / "ct"), tmp_path / "out", QUICK)
     (note,) = summary.notes
     assert note.startswith("PE-OUT-004 warning: case case_1")
     assert "FrameOfReferenceUID" in note
@@ -253,9 +252,8 @@ def test_of_very_many_findings_the_most_certain_are_written(tmp_path: Path, monk
     probability = np.zeros(SHAPE, np.float32)
     probability[::2, ::2, ::2] = np.linspace(0.9, 0.6, 4 * 6 * 7).reshape(4, 6, 7)
     case = case_of(tmp_path / "ct", probability)
-    for module in (dicom_seg_module, write_module):
-        monkeypatch.setattr(module, "MOST_SEGMENTS", 5)
-    summary = write_case(case, tmp_path / "out", picture=False)
+    monkeypatch.setattr(writers, "MAX_SEGMENTS", 5)
+    summary = write_case(case, tmp_path / "out", QUICK)
     assert summary.notes == ("PE-OUT-005 warning: the DICOM SEG holds the 5 emboli of the highest score, of 168",)
     points = points_of(pydicom.dcmread(tmp_path / "out" / "case_1_seg.dcm"))
     assert sorted(points) == [1, 2, 3, 4, 5]

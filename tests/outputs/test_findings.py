@@ -42,9 +42,9 @@ def test_a_view_holds_its_centre_and_stays_inside(
     shape: tuple[int, int, int], data: st.DataObject, spacing: tuple[float, float, float], side_mm: float
 ) -> None:
     centre = tuple(data.draw(st.integers(0, n - 1)) for n in shape)
-    view = view_around(centre, shape, spacing, side_mm)  # type: ignore[arg-type]
-    assert view.z == centre[0]
-    for axis, span in ((1, view.rows), (2, view.columns)):
+    z, rows, columns = view_around(centre, shape, spacing, side_mm)  # type: ignore[arg-type]
+    assert z == centre[0]
+    for axis, span in ((1, rows), (2, columns)):
         assert 0 <= span.start <= centre[axis] < span.stop <= shape[axis]
         assert (
             span.stop - span.start == shape[axis] or (span.stop - span.start) * spacing[axis] <= side_mm + spacing[axis]

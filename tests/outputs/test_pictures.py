@@ -14,7 +14,7 @@ from matplotlib.image import imread
 
 from pe_nnunet.errors import GeometryError, InputError
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.outputs import ArteryLevel, CaseResult, CohortRow, cohort_picture, truth_overview, write_overview
+from pe_nnunet.outputs import CaseResult, CohortRow, cohort_picture, truth_overview, write_overview
 from pe_nnunet.outputs.drawing import PREDICTION_COLOUR, TRUTH_COLOUR, Volume
 from pe_nnunet.outputs.scene import compose
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx
@@ -75,7 +75,7 @@ def test_key_slices_name_found_false_and_missed(case: CaseResult) -> None:
 
 
 def test_key_slices_name_the_level(case: CaseResult) -> None:
-    with_level = replace(case, levels={1: ArteryLevel(11.8, "lobar")})
+    with_level = replace(case, artery_mm={1: 11.8})
     titles = [key.title for key in compose(with_level, None).keys]
     assert titles == ["1: probability 0.95, 864 mm³, lobar (12 mm)", "2: probability 0.60, 81 mm³"]
 

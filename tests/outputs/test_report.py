@@ -24,9 +24,9 @@ from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, CaseSummary, report_slices, write_case, write_cohort_report
-from pe_nnunet.outputs.artery import ArteryLevel
 from pe_nnunet.outputs.report import report_html, write_report
-from pe_nnunet.outputs.report_slices import MOST_CHARACTERS, chosen_slices, page_data
+from pe_nnunet.outputs.report_slices import MAX_CHARACTERS, chosen_slices, page_data
+from pe_nnunet.outputs.writers import DEFAULT
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx
 
 VOID = {"meta", "br", "img", "input", "link", "hr"}
@@ -65,7 +65,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def labelled(case: CaseResult) -> CaseResult:
     roi = {"box_zyx_lps": [[0, 0, 0], [24, 60, 80]]}
-    return replace(case, roi=roi, levels={1: ArteryLevel(11.8, "lobar"), 2: ArteryLevel(4.2, "subsegmental")})
+    return replace(case, roi=roi, artery_mm={1: 11.8, 2: 4.2})
 
 
 def hu_of(data: dict[str, Any], address: str) -> np.ndarray:
@@ -134,14 +134,14 @@ def test_slices_are_left_out_evenly_where_the_page_would_be_too_large(depth: int
     chosen = chosen_slices(depth, characters, [7, depth - 2])
     assert {0, 7, depth - 2} <= set(chosen)
     even = chosen_slices(depth, characters, [])
-    assert len(even) * characters <= MOST_CHARACTERS + characters
-    assert len(even) * 2 >= min(depth, MOST_CHARACTERS // characters)
+    assert len(even) * characters <= MAX_CHARACTERS + characters
+    assert len(even) * 2 >= min(depth, MAX_CHARACTERS // characters)
     assert len(set(np.diff(even))) == 1
 
 
 def test_a_page_of_noise_stays_under_15_mb(monkeypatch: pytest.MonkeyPatch) -> None:
     """A region of 440 x 340 x 500 voxels by a few slices of noise of 40 HU and a limit as much smaller."""
-    monkeypatch.setattr(report_slices, "MOST_CHARACTERS", MOST_CHARACTERS * 20 // 500)
+    monkeypatch.setattr(report_slices, "MAX_CHARACTERS", MAX_CHARACTERS * 20 // 500)
     hu = np.random.default_rng(0).normal(60, 40, (20, 340, 440))
     image = sitk.GetImageFromArray(hu.astype(np.int16))
     empty = find_emboli(np.zeros(hu.shape, np.float32), (1, 1, 1))
@@ -190,10 +190,10 @@ def test_a_case_without_findings_and_one_with_thousands(image: sitk.Image) -> No
 
 
 def test_the_page_lies_beside_the_other_files(labelled: CaseResult, tmp_path: Path) -> None:
-    write_case(labelled, tmp_path, picture=False)
+    write_case(labelled, tmp_path, DEFAULT - {"picture"})
     assert json.loads((tmp_path / "case_1.json").read_text())["files"]["report"] == "case_1_report.html"
     Page((tmp_path / "case_1_report.html").read_text(encoding="utf-8"))
-    write_case(labelled, tmp_path, picture=False, report=False)
+    write_case(labelled, tmp_path, DEFAULT - {"picture", "report"})
     assert not (tmp_path / "case_1_report.html").exists()
 
 

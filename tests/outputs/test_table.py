@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.outputs import ArteryLevel, CaseResult, read_emboli_csv
+from pe_nnunet.outputs import CaseResult, read_emboli_csv
 from pe_nnunet.outputs.table import COLUMNS, emboli_csv
 
 
@@ -27,8 +27,7 @@ def test_columns_and_positions(case: CaseResult) -> None:
 
 
 def test_artery_and_level_of_kept_emboli(case: CaseResult) -> None:
-    levels = {1: ArteryLevel(12.34, "lobar")}
-    rows = list(csv.DictReader(io.StringIO(emboli_csv(case.emboli.candidates, case.image, levels))))
+    rows = list(csv.DictReader(io.StringIO(emboli_csv(case.emboli.candidates, case.image, {1: 12.34}))))
     assert [(r["artery_mm"], r["level"]) for r in rows] == [("12.3", "lobar"), ("", ""), ("", "")]
 
 

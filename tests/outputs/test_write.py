@@ -19,13 +19,16 @@ from pe_nnunet.fusion import find_emboli
 from pe_nnunet.outputs import CaseResult, read_case_summary, read_emboli_csv, write_case, write_summary
 from pe_nnunet.outputs import overview as overview_module
 from pe_nnunet.outputs.artery import level_of
+from pe_nnunet.outputs.writers import DEFAULT
 from pe_nnunet.volumes.files.volume_file import file_sha256
 from pe_nnunet.volumes.geometry import require_same_grid
+
+QUICK = DEFAULT - {"picture"}
 
 
 def test_everything_about_a_case_is_written(case: CaseResult, tmp_path: Path) -> None:
     folder = tmp_path / "out" / "run"
-    write_case(case, folder, save_probability=True)
+    write_case(case, folder, DEFAULT | {"probability"})
     assert sorted(p.name for p in folder.iterdir()) == [
         "case_1.json",
         "case_1.nii.gz",
@@ -43,7 +46,7 @@ def test_everything_about_a_case_is_written(case: CaseResult, tmp_path: Path) ->
 
 
 def test_the_manifest_says_what_was_found_and_how(case: CaseResult, tmp_path: Path) -> None:
-    write_case(case, tmp_path, picture=False)
+    write_case(case, tmp_path, QUICK)
     manifest = json.loads((tmp_path / "case_1.json").read_text(encoding="utf-8"))
     assert manifest["case"] == "case_1"
     assert "Research use only" in manifest["notice"]
@@ -81,7 +84,7 @@ def test_what_was_fused_is_written_where_it_was_kept_and_leaves_with_the_result(
     box = tube_of([SliceBox(10, 28.0, 38.0, 33.0, 43.0, 0.75)], case.image.GetSize()[::-1])
     assert box is not None
     parts = replace(case, segmentation=case.probability, detections=Detections(None, (box,)))
-    write_case(parts, tmp_path, picture=False, report=False)
+    write_case(parts, tmp_path, QUICK - {"report"} | {"segmentation", "detections", "detections_table"})
     files = json.loads((tmp_path / "case_1.json").read_text(encoding="utf-8"))["files"]
     assert {files[kind] for kind in ("segmentation", "detections", "detections_table")} == {
         "case_1_segmentation_probability.nii.gz",
@@ -89,12 +92,12 @@ def test_what_was_fused_is_written_where_it_was_kept_and_leaves_with_the_result(
         "case_1_detections.csv",
     }
     assert read_detections(tmp_path / "case_1_detections.json").emboli == (box,)
-    write_case(case, tmp_path, picture=False, report=False)
+    write_case(case, tmp_path, QUICK - {"report"})
     assert not list(tmp_path.glob("*_detections.*")) + list(tmp_path.glob("*_segmentation_*"))
 
 
 def test_the_summary_of_a_written_case_is_read_back(case: CaseResult, tmp_path: Path) -> None:
-    summary = write_case(case, tmp_path, picture=False)
+    summary = write_case(case, tmp_path, QUICK)
     assert read_case_summary(tmp_path / "case_1.json") == summary
     assert summary.notes == ("PE-IN-004 warning: a note, with a comma",)
 
@@ -110,7 +113,7 @@ def test_a_negative_case(image: sitk.Image, tmp_path: Path) -> None:
 def test_without_its_manifest_a_case_is_not_complete(
     case: CaseResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_case(case, tmp_path, picture=False)
+    write_case(case, tmp_path, QUICK)
 
     def full(*_: object) -> None:
         raise OutputError("PE-OUT-001", "no space left")
@@ -133,7 +136,7 @@ def test_parts_on_different_grids_are_refused(case: CaseResult) -> None:
 
 
 def test_a_run_has_a_summary_and_a_list_of_errors(case: CaseResult, tmp_path: Path) -> None:
-    summary = write_case(case, tmp_path, picture=False)
+    summary = write_case(case, tmp_path, QUICK)
     with write_summary([summary], tmp_path).open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row == {

@@ -37,8 +37,8 @@ def test_every_module_is_in_it_once_and_nothing_else(wheel: Path, source_copy: P
     expected = {path.relative_to(source_copy).as_posix() for path in (source_copy / "pe_nnunet").rglob("*.py")}
     for folder in OUTER:
         expected |= {f"pe_nnunet/{path.relative_to(source_copy)}" for path in (source_copy / folder).rglob("*.py")}
-    page = "pe_nnunet/outputs/report-page"
-    expected |= {f"{page}/{path.name}" for path in (source_copy / page).iterdir()}
+    templates = "pe_nnunet/templates"
+    expected |= {f"{templates}/{path.name}" for path in (source_copy / templates).iterdir()}
     in_wheel = [name for name in names(wheel) if not name.startswith(INFO)]
     assert len(in_wheel) == len(set(in_wheel))
     assert set(in_wheel) == expected | {"pe_nnunet/py.typed"}

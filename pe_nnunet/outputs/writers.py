@@ -1,0 +1,227 @@
+"""The files that a case may have: one entry each, which `write_case`, the command's switches and the manifest go by.
+
+Whatever a file needs is imported when it is written: the command knows its switches without loading NumPy, and pictures
+take no memory from the networks that run before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from pe_nnunet.errors import Note, OutputError
+
+if TYPE_CHECKING:
+    from pe_nnunet.detection import Detections
+    from pe_nnunet.outputs.case import CaseResult
+
+MAX_SEGMENTS = 255  # an embolus costs a frame of its own in every slice; thousands, as noise gives, would be gigabytes
+SEG_SERIES_NUMBER = 900
+
+
+@dataclass(frozen=True)
+class Writer:
+    """One output format.
+
+    Attributes:
+        suffix: Of the file's name, after the case's id.
+        content: What is in it, for the command's help and `docs/outputs.md`.
+        write: Writes it, and returns what a person should know about it. `OutputError` PE-OUT-004 says that this case
+            allows none: it becomes a note, and the other files do not depend on it.
+        applies: Whether a case has it.
+        switch: Of the command: `--save-...` asks for the file, `--no-...` leaves it out; empty: there is no choice.
+        slow: Whether it is drawn after the others, beside the other slow ones: it shows all notes, and returns none.
+    """
+
+    suffix: str
+    content: str
+    write: Callable[[CaseResult, Path], Sequence[Note] | None]
+    applies: Callable[[CaseResult], bool] = lambda _: True
+    switch: str = ""
+    slow: bool = False
+
+
+def _write_emboli(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.volumes.files.image_writer import write_image
+    from pe_nnunet.volumes.geometry import image_like
+
+    write_image(image_like(case.emboli.labels, case.image), path)
+
+
+def _write_table(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.files import atomic_text
+    from pe_nnunet.outputs.table import emboli_csv
+
+    atomic_text(path, emboli_csv(case.emboli.candidates, case.image, case.artery_mm))
+
+
+def _map(part: str, suffix: str, content: str, switch: str) -> Writer:
+    """The entry of a map that `CaseResult` holds under this name, or None."""
+
+    def write(case: CaseResult, path: Path) -> None:
+        from pe_nnunet.volumes.files.image_writer import write_image
+
+        write_image(getattr(case, part), path)
+
+    return Writer(suffix, content, write, lambda case: getattr(case, part) is not None, switch)
+
+
+def _write_detections(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.cases import DISCLAIMER
+    from pe_nnunet.detection.results import detections_json
+    from pe_nnunet.files import atomic_json
+
+    found = cast("Detections", case.detections)  # `applies` has asked
+    facts = {"notice": DISCLAIMER, "source": {"path": case.source, "sha256": case.source_sha256}}
+    atomic_json(path, detections_json(found, case.image, case.case_id, facts))
+
+
+def _write_detections_table(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.detection.results import detections_csv
+    from pe_nnunet.files import atomic_text
+
+    atomic_text(path, detections_csv(cast("Detections", case.detections), case.image))
+
+
+def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
+    """Write the kept emboli, at most the 255 of the highest score, as a binary segmentation of the scan's series.
+
+    Args:
+        case: Read from DICOM, with at least one kept embolus: a segmentation without segments is not valid.
+        path: The file.
+
+    Returns:
+        PE-OUT-005 where emboli are left out.
+
+    Raises:
+        OutputError: PE-OUT-004 if the series' headers do not allow one, PE-OUT-001 if it cannot be written.
+    """
+    import numpy as np
+    from highdicom import AlgorithmIdentificationSequence
+    from pydicom.sr.codedict import codes
+
+    from pe_nnunet import __version__
+    from pe_nnunet.files import atomic_path
+    from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
+
+    kept, settings = case.emboli.kept, case.emboli.settings
+    if case.dicom is None or not kept:
+        raise OutputError("PE-OUT-004", f"case {case.case_id}: no DICOM series or no embolus to write a SEG of")
+    labels = np.where(case.emboli.labels <= MAX_SEGMENTS, case.emboli.labels, 0).astype(np.uint16)
+    segments = [
+        Segment(
+            row.id,
+            f"Embolus {row.id}",
+            f"embolus {row.id}",
+            f"probability {row.probability:.3f}, {row.volume_mm3:.1f} mm3",
+        )
+        for row in kept[:MAX_SEGMENTS]
+    ]
+    parameters = {"threshold": f"{settings.threshold:g}", "smallest volume in mm3": f"{settings.min_volume_mm3:g}"}
+    parameters |= {f"network {k}": f"{m.model} fold {m.fold} {m.sha256[:16]}" for k, m in enumerate(case.models, 1)}
+    origin = Origin(
+        command="predict-fused",
+        algorithm=AlgorithmIdentificationSequence(
+            name="pe-nnunet", family=codes.cid7162.ArtificialIntelligence, version=__version__, parameters=parameters
+        ),
+        series_description="Pulmonary emboli, research use only",
+        content_label="PULMONARY_EMBOLI",
+        content_description="Found by pe-nnunet; research use only, not for diagnosis",
+        series_number=SEG_SERIES_NUMBER,
+    )
+    try:
+        segmentation = build_segmentation(labels, case.image, case.dicom.files, segments, origin)
+    except UNSUITABLE as error:
+        reason = " ".join(f"{type(error).__name__} {error}".split())
+        raise OutputError("PE-OUT-004", f"case {case.case_id}: no DICOM SEG: {reason}") from error
+    with atomic_path(path) as temporary:
+        segmentation.save_as(temporary)
+    if len(kept) <= MAX_SEGMENTS:
+        return ()
+    text = f"the DICOM SEG holds the {MAX_SEGMENTS} emboli of the highest score, of {len(kept)}"
+    return (Note("PE-OUT-005", "warning", text),)
+
+
+def _draw_picture(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.outputs import overview
+
+    overview.write_overview(case, path)
+
+
+def _draw_page(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.outputs import report
+
+    report.write_report(case, path)
+
+
+WRITERS: dict[str, Writer] = {
+    "emboli": Writer(
+        ".nii.gz", "the emboli that are kept, one id each (1, 2, ... by falling score), 0 elsewhere", _write_emboli
+    ),
+    "table": Writer("_emboli.csv", "all candidates down to a probability of 0.05, kept or not", _write_table),
+    "probability": _map("probability", "_probability.nii.gz", "embolus probability", "--save-probability"),
+    "agreement": _map(
+        "agreement", "_agreement.nii.gz", "share of the ensemble's members that agree", "--save-agreement"
+    ),
+    "segmentation": _map(
+        "segmentation",
+        "_segmentation_probability.nii.gz",
+        "with a detector: the probability before its boxes changed it",
+        "--save-parts",
+    ),
+    "detections": Writer(
+        "_detections.json",
+        "with a detector: its boxes",
+        _write_detections,
+        lambda case: case.detections is not None,
+        switch="--save-parts",
+    ),
+    "detections_table": Writer(
+        "_detections.csv",
+        "with a detector: its boxes as a table",
+        _write_detections_table,
+        lambda case: case.detections is not None,
+        switch="--save-parts",
+    ),
+    "dicom_seg": Writer(
+        "_seg.dcm",
+        "the emboli that are kept as DICOM SEG, for DICOM scans with at least one",
+        write_dicom_seg,
+        lambda case: case.dicom is not None and bool(case.emboli.kept),
+        switch="--no-dicom-seg",
+    ),
+    "picture": Writer(
+        ".png", "overview: where the emboli lie, and the key slices of the main ones", _draw_picture, slow=True
+    ),
+    "report": Writer(
+        "_report.html",
+        "the case in a browser: slices to scroll, outlines, table; listed in report.html",
+        _draw_page,
+        switch="--no-report",
+        slow=True,
+    ),
+}
+"""By kind, the key of a file in the manifest's `files`, in its order."""
+
+
+def kinds_for(switches: Collection[str]) -> frozenset[str]:
+    """The kinds of files that are written under these switches of the command."""
+    asked = ((kind, writer.switch.startswith("--save-"), writer.switch in switches) for kind, writer in WRITERS.items())
+    return frozenset(kind for kind, on_request, given in asked if on_request == given)
+
+
+DEFAULT = kinds_for(())
+
+
+def switch_helps() -> dict[str, str]:
+    """The command's switches and their help."""
+    files: dict[str, list[str]] = {}
+    for writer in WRITERS.values():
+        if writer.switch:
+            files.setdefault(writer.switch, []).append(f"<case>{writer.suffix}: {writer.content}")
+    return {
+        switch: ("also write " if switch.startswith("--save-") else "no ") + "; ".join(texts)
+        for switch, texts in files.items()
+    }
