@@ -71,7 +71,7 @@ def find_pairs(
     for path, what in ((predictions, "predictions"), (labels, "labels")):
         if not path.is_dir() and not (path is predictions and path.is_file()):
             raise ConfigurationError("PE-IN-002", f"the folder of {what} {path} does not exist")
-    true = _by_case(_label_files(labels))
+    true = _by_case([*_images(labels), *_study_images(labels, (STUDY_LABEL,))])
     true = {case: files for case, files in true.items() if only is None or case in only}
     if not true:
         raise InputError(
@@ -114,20 +114,10 @@ def find_lung_masks(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
     """
     if not folder.is_dir():
         raise ConfigurationError("PE-IN-002", f"the folder of lung masks {folder} does not exist")
-    files = {}
-    for path in sorted(folder.iterdir()):
-        inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        for file in inside:
-            stem = file.name[: -len(image_suffix(file))] if image_suffix(file) else ""
-            if stem and (file is path or stem in STUDY_MASKS):
-                files[clean(stem if file is path else path.name)] = file
-    found = {}
-    for case in cases:
-        names = (case + ending for ending in MASK_ENDINGS)
-        mask = next((files[name] for name in names if name in files), None)
-        if mask is not None:
-            found[case] = mask
-    return found
+    files = {clean(_stem(path)): path for path in _images(folder)}
+    files |= {clean(path.parent.name): path for path in _study_images(folder, STUDY_MASKS)}
+    found = {case: [files[case + end] for end in MASK_ENDINGS if case + end in files] for case in cases}
+    return {case: masks[0] for case, masks in found.items() if masks}
 
 
 def _of_folder(folder: Path, labels: Mapping[str, Path]) -> dict[str, list[CaseFiles]]:
@@ -181,9 +171,10 @@ def _scan_of(name: str) -> str:
     return f"{int(scan):03d}" if scan != name and scan.isdecimal() else scan
 
 
-def _label_files(labels: Path) -> list[Path]:
-    studies = sorted(path for path in labels.iterdir() if path.is_dir())
-    return [*_images(labels), *(p for study in studies for p in _images(study) if _stem(p) == STUDY_LABEL)]
+def _study_images(folder: Path, names: Collection[str]) -> list[Path]:
+    """Images of these names in the folders of studies."""
+    studies = sorted(path for path in folder.iterdir() if path.is_dir())
+    return [path for study in studies for path in _images(study) if _stem(path) in names]
 
 
 def _images(folder: Path) -> list[Path]:

@@ -39,8 +39,7 @@ def read_cases(folder: Path) -> list[CaseScores]:
         InputError: PE-IN-002 if there is none, PE-EVAL-008 if it is not such a table.
     """
     path = folder / "cases.csv"
-    if not path.is_file():
-        raise InputError("PE-IN-002", f"{path} does not exist", "give the folder that `pe-nnunet evaluate -o` wrote")
+    _require(path, "give the folder that `pe-nnunet evaluate -o` wrote")
 
     def value(name: str, text: str) -> float | None:
         if METRICS[name].digits == 0:
@@ -69,8 +68,7 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
     Raises:
         InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it lacks `case` or the column.
     """
-    if not path.is_file():
-        raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
+    _require(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         missing = [name for name in ("case", column) if name not in (reader.fieldnames or ())]
@@ -98,8 +96,7 @@ def read_patients(path: Path) -> dict[str, str]:
     """
     if path.suffix != ".json":
         return read_groups(path, "patient")
-    if not path.is_file():
-        raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
+    _require(path)
     try:
         cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
         return {clean(case): str(record["patient"]) for case, record in cases.items()}
@@ -124,8 +121,7 @@ def read_cad_pe(path: Path) -> dict[str, tuple[VoxelMarker, ...]]:
     Raises:
         InputError: PE-IN-002 if there is no such file, PE-EVAL-006 if it is not such a table.
     """
-    if not path.is_file():
-        raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
+    _require(path)
     scans: dict[str, list[VoxelMarker]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), 1):
         fields = line.replace(",", " ").split()
@@ -170,3 +166,8 @@ def aanet_csv(markers: Sequence[VoxelMarker], grid: sitk.Image) -> str:
         x, y, z = grid.TransformIndexToPhysicalPoint((i, j, k))
         lines.append(f"{number},{x:.4f},{y:.4f},{z:.4f},{marker.probability:.7g}")
     return "\n".join(lines) + "\n"
+
+
+def _require(path: Path, hint: str = "check the path") -> None:
+    if not path.is_file():
+        raise InputError("PE-IN-002", f"{path} does not exist", hint)
