@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -127,7 +127,9 @@ def new_figure(width_inch: float, height_inch: float) -> Figure:
     return figure
 
 
-def legend(figure: Figure, names: dict[str, str], *, loc: str, at: tuple[float, float]) -> None:
+def legend(
+    figure: Figure, names: dict[str, str], *, loc: Literal["upper left", "upper right"], at: tuple[float, float]
+) -> None:
     """Say what is outlined in which colour.
 
     Args:
