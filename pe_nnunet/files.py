@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pe_nnunet.errors import OutputError
 
 
@@ -69,10 +67,8 @@ def _plain(obj: Any) -> Any:
         return {str(key): _plain(value) for key, value in obj.items()}
     if isinstance(obj, list | tuple | set | frozenset):
         return [_plain(value) for value in (sorted(obj) if isinstance(obj, set | frozenset) else obj)]
-    if isinstance(obj, np.ndarray):
+    if hasattr(obj, "tolist"):  # arrays and scalars of NumPy, which need not be loaded for this
         return _plain(obj.tolist())
-    if isinstance(obj, np.generic):
-        return _plain(obj.item())
     if isinstance(obj, Path):
         return str(obj)
     if isinstance(obj, float) and not math.isfinite(obj):
