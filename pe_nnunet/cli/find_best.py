@@ -13,7 +13,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pe_nnunet.cases import CaseFailure
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,41 +43,87 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score all candidates on all cases, choose, write, print."""
-    from tqdm import tqdm
+    """Count what all candidates find in all cases, choose, score the choice, write, print."""
+    from functools import partial
 
-    from pe_nnunet.calibration.cross_validation import cross_validated
-    from pe_nnunet.calibration.find_best import choose, ensembles, score_candidates
-    from pe_nnunet.calibration.find_best_jobs import candidate_jobs, model_folders
-    from pe_nnunet.calibration.find_best_report import best_table, record
-    from pe_nnunet.cases import CaseFailure
+    import numpy as np
+
+    from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
+    from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
+    from pe_nnunet.calibration.report import find_best_record, find_best_table
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
-    from pe_nnunet.evaluation.workers import work_through
     from pe_nnunet.files import atomic_json, atomic_text
+    from pe_nnunet.metrics.cohort_scores import summarise
 
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
-    folders = model_folders(results, args.trainers, args.plans, args.configurations)
-    models = [cross_validated(folder, args.folds) for folder in folders]
-    tried = ensembles(models, max(1, min(args.ensemble_size, len(models))))
-    jobs = candidate_jobs(tried, args.thresholds, args.min_embolus_mm3)
-    outcomes = tqdm(
-        work_through(score_candidates, jobs, args.workers), total=len(jobs), desc="find-best", unit="case", disable=None
+    models = model_folders(results, args.trainers, args.plans, args.configurations)
+    cases = cases_with_probabilities(models, args.folds)
+    names = [folder.name for folder in models]
+    candidates = candidates_of(names, args.ensemble_size, args.thresholds, args.min_embolus_mm3)
+    work = partial(count_case, candidates=candidates)
+    counted, failures = _work_through(work, {case.case_id: case for case in cases}, args.workers, "find-best")
+    if not counted:
+        return NOTHING_DONE
+    cases = sorted((case for case in cases if case.case_id in counted), key=lambda case: case.fold)
+    counts = np.stack([counted[case.case_id] for case in cases], axis=1)
+    best, held_out = choose(candidates, counts, [case.fold for case in cases], args.max_false_positives)
+    chosen = {
+        case.case_id: (case, [candidates[best], *([] if held_out is None else [candidates[held_out[place]]])])
+        for place, case in enumerate(cases)
+    }
+    scored, further = _work_through(score_case, chosen, args.workers, "scores of the best")
+    failures += further
+    if not scored:
+        return NOTHING_DONE
+    found = find_best_record(
+        candidates,
+        counts,
+        best,
+        [summarise(scores) for scores in zip(*scored.values(), strict=True)],
+        failures,
+        dataset=results.name,
+        folds=args.folds,
+        most_false_positives_per_scan=args.max_false_positives,
     )
-    scores, failures = {}, []
-    for job, outcome in zip(jobs, outcomes, strict=True):
+    folder = args.output or results
+    atomic_json(folder / "find_best.json", found)
+    atomic_text(folder / "find_best.txt", found["command"] + "\n")
+    print(f"{len(counted)} cases, {len(candidates)} candidates\n\n{find_best_table(found)}")
+    print(f"\n{found['command']}\n\nwritten: {folder / 'find_best.json'}, {folder / 'find_best.txt'}")
+    return SOME_FAILED if failures else DONE
+
+
+def _work_through(
+    work: Callable[[Any], Any], items: Mapping[str, Any], workers: int | None, bar: str
+) -> tuple[dict[str, Any], list[CaseFailure]]:
+    """Results by case id, and the failures, which are told."""
+    from tqdm import tqdm
+
+    from pe_nnunet.cases import CaseFailure
+    from pe_nnunet.evaluation.workers import work_through
+
+    results, failures = {}, []
+    jobs = [_Job(case_id, work, item) for case_id, item in items.items()]
+    outcomes = work_through(_Job.done, jobs, workers)
+    for job, outcome in zip(jobs, tqdm(outcomes, total=len(jobs), desc=bar, unit="case", disable=None), strict=True):
         if isinstance(outcome, CaseFailure):
             failures.append(outcome)
             print(outcome, file=sys.stderr)
         else:
-            scores[job.case_id] = outcome
-    if not scores:
-        return NOTHING_DONE
-    best = choose(scores, models[0].fold_of, args.max_false_positives)
-    found = record(best, scores, failures, results.name, args.folds, args.max_false_positives)
-    folder = args.output or results
-    atomic_json(folder / "find_best.json", found)
-    atomic_text(folder / "find_best.txt", found["command"] + "\n")
-    print(f"{len(scores)} cases, {len(found['candidates'])} candidates\n\n{best_table(best, scores)}")
-    print(f"\n{found['command']}\n\nwritten: {folder / 'find_best.json'}, {folder / 'find_best.txt'}")
-    return SOME_FAILED if failures else DONE
+            results[job.case_id] = outcome
+    return results, failures
+
+
+class _Job(NamedTuple):
+    case_id: str
+    work: Callable[[Any], Any]
+    item: Any
+
+    def done(self) -> Any:
+        from pe_nnunet.cases import CaseFailure
+
+        try:
+            return self.work(self.item)
+        except Exception as error:  # noqa: BLE001 - listed with its reason
+            return CaseFailure.of(self.case_id, error)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pe_nnunet.fusion.candidates import Candidate
-from pe_nnunet.fusion.detections import fuse
-from pe_nnunet.fusion.emboli import Emboli, find_emboli
+from pe_nnunet.fusion.box_prior import fuse
+from pe_nnunet.fusion.candidates import Candidate, Emboli
+from pe_nnunet.fusion.emboli import find_emboli
 from pe_nnunet.fusion.settings import FusionSettings
 
 __all__ = ["Candidate", "Emboli", "FusionSettings", "find_emboli", "fuse"]
