@@ -164,7 +164,8 @@ def find_best_record(
     candidates: Sequence[Candidate],
     counts: NDArray[np.int64],
     best: int,
-    cohorts: Sequence[CohortScores],
+    cohort: CohortScores,
+    held_out: CohortScores | None,
     failures: Sequence[CaseFailure],
     **how: Any,
 ) -> dict[str, Any]:
@@ -174,7 +175,8 @@ def find_best_record(
         candidates: In the order in which they were tried.
         counts: (candidates, scans, 7).
         best: Number of the best candidate.
-        cohorts: Scores of the best on all scans, and of the choices made on other folds, where there are several.
+        cohort: Its scores on all scans.
+        held_out: Of the choices that were made on the other folds; None with a single fold.
         failures: Cases that count nowhere.
         **how: `dataset`, `folds` and `most_false_positives_per_scan` as they were asked for.
     """
@@ -182,13 +184,12 @@ def find_best_record(
         {"models": list(models), "threshold": settings.threshold, "min_volume_mm3": settings.min_volume_mm3}
         for models, settings in candidates
     ]
-    cohort, *held_out = (asdict(scores) for scores in cohorts)
     return {
         **how,
         "best": rows[best],
         "command": predict_command(candidates[best], how["dataset"], how["folds"]),
-        "cohort": cohort,
-        "held_out": held_out[0] if held_out else None,
+        "cohort": asdict(cohort),
+        "held_out": None if held_out is None else asdict(held_out),
         "candidates": [row | candidate_numbers(of) for row, of in zip(rows, counts, strict=True)],
         "failures": [asdict(failure) for failure in failures],
         "version": __version__,

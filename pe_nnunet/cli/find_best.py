@@ -62,17 +62,18 @@ def run(args: argparse.Namespace) -> int:
     names = [folder.name for folder in models]
     candidates = candidates_of(names, args.ensemble_size, args.thresholds, args.min_embolus_mm3)
     work = partial(count_case, candidates=candidates)
-    counted, failures = _work_through(work, {case.case_id: case for case in cases}, args.workers, "find-best")
+    counted, failures = _work_through(work, {case.case_id: case for case in cases}, args.workers, bar="find-best")
     if not counted:
         return NOTHING_DONE
-    cases = sorted((case for case in cases if case.case_id in counted), key=lambda case: case.fold)
+    cases = [case for case in cases if case.case_id in counted]
     counts = np.stack([counted[case.case_id] for case in cases], axis=1)
     best, held_out = choose(candidates, counts, [case.fold for case in cases], args.max_false_positives)
     chosen = {
         case.case_id: (case, [candidates[best], *([] if held_out is None else [candidates[held_out[place]]])])
         for place, case in enumerate(cases)
     }
-    scored, further = _work_through(score_case, chosen, args.workers, "scores of the best")
+    scored, further = _work_through(score_case, chosen, args.workers, bar="scores of the best")
+    by_fold = sorted(scored, key=lambda case_id: chosen[case_id][0].fold)
     failures += further
     if not scored:
         return NOTHING_DONE
@@ -80,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
         candidates,
         counts,
         best,
-        [summarise(scores) for scores in zip(*scored.values(), strict=True)],
+        summarise([first for first, *_ in scored.values()]),
+        None if held_out is None else summarise([scored[case_id][1] for case_id in by_fold]),
         failures,
         dataset=results.name,
         folds=args.folds,
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _work_through(
-    work: Callable[[Any], Any], items: Mapping[str, Any], workers: int | None, bar: str
+    work: Callable[[Any], Any], items: Mapping[str, Any], workers: int | None, *, bar: str
 ) -> tuple[dict[str, Any], list[CaseFailure]]:
     """Results by case id, and the failures, which are told."""
     from tqdm import tqdm
