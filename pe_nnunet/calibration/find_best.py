@@ -16,6 +16,7 @@ from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase, stored
 from pe_nnunet.calibration.search import best, held_out, rates
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings, find_emboli
+from pe_nnunet.inference.locate import model_names
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
 from pe_nnunet.roi.box import Box
 from pe_nnunet.volumes.geometry import spacing_zyx
@@ -47,13 +48,7 @@ def model_folders(
                 "nnUNetv2_train ... --npz, or --val --npz for a fold that is trained",
             )
         return found
-    count = max(len(trainers), len(plans), len(configurations))
-    lists = []
-    for flag, given in (("-tr", trainers), ("-p", plans), ("-c", configurations)):
-        if len(given) not in (1, count):
-            raise ConfigurationError("PE-MODEL-004", f"{flag} has {len(given)} values, expected 1 or {count}")
-        lists.append(list(given) * (count if len(given) == 1 else 1))
-    return [results / "__".join(names) for names in zip(*lists, strict=True)]
+    return [results / name for name in model_names(trainers, plans, configurations)]
 
 
 def candidates_of(

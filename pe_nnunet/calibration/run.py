@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pe_nnunet.calibration.counts import EMBOLI, FINDINGS, FOUND, TRUE, Grid, LabelledScan, count_findings
+from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
 from pe_nnunet.calibration.out_of_fold import ValidationCase, cases_of_splits, labelled_scan, masks_as_probability
 from pe_nnunet.calibration.report import calibration_text, write_fusion
-from pe_nnunet.calibration.search import calibrate
+from pe_nnunet.calibration.search import calibrate, rates
 from pe_nnunet.dataset.dataset_json import pe_label_values
 from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
@@ -27,13 +27,11 @@ from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
+from pe_nnunet.inference.model import TrainedModel, load_model, model_records, pick_device
 from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.metrics.instances import to_instances
-from pe_nnunet.outputs import ModelRecord
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
-from pe_nnunet.volumes.files.volume_file import file_sha256
 
 MARGIN_MM = 10.0
 SHIFT_THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
@@ -107,7 +105,7 @@ def calibrate_models(
         "scans": [scan.case_id for scan in scans],
         "folds": list(folds),
         "source": "masks" if masks else "probabilities",
-        "models": [asdict(record) for record in _records(locations)],
+        "models": [asdict(record) for location in locations for record in model_records(location)],
         "detector": [asdict(record) for one in detectors.values() for record in one.records] or None,
         "inference": asdict(inference),
         "fold_shift": shift,
@@ -115,20 +113,6 @@ def calibrate_models(
     path = write_fusion(folders[0], found, [folder.name for folder in folders], chosen_on)
     print(calibration_text(found, len(scans), shift), flush=True)
     return path
-
-
-def _records(locations: Sequence[ModelLocation]) -> list[ModelRecord]:
-    return [
-        ModelRecord(
-            place.folder.name,
-            place.folder.parent.name,
-            fold,
-            place.checkpoint,
-            file_sha256(place.folder / f"fold_{fold}" / place.checkpoint),
-        )
-        for place in locations
-        for fold in place.folds
-    ]
 
 
 @large_blocks_apart()
@@ -181,27 +165,26 @@ def measure_shift(
         for t in SHIFT_THRESHOLDS
         if t >= settings.candidate_threshold
     ]
-    single, mean, count = np.zeros(7), np.zeros((1 + len(tried), 7)), 0
+    single, mean, count = np.zeros(7, np.int64), np.zeros((1 + len(tried), 7), np.int64), 0
     for name, image, truth in scans:
         maps = [predict(image, fold) for fold in folds]
-        held = [LabelledScan(name, probability, truth, spacing_zyx(image)) for probability in maps]
-        single += count_findings(held, [settings])[0].sum(axis=0) / len(folds)
-        of_mean = replace(held[0], probability=np.mean(maps, axis=0, dtype=np.float32))
+        of_folds = [LabelledScan(name, probability, truth, spacing_zyx(image)) for probability in maps]
+        single += count_findings(of_folds, [settings])[0].sum(axis=0)
+        of_mean = replace(of_folds[0], probability=np.mean(maps, axis=0, dtype=np.float32))
         mean += count_findings([of_mean], [settings, *tried])[:, 0]
         count += 1
-    single_fp = float(single[FINDINGS] - single[TRUE]) / count
-    mean_fp = (mean[:, FINDINGS] - mean[:, TRUE]) / count
+    single_sensitivity, single_fp, _ = rates(single / len(folds), count)
+    mean_sensitivity, mean_fp, _ = rates(mean, count)
     nearest = min(
         range(len(tried)), key=lambda k: (abs(mean_fp[1 + k] - single_fp), abs(tried[k].threshold - settings.threshold))
     )
-    emboli = round(float(single[EMBOLI]))
     return {
         "scans": count,
-        "emboli": emboli,
+        "emboli": int(mean[0, EMBOLI]),
         "folds": list(folds),
-        "single_sensitivity": float(single[FOUND]) / max(emboli, 1),
-        "single_fp_per_scan": single_fp,
-        "mean_sensitivity": float(mean[0, FOUND]) / max(emboli, 1),
+        "single_sensitivity": float(single_sensitivity),
+        "single_fp_per_scan": float(single_fp),
+        "mean_sensitivity": float(mean_sensitivity[0]),
         "mean_fp_per_scan": float(mean_fp[0]),
         "threshold": settings.threshold,
         "equal_threshold": tried[nearest].threshold,

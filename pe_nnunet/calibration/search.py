@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -95,7 +96,7 @@ class Calibration:
         return self.fusion or self.segmentation
 
 
-def rates(total: NDArray[np.int64], scans: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def rates(total: NDArray[Any], scans: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Sensitivity, false positives a scan, and F1 of counts (..., columns) that are summed over scans."""
     sensitivity = total[..., FOUND] / np.maximum(total[..., EMBOLI], 1)
     precision = total[..., TRUE] / np.maximum(total[..., FINDINGS], 1)
@@ -123,7 +124,7 @@ def best(
     sensitivity, false, score = rates(counts.sum(axis=1), counts.shape[1])
     within = np.ones(len(counts), bool) if max_fp_per_scan is None else false <= max_fp_per_scan
     value = (score if max_fp_per_scan is None else sensitivity).round(9)
-    keys = [-np.where(within, value, -1), *prefer]
+    keys: list[Any] = [-np.where(within, value, -1), *prefer]
     if not within.any():
         keys = [false, -value, *prefer, -np.asarray(strictness)]
     return int(np.lexsort(keys[::-1])[0])
@@ -150,7 +151,6 @@ def calibrate(
     scans: Sequence[LabelledScan],
     max_fp_per_scan: float | None = None,
     grid: Grid | None = None,
-    base: FusionSettings | None = None,
 ) -> Calibration:
     """Choose thresholds, smallest volume and the weights of boxes.
 
@@ -162,7 +162,6 @@ def calibrate(
         scans: Predicted by models that were not trained on them.
         max_fp_per_scan: The sensitivity at this many false positives a scan, at most, counts; None: the F1 of emboli.
         grid: Which settings are tried; the default if None.
-        base: What is not in the grid.
 
     Raises:
         InputError: PE-FUS-006 if there is no scan with an embolus.
@@ -170,7 +169,7 @@ def calibrate(
     if not any((scan.truth > 0).any() for scan in scans):
         raise InputError("PE-FUS-006", f"no embolus in the {len(scans)} scans to calibrate on", "name other folds")
     detector = any(scan.tubes is not None for scan in scans)
-    settings = sorted((grid or Grid()).settings(base or FusionSettings(), detector), key=_preference)
+    settings = sorted((grid or Grid()).settings(FusionSettings(), detector), key=_preference)
     counts = count_findings(scans, settings)
     plain = [number for number, choice in enumerate(settings) if not choice.uses_detection]
     segmentation = _points(counts[plain], [settings[number] for number in plain], max_fp_per_scan)
@@ -218,8 +217,7 @@ def _detection_test(fused: NDArray[np.int64], plain: NDArray[np.int64], max_fp_p
     scans = fused.shape[1]
     parts = np.arange(scans) % min(PARTS, scans)
 
-    def choose(of: NDArray[np.int64]) -> int:
-        # by what is compared: a hard limit would credit boxes with a finer choice of false positives
+    def choose(of: NDArray[np.int64]) -> int:  # a hard limit would credit boxes with a finer choice of false positives
         return int(np.argmax(_value(of.sum(axis=1), of.shape[1], max_fp_per_scan).round(9)))
 
     outcome = np.stack([of[held_out(of, parts, choose), np.arange(scans)] for of in (fused, plain)])

@@ -39,7 +39,7 @@ def require_region(roi_mask: NDArray[np.bool_] | None, shape: Sequence[int]) -> 
         raise GeometryError("PE-FUS-003", f"region of interest of shape {roi_mask.shape}: expected the map's {shape}")
 
 
-def at_least_volume(volume_mm3: NDArray[np.float64], min_volume_mm3: float) -> NDArray[np.bool_]:
+def at_least_volume(volume_mm3: NDArray[Any], min_volume_mm3: float) -> NDArray[np.bool_]:
     """Which volumes are large enough: rounding does not count, as ten voxels of 0.1 mm3 are 1 mm3.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -167,9 +167,5 @@ def _require_format(number: Any) -> None:
 
 
 def _settings(content: Mapping[str, Any]) -> FusionSettings:
-    known = {item.name for item in fields(FusionSettings)}
-    unknown = sorted(set(content) - known)
-    if unknown:
-        raise ValueError(f"unknown setting {unknown[0]}")
     numbers = {name: None if value is None else float(value) for name, value in content.items()}
     return FusionSettings(**numbers)  # type: ignore[arg-type]  # of the fields only seed_threshold may be None
