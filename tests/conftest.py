@@ -1,4 +1,4 @@
-"""What several rooms' tests share: fresh interpreters, and a wheel in an environment of its own."""
+"""What the tests of several packages share: interpreters, a wheel in its own environment, model folders, a scan."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
 FreshPython = Callable[..., Any]
+ModelFolder = Callable[..., Path]
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("pe_nnunet", "planners", "trainers", "networks", "dataset_conversion")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
@@ -163,3 +166,148 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; PE_NNUNET_TEST_DATA names another folder")
     return folder
+
+
+CT_PROPERTIES = {"max": 1000.0, "mean": 50.0, "median": 60.0, "min": -1000.0, "percentile_00_5": -900.0}
+LUNG_HU, BLOOD_HU, CLOT_HU = -850, 350, 40
+
+
+def plans_of(
+    patch: Sequence[int], spacing: Sequence[float], forward: Sequence[int], resampling: str = "skimage"
+) -> dict[str, Any]:
+    """Plans with a small network of nnU-Net's own."""
+    dims = len(patch)
+    conv = f"torch.nn.modules.conv.Conv{dims}d"
+    norm = f"torch.nn.modules.instancenorm.InstanceNorm{dims}d"
+    data = {"is_seg": False, "order": 3, "order_z": 0, "force_separate_z": None}
+    probabilities: dict[str, Any] = {**data, "order": 1}
+    function = "resample_data_or_seg_to_shape"
+    if resampling == "torch":
+        function, probabilities = "resample_torch_fornnunet", {"is_seg": False, "force_separate_z": None}
+    name = f"{dims}d" if dims == 2 else "3d_fullres"
+    configuration = {
+        "data_identifier": f"nnUNetPlans_{name}",
+        "preprocessor_name": "DefaultPreprocessor",
+        "batch_size": 2,
+        "patch_size": list(patch),
+        "median_image_size_in_voxels": [64, 64, 64],
+        "spacing": list(spacing),
+        "normalization_schemes": ["CTNormalization"],
+        "use_mask_for_norm": [False],
+        "resampling_fn_data": "resample_data_or_seg_to_shape",
+        "resampling_fn_data_kwargs": data,
+        "resampling_fn_seg": "resample_data_or_seg_to_shape",
+        "resampling_fn_seg_kwargs": {**data, "is_seg": True, "order": 1},
+        "resampling_fn_probabilities": function,
+        "resampling_fn_probabilities_kwargs": probabilities,
+        "architecture": {
+            "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
+            "arch_kwargs": {
+                "n_stages": 2,
+                "features_per_stage": [4, 8],
+                "conv_op": conv,
+                "kernel_sizes": [[3] * dims] * 2,
+                "strides": [[1] * dims, [2] * dims],
+                "n_conv_per_stage": [1, 1],
+                "n_conv_per_stage_decoder": [1],
+                "conv_bias": True,
+                "norm_op": norm,
+                "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+                "dropout_op": None,
+                "dropout_op_kwargs": None,
+                "nonlin": "torch.nn.LeakyReLU",
+                "nonlin_kwargs": {"inplace": True},
+            },
+            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+        },
+        "batch_dice": False,
+    }
+    return {
+        "dataset_name": "Dataset501_PE",
+        "plans_name": "nnUNetPlans",
+        "original_median_spacing_after_transp": [float(s) for s in spacing],
+        "original_median_shape_after_transp": [64, 64, 64],
+        "image_reader_writer": "SimpleITKIO",
+        "transpose_forward": list(forward),
+        "transpose_backward": [int(n) for n in np.argsort(forward)],
+        "experiment_planner_used": "ExperimentPlanner",
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {"0": {**CT_PROPERTIES, "percentile_99_5": 800.0, "std": 300.0}},
+        "configurations": {name: configuration},
+    }
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> ModelFolder:
+    """Writes a model folder as nnU-Net does: random weights, or a network whose output is the same everywhere."""
+    import torch
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    def make(
+        name: str = "nnUNetTrainer__nnUNetPlans__3d_fullres",
+        *,
+        folds: Sequence[int] = (0,),
+        patch: Sequence[int] = (16, 16, 16),
+        spacing: Sequence[float] = (4.0, 4.0, 4.0),
+        forward: Sequence[int] = (0, 1, 2),
+        resampling: str = "skimage",
+        regions: bool = False,
+        log_odds: Sequence[float] | None = None,
+        gain: float = 1.0,
+    ) -> Path:
+        folder = tmp_path / "results" / "Dataset501_PE" / name
+        plans = plans_of(patch, spacing, forward, resampling)
+        ((configuration, settings),) = plans["configurations"].items()
+        labels: dict[str, Any] = (
+            {"background": 0, "artery": [1, 2], "PE": [2]} if regions else {"background": 0, "PE": 1}
+        )
+        dataset = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 4, "file_ending": ".nii.gz"}
+        if regions:
+            dataset["regions_class_order"] = [1, 2]
+        folder.mkdir(parents=True)
+        (folder / "plans.json").write_text(json.dumps(plans))
+        (folder / "dataset.json").write_text(json.dumps(dataset))
+        for place, fold in enumerate(folds):
+            torch.manual_seed(len(name) + fold)
+            network = get_network_from_plans(
+                settings["architecture"]["network_class_name"],
+                settings["architecture"]["arch_kwargs"],
+                settings["architecture"]["_kw_requires_import"],
+                1,
+                2,
+                deep_supervision=False,
+            )
+            head = network.decoder.seg_layers[-1]
+            with torch.no_grad():
+                head.weight *= gain
+                if log_odds is not None:
+                    head.weight.zero_()
+                    head.bias.copy_(torch.tensor([0.0, log_odds[place]]))
+            checkpoint = {
+                "network_weights": network.state_dict(),
+                "trainer_name": "nnUNetTrainer",
+                "init_args": {"configuration": configuration},
+                "inference_allowed_mirroring_axes": tuple(range(len(patch))),
+            }
+            (folder / f"fold_{fold}").mkdir()
+            torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def thorax() -> sitk.Image:
+    """Two lungs in a body with a bright artery between them and clots in it, at 4 mm, in LPS."""
+    z, y, x = (np.mgrid[:56, :60, :80] + 0.5) * 4 - np.array([112, 120, 160])[:, None, None, None]
+    hu = np.full(z.shape, -1000.0)
+    hu[(y / 100) ** 2 + (x / 150) ** 2 < 1] = 40
+    for side in (-1, 1):
+        hu[((x - side * 72) / 52) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = LUNG_HU
+    hu[(y**2 + z**2 < 14**2) & (np.abs(x) < 90)] = BLOOD_HU
+    for centre in (-60, 50):
+        hu[(y**2 + z**2 + (x - centre) ** 2) < 9**2] = CLOT_HU
+    image = sitk.GetImageFromArray((hu + np.random.default_rng(0).normal(0, 10, hu.shape)).astype(np.int16))
+    image.SetSpacing((4.0, 4.0, 4.0))
+    image.SetOrigin((-160.0, -120.0, -112.0))
+    return image

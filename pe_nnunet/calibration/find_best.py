@@ -2,149 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
-from pe_nnunet.calibration.cross_validation import CrossValidated, mean_probability
+from pe_nnunet.calibration.counts import Grid, LabelledScan, count_findings
+from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase, stored_probability
+from pe_nnunet.calibration.search import best, held_out, rates
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings, find_emboli
+from pe_nnunet.inference.locate import model_names
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
-from pe_nnunet.metrics.cohort_scores import CohortScores, summarise
-from pe_nnunet.metrics.instances import LabelKind, to_instances
 from pe_nnunet.volumes.geometry import spacing_zyx
-from pe_nnunet.volumes.readers import read_label
 from pe_nnunet.voxels import Box
 
+Candidate = tuple[tuple[str, ...], FusionSettings]
+"""Names of the models whose mean probability is taken, and what emboli are found with in it."""
 
-@dataclass(frozen=True)
-class Candidate:
-    """One way to find emboli.
 
-    Attributes:
-        models: Names of the models whose mean probability is taken.
-        threshold: Of that probability.
-        min_volume_mm3: Smaller findings are left out.
+def model_folders(
+    results: Path, trainers: Sequence[str] | None, plans: Sequence[str], configurations: Sequence[str]
+) -> list[Path]:
+    """The models to try.
+
+    Args:
+        results: The dataset's folder below `nnUNet_results`.
+        trainers: Without any, all models that hold validation probabilities.
+        plans: One, or as many as trainers.
+        configurations: As plans.
+
+    Raises:
+        ConfigurationError: PE-MODEL-004 if the lists do not fit; PE-EVAL-011 if there is no such model.
     """
+    if trainers is None:
+        found = sorted({path.parents[2] for path in results.glob(f"*__*/fold_*/{VALIDATION}/*.npz")})
+        if not found:
+            raise ConfigurationError(
+                "PE-EVAL-011",
+                f"no model in {results} has validation probabilities",
+                "nnUNetv2_train ... --npz, or --val --npz for a fold that is trained",
+            )
+        return found
+    return [results / name for name in model_names(trainers, plans, configurations)]
 
-    models: tuple[str, ...]
-    threshold: float
-    min_volume_mm3: float
 
+def candidates_of(
+    models: Sequence[str], max_models: int, thresholds: Sequence[float], min_volumes_mm3: Sequence[float]
+) -> list[Candidate]:
+    """Every model alone, then every combination of up to so many, each with all settings.
 
-@dataclass(frozen=True)
-class CandidateJob:
-    """One case to score under all candidates.
+    Args:
+        models: Names of their folders.
+        max_models: Of an ensemble.
+        thresholds: Of the probability.
+        min_volumes_mm3: Of a finding.
 
-    Attributes:
-        case_id: The case.
-        label: Its label, ids of emboli or classes.
-        kind: Which of the two.
-        ensembles: Models that are tried, alone and together.
-        thresholds: That are tried.
-        min_volumes_mm3: That are tried.
+    Raises:
+        ConfigurationError: PE-FUS-001 for settings out of range.
     """
-
-    case_id: str
-    label: Path
-    kind: LabelKind
-    ensembles: tuple[tuple[CrossValidated, ...], ...]
-    thresholds: tuple[float, ...]
-    min_volumes_mm3: tuple[float, ...]
+    base = FusionSettings()
+    base = replace(base, candidate_threshold=min(base.candidate_threshold, *thresholds))
+    settings = dict.fromkeys(Grid(tuple(thresholds), (0.0,), tuple(min_volumes_mm3)).settings(base, detector=False))
+    sizes = range(1, max(1, min(max_models, len(models))) + 1)
+    return [(chosen, choice) for size in sizes for chosen in combinations(models, size) for choice in settings]
 
 
-@dataclass(frozen=True)
-class Best:
-    """The choice.
-
-    Attributes:
-        candidate: The best.
-        cohort: Its numbers on the scans that it was chosen on.
-        held_out: What the same choice gives on scans that it was not made on: made anew for each fold on the others;
-            None with a single fold.
-    """
-
-    candidate: Candidate
-    cohort: CohortScores
-    held_out: CohortScores | None
+def count_case(case: ValidationCase, candidates: Sequence[Candidate]) -> NDArray[np.int64]:
+    """What the candidates find in a case, (candidates, 7); see `count_findings`."""
+    lowest = min(settings.threshold for _, settings in candidates)
+    by_models: dict[tuple[str, ...], list[int]] = {}
+    for number, (models, _) in enumerate(candidates):
+        by_models.setdefault(models, []).append(number)
+    counts = np.zeros((len(candidates), 7), np.int64)
+    truth = case.truth()
+    for models, numbers in by_models.items():
+        scan = _scan(case, truth, models, lowest)
+        counts[numbers] = count_findings([scan], [candidates[number][1] for number in numbers])[:, 0]
+    return counts
 
 
-def ensembles(models: Sequence[CrossValidated], largest: int) -> tuple[tuple[CrossValidated, ...], ...]:
-    """Every model alone, then every combination of up to `largest`."""
-    return tuple(chosen for size in range(1, largest + 1) for chosen in combinations(models, size))
+def score_case(chosen: tuple[ValidationCase, Sequence[Candidate]]) -> list[CaseScores]:
+    """All scores of a case under each of the candidates that were chosen for it."""
+    case, candidates = chosen
+    scores, truth = [], case.truth()
+    for models, settings in candidates:
+        scan = _scan(case, truth, models, settings.threshold)
+        settings = replace(settings, candidate_threshold=settings.threshold)
+        found = find_emboli(scan.probability, scan.spacing_mm, settings)
+        scores.append(
+            evaluate_case(found.labels, scan.truth, scan.spacing_mm, case_id=case.case_id, pe_score=found.pe_score)
+        )
+    return scores
 
 
-def score_candidates(job: CandidateJob) -> dict[Candidate, CaseScores]:
-    """Score one case under every candidate."""
-    grid = read_label(job.label)
-    spacing_mm = spacing_zyx(grid)
-    whole = sitk.GetArrayViewFromImage(grid)
-    result = {}
-    for models in job.ensembles:
-        probability = mean_probability(models, job.case_id, whole.shape)
-        box = Box.around((probability >= min(job.thresholds)) | (whole != 0)) or Box((0, 0, 0), (1, 1, 1))
-        truth = to_instances(whole[box.slices], job.kind)
-        for threshold in job.thresholds:
-            settings = FusionSettings(threshold, candidate_threshold=threshold, min_volume_mm3=0.0)
-            found = find_emboli(probability[box.slices], spacing_mm, settings)
-            volumes = {row.id: row.volume_mm3 for row in found.kept}
-            for least in job.min_volumes_mm3:
-                keep = np.zeros(len(volumes) + 1, bool)
-                for number, volume in volumes.items():
-                    keep[number] = volume >= least * (1 - 1e-9)  # as the fusion itself compares
-                labels = np.where(keep[found.labels], found.labels, 0)
-                candidate = Candidate(tuple(model.name for model in models), threshold, least)
-                result[candidate] = evaluate_case(
-                    labels, truth, spacing_mm, case_id=job.case_id, pe_score=found.pe_score
-                )
-    return result
+def _scan(case: ValidationCase, truth: sitk.Image, models: Sequence[str], threshold: float) -> LabelledScan:
+    """The part of a case that holds emboli or a probability of at least the threshold."""
+    ids = sitk.GetArrayViewFromImage(truth)
+    probability = stored_probability(case, models, ids.shape)
+    box = (Box.around((probability >= threshold) | (ids != 0)) or Box((0, 0, 0), (1, 1, 1))).slices
+    return LabelledScan(case.case_id, probability[box], ids[box], spacing_zyx(truth))
 
 
 def choose(
-    scores: Mapping[str, Mapping[Candidate, CaseScores]],
-    fold_of: Mapping[str, str],
-    most_false_positives: float | None = None,
-) -> Best:
-    """Take the best candidate, and say what such a choice is worth on other scans.
+    candidates: Sequence[Candidate],
+    counts: NDArray[np.int64],
+    folds: Sequence[str],
+    max_fp_per_scan: float | None = None,
+) -> tuple[int, NDArray[np.intp] | None]:
+    """Take the best candidate, and make the same choice for each fold on the others.
+
+    Of equals that with fewer models wins, then that with fewer false findings, then the first.
 
     Args:
-        scores: case id -> the scores of all candidates, at least one case.
-        fold_of: case id -> fold.
-        most_false_positives: Without it the best has the highest F1 of emboli, pooled over scans. With it, the highest
-            sensitivity at no more than so many false findings a scan; where none keeps to that, the fewest of them.
-            Of equals the one with fewer models wins, then the fewer false findings, then the first.
+        candidates: The candidates.
+        counts: (candidates, scans, 7).
+        folds: Of each scan.
+        max_fp_per_scan: The highest sensitivity at no more than so many false findings a scan is taken; None: the
+            highest F1 of emboli, pooled over scans.
+
+    Returns:
+        The number of the best, and for each scan the number of that which is best on the other folds; None with a
+        single fold.
     """
-    best = _best(scores, most_false_positives)
-    chosen = [by_candidate[best] for by_candidate in scores.values()]
-    folds = sorted({fold_of[case] for case in scores})
-    held_out: list[CaseScores] = []
-    for fold in folds if len(folds) > 1 else ():
-        rest = {case: rows for case, rows in scores.items() if fold_of[case] != fold}
-        theirs = _best(rest, most_false_positives)
-        held_out += [rows[theirs] for case, rows in scores.items() if fold_of[case] == fold]
-    return Best(best, summarise(chosen), summarise(held_out) if held_out else None)
+    sizes = [len(models) for models, _ in candidates]
+    volumes = [settings.min_volume_mm3 for _, settings in candidates]
 
+    def choice(of: NDArray[np.int64]) -> int:
+        _, false, _ = rates(of.sum(axis=1), of.shape[1])
+        return best(of, max_fp_per_scan, volumes, (sizes, false))
 
-def cohort_of(scores: Mapping[str, Mapping[Candidate, CaseScores]], candidate: Candidate) -> CohortScores:
-    """The numbers of one candidate."""
-    return summarise([rows[candidate] for rows in scores.values()])
-
-
-def _best(scores: Mapping[str, Mapping[Candidate, CaseScores]], most_false_positives: float | None) -> Candidate:
-    candidates = list(next(iter(scores.values())))
-
-    def merit(candidate: Candidate) -> tuple[float, ...]:
-        cohort = cohort_of(scores, candidate)
-        false = cohort.false_positives_per_scan or 0.0
-        if most_false_positives is None:
-            main: tuple[float, ...] = (cohort.f1 or 0.0,)
-        elif false <= most_false_positives:
-            main = (1.0, cohort.sensitivity or 0.0)
-        else:
-            main = (0.0, -false)
-        return (*main, -len(candidate.models), -false)
-
-    return max(candidates, key=merit)
+    names, parts = np.unique(folds, return_inverse=True)
+    return choice(counts), held_out(counts, parts, choice) if len(names) > 1 else None

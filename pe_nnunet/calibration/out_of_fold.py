@@ -3,151 +3,203 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 from numpy.typing import NDArray
 
-from pe_nnunet.calibration.outcomes import LabelledScan
-from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
-from pe_nnunet.dataset.folders import read_splits, split_of
+from pe_nnunet.calibration.counts import LabelledScan
+from pe_nnunet.dataset.dataset_json import pe_channel, pe_label_values, read_dataset_json
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits, split_of
 from pe_nnunet.detection import Tube
-from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.inference.allocation import large_blocks_apart
-from pe_nnunet.inference.ensemble import predict_ensemble
-from pe_nnunet.inference.model import TrainedModel
-from pe_nnunet.inference.search_region import lung_region
-from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.roi import crop, paste
+from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
 from pe_nnunet.voxels import label_components
 
-MARGIN_MM = 10.0
+VALIDATION = "validation"
 
 
 @dataclass(frozen=True)
-class HeldCase:
+class ValidationCase:
     """A training scan, and the fold that did not see it.
 
     Attributes:
         case_id: nnU-Net's name of it.
-        fold: Fold.
-        image: Path of the scan.
-        masks: What nnU-Net wrote for it as validation, one path a model.
+        fold: The fold in whose validation it is.
+        image: The scan.
+        label: Ids of its emboli, as conversion stores them, or nnU-Net's label.
+        pe_values: The label's values that are PE; none where it holds ids.
+        outputs: What training left of it in `fold_*/validation`, by the name of the model folder.
     """
 
     case_id: str
     fold: str
     image: Path
-    masks: tuple[Path, ...]
+    label: Path
+    pe_values: tuple[int, ...]
+    outputs: dict[str, Path]
+
+    def truth(self) -> sitk.Image:
+        """The emboli, one id each: as they are stored, or the components of PE in the label.
+
+        Raises:
+            PEError: If the label cannot be read.
+        """
+        label = read_label(self.label)
+        if not self.pe_values:
+            return label
+        return image_like(label_components(np.isin(sitk.GetArrayViewFromImage(label), self.pe_values))[0], label)
 
 
-def held_cases(model_folders: Sequence[Path], folds: Sequence[str], raw: Path, preprocessed: Path) -> list[HeldCase]:
+def validation_case(case: str, fold: str, models: Sequence[Path], output_ending: str = "") -> ValidationCase:
+    """A case with its files, which may be absent.
+
+    Args:
+        case: nnU-Net's name of it.
+        fold: The fold in whose validation it is.
+        models: Folders of models of one dataset.
+        output_ending: Of the models' outputs; that of the dataset's images if empty.
+    """
+    dataset = read_dataset_json(models[0])
+    ending, name = dataset.get("file_ending", ".nii.gz"), models[0].parent.name
+    raw, preprocessed = nnunet_folder(RAW) / name, nnunet_folder(PREPROCESSED) / name
+    ids = raw / "pe_nnunet" / "instances" / f"{case}.nii.gz"
+    labels = [raw / "labelsTr" / f"{case}{ending}", preprocessed / "gt_segmentations" / f"{case}{ending}"]
+    return ValidationCase(
+        case,
+        fold,
+        raw / "imagesTr" / f"{case}_0000{ending}",
+        next((path for path in (ids, *labels) if path.is_file()), labels[0]),
+        () if ids.is_file() else pe_label_values(dataset["labels"]),
+        {model.name: model / f"fold_{fold}" / VALIDATION / f"{case}{output_ending or ending}" for model in models},
+    )
+
+
+def cases_of_splits(models: Sequence[Path], folds: Sequence[str]) -> list[ValidationCase]:
     """The validation scans of every fold, from `splits_final.json`.
 
     Args:
-        model_folders: Of the ensemble.
-        folds: Folds; all models have them.
-        raw: The dataset's folder in `nnUNet_raw`.
-        preprocessed: The dataset's folder in `nnUNet_preprocessed`.
+        models: Folders of models of one dataset, which have these folds.
+        folds: Folds.
 
     Raises:
         ConfigurationError: PE-FUS-006 if there are no splits, or none for a fold.
         InputError: PE-FUS-006 if the scan of a case is gone.
     """
+    name = models[0].parent.name
+    raw, preprocessed = nnunet_folder(RAW) / name, nnunet_folder(PREPROCESSED) / name
     splits = read_splits(preprocessed, raw, code="PE-FUS-006", hint="train a fold first")
-    ending = read_dataset_json(model_folders[0])["file_ending"]
     cases = []
     for fold in folds:
-        for case in sorted(split_of(splits, fold, dataset=raw.name, code="PE-FUS-006")["val"]):
-            image = raw / "imagesTr" / f"{case}_0000{ending}"
-            if not image.is_file():
-                raise InputError("PE-FUS-006", f"{image} is gone", "calibration needs the training scans")
-            masks = tuple(folder / f"fold_{fold}" / "validation" / f"{case}{ending}" for folder in model_folders)
-            cases.append(HeldCase(case, fold, image, masks))
+        held_back = split_of(splits, fold, dataset=name, code="PE-FUS-006")["val"]
+        cases += [validation_case(case, fold, models) for case in sorted(held_back)]
+    if gone := [case.image for case in cases if not case.image.is_file()]:
+        raise InputError("PE-FUS-006", f"{gone[0]} is gone", "calibration needs the training scans")
     return cases
 
 
-def truth_of(case: HeldCase, raw: Path, labels: dict[str, Any]) -> sitk.Image:
-    """The emboli of a scan, one id each: as conversion stored them, or the components of nnU-Net's label.
+def cases_with_probabilities(models: Sequence[Path], folds: Sequence[str]) -> list[ValidationCase]:
+    """The cases whose validation probabilities training left (`--npz`), which are the same for all models.
 
     Args:
-        case: The scan.
-        raw: The dataset's folder in `nnUNet_raw`.
-        labels: Of `dataset.json`.
+        models: Folders of models of one dataset.
+        folds: Which folds.
 
     Raises:
-        PEError: If there is neither, or it cannot be read.
+        ConfigurationError: PE-MODEL-001 if one is no model folder; PE-EVAL-011 if a fold has no probabilities, a case
+            lies in two folds, the models were validated on different cases, or a label is not there.
     """
-    name = case.image.name.replace(f"{case.case_id}_0000", case.case_id)
-    instances = raw / "pe_nnunet" / "instances" / name
-    if instances.is_file():
-        return read_label(instances)
-    label = read_label(raw / "labelsTr" / name)
-    ids, _ = label_components(np.isin(sitk.GetArrayViewFromImage(label), pe_label_values(labels)))
-    return image_like(ids, label)
+    of_models = [_folds_with_probabilities(model, folds) for model in models]
+    for model, fold_of in zip(models, of_models, strict=True):
+        if others := sorted(fold_of.items() ^ of_models[0].items()):
+            raise ConfigurationError(
+                "PE-EVAL-011",
+                f"{model.name} and {models[0].name} were not validated on the same folds: {others[0][0]}",
+                "train both on the same splits_final.json",
+            )
+    cases = [validation_case(case, fold, models, ".npz") for case, fold in sorted(of_models[0].items())]
+    if missing := [case for case in cases if not case.label.is_file()]:
+        raise ConfigurationError("PE-EVAL-011", f"no label of {missing[0].case_id}", f"expected {missing[0].label}")
+    return cases
 
 
-def masks_as_probability(case: HeldCase, labels: dict[str, Any]) -> NDArray[np.float32]:
+def _folds_with_probabilities(model: Path, folds: Sequence[str]) -> dict[str, str]:
+    """Case id -> the fold in whose validation it is."""
+    if not (model / "dataset.json").is_file():
+        raise ConfigurationError("PE-MODEL-001", f"no trained model in {model}", "check -tr, -p and -c")
+    fold_of: dict[str, str] = {}
+    for fold in folds:
+        cases = sorted(path.stem for path in (model / f"fold_{fold}" / VALIDATION).glob("*.npz"))
+        if not cases:
+            trainer, plans, configuration = [*model.name.split("__"), "", ""][:3]
+            raise ConfigurationError(
+                "PE-EVAL-011",
+                f"fold {fold} of {model.name} has no validation probabilities",
+                f"nnUNetv2_train {model.parent.name} {configuration} {fold} -tr {trainer} -p {plans} --val --npz",
+            )
+        if double := sorted(fold_of.keys() & set(cases)):
+            raise ConfigurationError("PE-EVAL-011", f"{double[0]} lies in two folds of {model.name}", "train anew")
+        fold_of.update(dict.fromkeys(cases, fold))
+    return fold_of
+
+
+def stored_probability(case: ValidationCase, models: Sequence[str], shape: Sequence[int]) -> NDArray[np.float32]:
+    """The mean PE probability of several models, as training left it, (z, y, x) on the grid of the label.
+
+    Args:
+        case: From `cases_with_probabilities`.
+        models: Names of their folders.
+        shape: Of the label.
+
+    Raises:
+        InputError: PE-EVAL-011 if a file cannot be read.
+        GeometryError: PE-GEO-001 if one is not on the label's grid.
+    """
+    total = np.zeros(tuple(shape), np.float32)
+    for model in models:
+        path = case.outputs[model]
+        dataset = read_dataset_json(path.parents[2])
+        channel = pe_channel(dataset["labels"], bool(dataset.get("regions_class_order")))
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                probability = np.asarray(stored["probabilities"][channel], np.float32)
+        except Exception as error:  # a damaged archive makes numpy raise whatever its parts raise
+            raise InputError("PE-EVAL-011", f"{path} holds no probabilities: {error}", "validate again") from error
+        if probability.shape != total.shape:
+            raise GeometryError(
+                "PE-GEO-001",
+                f"the probabilities of case {case.case_id} by {model} have shape {probability.shape} (z, y, x), its "
+                f"label {total.shape}",
+            )
+        total += probability / len(models)
+    return total
+
+
+def masks_as_probability(case: ValidationCase, pe_values: Sequence[int]) -> NDArray[np.float32]:
     """Share of models whose validation mask, as nnU-Net wrote it, says PE, in LPS axes.
 
     Args:
-        case: The scan.
-        labels: Of `dataset.json`.
+        case: From `cases_of_splits`.
+        pe_values: The masks' values that are PE.
 
     Raises:
         PEError: If a mask is absent or unreadable.
     """
-    masks = [sitk.GetArrayFromImage(to_lps(read_label(path))) for path in case.masks]
-    return np.asarray(np.mean([np.isin(mask, pe_label_values(labels)) for mask in masks], axis=0), np.float32)
-
-
-@large_blocks_apart()
-def region_probability(
-    models: Sequence[TrainedModel], image: sitk.Image, device: torch.device, settings: InferenceSettings
-) -> NDArray[np.float32]:
-    """Predict a scan, or one that is cropped to its lungs, where `PEPredictor` would look.
-
-    Args:
-        models: The ensemble.
-        image: HU, in LPS axes.
-        device: Where the networks run.
-        settings: How.
-
-    Returns:
-        (z, y, x) on the image's grid.
-
-    Raises:
-        PEError: If it does not fit the models.
-    """
-    region = lung_region(image, MARGIN_MM, "full-volume")
-    part = crop(image, region.box)
-    found = predict_ensemble(models, part, device, settings, within=region.within)
-    return np.asarray(sitk.GetArrayFromImage(paste(image_like(found.probability, part), region.box, image)))
-
-
-def single_fold(models: Sequence[TrainedModel], fold: str) -> list[TrainedModel]:
-    """The models with one fold each."""
-    return [replace(model, folds=((fold, dict(model.folds)[fold]),)) for model in models]
+    masks = [sitk.GetArrayFromImage(to_lps(read_label(path))) for path in case.outputs.values()]
+    return np.asarray(np.mean([np.isin(mask, pe_values) for mask in masks], axis=0), np.float32)
 
 
 def labelled_scan(
-    case: HeldCase,
-    raw: Path,
-    labels: dict[str, Any],
-    probability: Callable[[HeldCase, sitk.Image], NDArray[np.float32]],
-    tubes: Callable[[HeldCase, sitk.Image], Sequence[Tube]] | None = None,
+    case: ValidationCase,
+    probability: Callable[[ValidationCase, sitk.Image], NDArray[np.float32]],
+    tubes: Callable[[ValidationCase, sitk.Image], Sequence[Tube]] | None = None,
 ) -> LabelledScan:
     """A scan with its truth and what was predicted for it.
 
     Args:
         case: The scan.
-        raw: The dataset's folder in `nnUNet_raw`.
-        labels: Of `dataset.json`.
         probability: Of a case and its image in LPS axes, (z, y, x).
         tubes: Detected emboli of a case and its image; None without a detector.
 
@@ -155,7 +207,7 @@ def labelled_scan(
         PEError: If the scan or its label cannot be read, or they do not fit together.
     """
     image = to_lps(read_scan(find_scans(case.image)[0]).image)
-    truth = to_lps(truth_of(case, raw, labels))
+    truth = to_lps(case.truth())
     require_same_grid(image, truth, f"the label of case {case.case_id}")
     predicted = probability(case, image)
     if predicted.shape != image.GetSize()[::-1]:

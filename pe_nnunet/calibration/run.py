@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +14,53 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pe_nnunet.calibration.boxes_alone import BoxChoice
-from pe_nnunet.calibration.fold_shift import FoldShift, measure_shift
-from pe_nnunet.calibration.out_of_fold import (
-    HeldCase,
-    held_cases,
-    labelled_scan,
-    masks_as_probability,
-    region_probability,
-    single_fold,
-)
-from pe_nnunet.calibration.outcomes import Grid, LabelledScan
-from pe_nnunet.calibration.search import FEWEST_SCANS, Calibration, Choice, DetectionTest, Objective, calibrate
-from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
-from pe_nnunet.detection import Detector, Tube, detect, load_detector
+from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
+from pe_nnunet.calibration.out_of_fold import ValidationCase, cases_of_splits, labelled_scan, masks_as_probability
+from pe_nnunet.calibration.report import calibration_text, write_fusion
+from pe_nnunet.calibration.search import calibrate, rates
+from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
+from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
-from pe_nnunet.fusion.stored import write_fusion
+from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.inference.allocation import large_blocks_apart
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
+from pe_nnunet.inference.model import TrainedModel, load_model, model_records, pick_device
+from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.metrics.instances import to_instances
-from pe_nnunet.outputs import ModelRecord
-from pe_nnunet.volumes import find_scans, read_label, read_scan, require_same_grid, to_lps
-from pe_nnunet.volumes.files.volume_file import file_sha256
+from pe_nnunet.roi import crop, paste
+from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
+
+MARGIN_MM = 10.0
+SHIFT_THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 
 
-@dataclass(frozen=True)
-class CalibrationRun:
-    """How to calibrate.
-
-    Attributes:
-        objective: What is made as high as it can be.
-        grid: Which settings are tried.
-        masks: Take the masks that training left instead of predicting.
-        device: Where the networks run.
-        inference: How.
-        trust_checkpoint: Load checkpoints that hold more than weights.
-        detector: Folder of a detector with the same folds; None: segmentation alone.
-        check: Scans that no fold was trained on, to compare single folds with their mean.
-        check_labels: Their labels.
-    """
-
-    objective: Objective
-    grid: Grid
-    masks: bool = False
-    device: str = "auto"
-    inference: InferenceSettings = field(default_factory=InferenceSettings)
-    trust_checkpoint: bool = False
-    detector: Path | None = None
-    check: Path | None = None
-    check_labels: Path | None = None
-
-
-def calibrate_models(locations: Sequence[ModelLocation], how: CalibrationRun) -> Path:
+def calibrate_models(
+    locations: Sequence[ModelLocation],
+    max_fp_per_scan: float | None,
+    grid: Grid,
+    *,
+    masks: bool = False,
+    device: str = "auto",
+    inference: InferenceSettings | None = None,
+    trust_checkpoint: bool = False,
+    detector: Path | None = None,
+    check: tuple[Path, Path] | None = None,
+) -> Path:
     """Predict the scans that each fold was not trained on, choose settings, and write them.
 
     Args:
         locations: Models of one dataset, with the same folds.
-        how: How.
+        max_fp_per_scan: The sensitivity at this many false positives a scan, at most, counts; None: the F1 of emboli.
+        grid: Which settings are tried.
+        masks: Take the masks that training left instead of predicting.
+        device: Where the networks run.
+        inference: How; the default if None.
+        trust_checkpoint: Load checkpoints that hold more than weights.
+        detector: Folder of a detector with the same folds; None: segmentation alone.
+        check: Scans that no fold was trained on and their labels, to compare single folds with their mean.
 
     Returns:
         `fusion.json` in the folder of the first model.
@@ -85,140 +72,120 @@ def calibrate_models(locations: Sequence[ModelLocation], how: CalibrationRun) ->
     if any(location.folds != folds for location in locations):
         raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
     folders = [location.folder for location in locations]
-    dataset = folders[0].parent.name
-    raw = nnunet_folder(RAW) / dataset
-    labels = read_dataset_json(folders[0])["labels"]
-    cases = held_cases(folders, folds, raw, nnunet_folder(PREPROCESSED) / dataset)
-    device = pick_device(how.device)
+    pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
+    cases = cases_of_splits(folders, folds)
+    inference, where = inference or InferenceSettings(), pick_device(device)
     models: list[TrainedModel] = []
-    if not how.masks or how.check is not None:
-        models = [load_model(location, device, how.trust_checkpoint) for location in locations]
+    if not masks or check is not None:
+        models = [load_model(location, where, trust_checkpoint) for location in locations]
 
-    def probability(case: HeldCase, image: sitk.Image) -> NDArray[np.float32]:
-        if how.masks:
-            return masks_as_probability(case, labels)
-        return region_probability(single_fold(models, case.fold), image, device, how.inference)
+    def probability(image: sitk.Image, fold: str) -> NDArray[np.float32]:
+        single = [replace(model, folds=((fold, dict(model.folds)[fold]),)) for model in models]
+        return _region_probability(single, image, where, inference)
 
-    detectors = {} if how.detector is None else _fold_detectors(how.detector, folds, device.type)
+    def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
+        return masks_as_probability(case, pe_values) if masks else probability(image, case.fold)
 
-    def tubes(case: HeldCase, image: sitk.Image) -> Sequence[Tube]:
+    # one detector a fold: a scan must not be seen by the one that was trained on it
+    detectors = {fold: load_detector(fold_folders(detector, [fold]), where.type) for fold in folds if detector}
+
+    def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
         return detect(image, detectors[case.fold]).emboli
 
-    scans = _scans(cases, raw, labels, probability, tubes if detectors else None)
-    found = calibrate(scans, how.objective, how.grid)
+    bar = tqdm(cases, desc="validation scans", unit="scan", disable=None, file=sys.stderr)
+    scans = [labelled_scan(case, predicted, tubes if detectors else None) for case in bar]
+    found = calibrate(scans, max_fp_per_scan, grid)
     shift = None
-    if how.check is not None and how.check_labels is not None:
-        shift = _shift(models, folds, how, found, device)
+    if check is not None:
+        if len(folds) < 2:
+            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
+        shift = measure_shift(_further_scans(*check), folds, probability, found.segmentation.chosen.settings)
     chosen_on = {
-        "dataset": dataset,
+        "dataset": folders[0].parent.name,
         "scans": [scan.case_id for scan in scans],
         "folds": list(folds),
-        "source": "masks" if how.masks else "probabilities",
-        "models": [asdict(record) for record in _records(locations)],
-        "detector": [asdict(record) for detector in detectors.values() for record in detector.records] or None,
-        "inference": asdict(how.inference),
-        "fold_shift": None if shift is None else shift.to_json(),
+        "source": "masks" if masks else "probabilities",
+        "models": [asdict(record) for location in locations for record in model_records(location)],
+        "detector": [asdict(record) for one in detectors.values() for record in one.records] or None,
+        "inference": asdict(inference),
+        "fold_shift": shift,
     }
     path = write_fusion(folders[0], found, [folder.name for folder in folders], chosen_on)
-    print("\n".join(_told(found, len(scans), shift)), flush=True)
+    print(calibration_text(found, len(scans), shift), flush=True)
     return path
 
 
-def _records(locations: Sequence[ModelLocation]) -> list[ModelRecord]:
-    return [
-        ModelRecord(
-            place.folder.name,
-            place.folder.parent.name,
-            fold,
-            place.checkpoint,
-            file_sha256(place.folder / f"fold_{fold}" / place.checkpoint),
-        )
-        for place in locations
-        for fold in place.folds
-    ]
+@large_blocks_apart()
+def _region_probability(
+    models: Sequence[TrainedModel], image: sitk.Image, device: torch.device, settings: InferenceSettings
+) -> NDArray[np.float32]:
+    """Predict a scan in LPS axes, or one that is cropped to its lungs, where `PEPredictor` would look: (z, y, x)."""
+    region = lung_region(image, MARGIN_MM, "full-volume")
+    part = crop(image, region.box)
+    found = predict_ensemble(models, part, device, settings, within=region.within)
+    return np.asarray(sitk.GetArrayFromImage(paste(image_like(found.probability, part), region.box, image)))
 
 
-def _fold_detectors(folder: Path, folds: Sequence[str], device: str) -> dict[str, Detector]:
-    """One detector a fold: a scan must not be seen by the one that was trained on it."""
-    return {fold: load_detector(fold_folders(folder, [fold]), device) for fold in folds}
-
-
-def _scans(
-    cases: Sequence[HeldCase], raw: Path, labels: dict[str, Any], probability: Any, tubes: Any
-) -> list[LabelledScan]:
-    bar = tqdm(cases, desc="validation scans", unit="scan", disable=None, file=sys.stderr)
-    return [labelled_scan(case, raw, labels, probability, tubes) for case in bar]
-
-
-def _shift(
-    models: Sequence[TrainedModel],
-    folds: Sequence[str],
-    how: CalibrationRun,
-    found: Calibration,
-    device: torch.device,
-) -> FoldShift:
-    if len(folds) < 2:
-        raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
-    scans = []
-    for ref in find_scans(how.check or Path()):
-        path = (how.check_labels or Path()) / f"{ref.case_id}.nii.gz"
+def _further_scans(scans: Path, labels: Path) -> list[tuple[str, sitk.Image, NDArray[Any]]]:
+    """Name, image in LPS axes, and ids of the emboli of scans that no fold was trained on."""
+    further = []
+    for ref in find_scans(scans):
+        path = labels / f"{ref.case_id}.nii.gz"
         if not path.is_file():
             raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
         image, truth = to_lps(read_scan(ref).image), to_lps(read_label(path))
         require_same_grid(image, truth, f"the label of case {ref.case_id}")
-        scans.append((ref.case_id, image, to_instances(sitk.GetArrayFromImage(truth))))
-    return measure_shift(
-        scans,
-        folds,
-        lambda image, fold: region_probability(single_fold(models, fold), image, device, how.inference),
-        found.segmentation.chosen.settings,
+        further.append((ref.case_id, image, to_instances(sitk.GetArrayFromImage(truth))))
+    return further
+
+
+def measure_shift(
+    scans: Iterable[tuple[str, sitk.Image, NDArray[Any]]],
+    folds: Sequence[str],
+    predict: Callable[[sitk.Image, str], NDArray[np.float32]],
+    settings: FusionSettings,
+) -> dict[str, Any]:
+    """Apply settings that were chosen on single folds to the maps of single folds, and to the mean of all.
+
+    Args:
+        scans: Name, image in LPS axes, ids of its emboli (z, y, x); no fold was trained on them.
+        folds: Two or more.
+        predict: The probability of an image by one fold, (z, y, x).
+        settings: What was calibrated; boxes do not count here.
+
+    Returns:
+        What `fusion.json` holds: numbers of `scans` and `emboli`, the `folds`, sensitivity and false positives a scan
+        of `single_...` folds (their mean) and of the `mean_...` of the folds, the `threshold` that was calibrated, and
+        the `equal_threshold` at which the mean of the folds comes nearest to the false positives of single folds.
+    """
+    settings = replace(settings, box_weight=0.0, no_box_penalty=0.0)
+    seed = settings.seed - settings.threshold
+    tried = [
+        replace(settings, threshold=t, seed_threshold=min(1.0, t + seed))
+        for t in SHIFT_THRESHOLDS
+        if t >= settings.candidate_threshold
+    ]
+    single, mean, count = np.zeros(7, np.int64), np.zeros((1 + len(tried), 7), np.int64), 0
+    for name, image, truth in scans:
+        maps = [predict(image, fold) for fold in folds]
+        of_folds = [LabelledScan(name, probability, truth, spacing_zyx(image)) for probability in maps]
+        single += count_findings(of_folds, [settings])[0].sum(axis=0)
+        of_mean = replace(of_folds[0], probability=np.mean(maps, axis=0, dtype=np.float32))
+        mean += count_findings([of_mean], [settings, *tried])[:, 0]
+        count += 1
+    single_sensitivity, single_fp, _ = rates(single / len(folds), count)
+    mean_sensitivity, mean_fp, _ = rates(mean, count)
+    nearest = min(
+        range(len(tried)), key=lambda k: (abs(mean_fp[1 + k] - single_fp), abs(tried[k].threshold - settings.threshold))
     )
-
-
-def _told(found: Calibration, scans: int, shift: FoldShift | None) -> list[str]:
-    best = found.best
-    lines = [f"highest {found.objective} on {scans} scans with {best.chosen.emboli} emboli:"]
-    if found.fusion is None or found.boxes is None or found.detection is None:
-        lines.append(_line(best.chosen))
-    else:
-        lines += [
-            f"    segmentation alone, {_line(found.segmentation.chosen).strip()}",
-            f"    detection alone, from confidence {found.boxes.confidence:g}: {_outcome(found.boxes)}",
-            f"    both, {_line(found.fusion.chosen).strip()}",
-            f"    {_whether_boxes_help(found.detection, scans)}",
-        ]
-    for budget, choice in best.budgets.items():
-        lines.append(f"at most {budget:g} false positives a scan: {_line(choice).strip()}")
-    if shift is not None:
-        lines += [
-            f"on {shift.scans} further scans with {shift.emboli} emboli: single folds find "
-            f"{shift.single_sensitivity:.0%} with {shift.single_fp_per_scan:.2f} false positives a scan, their mean "
-            f"{shift.mean_sensitivity:.0%} with {shift.mean_fp_per_scan:.2f}",
-            f"    the mean comes nearest to the single folds' false positives at threshold {shift.equal_threshold:g} "
-            f"instead of {shift.threshold:g}",
-        ]
-    return lines
-
-
-def _whether_boxes_help(test: DetectionTest, scans: int) -> str:
-    if scans < FEWEST_SCANS:
-        return f"on fewer than {FEWEST_SCANS} scans nothing shows whether boxes help: they get weight zero"
-    verdict = "boxes count" if test.helps else "boxes get weight zero"
-    return (
-        f"gain {test.gain:+.3f} on scans it was not chosen on, positive in {test.certainty:.0%} of resamples: {verdict}"
-    )
-
-
-def _line(choice: Choice) -> str:
-    s = choice.settings
-    boxes = ""
-    if s.uses_detection:
-        boxes = f", boxes from {s.box_confidence:g}: {s.box_weight:g}, without -{s.no_box_penalty:g}"
-    return f"    threshold {s.threshold:g}, seed {s.seed:g}, from {s.min_volume_mm3:g} mm3{boxes}: {_outcome(choice)}"
-
-
-def _outcome(choice: Choice | BoxChoice) -> str:
-    return (
-        f"{choice.found} of {choice.emboli} emboli, {choice.false_positives_per_scan:.2f} false positives a scan, "
-        f"F1 {choice.f1:.2f}"
-    )
+    return {
+        "scans": count,
+        "emboli": int(mean[0, EMBOLI]),
+        "folds": list(folds),
+        "single_sensitivity": float(single_sensitivity),
+        "single_fp_per_scan": float(single_fp),
+        "mean_sensitivity": float(mean_sensitivity[0]),
+        "mean_fp_per_scan": float(mean_fp[0]),
+        "threshold": settings.threshold,
+        "equal_threshold": tried[nearest].threshold,
+    }

@@ -1,49 +1,47 @@
-"""Choose fusion settings on scans that the models were not trained on."""
+"""The search of operating points: from counts of what each candidate finds in each scan to the best of them.
+
+The objective is the F1 of emboli or, under a number of false positives a scan, the sensitivity at no more than that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from pe_nnunet.calibration.boxes_alone import CONFIDENCES, BoxChoice, count_boxes
-from pe_nnunet.calibration.outcomes import EMBOLI, FINDINGS, FOUND, TRUE, Grid, LabelledScan, count_outcomes
+from pe_nnunet.calibration.counts import (
+    CONFIDENCES,
+    EMBOLI,
+    FINDINGS,
+    FOUND,
+    TRUE,
+    Grid,
+    LabelledScan,
+    count_boxes,
+    count_findings,
+)
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.fusion.stored import OperatingPoints
+from pe_nnunet.metrics.ratios import f1
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0, 4.0, 8.0)
 PARTS = 5
-FEWEST_SCANS = 5  # on fewer no detector can show that it helps
+MIN_SCANS = 5  # on fewer no detector can show that it helps
 RESAMPLES = 1000
 CERTAINTY = 0.95
 MEANINGFUL = 1e-9
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What is made as high as it can be.
-
-    Attributes:
-        target_fp: Sensitivity at this many false positives a scan, at most; None: the F1 of emboli.
-    """
-
-    target_fp: float | None = None
-
-    def __str__(self) -> str:
-        """For a person."""
-        if self.target_fp is None:
-            return "F1 of emboli"
-        return f"sensitivity at {self.target_fp:g} false positives a scan"
-
-
-@dataclass(frozen=True)
-class Choice:
+class OperatingPoint:
     """Settings, and what they come to on the scans that they were chosen on.
 
     Attributes:
-        settings: The settings.
+        settings: The settings; of boxes without a segmenter `box_confidence` alone has a meaning.
         sensitivity: Found emboli of all emboli.
         false_positives_per_scan: Over all scans.
         f1: Of emboli.
@@ -75,61 +73,95 @@ class DetectionTest:
 
 
 @dataclass(frozen=True)
-class Points:
-    """Operating points.
-
-    Attributes:
-        chosen: The settings of the objective.
-        budgets: The settings of the highest sensitivity for several numbers of false positives a scan, those that some
-            setting keeps to.
-    """
-
-    chosen: Choice
-    budgets: dict[float, Choice]
-
-
-@dataclass(frozen=True)
 class Calibration:
     """What was chosen.
 
     Attributes:
-        objective: For what.
+        max_fp_per_scan: The objective is the sensitivity at this many false positives a scan, at most; None: the F1.
         segmentation: For the segmenters alone.
         fusion: For segmenters and boxes; None without a detector.
         boxes: For boxes alone; None without a detector.
         detection: Whether boxes help; None without a detector.
     """
 
-    objective: Objective
-    segmentation: Points
-    fusion: Points | None = None
-    boxes: BoxChoice | None = None
+    max_fp_per_scan: float | None
+    segmentation: OperatingPoints[OperatingPoint]
+    fusion: OperatingPoints[OperatingPoint] | None = None
+    boxes: OperatingPoint | None = None
     detection: DetectionTest | None = None
 
     @property
-    def best(self) -> Points:
+    def best(self) -> OperatingPoints[OperatingPoint]:
         """With boxes, if there is a detector."""
         return self.fusion or self.segmentation
 
 
+def rates(total: NDArray[Any], scans: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Sensitivity, false positives a scan, and F1 of counts (..., columns) that are summed over scans."""
+    sensitivity = total[..., FOUND] / np.maximum(total[..., EMBOLI], 1)
+    precision = total[..., TRUE] / np.maximum(total[..., FINDINGS], 1)
+    return sensitivity, (total[..., FINDINGS] - total[..., TRUE]) / scans, f1(sensitivity, precision)
+
+
+def best(
+    counts: NDArray[np.int64],
+    max_fp_per_scan: float | None,
+    strictness: ArrayLike,
+    prefer: Sequence[ArrayLike] = (),
+) -> int:
+    """The number of the best candidate.
+
+    It has the highest F1, or the highest sensitivity among those that keep to the false positives a scan. Where none
+    does, it is that with the fewest; of equals that with the highest sensitivity.
+
+    Args:
+        counts: (candidates, scans, columns), as `count_findings` gives them.
+        max_fp_per_scan: False positives a scan, at most; None: the F1 counts.
+        strictness: Of each candidate. Where none keeps to the false positives, the strictest of equals is taken.
+        prefer: Numbers of each candidate; of equals that with the lowest first one is taken, then that with the lowest
+            second one, and so on. What is still equal is decided by the order of the candidates.
+    """
+    sensitivity, false, score = rates(counts.sum(axis=1), counts.shape[1])
+    within = np.ones(len(counts), bool) if max_fp_per_scan is None else false <= max_fp_per_scan
+    value = (score if max_fp_per_scan is None else sensitivity).round(9)
+    keys: list[Any] = [-np.where(within, value, -1), *prefer]
+    if not within.any():
+        keys = [false, -value, *prefer, -np.asarray(strictness)]
+    return int(np.lexsort(keys[::-1])[0])
+
+
+def held_out(
+    counts: NDArray[np.int64], parts: NDArray[np.intp], choose: Callable[[NDArray[np.int64]], int]
+) -> NDArray[np.intp]:
+    """For each scan the candidate that is chosen on the scans of all other parts.
+
+    Args:
+        counts: (candidates, scans, columns).
+        parts: Number of the part of each scan; with a single one the choice is made on its own scans.
+        choose: From counts to the number of a candidate.
+    """
+    chosen = np.zeros(counts.shape[1], np.intp)
+    for part in np.unique(parts):
+        held = parts == part
+        chosen[held] = choose(counts if held.all() else counts[:, ~held])
+    return chosen
+
+
 def calibrate(
     scans: Sequence[LabelledScan],
-    objective: Objective,
+    max_fp_per_scan: float | None = None,
     grid: Grid | None = None,
-    base: FusionSettings | None = None,
 ) -> Calibration:
     """Choose thresholds, smallest volume and the weights of boxes.
 
     Of settings that come to the same, those nearest to no detection, then of the smallest volume, then of a threshold
-    nearest to 0.5 are taken. Where no setting keeps to a number of false positives, the strictest is taken. Boxes get a
-    weight only if that is better on scans that the weight was not chosen on: cross-validation over scans, and a
-    bootstrap of its outcome.
+    nearest to 0.5 are taken. Boxes get a weight only if that is better on scans that the weight was not chosen on:
+    cross-validation over scans, and a bootstrap of its outcome.
 
     Args:
         scans: Predicted by models that were not trained on them.
-        objective: What counts.
+        max_fp_per_scan: The sensitivity at this many false positives a scan, at most, counts; None: the F1 of emboli.
         grid: Which settings are tried; the default if None.
-        base: What is not in the grid.
 
     Raises:
         InputError: PE-FUS-006 if there is no scan with an embolus.
@@ -137,41 +169,18 @@ def calibrate(
     if not any((scan.truth > 0).any() for scan in scans):
         raise InputError("PE-FUS-006", f"no embolus in the {len(scans)} scans to calibrate on", "name other folds")
     detector = any(scan.tubes is not None for scan in scans)
-    settings = (grid or Grid()).settings(base or FusionSettings(), detector)
-    order = sorted(range(len(settings)), key=lambda number: _preference(settings[number]))
-    settings = [settings[number] for number in order]
-    counts = count_outcomes(scans, _in_rows(settings))[_rows_back(settings)]
-    plain = np.array([not choice.uses_detection for choice in settings])
-    segmentation = _points(counts, settings, plain, objective)
+    settings = sorted((grid or Grid()).settings(FusionSettings(), detector), key=_preference)
+    counts = count_findings(scans, settings)
+    plain = [number for number, choice in enumerate(settings) if not choice.uses_detection]
+    segmentation = _points(counts[plain], [settings[number] for number in plain], max_fp_per_scan)
     if not detector:
-        return Calibration(objective, segmentation)
-    test = _detection_test(counts, plain, objective)
-    fusion = _points(counts, settings, np.ones(len(settings), bool), objective) if test.helps else segmentation
-    return Calibration(objective, segmentation, fusion, _boxes_alone(scans, objective), test)
-
-
-def _points(
-    counts: NDArray[np.int64], settings: Sequence[FusionSettings], allowed: NDArray[np.bool_], objective: Objective
-) -> Points:
-    numbers = np.flatnonzero(allowed).tolist()
-    of_them = [settings[number] for number in numbers]
-    strictest = max(range(len(numbers)), key=lambda n: (of_them[n].min_volume_mm3, of_them[n].seed, -n))
-
-    def best(goal: Objective) -> Choice:
-        place = _best(counts[numbers], goal, strictest)
-        return _choice(of_them[place], counts[numbers[place]])
-
-    budgets = {budget: best(Objective(budget)) for budget in sorted({*BUDGETS, objective.target_fp or BUDGETS[0]})}
-    kept = {budget: choice for budget, choice in budgets.items() if choice.false_positives_per_scan <= budget}
-    return Points(best(objective), kept)
-
-
-def _boxes_alone(scans: Sequence[LabelledScan], objective: Objective) -> BoxChoice:
-    counts = count_boxes(scans)
-    number = _best(counts, objective, strictest=len(counts) - 1)
-    total = counts[number].sum(axis=0)
-    sensitivity, false, f1 = (float(value) for value in _ratios(total, len(scans)))
-    return BoxChoice(CONFIDENCES[number], sensitivity, false, f1, int(total[FOUND]), int(total[EMBOLI]))
+        return Calibration(max_fp_per_scan, segmentation)
+    test = _detection_test(counts, counts[plain], max_fp_per_scan)
+    fusion = _points(counts, settings, max_fp_per_scan) if test.helps else segmentation
+    of_boxes = count_boxes(scans)
+    number = best(of_boxes, max_fp_per_scan, CONFIDENCES)
+    boxes = _point(FusionSettings(box_confidence=CONFIDENCES[number]), of_boxes[number])
+    return Calibration(max_fp_per_scan, segmentation, fusion, boxes, test)
 
 
 def _preference(choice: FusionSettings) -> tuple[float, ...]:
@@ -185,70 +194,43 @@ def _preference(choice: FusionSettings) -> tuple[float, ...]:
     )
 
 
-def _in_rows(settings: Sequence[FusionSettings]) -> list[FusionSettings]:
-    return [settings[number] for number in _row_order(settings)]
+def _points(
+    counts: NDArray[np.int64], settings: Sequence[FusionSettings], max_fp_per_scan: float | None
+) -> OperatingPoints[OperatingPoint]:
+    def point(goal: float | None) -> OperatingPoint:
+        number = best(counts, goal, [choice.min_volume_mm3 for choice in settings])
+        return _point(settings[number], counts[number])
+
+    budgets = {budget: point(budget) for budget in sorted({*BUDGETS, max_fp_per_scan or BUDGETS[0]})}
+    kept = {budget: found for budget, found in budgets.items() if found.false_positives_per_scan <= budget}
+    return OperatingPoints(point(max_fp_per_scan), kept)
 
 
-def _rows_back(settings: Sequence[FusionSettings]) -> NDArray[np.intp]:
-    return np.argsort(_row_order(settings))
-
-
-def _row_order(settings: Sequence[FusionSettings]) -> list[int]:
-    """Those that share their components one after another."""
-
-    def place(number: int) -> tuple[float, ...]:
-        choice = settings[number]
-        return choice.box_weight, choice.no_box_penalty, choice.box_confidence, choice.threshold
-
-    return sorted(range(len(settings)), key=place)
-
-
-def _ratios(total: NDArray[np.int64], scans: int) -> tuple[NDArray[np.float64], ...]:
-    """Sensitivity, false positives a scan, F1, of counts (..., 4)."""
-    emboli, findings = np.maximum(total[..., EMBOLI], 1), np.maximum(total[..., FINDINGS], 1)
-    sensitivity, precision = total[..., FOUND] / emboli, total[..., TRUE] / findings
-    f1 = 2 * sensitivity * precision / np.maximum(sensitivity + precision, 1e-12)
-    return sensitivity, (total[..., FINDINGS] - total[..., TRUE]) / scans, f1
-
-
-def _best(counts: NDArray[np.int64], objective: Objective, strictest: int) -> int:
-    """The first of the best; the strictest where none keeps to the number of false positives."""
-    sensitivity, false, f1 = _ratios(counts.sum(axis=1), counts.shape[1])
-    if objective.target_fp is None:
-        return int(np.argmax(f1.round(9)))
-    within = false <= objective.target_fp
-    return int(np.argmax(np.where(within, sensitivity.round(9), -1))) if within.any() else strictest
-
-
-def _value(total: NDArray[np.int64], scans: int, objective: Objective) -> NDArray[np.float64]:
-    """The objective on scans that settings were not chosen on: what exceeds the budget costs its share of emboli."""
-    sensitivity, false, f1 = _ratios(total, scans)
-    if objective.target_fp is None:
-        return f1
-    return np.asarray(sensitivity / np.maximum(1, false / max(objective.target_fp, MEANINGFUL)))
-
-
-def _detection_test(counts: NDArray[np.int64], plain: NDArray[np.bool_], objective: Objective) -> DetectionTest:
-    scans = counts.shape[1]
-    parts = np.arange(scans) % min(PARTS, scans)
-    outcome = np.zeros((2, scans, 4), np.int64)
-    order = np.arange(len(plain))
-    for part in np.unique(parts):
-        held = parts == part
-        learn = counts[:, ~held] if (~held).any() else counts
-        for row, allowed in enumerate((np.ones(len(plain), bool), plain)):
-            totals = learn.sum(axis=1)
-            value = np.where(allowed, _value(totals, learn.shape[1], objective).round(9), -1)
-            outcome[row, held] = counts[order[int(np.argmax(value))], held]
-    draws = np.random.default_rng(0).integers(0, scans, (RESAMPLES, scans))
-    resampled = _value(outcome[:, draws].sum(axis=2), scans, objective)
-    with_boxes, without = _value(outcome.sum(axis=1), scans, objective)
-    certainty = float((resampled[0] > resampled[1] + MEANINGFUL).mean())
-    helps = certainty >= CERTAINTY and scans >= FEWEST_SCANS
-    return DetectionTest(float(with_boxes - without), certainty, helps)
-
-
-def _choice(settings: FusionSettings, counts: NDArray[np.int64]) -> Choice:
+def _point(settings: FusionSettings, counts: NDArray[np.int64]) -> OperatingPoint:
     total = counts.sum(axis=0)
-    sensitivity, false, f1 = (float(value) for value in _ratios(total, len(counts)))
-    return Choice(settings, sensitivity, false, f1, int(total[FOUND]), int(total[EMBOLI]))
+    sensitivity, false, score = (float(value) for value in rates(total, len(counts)))
+    return OperatingPoint(settings, sensitivity, false, score, int(total[FOUND]), int(total[EMBOLI]))
+
+
+def _detection_test(fused: NDArray[np.int64], plain: NDArray[np.int64], max_fp_per_scan: float | None) -> DetectionTest:
+    """Compare counts of settings with boxes to those of settings without."""
+    scans = fused.shape[1]
+    parts = np.arange(scans) % min(PARTS, scans)
+
+    def choose(of: NDArray[np.int64]) -> int:  # a hard limit would credit boxes with a finer choice of false positives
+        return int(np.argmax(_value(of.sum(axis=1), of.shape[1], max_fp_per_scan).round(9)))
+
+    outcome = np.stack([of[held_out(of, parts, choose), np.arange(scans)] for of in (fused, plain)])
+    draws = np.random.default_rng(0).integers(0, scans, (RESAMPLES, scans))
+    resampled = _value(outcome[:, draws].sum(axis=2), scans, max_fp_per_scan)
+    with_boxes, without = _value(outcome.sum(axis=1), scans, max_fp_per_scan)
+    certainty = float((resampled[0] > resampled[1] + MEANINGFUL).mean())
+    return DetectionTest(float(with_boxes - without), certainty, certainty >= CERTAINTY and scans >= MIN_SCANS)
+
+
+def _value(total: NDArray[np.int64], scans: int, max_fp_per_scan: float | None) -> NDArray[np.float64]:
+    """The objective on scans that settings were not chosen on: what exceeds the budget costs its share of emboli."""
+    sensitivity, false, score = rates(total, scans)
+    if max_fp_per_scan is None:
+        return score
+    return np.asarray(sensitivity / np.maximum(1, false / max(max_fp_per_scan, MEANINGFUL)))

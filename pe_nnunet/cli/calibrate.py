@@ -44,9 +44,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate; see `configure` for the arguments."""
-    from pe_nnunet.calibration.outcomes import Grid
-    from pe_nnunet.calibration.run import CalibrationRun, calibrate_models
-    from pe_nnunet.calibration.search import Objective
+    from pe_nnunet.calibration.counts import Grid
+    from pe_nnunet.calibration.run import calibrate_models
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings
@@ -67,17 +66,14 @@ def run(args: argparse.Namespace) -> int:
     locations = locate_models(args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint)
     path = calibrate_models(
         locations,
-        CalibrationRun(
-            objective=Objective(args.target_fp),
-            grid=Grid(thresholds, (0.0,) if args.source == "masks" else grid.seeds, volumes),
-            masks=args.source == "masks",
-            device=args.device,
-            inference=inference,
-            trust_checkpoint=args.trust_checkpoint,
-            detector=args.detector,
-            check=args.check,
-            check_labels=args.check_labels,
-        ),
+        args.target_fp,
+        Grid(thresholds, (0.0,) if args.source == "masks" else grid.seeds, volumes),
+        masks=args.source == "masks",
+        device=args.device,
+        inference=inference,
+        trust_checkpoint=args.trust_checkpoint,
+        detector=args.detector,
+        check=None if args.check is None else (args.check, args.check_labels),
     )
     print(f"written to {path}", flush=True)
     return DONE

@@ -37,29 +37,55 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Score all candidates on all cases, choose, write, print."""
-    from pe_nnunet.calibration.cross_validation import cross_validated
-    from pe_nnunet.calibration.find_best import choose, ensembles, score_candidates
-    from pe_nnunet.calibration.find_best_jobs import candidate_jobs, model_folders
-    from pe_nnunet.calibration.find_best_report import best_table, record
+    """Count what all candidates find in all cases, choose, score the choice, write, print."""
+    from functools import partial
+
+    import numpy as np
+
+    from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
+    from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
+    from pe_nnunet.calibration.report import find_best_record, find_best_table
     from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.files import atomic_json, atomic_text
+    from pe_nnunet.metrics.cohort_scores import summarise
 
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
-    folders = model_folders(results, args.trainers, args.plans, args.configurations)
-    models = [cross_validated(folder, args.folds) for folder in folders]
-    tried = ensembles(models, max(1, min(args.ensemble_size, len(models))))
-    jobs = candidate_jobs(tried, args.thresholds, args.min_embolus_mm3)
-    scores, failures = work_through(score_candidates, {job.case_id: job for job in jobs}, args.workers, bar="find-best")
-    if not scores:
+    models = model_folders(results, args.trainers, args.plans, args.configurations)
+    cases = cases_with_probabilities(models, args.folds)
+    names = [folder.name for folder in models]
+    candidates = candidates_of(names, args.ensemble_size, args.thresholds, args.min_embolus_mm3)
+    work = partial(count_case, candidates=candidates)
+    counted, failures = work_through(work, {case.case_id: case for case in cases}, args.workers, bar="find-best")
+    if not counted:
         return NOTHING_DONE
-    best = choose(scores, models[0].fold_of, args.max_false_positives)
-    found = record(best, scores, failures, results.name, args.folds, args.max_false_positives)
+    cases = [case for case in cases if case.case_id in counted]
+    counts = np.stack([counted[case.case_id] for case in cases], axis=1)
+    best, held_out = choose(candidates, counts, [case.fold for case in cases], args.max_false_positives)
+    chosen = {
+        case.case_id: (case, [candidates[best], *([] if held_out is None else [candidates[held_out[place]]])])
+        for place, case in enumerate(cases)
+    }
+    scored, further = work_through(score_case, chosen, args.workers, bar="scores of the best")
+    by_fold = sorted(scored, key=lambda case_id: chosen[case_id][0].fold)
+    failures += further
+    if not scored:
+        return NOTHING_DONE
+    found = find_best_record(
+        candidates,
+        counts,
+        best,
+        summarise([first for first, *_ in scored.values()]),
+        None if held_out is None else summarise([scored[case_id][1] for case_id in by_fold]),
+        failures,
+        dataset=results.name,
+        folds=args.folds,
+        most_false_positives_per_scan=args.max_false_positives,
+    )
     folder = args.output or results
     atomic_json(folder / "find_best.json", found)
     atomic_text(folder / "find_best.txt", found["command"] + "\n")
-    print(f"{len(scores)} cases, {len(found['candidates'])} candidates\n\n{best_table(best, scores)}")
+    print(f"{len(counted)} cases, {len(candidates)} candidates\n\n{find_best_table(found)}")
     print(f"\n{found['command']}\n\nwritten: {folder / 'find_best.json'}, {folder / 'find_best.txt'}")
     return SOME_FAILED if failures else DONE

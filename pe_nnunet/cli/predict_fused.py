@@ -84,9 +84,9 @@ def run(args: argparse.Namespace) -> int:
         from pe_nnunet.cases import write_errors
         from pe_nnunet.errors import ConfigurationError
         from pe_nnunet.fusion.settings import FusionSettings
+        from pe_nnunet.fusion.stored import choose_settings
         from pe_nnunet.inference import PEPredictor
         from pe_nnunet.inference.batch import BatchOptions, predict_batch
-        from pe_nnunet.inference.operating_point import choose_settings
         from pe_nnunet.inference.settings import PRESETS, InferenceSettings
         from pe_nnunet.volumes import find_scans
 

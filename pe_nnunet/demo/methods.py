@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.calibration.boxes_alone import box_labels
+from pe_nnunet.calibration.counts import box_labels
 from pe_nnunet.detection.results import read_detections
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.fusion.stored import StoredFusion
@@ -71,7 +71,7 @@ def score_parts(out: Path, points: StoredFusion) -> tuple[CohortScores, CohortSc
     for case, image, truth in held_out_scans(out):
         truth_ids, spacing_mm = _array(truth), spacing_zyx(image)
         probability = sitk.ReadImage(str(out / "predictions" / f"{case}_segmentation_probability.nii.gz"))
-        found = found_in(sitk.GetArrayFromImage(probability), spacing_mm, points.segmentation.settings)
+        found = found_in(sitk.GetArrayFromImage(probability), spacing_mm, points.segmentation.chosen)
         segmentation.append(score(case, found, truth_ids, spacing_mm))
         boxes = boxes_in(out / "predictions" / f"{case}_detections.json", image, points.boxes_confidence or 0.0)
         detection.append(score(case, boxes, truth_ids, spacing_mm))

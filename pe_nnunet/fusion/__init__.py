@@ -8,12 +8,12 @@ from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.lazy import on_first_use
 
 if TYPE_CHECKING:
-    from pe_nnunet.fusion.candidates import Candidate
-    from pe_nnunet.fusion.detections import fuse
-    from pe_nnunet.fusion.emboli import Emboli, find_emboli
+    from pe_nnunet.fusion.box_prior import fuse
+    from pe_nnunet.fusion.candidates import Candidate, Emboli
+    from pe_nnunet.fusion.emboli import find_emboli
 
 __all__ = ["Candidate", "Emboli", "FusionSettings", "find_emboli", "fuse"]
 
 __getattr__ = on_first_use(
-    __name__, {"Candidate": "candidates", "Emboli": "emboli", "find_emboli": "emboli", "fuse": "detections"}
+    __name__, {"Candidate": "candidates", "Emboli": "candidates", "find_emboli": "emboli", "fuse": "box_prior"}
 )

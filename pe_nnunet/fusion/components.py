@@ -1,12 +1,39 @@
-"""What a probability map holds inside each component of a mask."""
+"""What a probability map holds inside each component of a mask, and which of them are large enough."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pe_nnunet.errors import GeometryError
+
+
+def require_region(roi_mask: NDArray[np.bool_] | None, shape: Sequence[int]) -> None:
+    """Check that a region of interest, where there is one, has the shape of the probability map (z, y, x).
+
+    Raises:
+        GeometryError: PE-FUS-003 if it has another.
+    """
+    if roi_mask is not None and roi_mask.shape != tuple(shape):
+        raise GeometryError("PE-FUS-003", f"region of interest of shape {roi_mask.shape}: expected the map's {shape}")
+
+
+def at_least_volume(volume_mm3: NDArray[Any], min_volume_mm3: float) -> NDArray[np.bool_]:
+    """Which volumes are large enough: rounding does not count, as ten voxels of 0.1 mm3 are 1 mm3.
+
+    Args:
+        volume_mm3: Of each component.
+        min_volume_mm3: Of the smallest that counts.
+
+    Example:
+        >>> at_least_volume(np.array([3 * 0.1, 0.2]), 0.3 + 1e-16).tolist()
+        [True, False]
+    """
+    return volume_mm3 >= min_volume_mm3 * (1 - 1e-9)
 
 
 @dataclass(frozen=True)

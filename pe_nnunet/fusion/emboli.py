@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.fusion.candidates import Candidate, merged, stand_in
-from pe_nnunet.fusion.components import ComponentStatistics, measure_components
+from pe_nnunet.fusion.candidates import Candidate, Emboli, after_suppression, ranked_candidates, suppressed_by
+from pe_nnunet.fusion.components import at_least_volume, measure_components, require_region
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.voxels import Box, label_components
 
 ROUNDING = 1e-3  # a mean of overlapping windows may leave [0, 1] by that much, in half precision
-
-
-@dataclass(frozen=True)
-class Emboli:
-    """What `find_emboli` found.
-
-    Attributes:
-        labels: Ids of the kept emboli, 0 elsewhere, (z, y, x), uint16 (uint32 where there are more than 65535).
-        candidates: All rows, ids ascending.
-        settings: The settings that decided.
-    """
-
-    labels: NDArray[Any]
-    candidates: tuple[Candidate, ...]
-    settings: FusionSettings = field(default_factory=FusionSettings)
-
-    @property
-    def kept(self) -> tuple[Candidate, ...]:
-        """The rows that count as emboli."""
-        return tuple(c for c in self.candidates if c.kept)
-
-    @property
-    def pe_score(self) -> float:
-        """The highest probability of any candidate, kept or not; 0 where there is none."""
-        return max((c.probability for c in self.candidates), default=0.0)
-
-    @property
-    def volume_mm3(self) -> float:
-        """The volume of all kept emboli together."""
-        return sum(c.volume_mm3 for c in self.kept)
 
 
 def find_emboli(
@@ -95,7 +65,8 @@ def find_emboli(
     settings = settings or FusionSettings()
     spacing = _checked_spacing(spacing_mm)
     probability = np.asarray(probability, np.float32)
-    _check_probability(probability, roi_mask)
+    require_region(roi_mask, probability.shape)
+    check_probability(probability)
     labels = np.zeros(probability.shape, np.uint16)
     candidate = probability >= settings.candidate_threshold
     if roi_mask is not None:
@@ -110,13 +81,13 @@ def find_emboli(
     statistics = measure_components(regions, count, held, spacing)
     explained = {int(regions[row.voxel_zyx]) for row in kept_rows}
     others = [k for k in range(count) if k + 1 not in explained]
-    weak_rows = _ranked(_rows(statistics, others, spacing, kept=False))
+    found = [*kept_rows, *ranked_candidates(statistics, others, spacing, kept=False)]
 
-    found = [*kept_rows, *weak_rows]
-    stands = stand_in(np.array([row.voxel_zyx for row in found]).reshape(-1, 3) * spacing, settings.nms_mm)
-    _, place = np.unique(stands[: len(kept_rows)], return_inverse=True)
+    markers_mm = np.array([row.voxel_zyx for row in found]).reshape(-1, 3) * spacing
+    suppressor = suppressed_by(markers_mm, settings.nms_mm)
+    _, place = np.unique(suppressor[: len(kept_rows)], return_inverse=True)
     kept_labels = np.concatenate([[0], place + 1])[kept_labels]
-    found = merged(found, stands.tolist())
+    found = after_suppression(found, suppressor.tolist())
 
     if len(kept_rows) > np.iinfo(labels.dtype).max:
         labels = labels.astype(np.uint32)
@@ -137,35 +108,13 @@ def _kept_emboli(
     """Rows of the kept emboli in their final order, and a map of their places in that order (1, 2, ...)."""
     labels, count = label_components(strong)
     found = measure_components(labels, count, probability, spacing)
-    enough = found.voxels * np.prod(spacing) >= settings.min_volume_mm3 * (1 - 1e-9)  # 10 voxels of 0.1 mm3 are 1 mm3
+    enough = at_least_volume(found.voxels * np.prod(spacing), settings.min_volume_mm3)
     keep = np.flatnonzero(enough & (found.highest >= np.float32(settings.seed)))
-    rows = _ranked(_rows(found, keep.tolist(), spacing, kept=True))
+    rows = ranked_candidates(found, keep.tolist(), spacing, kept=True)
     place = np.zeros(count + 1, np.uint32)
     for number, row in enumerate(rows, 1):
         place[row.id] = number
     return place[labels], rows
-
-
-def _rows(
-    found: ComponentStatistics, which: list[int], spacing: tuple[float, float, float], *, kept: bool
-) -> list[Candidate]:
-    voxel_mm3 = float(np.prod(spacing))
-    peaks = found.peak_zyx.tolist()
-    return [
-        Candidate(
-            id=k + 1,  # the component's number, until the final order is known
-            voxel_zyx=tuple(peaks[k]),
-            probability=min(1.0, float(found.highest[k])),
-            mean_probability=min(1.0, float(found.mean[k])),
-            volume_mm3=float(found.voxels[k]) * voxel_mm3,
-            kept=kept,
-        )
-        for k in which
-    ]
-
-
-def _ranked(rows: list[Candidate]) -> list[Candidate]:
-    return sorted(rows, key=lambda row: (-row.probability, -row.volume_mm3, row.voxel_zyx))
 
 
 def _checked_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
@@ -175,13 +124,18 @@ def _checked_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
     return spacing[0], spacing[1], spacing[2]
 
 
-def _check_probability(probability: NDArray[np.float32], roi_mask: NDArray[np.bool_] | None) -> None:
+def check_probability(probability: NDArray[np.float32]) -> None:
+    """Check that a map holds probabilities, rounding aside.
+
+    Args:
+        probability: (z, y, x).
+
+    Raises:
+        InputError: PE-FUS-002 if a value is not a number or lies outside [0, 1].
+        GeometryError: PE-FUS-003 if the map has not three axes.
+    """
     if probability.ndim != 3:
         raise GeometryError("PE-FUS-003", f"probability map of shape {probability.shape}: expected (z, y, x)")
-    if roi_mask is not None and roi_mask.shape != probability.shape:
-        raise GeometryError(
-            "PE-FUS-003", f"region of interest of shape {roi_mask.shape}: expected the map's {probability.shape}"
-        )
     if probability.size:
         low, high = float(probability.min()), float(probability.max())
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also where either is NaN

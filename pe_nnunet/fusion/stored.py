@@ -1,35 +1,33 @@
-"""`fusion.json` in a model folder: calibrated settings, and what they were chosen on."""
+"""`fusion.json` in a model folder as prediction reads it, and the settings that a prediction takes from it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
-from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.files import atomic_json
+from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.fusion.settings import FusionSettings
-
-if TYPE_CHECKING:  # prediction, which only reads, calibrates and evaluates nothing
-    from pe_nnunet.calibration.search import Calibration, Choice, Points
 
 NAME = "fusion.json"
 FORMAT = 2
 
+Point = TypeVar("Point")
+
 
 @dataclass(frozen=True)
-class StoredPoints:
-    """Operating points.
+class OperatingPoints(Generic[Point]):
+    """Settings, or settings with what they come to, for several goals.
 
     Attributes:
-        settings: Those of the objective.
-        budgets: Those for several numbers of false positives a scan.
+        chosen: For the objective of the calibration.
+        budgets: For several numbers of false positives a scan, those that some setting keeps to.
     """
 
-    settings: FusionSettings
-    budgets: Mapping[float, FusionSettings] = field(default_factory=dict)
+    chosen: Point
+    budgets: Mapping[float, Point] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,12 @@ class StoredFusion:
     Attributes:
         segmentation: For the segmenters alone.
         fusion: For segmenters and a detector; None if it was calibrated without one.
-        boxes_confidence: Least confidence of the detector's boxes as findings of their own; None without one.
+        boxes_confidence: Lowest confidence of the detector's boxes as findings of their own; None without one.
         ensemble: Names of the model folders whose mean they are for.
     """
 
-    segmentation: StoredPoints
-    fusion: StoredPoints | None = None
+    segmentation: OperatingPoints[FusionSettings]
+    fusion: OperatingPoints[FusionSettings] | None = None
     boxes_confidence: float | None = None
     ensemble: tuple[str, ...] = ()
 
@@ -60,7 +58,7 @@ class StoredFusion:
         """
         points = (self.fusion if detector else None) or self.segmentation
         if target_fp is None:
-            return points.settings
+            return points.chosen
         low = [budget for budget in points.budgets if budget <= target_fp]
         if not low:
             known = ", ".join(f"{budget:g}" for budget in sorted(points.budgets)) or "none"
@@ -68,38 +66,6 @@ class StoredFusion:
                 "PE-FUS-001", f"no calibrated settings for {target_fp:g} false positives a scan", f"there: {known}"
             )
         return points.budgets[max(low)]
-
-
-def write_fusion(folder: Path, calibration: Calibration, ensemble: Sequence[str], chosen_on: Mapping[str, Any]) -> Path:
-    """Write `fusion.json`.
-
-    Args:
-        folder: A model folder.
-        calibration: What was chosen.
-        ensemble: Names of the model folders.
-        chosen_on: Scans, folds, models, detector: whatever a person needs to judge it.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: If it cannot be written.
-    """
-    path = folder / NAME
-    atomic_json(
-        path,
-        {
-            "format": FORMAT,
-            "objective": str(calibration.objective),
-            "segmentation": _described(calibration.segmentation),
-            "fusion": None if calibration.fusion is None else _described(calibration.fusion),
-            "boxes": None if calibration.boxes is None else asdict(calibration.boxes),
-            "detection": None if calibration.detection is None else asdict(calibration.detection),
-            "ensemble": sorted(ensemble),
-            "chosen_on": dict(chosen_on),
-        },
-    )
-    return path
 
 
 def read_fusion(path: Path) -> StoredFusion:
@@ -147,27 +113,52 @@ def find_fusion(folders: Sequence[Path]) -> tuple[StoredFusion | None, Path | No
     return None, other
 
 
-def _described(points: Points) -> dict[str, Any]:
-    return {
-        **_outcome(points.chosen),
-        "budgets": [{"target_fp": budget, **_outcome(choice)} for budget, choice in points.budgets.items()],
-    }
+def choose_settings(
+    folders: Sequence[Path], *, target_fp: float | None = None, detector: bool = False, **asked: float | None
+) -> tuple[FusionSettings, tuple[Note, ...]]:
+    """Find the settings of an ensemble.
+
+    Args:
+        folders: Its model folders.
+        target_fp: Take those calibrated for at most this many false positives a scan.
+        detector: Whether there are boxes.
+        **asked: Fields of `FusionSettings` that a person gave; those that are None were not given.
+
+    Returns:
+        The settings, and what a person should know about them.
+
+    Raises:
+        ConfigurationError: PE-FUS-004 if a number of false positives is asked for and nothing is calibrated, or what is
+            cannot be read; PE-FUS-001 if the settings are impossible.
+    """
+    stored, other = find_fusion(folders)
+    notes: list[Note] = []
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    settings = FusionSettings()
+    if stored is not None:
+        settings = stored.at(target_fp, detector=detector)
+        if "threshold" in given:
+            given.setdefault("seed_threshold", None)  # hysteresis belongs to the threshold that it was chosen with
+            given["candidate_threshold"] = min(settings.candidate_threshold, given["threshold"])
+    elif target_fp is not None:
+        raise ConfigurationError(
+            "PE-FUS-004",
+            f"no fusion.json for this ensemble in {folders[0]}, so nothing is known of {target_fp:g} false "
+            "positives a scan",
+            "run pe-nnunet calibrate, or give --threshold",
+        )
+    elif other is not None:
+        notes.append(Note("PE-FUS-005", "warning", f"{other} was chosen for other models; the defaults count"))
+    settings = replace(settings, **given)
+    if detector and not settings.uses_detection:
+        text = "boxes have weight zero: the detector's lungs count alone; pe-nnunet calibrate --detector finds weights"
+        notes.append(Note("PE-FUS-007", "warning", text))
+    return settings, tuple(notes)
 
 
-def _outcome(choice: Choice) -> dict[str, Any]:
-    return {
-        "settings": asdict(choice.settings),
-        "sensitivity": round(choice.sensitivity, 6),
-        "false_positives_per_scan": round(choice.false_positives_per_scan, 6),
-        "f1": round(choice.f1, 6),
-        "found": choice.found,
-        "emboli": choice.emboli,
-    }
-
-
-def _points(content: Mapping[str, Any]) -> StoredPoints:
+def _points(content: Mapping[str, Any]) -> OperatingPoints[FusionSettings]:
     budgets = {float(entry["target_fp"]): _settings(entry["settings"]) for entry in content["budgets"]}
-    return StoredPoints(_settings(content["settings"]), budgets)
+    return OperatingPoints(_settings(content["settings"]), budgets)
 
 
 def _require_format(number: Any) -> None:
@@ -176,9 +167,5 @@ def _require_format(number: Any) -> None:
 
 
 def _settings(content: Mapping[str, Any]) -> FusionSettings:
-    known = {item.name for item in fields(FusionSettings)}
-    unknown = sorted(set(content) - known)
-    if unknown:
-        raise ValueError(f"unknown setting {unknown[0]}")
     numbers = {name: None if value is None else float(value) for name, value in content.items()}
     return FusionSettings(**numbers)  # type: ignore[arg-type]  # of the fields only seed_threshold may be None

@@ -39,7 +39,7 @@ def locate_models(
 
     Args:
         dataset: Id or name.
-        trainers: One or more; each of the three lists has one entry, or as many as the longest.
+        trainers: See `model_names`.
         plans: As trainers.
         configurations: As trainers.
         folds: Folds of every model; all that are trained if None.
@@ -47,6 +47,26 @@ def locate_models(
 
     Raises:
         ConfigurationError: PE-MODEL-001, -002 or -004, PE-ENV-001 or -002.
+    """
+    base = dataset_folder(nnunet_folder(RESULTS), dataset)
+    names = model_names(trainers, plans, configurations)
+    return [locate_folder(base / name, folds, checkpoint) for name in names]
+
+
+def model_names(trainers: Sequence[str], plans: Sequence[str], configurations: Sequence[str]) -> list[str]:
+    """Names of model folders, `TRAINER__PLANS__CONFIGURATION`.
+
+    Args:
+        trainers: One or more; each of the three lists has one entry, or as many as the longest.
+        plans: As trainers.
+        configurations: As trainers.
+
+    Raises:
+        ConfigurationError: PE-MODEL-004 if the lists do not fit together.
+
+    Example:
+        >>> model_names(["A", "B"], ["P"], ["2d"])
+        ['A__P__2d', 'B__P__2d']
     """
     count = max(len(trainers), len(plans), len(configurations))
     for flag, given in (("-tr", trainers), ("-p", plans), ("-c", configurations)):
@@ -56,12 +76,8 @@ def locate_models(
                 f"{flag} has {len(given)} values, expected 1 or {count}",
                 "give one a model, or one for all",
             )
-    names = [
-        "__".join(given[i] if len(given) > 1 else given[0] for given in (trainers, plans, configurations))
-        for i in range(count)
-    ]
-    base = dataset_folder(nnunet_folder(RESULTS), dataset)
-    return [locate_folder(base / name, folds, checkpoint) for name in names]
+    lists = [list(given) * (count if len(given) == 1 else 1) for given in (trainers, plans, configurations)]
+    return ["__".join(parts) for parts in zip(*lists, strict=True)]
 
 
 def locate_folder(folder: Path, folds: Sequence[str] | None, checkpoint: str = FINAL) -> ModelLocation:

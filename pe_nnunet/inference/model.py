@@ -97,16 +97,22 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         name=location.folder.name,
         network=channels_last(network.to(device).eval(), len(configuration.patch_size)),
         folds=tuple(zip(location.folds, (item["network_weights"] for item in checkpoints), strict=True)),
-        records=tuple(
-            ModelRecord(location.folder.name, location.folder.parent.name, fold, path.name, file_sha256(path))
-            for fold, path in zip(location.folds, paths, strict=True)
-        ),
+        records=model_records(location),
         plans=plans,
         configuration=configuration,
         dataset_json=dataset_json,
         mirror_axes=tuple(first.get("inference_allowed_mirroring_axes") or ()),
         pe_channel=pe_channel(dataset_json["labels"], labels.has_regions),
         regions=labels.has_regions,
+    )
+
+
+def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
+    """What outputs say of a model: its names, and the hash of each fold's checkpoint."""
+    folder, name = location.folder, location.checkpoint
+    return tuple(
+        ModelRecord(folder.name, folder.parent.name, fold, name, file_sha256(folder / f"fold_{fold}" / name))
+        for fold in location.folds
     )
 
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
+from pe_nnunet.fusion.stored import choose_settings
 from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
-from pe_nnunet.inference.operating_point import choose_settings
 from pe_nnunet.inference.search_region import Region, artery_model, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.outputs import CaseResult

@@ -12,12 +12,14 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.calibration.cross_validation import cross_validated
-from pe_nnunet.calibration.find_best import Candidate, CandidateJob, choose, score_candidates
+from pe_nnunet.calibration.counts import FOUND
+from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, score_case
+from pe_nnunet.calibration.out_of_fold import cases_with_probabilities, stored_probability
+from pe_nnunet.calibration.report import candidate_numbers
 from pe_nnunet.cli import main, predict_fused
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
-from pe_nnunet.metrics.instances import LabelKind, to_instances
+from pe_nnunet.metrics.case_scores import evaluate_case
+from pe_nnunet.metrics.instances import to_instances
 
 A, B = "TA__P__3d_fullres", "TB__P__3d_fullres"
 SHAPE, SPACING = (4, 12, 16), (1.0, 1.0, 1.0)
@@ -103,31 +105,54 @@ def test_named_models_alone_and_a_budget_of_false_findings(folders: Path, tmp_pa
 
 
 def test_a_case_is_scored_as_the_fusion_would_find_it(folders: Path) -> None:
-    models = tuple(cross_validated(folders / name, ["0", "1"]) for name in (A, B))
-    label = folders.parents[1] / "raw" / "Dataset501_X" / "labelsTr" / "c2.nii.gz"
-    job = CandidateJob("c2", label, LabelKind("class", 2), ((models[0],), models), (0.15, 0.5), (0.0, 9.0, 10.0))
-    scores = score_candidates(job)
-    assert len(scores) == 2 * 2 * 3
+    case = next(c for c in cases_with_probabilities([folders / A, folders / B], ["0", "1"]) if c.case_id == "c2")
+    candidates = candidates_of([A, B], 2, (0.15, 0.5), (0.0, 9.0, 10.0))
+    assert len(candidates) == 3 * 2 * 3
     emboli = to_instances(truth() == 2)
-    for candidate, found in scores.items():
-        chosen = [model for model in models if model.name in candidate.models]
-        mean = np.mean([model.probability("c2") for model in chosen], axis=0, dtype=np.float32)
-        settings = FusionSettings(candidate.threshold, min_volume_mm3=candidate.min_volume_mm3)
+    counts, scores = count_case(case, candidates), score_case((case, candidates))
+    for (models, settings), counted, found in zip(candidates, counts, scores, strict=True):
+        mean = np.mean([stored_probability(case, [name], SHAPE) for name in models], axis=0, dtype=np.float32)
         direct = evaluate_case(find_emboli(mean, SPACING, settings).labels, emboli, SPACING, case_id="c2")
         assert (found.found, found.findings, found.dice) == (direct.found, direct.findings, direct.dice)
+        assert found.emboli == direct.emboli
+        numbers = candidate_numbers(counted[None])
+        assert {name: getattr(direct, name) for name in ("sensitivity", "precision", "f1", "dice")} == {
+            name: value for name, value in numbers.items() if name != "false_positives_per_scan"
+        }
+        assert numbers["false_positives_per_scan"] == direct.false_positives
 
 
 def test_a_choice_is_also_scored_on_folds_that_it_was_not_made_on() -> None:
-    def scan(found: bool) -> CaseScores:
-        return evaluate_case(np.array([[[int(found)]]]), np.array([[[1]]]), SPACING)
+    def scan(found: bool) -> list[int]:
+        return [int(found), 1, int(found), int(found), int(found), int(found), 1]
 
-    first, second = Candidate(("a",), 0.5, 0.0), Candidate(("b",), 0.5, 0.0)
-    scores = {case: {first: scan(case in ("c0", "c1", "c2")), second: scan(case in ("c2", "c3"))} for case in CASES}
-    best = choose(scores, CASES)
-    assert (best.candidate, best.cohort.found) == (first, 3)
-    assert best.held_out is not None
-    assert best.held_out.found == 1  # fold 1 chooses the second for fold 0, and fold 0 the first for fold 1
-    assert choose({"c0": scores["c0"]}, CASES).held_out is None
+    candidates = [(("a",), FusionSettings(0.5)), (("b",), FusionSettings(0.5))]
+    found_in = ("c0", "c1", "c2"), ("c2", "c3")
+    counts = np.array([[scan(case in found) for case in CASES] for found in found_in])
+    best, held_out = choose(candidates, counts, list(CASES.values()))
+    assert (best, counts[best, :, FOUND].sum()) == (0, 3)
+    assert held_out is not None
+    assert counts[held_out, range(4), FOUND].sum() == 1  # fold 1 chooses the second for fold 0, fold 0 the first for 1
+    assert choose(candidates, counts[:, :1], ["0"]) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("false", "models", "expected"),
+    [
+        ([3, 2, 1], [1, 1, 2], 1),  # the one with fewer models, then fewer false findings
+        ([1, 1, 1], [2, 1, 1], 1),  # then the first
+    ],
+)
+def test_of_equals_the_smaller_ensemble_wins(false: list[int], models: list[int], expected: int) -> None:
+    counts = np.array([[[1, 1, 1, 1 + number, 1, 1, 1]] for number in false])
+    candidates = [(tuple("ab"[:size]), FusionSettings()) for size in models]
+    assert choose(candidates, counts, ["0"], max_fp_per_scan=5)[0] == expected
+
+
+def test_where_none_keeps_to_the_false_findings_that_with_the_fewest_is_taken() -> None:
+    counts = np.array([[[found, 2, found, found + false, 1, 1, 1]] for found, false in ((2, 9), (0, 4), (1, 4))])
+    candidates = [(("a",), FusionSettings())] * 3
+    assert choose(candidates, counts, ["0"], max_fp_per_scan=3)[0] == 2
 
 
 def test_what_is_missing_is_named(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pe_nnunet.calibration.boxes_alone import box_labels, count_boxes
-from pe_nnunet.calibration.outcomes import Grid, LabelledScan, count_outcomes
-from pe_nnunet.calibration.search import Objective, calibrate
+from pe_nnunet.calibration.counts import Grid, LabelledScan, box_labels, count_boxes, count_findings
+from pe_nnunet.calibration.search import calibrate
 from pe_nnunet.detection import SliceBox, Tube
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
@@ -63,11 +62,11 @@ def scored(scans, settings):
 
 def test_an_informative_detector_gets_weight_and_gains_what_is_to_be_gained():
     """With boxes all emboli and nothing else; without, half of the findings are false at any threshold."""
-    found = calibrate(cohort("informative"), Objective(), SMALL)
+    found = calibrate(cohort("informative"), None, SMALL)
     assert found.best.chosen.settings.uses_detection
     assert found.best.chosen.f1 == 1
     assert found.detection.helps
-    alone = calibrate(cohort("none"), Objective(), SMALL)
+    alone = calibrate(cohort("none"), None, SMALL)
     assert alone.detection is None
     assert (alone.fusion, alone.boxes) == (None, None)
     assert alone.segmentation.chosen == found.segmentation.chosen
@@ -89,7 +88,7 @@ def test_boxes_overrule_a_network_that_is_sure_of_everything_it_finds():
         )
         for scan in cohort("none")
     ]
-    found = calibrate(scans, Objective())
+    found = calibrate(scans)
     assert found.detection.helps
     assert found.segmentation.chosen.f1 == pytest.approx(2 / 3)
     assert found.fusion.chosen.f1 == 1
@@ -99,9 +98,9 @@ def test_boxes_overrule_a_network_that_is_sure_of_everything_it_finds():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize("objective", [Objective(), Objective(3.0)])
-def test_a_random_detector_gets_weight_zero(seed, objective):
-    found = calibrate(cohort("random", seed=seed), objective, SMALL)
+@pytest.mark.parametrize("max_fp_per_scan", [None, 3.0])
+def test_a_random_detector_gets_weight_zero(seed, max_fp_per_scan):
+    found = calibrate(cohort("random", seed=seed), max_fp_per_scan, SMALL)
     assert not found.detection.helps
     assert found.fusion == found.segmentation
     assert not found.best.chosen.settings.uses_detection
@@ -109,8 +108,8 @@ def test_a_random_detector_gets_weight_zero(seed, objective):
 
 
 def test_on_fewer_than_five_scans_no_detector_gets_weight():
-    assert not calibrate(cohort("informative", cases=4), Objective(), SMALL).detection.helps
-    assert calibrate(cohort("informative", cases=5), Objective(), SMALL).detection.helps
+    assert not calibrate(cohort("informative", cases=4), None, SMALL).detection.helps
+    assert calibrate(cohort("informative", cases=5), None, SMALL).detection.helps
 
 
 def test_boxes_alone_are_counted_as_they_are_evaluated():
@@ -141,11 +140,14 @@ def test_of_boxes_that_overlap_the_surer_is_seen():
 def test_counts_are_those_of_the_emboli_that_are_found_and_evaluated():
     scans = cohort("random", cases=3)
     settings = SMALL.settings(FusionSettings(), True)[::7]
-    counts = count_outcomes(scans, settings)
-    assert len({tuple(row) for row in counts.sum(axis=1).tolist()}) > 3
-    for choice, row in zip(settings, counts.sum(axis=1), strict=True):
+    counts = count_findings(scans, settings)
+    assert len({tuple(row) for row in counts[..., :4].sum(axis=1).tolist()}) > 3
+    for choice, row, of_scans in zip(settings, counts.sum(axis=1).tolist(), counts, strict=True):
         scores = scored(scans, choice)
-        assert row.tolist() == [scores.found, scores.emboli, scores.findings - scores.false_positives, scores.findings]
+        true = scores.findings - scores.false_positives
+        assert row[:4] == [scores.found, scores.emboli, true, scores.findings]
+        common, voxels, true_voxels = of_scans[:, 4:].T
+        assert np.mean(2 * common / (voxels + true_voxels)) == pytest.approx(scores.dice)
 
 
 @pytest.mark.parametrize(
@@ -159,13 +161,13 @@ def test_masks_alone_the_smallest_volume_within_the_budget(specks, voxels, expec
     for number in range(specks):
         mask[10, 2 + 4 * number, 2 : 2 + voxels] = 1
     grid = Grid((0.5,), (0.0,), (50, 100, 200, 300, 400, 500, 600, 800, 1000))
-    found = calibrate([LabelledScan("a", mask, truth, (5.0, 5.0, 5.0))], Objective(3.0), grid)
+    found = calibrate([LabelledScan("a", mask, truth, (5.0, 5.0, 5.0))], 3.0, grid)
     assert found.best.chosen.settings.min_volume_mm3 == expected
     assert (found.best.chosen.found, found.best.chosen.emboli) == (1, 1)
 
 
 def test_more_false_positives_allowed_never_find_less():
-    found = calibrate(cohort("none"), Objective(2.0), SMALL)
+    found = calibrate(cohort("none"), 2.0, SMALL)
     sensitivities = [choice.sensitivity for choice in found.best.budgets.values()]
     assert sensitivities == sorted(sensitivities)
     assert sensitivities[-1] == 1
@@ -176,4 +178,4 @@ def test_more_false_positives_allowed_never_find_less():
 def test_nothing_to_calibrate_on():
     empty = LabelledScan("a", np.zeros((4, 4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), MM)
     with pytest.raises(InputError, match="PE-FUS-006"):
-        calibrate([empty], Objective())
+        calibrate([empty])

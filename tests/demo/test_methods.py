@@ -10,7 +10,7 @@ from pe_nnunet.detection import Detections, SliceBox
 from pe_nnunet.detection.box_tubes import tube_of
 from pe_nnunet.detection.results import write_detections
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.fusion.stored import StoredFusion, StoredPoints
+from pe_nnunet.fusion.stored import OperatingPoints, StoredFusion
 from pe_nnunet.volumes import from_lps, image_like
 
 SHAPE = (10, 20, 24)
@@ -53,7 +53,7 @@ def out(tmp_path):
     ("threshold", "confidence", "expected"), [(0.5, 0.3, [(1, 1), (2, 0)]), (0.1, 0.1, [(2, 1), (2, 1)])]
 )
 def test_each_method_stands_at_its_own_operating_point(out, threshold, confidence, expected):
-    points = StoredFusion(StoredPoints(FusionSettings(threshold)), boxes_confidence=confidence)
+    points = StoredFusion(OperatingPoints(FusionSettings(threshold)), boxes_confidence=confidence)
     scores = score_parts(out, points)
     assert [(row.found, row.false_positives) for row in scores] == expected
     assert scores[1].dice > 0.6
@@ -63,7 +63,7 @@ def test_each_method_stands_at_its_own_operating_point(out, threshold, confidenc
 
 
 def test_goals_that_are_missed_are_told(out):
-    points = StoredFusion(StoredPoints(FusionSettings()), boxes_confidence=0.3)
+    points = StoredFusion(OperatingPoints(FusionSettings()), boxes_confidence=0.3)
     one, both = score_parts(out, points)
     assert missed_goals(both, one) == ()
     assert [line.split(",")[0] for line in missed_goals(one, both)] == ["F1 0.50"]

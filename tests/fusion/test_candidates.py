@@ -7,7 +7,7 @@ import pytest
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.fusion.candidates import stand_in
+from pe_nnunet.fusion.candidates import suppressed_by
 
 
 def line(*values: float) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_a_weak_finding_goes_beside_an_embolus_and_never_takes_its_place():
 
 def test_nothing_found_stays_nothing():
     assert found(line(0, 0, 0), 10).candidates == ()
-    assert stand_in(np.zeros((0, 3)), 10).tolist() == []
+    assert suppressed_by(np.zeros((0, 3)), 10).tolist() == []
 
 
 @pytest.mark.parametrize("distance", [-1.0, float("nan"), float("inf")])

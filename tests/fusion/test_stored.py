@@ -4,28 +4,27 @@ import json
 
 import pytest
 
-from pe_nnunet.calibration.boxes_alone import BoxChoice
-from pe_nnunet.calibration.search import Calibration, Choice, DetectionTest, Objective, Points
+from pe_nnunet.calibration.report import write_fusion
+from pe_nnunet.calibration.search import Calibration, DetectionTest, OperatingPoint
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.fusion.stored import find_fusion, read_fusion, write_fusion
-from pe_nnunet.inference.operating_point import choose_settings
+from pe_nnunet.fusion.stored import OperatingPoints, choose_settings, find_fusion, read_fusion
 
 
 def choice(**settings):
-    return Choice(FusionSettings(**settings), 0.75, 1.5, 0.6, 3, 4)
+    return OperatingPoint(FusionSettings(**settings), 0.75, 1.5, 0.6, 3, 4)
 
 
 @pytest.fixture
 def folder(tmp_path):
     found = Calibration(
-        Objective(2.0),
-        Points(choice(threshold=0.4), {1.0: choice(threshold=0.9)}),
-        Points(
+        2.0,
+        OperatingPoints(choice(threshold=0.4), {1.0: choice(threshold=0.9)}),
+        OperatingPoints(
             choice(threshold=0.3, seed_threshold=0.7, min_volume_mm3=20, box_weight=1.0),
             {1.0: choice(threshold=0.8), 4.0: choice(threshold=0.2, min_volume_mm3=0)},
         ),
-        BoxChoice(0.35, 0.5, 1.0, 0.5, 2, 4),
+        OperatingPoint(FusionSettings(box_confidence=0.35), 0.5, 1.0, 0.5, 2, 4),
         DetectionTest(0.1, 0.99, True),
     )
     (tmp_path / "A__P__3d").mkdir()
@@ -35,13 +34,14 @@ def folder(tmp_path):
 
 def test_round_trip(folder):
     stored = read_fusion(folder / "fusion.json")
-    assert stored.fusion.settings == FusionSettings(0.3, 0.7, min_volume_mm3=20, box_weight=1.0)
-    assert stored.segmentation.settings == FusionSettings(0.4)
+    assert stored.fusion.chosen == FusionSettings(0.3, 0.7, min_volume_mm3=20, box_weight=1.0)
+    assert stored.segmentation.chosen == FusionSettings(0.4)
     assert stored.boxes_confidence == 0.35
     content = json.loads((folder / "fusion.json").read_text())
     assert content["objective"] == "sensitivity at 2 false positives a scan"
     assert content["chosen_on"]["scans"] == ["x"]
     assert (content["fusion"]["found"], content["fusion"]["emboli"]) == (3, 4)
+    assert list(content["boxes"]) == ["confidence", "sensitivity", "false_positives_per_scan", "f1", "found", "emboli"]
 
 
 @pytest.mark.parametrize(("target", "threshold"), [(None, 0.3), (1.0, 0.8), (3.9, 0.8), (4.0, 0.2), (100.0, 0.2)])

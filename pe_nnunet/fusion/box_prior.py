@@ -1,16 +1,16 @@
-"""What a detector's boxes do to a probability map."""
+"""A detector's boxes as a prior of the probability map: log-odds rise in boxes and fall in findings without."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.detection import SliceBox, Tube, tube_confidence
-from pe_nnunet.errors import GeometryError
+from pe_nnunet.detection import Tube, tube_confidence
+from pe_nnunet.detection.box_tubes import usable
+from pe_nnunet.fusion.components import require_region
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.voxels import label_components
 
@@ -43,19 +43,17 @@ def fuse(
         GeometryError: PE-FUS-003 if the region has another shape.
 
     Example:
+        >>> from pe_nnunet.detection import SliceBox
         >>> from pe_nnunet.voxels import Box
         >>> tube = Tube(Box((0, 0, 0), (1, 1, 2)), 0.9, (SliceBox(0, 0.0, 0.0, 1.0, 2.0, 0.9),))
         >>> weak = np.array([[[0.1, 0.0, 0.0, 0.5]]], np.float32)
         >>> fuse(weak, [tube], FusionSettings(box_weight=1, no_box_penalty=np.log(4))).round(3).tolist()
         [[[0.5, 0.0, 0.0, 0.2]]]
     """
-    if roi_mask is not None and roi_mask.shape != probability.shape:
-        raise GeometryError(
-            "PE-FUS-003", f"region of interest of shape {roi_mask.shape}: expected the map's {probability.shape}"
-        )
+    require_region(roi_mask, probability.shape)
     fused = probability.astype(np.float32)
     if tubes is not None and settings.uses_detection:
-        confidence = tube_confidence(sound_tubes(tubes), probability.shape)
+        confidence = tube_confidence(valid_tubes(tubes), probability.shape)
         fused = shifted(fused, confidence, support(probability, confidence, settings.candidate_threshold), settings)
     if roi_mask is not None:
         fused *= roi_mask
@@ -98,10 +96,10 @@ def shifted(
         settings: The weights.
     """
     result: NDArray[np.float32] = probability.copy()
-    least = np.float32(settings.box_confidence)
-    alone = supported < least
-    where = ((confidence >= least) | alone) & (probability > 0)  # what was never looked at, or ruled out, stays 0
-    above = np.maximum(log_odds(confidence[where]) - log_odds(np.asarray(least)), 0)
+    lowest = np.float32(settings.box_confidence)
+    alone = supported < lowest
+    where = ((confidence >= lowest) | alone) & (probability > 0)  # what was never looked at, or ruled out, stays 0
+    above = np.maximum(log_odds(confidence[where]) - log_odds(np.asarray(lowest)), 0)
     odds = log_odds(probability[where]) + settings.box_weight * above - settings.no_box_penalty * alone[where]
     result[where] = 1 / (1 + np.exp(-odds))
     return result
@@ -113,23 +111,14 @@ def log_odds(probability: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(np.log(held / (1 - held)))
 
 
-def sound_tubes(tubes: Sequence[Tube]) -> list[Tube]:
+def valid_tubes(tubes: Sequence[Tube]) -> list[Tube]:
     """Tubes without what cannot be: confidences that are no probability, boxes without an inside or not finite.
 
     Args:
         tubes: As any detector gave them.
 
     Returns:
-        The tubes that are left, each with its sound boxes.
+        The tubes that are left, each with its valid boxes.
     """
-    sound = []
-    for tube in tubes:
-        slices = tuple(box for box in tube.slices if _sound(box))
-        if slices and 0 < tube.confidence <= 1:
-            sound.append(replace(tube, slices=slices))
-    return sound
-
-
-def _sound(box: SliceBox) -> bool:
-    finite = all(math.isfinite(edge) for edge in (box.y0, box.x0, box.y1, box.x1))
-    return finite and box.y0 < box.y1 and box.x0 < box.x1
+    kept = ((tube, tuple(usable(tube.slices))) for tube in tubes if 0 < tube.confidence <= 1)
+    return [replace(tube, slices=slices) for tube, slices in kept if slices]

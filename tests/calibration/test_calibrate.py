@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.calibration import run as module
-from pe_nnunet.calibration.fold_shift import measure_shift
+from pe_nnunet.calibration.run import measure_shift
 from pe_nnunet.cli import main
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.fusion import FusionSettings
@@ -58,12 +58,12 @@ def test_masks_of_training_choose_the_smallest_volume_and_prediction_uses_it(dat
     assert main(arguments) == 0
     assert "8 of 8 emboli, 0.50 false positives a scan" in capsys.readouterr().out
     stored = read_fusion(dataset / "fusion.json")
-    assert stored.segmentation.settings.min_volume_mm3 == 100
+    assert stored.segmentation.chosen.min_volume_mm3 == 100
     described = json.loads((dataset / "fusion.json").read_text())["chosen_on"]
     assert described["scans"] == list(CASES)
     assert [model["fold"] for model in described["models"]] == ["0", "1"]
     assert PEPredictor([dataset], device="cpu").fusion.min_volume_mm3 == 100
-    assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored.segmentation.settings
+    assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored.segmentation.chosen
 
 
 def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):
@@ -145,5 +145,5 @@ def test_the_threshold_at_which_the_mean_of_folds_has_as_many_false_positives():
         for name, value in zip("01", values, strict=True):
             maps[name][place[0] : place[0] + 2, place[1] : place[1] + 2, 1:3] = value
     shift = measure_shift([("a", image, truth)], ("0", "1"), lambda _, fold: maps[fold], FusionSettings())
-    assert (shift.single_fp_per_scan, shift.mean_fp_per_scan, shift.equal_threshold) == (1, 0, 0.45)
-    assert (shift.single_sensitivity, shift.mean_sensitivity, shift.emboli) == (1, 1, 1)
+    assert (shift["single_fp_per_scan"], shift["mean_fp_per_scan"], shift["equal_threshold"]) == (1, 0, 0.45)
+    assert (shift["single_sensitivity"], shift["mean_sensitivity"], shift["emboli"]) == (1, 1, 1)
