@@ -142,8 +142,8 @@ def artery_region(image_lps: sitk.Image, artery: sitk.Image, context_mm: float) 
     return Region(box, np.asarray(near), "artery")
 
 
-LEAST_PROBABILITY = 0.5
-LEAST_MM3 = 1000.0  # of a connected piece: a few centimetres of a segmental artery
+MIN_PROBABILITY = 0.5
+MIN_MM3 = 1000.0  # of a connected piece: a few centimetres of a segmental artery
 
 
 def artery_model(models: Sequence[TrainedModel]) -> TrainedModel:
@@ -193,6 +193,6 @@ def predict_arteries(
     part = crop(image_lps, lungs.box)
     quick = replace(settings, mirroring=False, step=1.0)
     found = predict_ensemble([artery_model(models)], part, device, quick, within=lungs.within, progress=progress)
-    least = max(1, round(LEAST_MM3 / float(np.prod(spacing_zyx(image_lps)))))
-    mask = cc3d.dust(found.probability >= LEAST_PROBABILITY, threshold=least, connectivity=26)
+    min_voxels = max(1, round(MIN_MM3 / float(np.prod(spacing_zyx(image_lps)))))
+    mask = cc3d.dust(found.probability >= MIN_PROBABILITY, threshold=min_voxels, connectivity=26)
     return paste(image_like(mask.astype(np.uint8), part), lungs.box, image_lps)

@@ -110,12 +110,12 @@ def _around(pe: Mask) -> Mask:
 
 
 EDGE_VOXELS = 0.5  # Gaussian that blends the edges, as the scanner's resolution does
-LEAST_SHARE = 0.7  # of clot in a voxel that is labelled so, else an embolus of a few voxels could not be seen
+MIN_SHARE = 0.7  # of clot in a voxel that is labelled so, else an embolus of a few voxels could not be seen
 SMOOTH_VOXELS = 0.7
 MARGIN = 6  # voxels around the clot that are looked at
 SOFT_TISSUE_HU = (-20.0, 110.0)
 FLAT_HU = 20.0  # how much a place away from edges may differ from its surroundings
-LEAST_TISSUE = 30  # voxels
+MIN_TISSUE = 30  # voxels
 CLIPPED = 0.1  # share of the clot's voxels from which the image counts as clipped
 WHITE_LEFT = 0.85  # what a voxel's difference from the smoothed image keeps of white noise
 MAD_TO_SD = 1.4826
@@ -150,7 +150,7 @@ def clot_change(
     box = tuple(slice(max(0, low - MARGIN), high + MARGIN) for low, high in corners)
     part = hu[box]
     share = gaussian_filter(clot[box].astype(np.float32), EDGE_VOXELS)
-    share = np.where(clot[box], np.maximum(share, LEAST_SHARE), share)
+    share = np.where(clot[box], np.maximum(share, MIN_SHARE), share)
     smooth = gaussian_filter(part, SMOOTH_VOXELS)
     above = np.maximum(smooth - clot_hu, 0)
     clipped = (smooth[clot[box]] >= highest_hu - 1).mean() > CLIPPED
@@ -164,6 +164,6 @@ def _tissue_noise(hu: NDArray[np.float32]) -> float:
     smooth = gaussian_filter(hu, SMOOTH_VOXELS)
     tissue = (smooth > SOFT_TISSUE_HU[0]) & (smooth < SOFT_TISSUE_HU[1])
     tissue &= np.abs(gaussian_filter(hu, 3 * SMOOTH_VOXELS) - smooth) < FLAT_HU
-    if tissue.sum() < LEAST_TISSUE:
+    if tissue.sum() < MIN_TISSUE:
         return 0.0
     return MAD_TO_SD * float(np.median(np.abs((hu - smooth)[tissue]))) / WHITE_LEFT
