@@ -122,8 +122,8 @@ def _region_probability(
     """Predict a scan in LPS axes, or one that is cropped to its lungs, where `PEPredictor` would look: (z, y, x)."""
     region = lung_region(image, MARGIN_MM, "full-volume")
     part = crop(image, region.box)
-    found = predict_ensemble(models, part, device, settings, within=region.within)
-    return np.asarray(sitk.GetArrayFromImage(paste(image_like(found.probability, part), region.box, image)))
+    probability, _ = predict_ensemble(models, part, device, settings, within=region.within)
+    return np.asarray(sitk.GetArrayFromImage(paste(image_like(probability, part), region.box, image)))
 
 
 def _further_scans(scans: Path, labels: Path) -> list[tuple[str, sitk.Image, NDArray[Any]]]:

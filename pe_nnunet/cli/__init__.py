@@ -45,6 +45,8 @@ COMMANDS: dict[str, str] = {
 RENAMED: dict[tuple[str, str], str] = {
     ("convert", "--roi"): "--lung-finder",
     ("convert", "--min-embolus-mm3"): "--warn-below-mm3",
+    ("calibrate", "--volumes"): "--min-embolus-mm3",
+    ("find-best", "--max-false-positives"): "--target-fp",
 }
 """Command and former spelling of an option -> the one of today."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_device, add_models_of_dataset
+from pe_nnunet.cli.model_options import add_device, add_models_of_dataset, add_search
 from pe_nnunet.options import add_options, chosen
 
 
@@ -26,7 +26,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     add_options(parser, InferenceSettings, "step", "mirroring")
     goal = parser.add_argument_group("goal")
-    goal.add_argument("--target-fp", type=float, help="false positives a scan, at most; default: the highest F1")
     goal.add_argument(
         "--from",
         dest="source",
@@ -35,8 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="predict the scans, or take the masks that training left in fold_*/validation: quick, but only the "
         "smallest volume can be chosen; default %(default)s",
     )
-    goal.add_argument("--volumes", type=float, nargs="+", help="smallest volumes to try, mm3")
-    goal.add_argument("--thresholds", type=float, nargs="+", help="thresholds to try")
+    add_search(goal)
     check = parser.add_argument_group("check on further scans", "how the mean of all folds differs from single folds")
     check.add_argument("--check", type=Path, help="scans that no fold was trained on")
     check.add_argument("--check-labels", type=Path, help="folder with one <case>.nii.gz a scan")
@@ -59,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     inference = InferenceSettings(**chosen(args, InferenceSettings))
     grid = Grid()
     thresholds = (0.5,) if args.source == "masks" else tuple(args.thresholds or grid.thresholds)
-    volumes = tuple(sorted(args.volumes)) if args.volumes else grid.volumes_mm3
+    volumes = tuple(sorted(args.min_embolus_mm3)) if args.min_embolus_mm3 else grid.volumes_mm3
     for threshold in thresholds:
         for volume in volumes:
             FusionSettings(threshold, min_volume_mm3=volume)  # says what is out of range

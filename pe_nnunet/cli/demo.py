@@ -46,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, NOTHING_DONE
     from pe_nnunet.demo import DemoSettings, run_demo
     from pe_nnunet.demo.chain import clean
-    from pe_nnunet.demo.settings import DetectorTraining
+    from pe_nnunet.demo.settings import DETECTOR
     from pe_nnunet.inference.model import pick_device
     from pe_nnunet.recipe.source import read_environment
 
     defaults = DemoSettings(args.out)
     given = {"epochs": args.detector_epochs, "image_size": args.detector_image_size}
-    detector = replace(DetectorTraining(), **{name: value for name, value in given.items() if value is not None})
+    detector = replace(DETECTOR, **{name: value for name, value in given.items() if value is not None})
     settings = DemoSettings(
         out=args.out,
         studies=args.studies,

@@ -4,7 +4,7 @@ pe-nnunet find-best -d 501
 
 Takes the probabilities that `nnUNetv2_train ... --npz` leaves in fold_X/validation, tries every model, every ensemble
 of them, threshold and smallest finding, and writes find_best.json and find_best.txt, the pe-nnunet-predict-fused
-command to run, into nnUNet_results/DATASET. The best has the highest F1 of emboli, or under --max-false-positives the
+command to run, into nnUNet_results/DATASET. The best has the highest F1 of emboli, or under --target-fp the
 highest sensitivity at no more than so many false findings a scan. (nnU-Net's own nnUNetv2_find_best_configuration
 chooses by Dice, averaged over arteries and PE where both are labelled.)
 """
@@ -13,6 +13,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+
+from pe_nnunet.cli.model_options import add_search
+
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+MIN_VOLUMES_MM3 = (0.0, 10.0, 50.0, 200.0, 600.0, 1000.0)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-f", dest="folds", nargs="+", default=["0", "1", "2", "3", "4"], help="default %(default)s")
     parser.add_argument("-o", "--output", type=Path, help="folder; default: nnUNet_results/DATASET")
-    parser.add_argument(
-        "--thresholds", type=float, nargs="+", default=[0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], help="default %(default)s"
-    )
-    parser.add_argument(
-        "--min-embolus-mm3", type=float, nargs="+", default=[0, 10, 50, 200, 600, 1000], help="default %(default)s"
-    )
+    add_search(parser, thresholds=THRESHOLDS, min_volumes_mm3=MIN_VOLUMES_MM3)
     parser.add_argument("--ensemble-size", type=int, default=2, help="most models together; default %(default)s")
-    parser.add_argument("--max-false-positives", type=float, metavar="N", help="a scan; see above")
     parser.add_argument("--workers", type=int, help="worker processes (default: by cases and processors)")
 
 
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         return NOTHING_DONE
     cases = [case for case in cases if case.case_id in counted]
     counts = np.stack([counted[case.case_id] for case in cases], axis=1)
-    best, held_out = choose(candidates, counts, [case.fold for case in cases], args.max_false_positives)
+    best, held_out = choose(candidates, counts, [case.fold for case in cases], args.target_fp)
     chosen = {
         case.case_id: (case, [candidates[best], *([] if held_out is None else [candidates[held_out[place]]])])
         for place, case in enumerate(cases)
@@ -81,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         failures,
         dataset=results.name,
         folds=args.folds,
-        most_false_positives_per_scan=args.max_false_positives,
+        most_false_positives_per_scan=args.target_fp,
     )
     folder = args.output or results
     atomic_json(folder / "find_best.json", found)

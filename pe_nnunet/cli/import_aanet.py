@@ -24,6 +24,6 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.model_import.folder import import_checkpoint
 
-    model = import_checkpoint(args.checkpoint, args.dataset_id, args.name)
-    print(f"AANet, {model.parameters / 1e6:.1f} million parameters -> {model.folder}")
+    folder, parameters = import_checkpoint(args.checkpoint, args.dataset_id, args.name)
+    print(f"AANet, {parameters / 1e6:.1f} million parameters -> {folder}")
     return DONE

@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
     from pe_nnunet.inference.sharing import install_models
 
-    done = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
-    for folder in done.folders:
+    folders, files = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
+    for folder in folders:
         print(folder)
-    print(f"{done.files} files, hashes as they should be", flush=True)
+    print(f"{files} files, hashes as they should be", flush=True)
     return DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,29 @@ def add_device(parser: argparse._ActionsContainer, *without: str) -> None:
     parser.add_argument(
         "-device", dest="device", choices=devices, default="auto", help="where networks run; auto: a GPU, else the CPU"
     )
+
+
+def add_search(
+    parser: argparse._ActionsContainer, thresholds: Sequence[float] = (), min_volumes_mm3: Sequence[float] = ()
+) -> None:
+    """Add what an operating point is chosen for, and among which values.
+
+    Args:
+        parser: Of the command.
+        thresholds: What is tried by default; none where that is the command's own affair.
+        min_volumes_mm3: Likewise.
+    """
+    parser.add_argument(
+        "--target-fp", type=float, metavar="N", help="false positives a scan, at most; default: the highest F1 instead"
+    )
+    for flag, what, values in (
+        ("--thresholds", "probabilities of a voxel", thresholds),
+        ("--min-embolus-mm3", "smallest volumes of an embolus, mm3,", min_volumes_mm3),
+    ):
+        default = "; default " + " ".join(f"{value:g}" for value in values) if values else ""
+        parser.add_argument(
+            flag, type=float, nargs="+", metavar="N", default=list(values) or None, help=f"{what} to try{default}"
+        )
 
 
 def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool) -> None:

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         from pe_nnunet.fusion.settings import FusionSettings
         from pe_nnunet.fusion.stored import choose_settings
         from pe_nnunet.inference import PEPredictor
-        from pe_nnunet.inference.batch import BatchOptions, predict_batch
+        from pe_nnunet.inference.batch import predict_batch
         from pe_nnunet.inference.settings import PRESETS, InferenceSettings
         from pe_nnunet.volumes import find_scans
 
@@ -125,14 +125,16 @@ def run(args: argparse.Namespace) -> int:
         print(note, flush=True)
     part = args.output if args.num_parts == 1 else args.output / f"part_{args.part_id}_of_{args.num_parts}"
     write_errors([], part)  # before the work: an output that cannot be written is known at once
-    options = BatchOptions(
+    written, failed = predict_batch(
+        predictor,
+        refs,
+        args.output,
         outputs=outputs,
         artery=args.artery,
         resume=args.resume,
         part=args.part_id,
         parts=args.num_parts,
     )
-    written, failed = predict_batch(predictor, refs, args.output, options)
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:
         return DONE

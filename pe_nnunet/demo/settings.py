@@ -8,41 +8,10 @@ from pathlib import Path
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.recipe import TrainingRecipe
 
-
-@dataclass(frozen=True)
-class DetectorTraining:
-    """How the detector is trained: as long as fits into the demo, some two minutes on two cores.
-
-    Attributes:
-        model: Architecture; one with a finer output, as emboli are some seven pixels wide.
-        image_size: Side of a picture in pixels.
-        epochs: How often it sees every picture.
-        batch: Pictures a step.
-        slices_per_embolus: At most.
-        negative_share: Slices without emboli, as a share of those with.
-
-    Raises:
-        ConfigurationError: If the detector's training would refuse them, which begins minutes later.
-    """
-
-    model: str = "yolov8n-p2"
-    image_size: int = 192
-    epochs: int = 8
-    batch: int = 8
-    slices_per_embolus: int = 8
-    negative_share: float = 0.3
-
-    def __post_init__(self) -> None:
-        DetectorSettings(self.model, self.image_size, self.epochs, self.batch)
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """As options of `pe-nnunet train-detector`."""
-        return (
-            *("--model", self.model, "--image-size", str(self.image_size), "--epochs", str(self.epochs)),
-            *("--batch", str(self.batch), "--slices-per-embolus", str(self.slices_per_embolus)),
-            *("--negative-share", f"{self.negative_share:g}"),
-        )
+DETECTOR = DetectorSettings(
+    model="yolov8n-p2", image_size=192, epochs=8, batch=8, slices_per_embolus=8, negative_share=0.3
+)
+"""As long as fits into the demo, some two minutes on two cores; a finer output, as emboli are some seven pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +52,7 @@ class DemoSettings:
             "test_time_mirroring": "no",
         }
     )
-    detector: DetectorTraining | None = field(default_factory=DetectorTraining)
+    detector: DetectorSettings | None = DETECTOR
     min_embolus_mm3: float | None = None
     device: str = "cpu"
 

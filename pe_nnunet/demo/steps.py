@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.demo.command import Step, TrainingWatcher, everything, matching
-from pe_nnunet.demo.settings import DemoSettings, DetectorTraining
+from pe_nnunet.demo.settings import DemoSettings
+from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 
@@ -135,19 +136,19 @@ class Steps:
             {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items())},
         )
 
-    def _train_detector(self, how: DetectorTraining) -> Step:
+    def _train_detector(self, how: DetectorSettings) -> Step:
         """On the same split, so that both are calibrated on scans that neither has seen."""
         return Step(
             "train the detector",
             (
-                *("pe-nnunet", "train-detector", "-d", self.number, "-f", "0", *how.options),
+                *("pe-nnunet", "train-detector", "-d", self.number, "-f", "0", *_options(how)),
                 *("-device", self.settings.device, "--overwrite"),
             ),
             (self._fold(how) / "detector.json",),
             everything,
         )
 
-    def _fold(self, how: DetectorTraining) -> Path:
+    def _fold(self, how: DetectorSettings) -> Path:
         return self.model.parent / f"PEDetector__{how.model}__{how.image_size}px" / "fold_0"
 
     def _calibrate(self) -> Step:
@@ -166,7 +167,7 @@ class Steps:
             "choose operating points on the validation scans",
             (
                 *("pe-nnunet", "calibrate", "-d", self.number, "-f", "0", *how),
-                *("--volumes", *(f"{volume:g}" for volume in volumes)),
+                *("--min-embolus-mm3", *(f"{volume:g}" for volume in volumes)),
             ),
             (self.fusion_file,),
             matching("highest", "    "),
@@ -221,3 +222,12 @@ def link(source: Path, target: Path) -> None:
             shutil.copytree(source, target)
         else:
             shutil.copy2(source, target)
+
+
+def _options(how: DetectorSettings) -> tuple[str, ...]:
+    """As options of `pe-nnunet train-detector`."""
+    return (
+        *("--model", how.model, "--image-size", str(how.image_size), "--epochs", str(how.epochs)),
+        *("--batch", str(how.batch), "--slices-per-embolus", str(how.slices_per_embolus)),
+        *("--negative-share", f"{how.negative_share:g}"),
+    )

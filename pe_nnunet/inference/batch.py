@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +21,16 @@ from pe_nnunet.volumes import ScanRef, read_label, read_scan
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
 
 
-@dataclass(frozen=True)
-class BatchOptions:
-    """What a run over many scans does beside predicting.
-
-    Attributes:
-        outputs: Kinds of files to write, keys of `pe_nnunet.outputs.writers.WRITERS`; where pages of cases are among
-            them, there is one for all too.
-        artery: Mask of the arteries to search along, or a folder with one a case.
-        resume: Whether to leave out what an earlier run completed with the same models and settings.
-        part: Which of the parts this run does, from 0 on.
-        parts: Into how many parts the scans are divided, for as many machines.
-    """
-
-    outputs: frozenset[str] = DEFAULT
-    artery: Path | None = None
-    resume: bool = False
-    part: int = 0
-    parts: int = 1
-
-
 def predict_batch(
-    predictor: PEPredictor, refs: Sequence[ScanRef], folder: Path, options: BatchOptions | None = None
+    predictor: PEPredictor,
+    refs: Sequence[ScanRef],
+    folder: Path,
+    *,
+    outputs: frozenset[str] = DEFAULT,
+    artery: Path | None = None,
+    resume: bool = False,
+    part: int = 0,
+    parts: int = 1,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict every scan and write its files, then `summary.csv` and `errors.json`.
 
@@ -52,7 +40,12 @@ def predict_batch(
         predictor: Holds the models.
         refs: The scans, of all parts.
         folder: Where to.
-        options: The defaults if None.
+        outputs: Kinds of files to write, keys of `pe_nnunet.outputs.writers.WRITERS`; where pages of cases are among
+            them, there is one for all too.
+        artery: Mask of the arteries to search along, or a folder with one a case.
+        resume: Whether to leave out what an earlier run completed with the same models and settings.
+        part: Which of the parts this run does, from 0 on.
+        parts: Into how many parts the scans are divided, for as many machines.
 
     Returns:
         The scans of this part that are there, and those that failed.
@@ -60,11 +53,10 @@ def predict_batch(
     Raises:
         OutputError: If the tables of the run cannot be written.
     """
-    options = options or BatchOptions()
-    own = refs[options.part :: options.parts]
+    own = refs[part::parts]
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
-    for ref in own if options.resume else ():
+    for ref in own if resume else ():
         known = completed(predictor, ref.case_id, folder)
         if known is not None:
             there[ref.case_id] = known
@@ -72,13 +64,13 @@ def predict_batch(
 
     def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
         with step_bar(title[ref.case_id], "window") as show:
-            mask = None if options.artery is None else _artery_mask(options.artery, ref.case_id)
+            mask = None if artery is None else _artery_mask(artery, ref.case_id)
             started = time.perf_counter()
             scan = read_scan(ref, **predictor.repairs)
             read_s = time.perf_counter() - started
             result = predictor.predict(scan, artery=mask, progress=lambda part, done, all_: show(done, all_, part))
         result = replace(result, timings_s={**result.timings_s, "read": read_s})
-        summary = write_case(result, folder, options.outputs)
+        summary = write_case(result, folder, outputs)
         return summary, result.notes
 
     def say(case_id: str, predicted: tuple[CaseSummary, tuple[Note, ...]], left: str) -> None:
@@ -95,11 +87,11 @@ def predict_batch(
     present = there | {case_id: summary for case_id, (summary, _) in made.items()}
     written = [present[ref.case_id] for ref in own if ref.case_id in present]
     done = written
-    if options.parts > 1:
+    if parts > 1:
         done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
     write_summary(done, folder)
-    write_errors(failed, folder if options.parts == 1 else folder / f"part_{options.part}_of_{options.parts}")
-    if "report" in options.outputs:
+    write_errors(failed, folder if parts == 1 else folder / f"part_{part}_of_{parts}")
+    if "report" in outputs:
         write_cohort_report(done, failed, folder)
     return written, failed
 

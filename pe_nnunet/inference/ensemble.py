@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -20,19 +19,6 @@ from pe_nnunet.volumes.geometry import spacing_zyx
 Progress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class EnsembleMap:
-    """What the members of an ensemble came to, (z, y, x) on the image's grid.
-
-    Attributes:
-        probability: Mean of the members' PE probabilities.
-        agreement: Share of members whose own probability reaches the threshold; None unless asked for.
-    """
-
-    probability: NDArray[np.float32]
-    agreement: NDArray[np.float32] | None = None
-
-
 def predict_ensemble(
     models: Sequence[TrainedModel],
     image: sitk.Image,
@@ -42,7 +28,7 @@ def predict_ensemble(
     within: NDArray[np.bool_] | None = None,
     agreement_at: float | None = None,
     progress: Progress | None = None,
-) -> EnsembleMap:
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Mean over models and folds of the PE probability; every fold of every model counts alike.
 
     Models may differ in network, patch, spacing, dimensions and kind of output: each fold's log-odds of PE are brought
@@ -57,6 +43,10 @@ def predict_ensemble(
         within: (z, y, x); outside it the probability is 0, and windows that lie outside it are not computed.
         agreement_at: Also count the members whose probability is at least this.
         progress: Called with a model's name and fold, windows done and in all.
+
+    Returns:
+        On the image's grid, (z, y, x): the mean of the members' PE probabilities; and the share of members whose own
+        reaches `agreement_at`, None without it.
 
     Raises:
         InputError: PE-MODEL-005 if a model needs more than one image channel, or a volume where there is a slice.
@@ -86,7 +76,7 @@ def predict_ensemble(
             volume /= members
             if within is not None:
                 volume *= within
-    return EnsembleMap(np.minimum(total, 1, out=total), votes)  # a sum of ones may round above their number
+    return np.minimum(total, 1, out=total), votes  # a sum of ones may round above their number
 
 
 def _fold_log_odds(

@@ -123,7 +123,7 @@ class PEPredictor:
         part = crop(image_lps, region.box)
         clock.lap("roi")
 
-        found = predict_ensemble(
+        probability, votes = predict_ensemble(
             self.models,
             part,
             self.device,
@@ -134,8 +134,8 @@ class PEPredictor:
         )
         clock.lap("segmentation")
 
-        agreement = None if found.agreement is None else _on_grid(found.agreement, part, region.box, image_lps, image)
-        whole = paste(image_like(found.probability, part), region.box, image_lps)
+        agreement = None if votes is None else _on_grid(votes, part, region.box, image_lps, image)
+        whole = paste(image_like(probability, part), region.box, image_lps)
         del found, part
         segmentation = None
         if detected is not None:

@@ -192,7 +192,9 @@ def predict_arteries(
     """
     part = crop(image_lps, lungs.box)
     quick = replace(settings, mirroring=False, step=1.0)
-    found = predict_ensemble([artery_model(models)], part, device, quick, within=lungs.within, progress=progress)
+    probability, _ = predict_ensemble(
+        [artery_model(models)], part, device, quick, within=lungs.within, progress=progress
+    )
     min_voxels = max(1, round(MIN_MM3 / float(np.prod(spacing_zyx(image_lps)))))
-    mask = cc3d.dust(found.probability >= MIN_PROBABILITY, threshold=min_voxels, connectivity=26)
+    mask = cc3d.dust(probability >= MIN_PROBABILITY, threshold=min_voxels, connectivity=26)
     return paste(image_like(mask.astype(np.uint8), part), lungs.box, image_lps)

@@ -11,7 +11,6 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -30,19 +29,6 @@ IF_THERE = ("dataset_fingerprint.json", FUSION_FILE)
 ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
 LARGEST_INDEX = 10_000_000
 BLOCK = 1 << 20
-
-
-@dataclass(frozen=True)
-class Installed:
-    """What an archive held.
-
-    Attributes:
-        folders: Model and detector folders that were written.
-        files: How many files.
-    """
-
-    folders: tuple[Path, ...]
-    files: int
 
 
 def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequence[Path] = ()) -> list[str]:
@@ -95,7 +81,7 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
     return sorted(files)
 
 
-def install_models(path: Path, results: Path, *, overwrite: bool = False) -> Installed:
+def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tuple[list[Path], int]:
     """Take the models of a zip file into `nnUNet_results`.
 
     Nothing is written before everything is checked: names stay inside the folder, no links, nothing that the index does
@@ -105,6 +91,9 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> Ins
         path: Written by `export_models`.
         results: Where to.
         overwrite: Whether a model of the same name is replaced.
+
+    Returns:
+        The folders of models and detector that were written, and how many files are in them.
 
     Raises:
         ConfigurationError: PE-MODEL-012 if the archive is refused; PE-MODEL-009 if a model is there already.
@@ -134,7 +123,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> Ins
         if not path.is_file():
             raise refused(path, "there is no such file") from error
         raise OutputError("PE-OUT-001", f"{results} cannot be written: {error.strerror}") from error
-    return Installed(tuple(targets), len(index))
+    return list(targets), len(index)
 
 
 def refused(path: Path, why: str) -> ConfigurationError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pe_nnunet.model_import.folder import ImportedModel, import_checkpoint
+from pe_nnunet.model_import.folder import import_checkpoint
 from pe_nnunet.model_import.weights import read_weights
 
-__all__ = ["ImportedModel", "import_checkpoint", "read_weights"]
+__all__ = ["import_checkpoint", "read_weights"]

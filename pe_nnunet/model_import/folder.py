@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -21,20 +20,7 @@ TRAINER = "PEAANetTrainer"
 DEFAULT_NAME = "AANet"
 
 
-@dataclass(frozen=True)
-class ImportedModel:
-    """Where the model was written.
-
-    Attributes:
-        folder: The model folder, `TRAINER__PLANS__CONFIGURATION`.
-        parameters: How many numbers the network has.
-    """
-
-    folder: Path
-    parameters: int
-
-
-def import_checkpoint(checkpoint: Path, dataset_id: int, name: str | None = None) -> ImportedModel:
+def import_checkpoint(checkpoint: Path, dataset_id: int, name: str | None = None) -> tuple[Path, int]:
     """Make a checkpoint of AANet's authors a model below `nnUNet_results`.
 
     The folder appears whole or not at all.
@@ -43,6 +29,9 @@ def import_checkpoint(checkpoint: Path, dataset_id: int, name: str | None = None
         checkpoint: See `read_weights`.
         dataset_id: 1 to 999. A dataset that has this id already gets the model beside its own.
         name: Of the dataset; if None, that of the dataset with this id, or AANet where there is none.
+
+    Returns:
+        The model folder, `TRAINER__PLANS__CONFIGURATION`, and how many numbers the network has.
 
     Raises:
         ConfigurationError: PE-ENV-001 if `nnUNet_results` is not set or no folder, PE-CONV-001 for an
@@ -85,7 +74,7 @@ def import_checkpoint(checkpoint: Path, dataset_id: int, name: str | None = None
         raise OutputError("PE-OUT-001", f"{folder} cannot be written: {error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return ImportedModel(folder, sum(parameter.numel() for parameter in network.parameters()))
+    return folder, sum(parameter.numel() for parameter in network.parameters())
 
 
 def _known_name(dataset_id: int) -> str | None:

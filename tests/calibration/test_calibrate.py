@@ -54,7 +54,19 @@ def dataset(tmp_path, monkeypatch, thorax, model_folder):
 
 
 def test_masks_of_training_choose_the_smallest_volume_and_prediction_uses_it(dataset, capsys, thorax):
-    arguments = ["calibrate", "-d", "501", "--from", "masks", "--target-fp", "0.5", "--volumes", "50", "100", "200"]
+    arguments = [
+        "calibrate",
+        "-d",
+        "501",
+        "--from",
+        "masks",
+        "--target-fp",
+        "0.5",
+        "--min-embolus-mm3",
+        "50",
+        "100",
+        "200",
+    ]
     assert main(arguments) == 0
     assert "8 of 8 emboli, 0.50 false positives a scan" in capsys.readouterr().out
     stored = read_fusion(dataset / "fusion.json")
@@ -106,7 +118,7 @@ def test_the_detector_of_each_fold_looks_at_the_scans_that_it_was_not_trained_on
     monkeypatch.setattr(module, "load_detector", load)
     monkeypatch.setattr(module, "detect", look)
     arguments = ["calibrate", "-d", "501", "--from", "masks", "--detector", str(tmp_path / "PEDetector")]
-    assert main([*arguments, "--volumes", "0", "50"]) == 0
+    assert main([*arguments, "--min-embolus-mm3", "0", "50"]) == 0
     assert asked == ["fold_0", "fold_0", "fold_1", "fold_1"]
     detection = json.loads((dataset / "fusion.json").read_text())["detection"]
     assert not detection["helps"]  # four scans are too few to be sure

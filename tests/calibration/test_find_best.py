@@ -95,10 +95,10 @@ def test_the_ensemble_that_finds_all_is_chosen(folders: Path, capsys: pytest.Cap
 def test_named_models_alone_and_a_budget_of_false_findings(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [*COMMAND, "-tr", "TA", "-p", "P", "-o", str(out), "--thresholds", "0.1", "0.6"]
-    assert main([*command, "--min-embolus-mm3", "0", "--max-false-positives", "0.5"]) == 0
+    assert main([*command, "--min-embolus-mm3", "0", "--target-fp", "0.5"]) == 0
     found = json.loads((out / "find_best.json").read_text())
     assert found["best"] == {"models": [A], "threshold": 0.1, "min_volume_mm3": 0.0}  # none keeps to it: both have one
-    assert main([*command, "--min-embolus-mm3", "0", "5", "--max-false-positives", "0.5"]) == 0
+    assert main([*command, "--min-embolus-mm3", "0", "5", "--target-fp", "0.5"]) == 0
     found = json.loads((out / "find_best.json").read_text())
     assert found["best"] == {"models": [A], "threshold": 0.1, "min_volume_mm3": 5.0}
     assert found["cohort"]["sensitivity"] == 1

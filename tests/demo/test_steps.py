@@ -1,10 +1,12 @@
 """Which commands the chain runs, and on which scans."""
 
+from dataclasses import replace
+
 import pytest
 
 from pe_nnunet.cli import main
 from pe_nnunet.demo import DemoSettings
-from pe_nnunet.demo.settings import DetectorTraining
+from pe_nnunet.demo.settings import DETECTOR
 from pe_nnunet.demo.steps import Steps
 
 
@@ -40,13 +42,13 @@ def test_without_a_detector_masks_choose_the_smallest_finding(tmp_path):
 
 def test_a_smallest_finding_that_is_given_is_not_chosen(tmp_path):
     calibrate = commands(tmp_path, min_embolus_mm3=20.0)["choose operating points on the validation scans"]
-    assert calibrate[calibrate.index("--volumes") + 1 :] == ("20",)
+    assert calibrate[calibrate.index("--min-embolus-mm3") + 1 :] == ("20",)
     assert "choose operating points on the validation scans" not in commands(
         tmp_path, detector=None, min_embolus_mm3=20.0
     )
 
 
-@pytest.mark.parametrize("detector", [None, DetectorTraining(epochs=7, image_size=256)])
+@pytest.mark.parametrize("detector", [None, replace(DETECTOR, epochs=7, image_size=256)])
 def test_the_options_reach_the_steps(tmp_path, monkeypatch, detector):
     asked = []
 

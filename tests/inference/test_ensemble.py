@@ -38,18 +38,18 @@ def test_every_fold_of_every_model_counts_alike(model_folder, part):
         load(model_folder("B__P__2d", patch=(32, 24), spacing=(3.0, 5.0), log_odds=(3.0,))),
         load(model_folder("C__P__3d_fullres", regions=True, forward=(2, 0, 1), resampling="torch", log_odds=(-2.0,))),
     ]
-    found = predict_ensemble(models, part, CPU, EXACT, agreement_at=0.6)
+    probability, agreement = predict_ensemble(models, part, CPU, EXACT, agreement_at=0.6)
     expected = np.mean([sigmoid(value) for value in (-1.0, 2.0, 0.5, 3.0, -2.0)])
-    np.testing.assert_allclose(found.probability, expected, atol=1e-5)
-    np.testing.assert_allclose(found.agreement, 3 / 5)  # 0.88, 0.62 and 0.95
-    assert found.probability.shape == part.GetSize()[::-1]
+    np.testing.assert_allclose(probability, expected, atol=1e-5)
+    np.testing.assert_allclose(agreement, 3 / 5)  # 0.88, 0.62 and 0.95
+    assert probability.shape == part.GetSize()[::-1]
 
 
 def test_chosen_folds_alone_count_and_no_agreement_is_made_unasked(model_folder, part):
     folder = model_folder(folds=(0, 1), log_odds=(-1.0, 2.0))
-    found = predict_ensemble([load(folder, ["1"])], part, CPU, EXACT)
-    np.testing.assert_allclose(found.probability, sigmoid(2.0), atol=1e-5)
-    assert found.agreement is None
+    probability, agreement = predict_ensemble([load(folder, ["1"])], part, CPU, EXACT)
+    np.testing.assert_allclose(probability, sigmoid(2.0), atol=1e-5)
+    assert agreement is None
 
 
 VARIANTS = {
@@ -66,7 +66,7 @@ VARIANTS = {
 def test_equals_a_float32_reference_to_1e_4(model_folder, part, variant):
     """nnU-Net's preprocessing, windows and resampling, with sums in single precision."""
     model = load(model_folder(gain=20.0, **VARIANTS[variant]))
-    ours = predict_ensemble([model], part, CPU, EXACT).probability
+    ours = predict_ensemble([model], part, CPU, EXACT)[0]
     reference = float32_reference(model, part)
     assert reference.std() > 0.05
     assert float(np.abs(ours - reference).max()) < 1e-4
@@ -117,7 +117,7 @@ def test_equals_stock_nnunet_on_the_same_region(model_folder, part):
         {"spacing": list(part.GetSpacing()[::-1])},
         save_or_return_probabilities=True,
     )
-    ours = predict_ensemble([load(folder)], part, CPU, EXACT).probability
+    ours = predict_ensemble([load(folder)], part, CPU, EXACT)[0]
     assert float(np.abs(ours - stock[1]).mean()) < 1e-3
     found = ours >= 0.5
     assert 100 < found.sum() < found.size - 100
@@ -135,13 +135,15 @@ def test_windows_lie_over_the_part_that_is_asked_for_and_nothing_is_found_outsid
 
     predict_ensemble([model], part, CPU, EXACT, progress=count)
     every = dict(windows)
-    found = predict_ensemble([model], part, CPU, EXACT, within=within, agreement_at=0.5, progress=count)
+    probability, agreement = predict_ensemble(
+        [model], part, CPU, EXACT, within=within, agreement_at=0.5, progress=count
+    )
     assert next(iter(windows.values())) < 0.6 * next(iter(every.values()))
     prepared = prepare(model, sitk.GetArrayFromImage(part), part.GetSpacing()[::-1])
     reference = float32_reference(model, part, mask_on_network_grid(prepared, within, (0, 1, 2)))
-    np.testing.assert_allclose(found.probability[within], reference[within], atol=1e-4)
-    assert not found.probability[~within].any()
-    assert not found.agreement[~within].any()
+    np.testing.assert_allclose(probability[within], reference[within], atol=1e-4)
+    assert not probability[~within].any()
+    assert not agreement[~within].any()
 
 
 def test_what_does_not_fit(model_folder, part):
@@ -157,4 +159,4 @@ def test_what_does_not_fit(model_folder, part):
 def test_a_2d_model_predicts_loose_slices(model_folder, part):
     slices = crop(part, Box((0, 0, 0), (1, 29, 32)))
     model = load(model_folder("A__P__2d", patch=(16, 16), spacing=(4.0, 4.0), log_odds=(1.0,)))
-    np.testing.assert_allclose(predict_ensemble([model], slices, CPU, EXACT).probability, sigmoid(1.0), atol=1e-5)
+    np.testing.assert_allclose(predict_ensemble([model], slices, CPU, EXACT)[0], sigmoid(1.0), atol=1e-5)

@@ -99,7 +99,7 @@ def test_the_model_folder_says_what_was_published(weights, results, tmp_path, ca
 
 
 def test_one_window_is_the_authors_arithmetic(weights, results, tmp_path):
-    folder = with_patch(import_checkpoint(saved(weights, tmp_path), 900).folder, PATCH)
+    folder = with_patch(import_checkpoint(saved(weights, tmp_path), 900)[0], PATCH)
     image = far_outside_the_window(PATCH)
     found = predicted(folder, image)
     x = own_input(image)[None, None]
@@ -112,7 +112,7 @@ def test_one_window_is_the_authors_arithmetic(weights, results, tmp_path):
 
 
 def test_several_windows_are_the_authors_arithmetic_on_the_same_windows(weights, results, tmp_path):
-    folder = with_patch(import_checkpoint(saved(weights, tmp_path), 900).folder, PATCH)
+    folder = with_patch(import_checkpoint(saved(weights, tmp_path), 900)[0], PATCH)
     image = far_outside_the_window((32, 56, 40))
     found = predicted(folder, image, inference=InferenceSettings(step=0.75, batch_size=1))
     x = own_input(image)

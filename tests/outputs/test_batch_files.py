@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.cli.predict_fused import configure
 from pe_nnunet.fusion import find_emboli
-from pe_nnunet.inference.batch import BatchOptions, predict_batch
+from pe_nnunet.inference.batch import predict_batch
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.outputs.writers import kinds_for
 from pe_nnunet.volumes import Scan, find_scans, spacing_zyx, write_dicom_series
@@ -65,8 +65,7 @@ def test_pages_and_seg_are_left_out_on_request(scans: Path, tmp_path: Path) -> N
     assert {"dicom_seg", "report"} <= kinds_for(usual.switches)
     asked = parser.parse_args(["-i", str(scans), "-o", str(out), "--no-dicom-seg", "--no-report"])
     assert not {"dicom_seg", "report"} & kinds_for(asked.switches)
-    options = BatchOptions(outputs=kinds_for(asked.switches))
-    predict_batch(Predictor(), find_scans(scans / "a"), out, options)  # type: ignore[arg-type]
+    predict_batch(Predictor(), find_scans(scans / "a"), out, outputs=kinds_for(asked.switches))  # type: ignore[arg-type]
     names = {path.name for path in out.iterdir()}
     assert len([name for name in names if name.endswith((".html", ".dcm"))]) == 0
     assert len(names) == 6  # ids, table, picture, manifest, summary, errors

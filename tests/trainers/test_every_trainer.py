@@ -64,7 +64,7 @@ def test_one_epoch_leaves_a_model_that_predicts(workplace, name, configuration):
     expected = load_class(planner_of(name)).network_class
     assert type(model.network) is expected
     image = sitk.ReadImage(str(workplace.folder / "nnUNet_raw" / "Dataset601_Pe" / "imagesTr" / "a_0000.nii.gz"))
-    probability = predict_ensemble([model], image, CPU, InferenceSettings(step=1.0)).probability
+    probability = predict_ensemble([model], image, CPU, InferenceSettings(step=1.0))[0]
     assert probability.shape == image.GetSize()[::-1]
     assert np.isfinite(probability).all()
     assert 0 < probability.min() <= probability.max() < 1

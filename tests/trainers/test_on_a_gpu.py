@@ -34,7 +34,7 @@ def test_training_on_a_gpu_leaves_a_model_for_any_device(workplace, name, config
     image = sitk.ReadImage(str(workplace.folder / "nnUNet_raw" / "Dataset601_Pe" / "imagesTr" / "a_0000.nii.gz"))
     settings = InferenceSettings(step=1.0, float32=True)
     on_gpu, on_cpu = (
-        predict_ensemble([load_model(locate_folder(folder, ["0"]), device)], image, device, settings).probability
+        predict_ensemble([load_model(locate_folder(folder, ["0"]), device)], image, device, settings)[0]
         for device in (GPU, CPU)
     )
     assert 0 < on_cpu.min() <= on_cpu.max() < 1
