@@ -136,7 +136,7 @@ class PEPredictor:
 
         agreement = None if votes is None else _on_grid(votes, part, region.box, image_lps, image)
         whole = paste(image_like(probability, part), region.box, image_lps)
-        del found, part
+        del probability, votes, part
         segmentation = None
         if detected is not None:
             segmentation = from_lps(whole, image) if "segmentation" in self.outputs else None
