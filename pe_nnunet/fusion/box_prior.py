@@ -47,7 +47,8 @@ def fuse(
         >>> from pe_nnunet.voxels import Box
         >>> tube = Tube(Box((0, 0, 0), (1, 1, 2)), 0.9, (SliceBox(0, 0.0, 0.0, 1.0, 2.0, 0.9),))
         >>> weak = np.array([[[0.1, 0.0, 0.0, 0.5]]], np.float32)
-        >>> fuse(weak, [tube], FusionSettings(box_weight=1, no_box_penalty=np.log(4))).round(3).tolist()
+        >>> fused = fuse(weak, [tube], FusionSettings(box_weight=1, no_box_penalty=np.log(4)))
+        >>> fused.astype(float).round(3).tolist()
         [[[0.5, 0.0, 0.0, 0.2]]]
     """
     require_region(roi_mask, probability.shape)

@@ -122,6 +122,18 @@ def test_a_case_is_scored_as_the_fusion_would_find_it(folders: Path) -> None:
         assert numbers["false_positives_per_scan"] == direct.false_positives
 
 
+def test_pe_may_be_a_region_of_several_classes(folders: Path) -> None:
+    labels = {"background": 0, "artery": [1, 2, 3], "PE": [2, 3]}
+    (folders / A / "dataset.json").write_text(json.dumps({"labels": labels, "regions_class_order": [1, 2]}))
+    path = folders.parents[1] / "raw" / "Dataset501_X" / "labelsTr" / "c0.nii.gz"
+    label = truth()
+    label[1, 2:5, 4] = 3  # beside class 2, and one embolus with it
+    sitk.WriteImage(sitk.GetImageFromArray(label), str(path))
+    case, *_ = cases_with_probabilities([folders / A], ["0", "1"])
+    assert (case.case_id, case.pe_values) == ("c0", (2, 3))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(case.truth()), to_instances(label >= 2))
+
+
 def test_a_choice_is_also_scored_on_folds_that_it_was_not_made_on() -> None:
     def scan(found: bool) -> list[int]:
         return [int(found), 1, int(found), int(found), int(found), int(found), 1]
