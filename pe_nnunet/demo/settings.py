@@ -11,7 +11,7 @@ from pe_nnunet.recipe import TrainingRecipe
 DETECTOR = DetectorSettings(
     model="yolov8n-p2", image_size=192, epochs=8, batch=8, slices_per_embolus=8, negative_share=0.3
 )
-"""As long as fits into the demo, some two minutes on two cores; its output is finer, as emboli are seven pixels wide."""
+"""As long as fits into the demo, some two minutes on two cores; its output is fine, as emboli are seven pixels wide."""
 
 
 @dataclass(frozen=True)

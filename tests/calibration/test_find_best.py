@@ -89,7 +89,7 @@ def test_the_ensemble_that_finds_all_is_chosen(folders: Path, capsys: pytest.Cap
     assert (args.dataset, args.trainers, args.plans, args.configurations) == (
         "Dataset501_X", ["TA", "TB"], ["P", "P"], ["3d_fullres", "3d_fullres"]
     )  # fmt: skip
-    assert (args.folds, args.threshold, args.min_embolus_mm3) == (["0", "1"], 0.4, 0.0)
+    assert (args.folds, args.threshold, args.min_volume_mm3) == (["0", "1"], 0.4, 0.0)
 
 
 def test_named_models_alone_and_a_budget_of_false_findings(folders: Path, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_case_is_scored_as_the_fusion_would_find_it(folders: Path) -> None:
         assert (found.found, found.findings, found.dice) == (direct.found, direct.findings, direct.dice)
         assert found.emboli == direct.emboli
         numbers = candidate_numbers(counted[None])
-        assert {name: getattr(direct, name) for name in ("sensitivity", "precision", "f1", "dice")} == {
+        assert {name: direct[name] for name in ("sensitivity", "precision", "f1", "dice")} == {
             name: value for name, value in numbers.items() if name != "false_positives_per_scan"
         }
         assert numbers["false_positives_per_scan"] == direct.false_positives
