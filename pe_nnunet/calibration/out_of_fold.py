@@ -17,7 +17,6 @@ from pe_nnunet.calibration.outcomes import LabelledScan
 from pe_nnunet.dataset.dataset_json import pe_label_values
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
-from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.ensemble import InferenceSettings, predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.search_region import lung_region
@@ -112,7 +111,6 @@ def masks_as_probability(case: HeldCase, labels: dict[str, Any]) -> NDArray[np.f
     return np.asarray(np.mean([np.isin(mask, pe_label_values(labels)) for mask in masks], axis=0), np.float32)
 
 
-@large_blocks_apart()
 def region_probability(
     models: Sequence[TrainedModel], image: sitk.Image, device: torch.device, settings: InferenceSettings
 ) -> NDArray[np.float32]:

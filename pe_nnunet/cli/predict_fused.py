@@ -13,7 +13,6 @@ from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_models, models_of
 from pe_nnunet.cli.scan_options import add_repairs, add_series, repairs
-from pe_nnunet.cli.start import without_garbage_collection
 
 PRESETS = {"default": (True, 0.5, False), "fast": (False, 0.75, False), "accurate": (True, 0.35, True)}
 """Mirroring, step of the windows, single precision."""
@@ -103,17 +102,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
+    from pe_nnunet.cases import write_errors
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-
-    with without_garbage_collection():
-        from pe_nnunet.cases import write_errors
-        from pe_nnunet.errors import ConfigurationError
-        from pe_nnunet.fusion import FusionSettings
-        from pe_nnunet.inference import PEPredictor
-        from pe_nnunet.inference.batch import BatchOptions, predict_batch
-        from pe_nnunet.inference.ensemble import InferenceSettings
-        from pe_nnunet.inference.operating_point import choose_settings
-        from pe_nnunet.volumes import find_scans
+    from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.fusion import FusionSettings
+    from pe_nnunet.inference import PEPredictor
+    from pe_nnunet.inference.batch import BatchOptions, predict_batch
+    from pe_nnunet.inference.ensemble import InferenceSettings
+    from pe_nnunet.inference.operating_point import choose_settings
+    from pe_nnunet.volumes import find_scans
 
     asked = {
         "threshold": args.threshold,

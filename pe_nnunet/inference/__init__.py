@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pe_nnunet.inference.allocation import ask_for_huge_pages
 from pe_nnunet.inference.locate import ModelLocation, locate_folder, locate_models
+from pe_nnunet.inference.model import ask_for_huge_pages
 from pe_nnunet.inference.predictor import PEPredictor
 
 ask_for_huge_pages()

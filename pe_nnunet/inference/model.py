@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,8 @@ def pick_device(name: str = "auto") -> torch.device:
         there = ", ".join(kind for kind, ready in available.items() if ready)
         raise ConfigurationError("PE-ENV-004", f"no device {name!r} here", f"available: {there}")
     return torch.device(name)
+
+
+def ask_for_huge_pages() -> None:
+    """Have torch use them, unless the environment says otherwise; on Linux, and before torch first allocates."""
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
