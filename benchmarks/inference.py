@@ -128,11 +128,16 @@ def command(kind: str, images: Path, out: Path, model: Path, *, probability: boo
     return [
         sys.executable,
         *((__file__, "--without", kind) if kind in ("resampled", "box") else ("-c", start)),
-        *("-i", str(images / "scan_0000.nii.gz"), "-o", str(out), "-m", str(model), "-f", "0"),
-        *("-device", "cpu", "--disable_tta", "--on-no-lungs", "full-volume"),
+        *our_arguments(images / "scan_0000.nii.gz", out, model),
         *(("--float32",) if kind != "half" else ()),
         *(("--save-probability",) if probability else ()),
     ]
+
+
+def our_arguments(scan: Path, out: Path, model: Path) -> list[str]:
+    """What `pe-nnunet predict-fused` is given."""
+    places = ["-i", str(scan), "-o", str(out), "-m", str(model), "-f", "0"]
+    return [*places, "-device", "cpu", "--disable_tta", "--on-no-lungs", "full-volume"]
 
 
 def without(kind: str, arguments: list[str]) -> int:

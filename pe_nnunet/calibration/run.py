@@ -23,7 +23,6 @@ from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.settings import FusionSettings
-from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model, model_records, pick_device
@@ -115,7 +114,6 @@ def calibrate_models(
     return path
 
 
-@large_blocks_apart()
 def _region_probability(
     models: Sequence[TrainedModel], image: sitk.Image, device: torch.device, settings: InferenceSettings
 ) -> NDArray[np.float32]:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from pe_nnunet.cli.start import end_without_garbage_collection
 from pe_nnunet.errors import PEError
 
 DONE, USAGE, NOTHING_DONE, SOME_FAILED = 0, 1, 2, 3
@@ -105,7 +104,6 @@ def _refuse_renamed(parser: _Parser, command: str, arguments: Sequence[str]) -> 
 
 
 def _run_command(name: str, arguments: Sequence[str], prog: str) -> int:
-    end_without_garbage_collection()
     module = import_module(f"pe_nnunet.cli.{name.replace('-', '_')}")
     parser = _Parser(prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     module.configure(parser)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, models_of
 from pe_nnunet.cli.scan_options import add_reading, repairs
-from pe_nnunet.cli.start import without_garbage_collection
 from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import kinds_for, switch_helps
@@ -78,17 +77,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
+    from pe_nnunet.cases import write_errors
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-
-    with without_garbage_collection():
-        from pe_nnunet.cases import write_errors
-        from pe_nnunet.errors import ConfigurationError
-        from pe_nnunet.fusion.settings import FusionSettings
-        from pe_nnunet.fusion.stored import choose_settings
-        from pe_nnunet.inference import PEPredictor
-        from pe_nnunet.inference.batch import predict_batch
-        from pe_nnunet.inference.settings import PRESETS, InferenceSettings
-        from pe_nnunet.volumes import find_scans
+    from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.fusion.settings import FusionSettings
+    from pe_nnunet.fusion.stored import choose_settings
+    from pe_nnunet.inference import PEPredictor
+    from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.inference.settings import PRESETS, InferenceSettings
+    from pe_nnunet.volumes import find_scans
 
     asked = {name: getattr(args, name) for name in FUSION}
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range

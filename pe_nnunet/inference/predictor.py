@@ -17,7 +17,6 @@ from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.fusion.stored import choose_settings
-from pe_nnunet.inference.allocation import large_blocks_apart
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
@@ -86,7 +85,6 @@ class PEPredictor:
         if along_arteries:
             artery_model(self.models)  # whether there is one is known before the first scan
 
-    @large_blocks_apart()
     def predict(
         self,
         scan: Path | str | sitk.Image | Scan,

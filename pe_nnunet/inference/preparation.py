@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from nnunetv2.preprocessing.normalization.default_normalization_schemes import CTNormalization
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from torch import Tensor
@@ -60,7 +61,11 @@ def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, f
     if resampling is None or not _is_plain(model):
         data = _by_nnunet(model, image, spacing_mm)
     else:
-        normalise = _CTNormalisation(model.plans.foreground_intensity_properties_per_channel["0"])
+        scheme = CTNormalization(False, model.plans.foreground_intensity_properties_per_channel["0"])
+
+        def normalise(hu: NDArray[Any]) -> Tensor:
+            return as_tensor(scheme.run(hu.astype(np.float32)))  # of a copy: it works in place
+
         limits = normalise(np.array([part.min(), part.max()]))
         data = resampling.whole(lambda low, high: normalise(part[low:high]), (float(limits[0]), float(limits[1])))[None]
     return Prepared(data, inside, (part.shape[0], part.shape[1], part.shape[2]), spacing, target)
@@ -113,18 +118,6 @@ def probability_slabs(
         return
     for first, slab in resampling.slabs(lambda low, high: log_odds[low:high]):
         yield first, torch.sigmoid(slab).numpy()
-
-
-class _CTNormalisation:
-    """nnU-Net's `CTNormalization`: clipped to percentiles of the training foreground, then standardised."""
-
-    def __init__(self, properties: dict[str, float]) -> None:
-        self.low, self.high = properties["percentile_00_5"], properties["percentile_99_5"]
-        self.mean, self.scale = properties["mean"], max(properties["std"], 1e-8)
-
-    def __call__(self, hu: NDArray[Any]) -> Tensor:
-        values = as_tensor(hu.astype(np.float32))
-        return values.clamp_(self.low, self.high).sub_(self.mean).div_(self.scale)
 
 
 def _is_plain(model: TrainedModel) -> bool:

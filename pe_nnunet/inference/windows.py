@@ -8,7 +8,7 @@ equals averaging nnU-Net's logits.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.allocation import give_back_freed_memory
 from pe_nnunet.precision import autocast_for, channels_last_format, single_precision
+from pe_nnunet.voxels import Box
 
 Progress = Callable[[int, int], None]
 
@@ -45,39 +45,34 @@ def pe_log_odds(logits: Tensor, channel: int, regions: bool) -> Tensor:
 
 
 def window_corners(needed: NDArray[np.bool_], window: tuple[int, ...], step: float) -> list[tuple[int, ...]]:
-    """First voxels of windows that cover whatever is needed, at nnU-Net's steps.
-
-    Along the first axis windows lie over the extent of what is needed; then, for each of them, along the next axis over
-    what its slab holds of it, and so on: the lungs are narrow at their tops. Where all is needed they are nnU-Net's.
+    """First voxels of nnU-Net's windows over the bounding box of what is needed, without those that hold none of it.
 
     Args:
-        needed: Each side at least the window's.
-        window: Of a window.
+        needed: (z, y, x), each side at least the window's.
+        window: Of a window, (z, y, x).
         step: Largest step, as a share of the window.
 
     Example:
-        >>> window_corners(np.ones(110, bool), (64,), 0.5)
-        [(0,), (23,), (46,)]
-        >>> window_corners(np.arange(110) > 40, (64,), 0.5)
-        [(41,), (46,)]
-        >>> window_corners(np.tri(8, dtype=bool), (4, 4), 1.0)
-        [(0, 0), (4, 0), (4, 4)]
+        >>> needed = np.ones((1, 1, 110), bool)
+        >>> window_corners(needed, (1, 1, 64), 0.5)
+        [(0, 0, 0), (0, 0, 23), (0, 0, 46)]
+        >>> needed[..., :41] = False
+        >>> window_corners(needed, (1, 1, 64), 0.5)
+        [(0, 0, 41), (0, 0, 46)]
+        >>> window_corners(np.tri(8, dtype=bool)[None], (1, 4, 4), 1.0)
+        [(0, 0, 0), (0, 4, 0), (0, 4, 4)]
     """
-    if not window:
-        return [()]
-    side = window[0]
-    slabs = ((first, np.any(needed[first : first + side], axis=0)) for first in _starts(needed, side, step))
-    return [(first, *rest) for first, slab in slabs for rest in window_corners(slab, window[1:], step)]
-
-
-def _starts(needed: NDArray[np.bool_], side: int, step: float) -> list[int]:
-    """Where windows begin along the first axis."""
-    held = np.flatnonzero(needed.any(axis=tuple(range(1, needed.ndim))))
-    if not held.size:
+    box = Box.around(needed)
+    if box is None:
         return []
-    low, high = int(held[0]), int(held[-1]) + 1
-    extent = max(high - low, side)
-    first = min(max(0, low - (extent - (high - low)) // 2), len(needed) - extent)
+    starts = [_starts(held, count, side, step) for held, count, side in zip(box.slices, needed.shape, window, strict=True)]
+    return [corner for corner in product(*starts) if needed[_place(corner, window)].any()]
+
+
+def _starts(held: slice, count: int, side: int, step: float) -> list[int]:
+    """Where windows begin along an axis of so many voxels, to cover those that are held."""
+    extent = max(held.stop - held.start, side)
+    first = min(max(0, held.start - (extent - (held.stop - held.start)) // 2), count - extent)
     steps = compute_steps_for_sliding_window((extent,), (side,), step)[0]
     return [first + start for start in dict.fromkeys(steps)]  # of slices, windows of one voxel, it names some twice
 
@@ -132,7 +127,6 @@ def predict_log_odds(
     weights = torch.zeros(padded.shape[1:])
     layout = channels_last_format(len(patch_size))
     batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
-    give_back_freed_memory()  # a network's maps are the most that is held at any time
     for batch in batches:
         places = [_place(corner, window) for corner in batch]
         patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
@@ -150,7 +144,6 @@ def predict_log_odds(
             weights[place] += weight
         if progress is not None:
             progress(batches.done, len(corners))
-    give_back_freed_memory()
     return total.div_(weights).masked_fill_(weights == 0, NOT_SEEN)[inner]
 
 

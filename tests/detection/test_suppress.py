@@ -45,6 +45,29 @@ def test_no_more_boxes_than_asked_for() -> None:
     assert len(suppress(many, most=7)) == 7
 
 
+def kept_one_by_one(found: SliceFindings, most_overlap: float) -> list[int]:
+    """By the definition: a box is kept unless a surer one of its class that is kept overlaps it by more."""
+    kept: list[int] = []
+    for n in range(len(found)):
+        same = [k for k in kept if found.label[k] == found.label[n]]
+        if all(overlaps(found.boxes[k], found.boxes[n : n + 1])[0] <= most_overlap for k in same):
+            kept.append(n)
+    return kept
+
+
+@pytest.mark.parametrize("count", [0, 1, 40, 1200])
+@pytest.mark.parametrize("most_overlap", [0.3, 0.5])
+def test_what_is_kept_is_what_the_definition_keeps(count: int, most_overlap: float) -> None:
+    rng = np.random.default_rng(count)
+    for _ in range(50 if count < 100 else 2):
+        corner, size = rng.uniform(-20, 60, (count, 2)), rng.uniform(0, 30, (count, 2))  # some reach out of the picture
+        confidence = np.sort(rng.integers(5, 100, count) / 100)[::-1].copy()  # with ties
+        boxes = np.concatenate([corner, corner + size], axis=1)
+        found = SliceFindings(boxes, confidence, rng.integers(0, 2, count))
+        kept = suppress(found, most_overlap, most=count)
+        assert kept.boxes.tolist() == boxes[kept_one_by_one(found, most_overlap)].tolist()
+
+
 sides = st.floats(0, 50)
 
 

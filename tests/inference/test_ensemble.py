@@ -105,6 +105,18 @@ def float32_reference(model, image, needed=None):
     return probability.transpose(model.plans.transpose_backward)
 
 
+def test_on_the_grid_of_the_plans_a_scan_is_prepared_bit_for_bit_as_by_nnunet(model_folder, part):
+    """Nothing is resampled there: what is left is the normalisation of CT."""
+    model = load(model_folder(spacing=part.GetSpacing()[::-1]))
+    hu, spacing = sitk.GetArrayFromImage(part), part.GetSpacing()[::-1]
+    theirs, _, _ = model.configuration.preprocessor_class(verbose=False).run_case_npy(
+        hu[None].copy(), None, {"spacing": list(spacing)}, model.plans, model.configuration, model.dataset_json
+    )
+    before = hu.copy()
+    assert np.array_equal(prepare(model, hu, spacing).data.numpy(), theirs)
+    assert np.array_equal(hu, before)
+
+
 def test_equals_stock_nnunet_on_the_same_region(model_folder, part):
     """The bounds that nnU-Net's half-precision sums leave."""
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
@@ -247,6 +248,24 @@ def test_11_transfer_syntaxes(make_series, only, thorax: sitk.Image, syntax: str
     assert np.array_equal(voxels(read_scan(only(folder))), sitk.GetArrayFromImage(thorax))
 
 
+@pytest.mark.filterwarnings("ignore:Expected .* VR", "ignore:.*excess padding")
+@pytest.mark.parametrize("declared", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("behind", [b"", bytes(6)], ids=["whole", "padded"])
+def test_elements_that_are_not_encoded_as_declared(
+    make_series, only, thorax: sitk.Image, declared: str, behind: bytes
+) -> None:
+    folder = make_series()
+    for path in folder.iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.PixelData += behind  # some writers pad the element
+        dataset.add_new(0xFFFCFFFC, "OB", bytes(20))  # trailing padding
+        dataset.file_meta.TransferSyntaxUID = declared
+        implicit = declared == ExplicitVRLittleEndian
+        pydicom.dcmwrite(path, dataset, implicit_vr=implicit, little_endian=True, force_encoding=True)
+        assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == declared
+    assert np.array_equal(voxels(read_scan(only(folder))), sitk.GetArrayFromImage(thorax))
+
+
 def encapsulated(ds: pydicom.Dataset, frame: bytes, syntax: str) -> None:
     ds.file_meta.TransferSyntaxUID = syntax
     ds.PixelData = pydicom.encaps.encapsulate([frame])
@@ -468,6 +487,22 @@ def test_truncated_files(make_series, only, share: float) -> None:
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(InputError, match=r"PE-DCM-022: the pixel data of scan: IM00004.dcm are truncated"):
         read_scan(only(folder))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("PixelRepresentation", None), ("SamplesPerPixel", None), ("BitsStored", 17), ("PixelData", bytes(958))],
+)
+def test_what_pydicom_refuses_is_refused(make_series, only, keyword: str, value: object) -> None:
+    def edit(dataset: pydicom.Dataset, k: int) -> None:
+        if value is None:
+            delattr(dataset, keyword)
+        else:
+            setattr(dataset, keyword, value)
+            dataset.add_new(0xFFFCFFFC, "OB", bytes(50))  # the file's length is no evidence
+
+    with pytest.raises(InputError, match=r"PE-DCM-022: the pixel data of scan: IM00001.dcm are"):
+        read_scan(only(make_series(edit=edit)))
 
 
 def test_10_enhanced_multi_frame(only, thorax: sitk.Image, tmp_path: Path, write_enhanced) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import pydicom
 from pydicom.config import disable_value_validation
@@ -104,18 +103,16 @@ def looks_like_dicom(path: Path) -> bool:
     return start[128:] == b"DICM" or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
 
 
-def read_dataset(
-    source: Path | bytes | BinaryIO, *, grouping_only: bool = False, pixels: bool = False
-) -> pydicom.Dataset | None:
+def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: bool = False) -> pydicom.Dataset | None:
     """Read a DICOM file.
 
     Args:
-        source: The file, its bytes, or the file opened; it is then left where reading ended.
+        source: The file, or its bytes.
         grouping_only: Read only what `header_of` needs.
         pixels: Read on through the pixel data.
 
     Returns:
-        The data set; None if this is no DICOM after all.
+        The data set; None if this is no DICOM after all, or cannot be read.
     """
     tags = list(_GROUPING) if grouping_only else None
     try:
@@ -125,16 +122,6 @@ def read_dataset(
     except Exception:  # noqa: BLE001 - bytes that are no DICOM make the parser fail in any way
         return None
     return dataset if len(dataset) else None
-
-
-def read_header(path: Path) -> tuple[pydicom.Dataset, int] | None:
-    """The header of a DICOM file, and the byte at which reading it ended: where an uncompressed file has its pixels."""
-    try:
-        with path.open("rb") as file:
-            dataset = read_dataset(file)
-            return None if dataset is None else (dataset, file.tell())
-    except OSError:
-        return None
 
 
 def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:

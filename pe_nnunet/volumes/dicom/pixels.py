@@ -81,22 +81,9 @@ def rescale_of(dataset: pydicom.Dataset, frame: int) -> Rescale:
     return None, None, text_of(dataset, "RescaleType").upper()
 
 
-def native_hu(
-    stored: npt.NDArray[Any], dataset: pydicom.Dataset, rescale: Rescale, into: npt.NDArray[np.int32] | None = None
+def decoded_hu(
+    dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str, into: npt.NDArray[np.int32] | None = None
 ) -> npt.NDArray[Any]:
-    """Stored values of a slice that needs no decoding, in HU as `decoded_hu` gives them.
-
-    Args:
-        stored: (rows, columns).
-        dataset: The header.
-        rescale: Of the slice.
-        into: Memory for the result where it is int32, for the next slice to overwrite: a new megabyte for each slice
-            costs more than the work on it.
-    """
-    return _rescaled(_whole_bits(stored, dataset, into), rescale)
-
-
-def decoded_hu(dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str) -> npt.NDArray[Any]:
     """Decode one slice and rescale it.
 
     Args:
@@ -104,6 +91,8 @@ def decoded_hu(dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str) 
         s: The slice; its file is read again where GDCM decodes it.
         rescale: Of the slice.
         name: Case and file, for messages.
+        into: Memory for the result where it is int32, for the next slice to overwrite: a new megabyte for each slice
+            costs more than the work on it.
 
     Returns:
         HU as (rows, columns), before padding is replaced: int32 where slope and intercept are whole, else float64.
@@ -127,7 +116,7 @@ def decoded_hu(dataset: pydicom.Dataset, s: Slice, rescale: Rescale, name: str) 
             stored = stored[s.frame]
     except Exception as error:  # decoders raise whatever they like
         raise damaged_pixels(name, error) from error
-    return native_hu(stored, dataset, rescale)
+    return _rescaled(_whole_bits(stored, dataset, into), rescale)
 
 
 def padding_hu(dataset: pydicom.Dataset, rescale: Rescale) -> float | None:

@@ -23,15 +23,12 @@ from pe_nnunet.volumes.dicom.headers import (
     patient_key,
     quiet_pydicom,
     read_dataset,
-    read_header,
     text_of,
 )
-from pe_nnunet.volumes.dicom.native import native_frames
 from pe_nnunet.volumes.dicom.pixels import (
     Rescale,
     damaged_pixels,
     decoded_hu,
-    native_hu,
     padding_hu,
     require_ct_pixels,
     rescale_of,
@@ -41,7 +38,7 @@ from pe_nnunet.volumes.dicom.stack import Stack, stack_slices
 from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 
-Headers = dict[Path, tuple[pydicom.Dataset, int]]  # with the byte at which the pixels begin; see `read_header`
+Headers = dict[Path, pydicom.Dataset]  # without their pixels
 
 
 @quiet_pydicom()
@@ -62,13 +59,13 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
         InputError: What the series lacks, or where it contradicts itself, with a PE-DCM code.
         MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
     """
-    datasets = {file: read for file in ref.files if (read := read_header(file)) is not None}
-    found = [header for file, (dataset, _) in datasets.items() if (header := header_of(dataset, file)) is not None]
+    datasets = {file: read for file in ref.files if (read := read_dataset(file)) is not None}
+    found = [header for file, dataset in datasets.items() if (header := header_of(dataset, file)) is not None]
     members, left_out = choose_series(ref, found)
     headers = {member.path: datasets[member.path] for member in members}
-    for file, (dataset, _) in headers.items():
+    for file, dataset in headers.items():
         require_ct_pixels(dataset, file.stat().st_size, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
-    found_slices = [s for file, (dataset, _) in headers.items() for s in slices_of(dataset, file)]
+    found_slices = [s for file, dataset in headers.items() for s in slices_of(dataset, file)]
     stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
     reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
@@ -82,7 +79,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     notes = [*left_out, *doubled, *_header_notes(reader, slices), *stack.notes]
     if padded:
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
-    info = _info(headers[slices[0].file][0], slices if stack.offsets is None else [])
+    info = _info(headers[slices[0].file], slices if stack.offsets is None else [])
     return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
 
 
@@ -94,34 +91,28 @@ class _SliceReader:
         self.headers = headers
         self._rescales: dict[tuple[Path, int], Rescale] = {}
         self._file: Path | None = None
-        self._frames: Values | None = None
         self._dataset = pydicom.Dataset()
 
     def rescale(self, s: Slice) -> Rescale:
         """Slope, intercept and type of the rescale of a slice."""
         key = (s.file, s.frame)
         if key not in self._rescales:
-            self._rescales[key] = rescale_of(self.headers[s.file][0], s.frame)
+            self._rescales[key] = rescale_of(self.headers[s.file], s.frame)
         return self._rescales[key]
 
     def take(self, file: Path, content: bytes) -> None:
         """Make ready to decode the slices of a file, of which these are the bytes."""
-        header, pixels_at = self.headers[file]
-        self._file, self._frames = file, native_frames(header, content, pixels_at)
-        dataset = header if self._frames is not None else read_dataset(content, pixels=True)
-        if dataset is None or (self._frames is None and "PixelData" not in dataset):
+        dataset = read_dataset(content, pixels=True)
+        if dataset is None or "PixelData" not in dataset:
             raise damaged_pixels(f"{self.case_id}: {file.name}", "no whole PixelData")
-        self._dataset = dataset
+        self._file, self._dataset = file, dataset
 
     def hu(self, s: Slice, into: npt.NDArray[np.int32] | None = None) -> tuple[Values, float | None]:
-        """HU of a slice before padding is replaced, and the padding value in HU; see `native_hu` for `into`."""
+        """HU of a slice before padding is replaced, and the padding value in HU; see `decoded_hu` for `into`."""
         if s.file != self._file:
             self.take(s.file, s.file.read_bytes())
         rescale = self.rescale(s)
-        if self._frames is not None:
-            plane = native_hu(self._frames[s.frame], self._dataset, rescale, into)
-        else:
-            plane = decoded_hu(self._dataset, s, rescale, f"{self.case_id}: {s.file.name}")
+        plane = decoded_hu(self._dataset, s, rescale, f"{self.case_id}: {s.file.name}", into)
         return plane, padding_hu(self._dataset, rescale)
 
 
@@ -173,10 +164,10 @@ def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int
 
 def _header_notes(reader: _SliceReader, slices: list[Slice]) -> list[Note]:
     notes = []
-    bare = sum(not dataset.preamble for dataset, _ in reader.headers.values())
+    bare = sum(not dataset.preamble for dataset in reader.headers.values())
     if bare:
         notes.append(Note("PE-DCM-015", "repaired", f"{bare} file(s) without a DICOM preamble read all the same"))
-    if not text_of(reader.headers[slices[0].file][0], "PatientID"):
+    if not text_of(reader.headers[slices[0].file], "PatientID"):
         notes.append(Note("PE-DCM-023", "repaired", "no PatientID: the study stands for the patient"))
     if len({reader.rescale(s)[:2] for s in slices}) > 1:
         notes.append(Note("PE-DCM-025", "repaired", "the rescale differs between slices: each got its own"))
