@@ -67,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.again:
         clean(settings.out)
-    report = run_demo(settings)
-    print(report.text, flush=True)
-    if settings.studies is None and report.missed:
-        for goal in report.missed:
+    text, missed = run_demo(settings)
+    print(text, flush=True)
+    if settings.studies is None and missed:
+        for goal in missed:
             print(f"goal missed: {goal}", flush=True)
         return NOTHING_DONE
     return DONE

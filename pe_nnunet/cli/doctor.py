@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     report = examine()
     print(json.dumps(report.to_dict(), indent=2) if args.json else "\n".join(_lines(report)))
-    missing = [name.name for name in report.names if not name.found]
+    missing = [str(name["name"]) for name in report.names if not name["found"]]
     if missing:
         raise ConfigurationError(
             "PE-ENV-007",
@@ -71,7 +71,10 @@ def _lines(report: Report) -> Iterator[str]:
 
     yield "found by nnU-Net's own look-up in a fresh process"
     yield from _table(
-        {f"{n.kind} {n.name}": f"ok, {n.found}" if n.found else f"NOT FOUND: {n.problem}" for n in report.names}
+        {
+            f"{n['kind']} {n['name']}": f"ok, {n['found']}" if n["found"] else f"NOT FOUND: {n['problem']}"
+            for n in report.names
+        }
     )
 
     yield "nnU-Net's own way, for trainers alone, where registration is unwanted"

@@ -6,13 +6,13 @@ import shutil
 from pathlib import Path
 
 from pe_nnunet.demo.command import StepRunner
-from pe_nnunet.demo.report import Report, make_report
+from pe_nnunet.demo.report import make_report
 from pe_nnunet.demo.settings import DemoSettings
 from pe_nnunet.demo.steps import Steps, link_scans
 from pe_nnunet.fusion.stored import read_fusion
 
 
-def run_demo(settings: DemoSettings) -> Report:
+def run_demo(settings: DemoSettings) -> tuple[str, tuple[str, ...]]:
     """Run the chain; what an earlier run has done with the same settings is not done again.
 
     Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from pe_nnunet.demo.methods import held_out_scans, score_baseline, score_parts
@@ -18,25 +17,6 @@ from pe_nnunet.volumes import read_label
 GOALS = {"Dice": 0.4, "embolus sensitivity": 0.5, "false positives a scan": 4.0}
 
 
-@dataclass(frozen=True)
-class Report:
-    """What the chain came to.
-
-    Attributes:
-        result: Scores of what was predicted: by segmentation and detection, or by segmentation without a detector.
-        baseline: Scores of the threshold on the same scans.
-        text: All methods as a table, with the times of the steps.
-        picture: PNG with truth and prediction of every held-out scan.
-        missed: Goals that were not reached.
-    """
-
-    result: CohortScores
-    baseline: CohortScores
-    text: str
-    picture: Path
-    missed: tuple[str, ...]
-
-
 def make_report(
     out: Path,
     seconds: Mapping[str, float],
@@ -44,7 +24,7 @@ def make_report(
     min_embolus_mm3: float | None,
     *,
     detector: bool,
-) -> Report:
+) -> tuple[str, tuple[str, ...]]:
     """Score the predictions in `out/predictions`, their parts and the threshold, and draw the held-out scans.
 
     Args:
@@ -53,6 +33,9 @@ def make_report(
         points: The calibrated operating points; None if nothing was calibrated.
         min_embolus_mm3: Smallest finding that a person asked for; None: the calibrated one.
         detector: Whether there was one.
+
+    Returns:
+        All methods as a table, with the times of the steps; and the goals that were not reached.
 
     Raises:
         PEError: If predictions or truth cannot be read.
@@ -82,7 +65,7 @@ def make_report(
             f"picture: {picture}",
         ]
     )
-    return Report(evaluation.cohort, baseline, text, picture, missed_goals(evaluation.cohort, baseline))
+    return text, missed_goals(evaluation.cohort, baseline)
 
 
 def missed_goals(result: CohortScores, baseline: CohortScores) -> tuple[str, ...]:

@@ -65,7 +65,9 @@ def window_corners(needed: NDArray[np.bool_], window: tuple[int, ...], step: flo
     box = Box.around(needed)
     if box is None:
         return []
-    starts = [_starts(held, count, side, step) for held, count, side in zip(box.slices, needed.shape, window, strict=True)]
+    starts = [
+        _starts(held, count, side, step) for held, count, side in zip(box.slices, needed.shape, window, strict=True)
+    ]
     return [corner for corner in product(*starts) if needed[_place(corner, window)].any()]
 
 

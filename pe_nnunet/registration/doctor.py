@@ -33,21 +33,8 @@ _PROBE = "import sys; sys.path[:] = [p for p in sys.path if p]; from pe_nnunet.r
 _PROBE_SECONDS = 600
 
 
-@dataclass(frozen=True)
-class Name:
-    """A planner, trainer or network, and what a fresh nnU-Net process makes of its name.
-
-    Attributes:
-        kind: `"planner"`, `"trainer"` or `"network"`.
-        name: The class's name, as plans and commands give it.
-        found: The class's dotted path, or None.
-        problem: Why it was not found, in one line, or None.
-    """
-
-    kind: str
-    name: str
-    found: str | None
-    problem: str | None
+Name = dict[str, str | None]
+"""What a fresh nnU-Net process makes of a planner, trainer or network: `kind`, `name`, and `found` or `problem`."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +66,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether nnU-Net finds every planner, trainer and network."""
-        return all(name.found for name in self.names)
+        return all(name["found"] for name in self.names)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON takes it, with `ok`."""
@@ -152,12 +139,12 @@ def _probe() -> tuple[dict[str, str], tuple[Name, ...], str | None]:
     if done.returncode != 0:
         return {}, _none_found(_last_line(done.stderr) or f"a fresh Python ended with {done.returncode}"), None
     findings = json.loads(done.stdout.splitlines()[-1])
-    return findings["devices"], tuple(Name(**name) for name in findings["names"]), findings["hook_problem"]
+    return findings["devices"], tuple(findings["names"]), findings["hook_problem"]
 
 
 def _none_found(problem: str) -> tuple[Name, ...]:
     kinds = [*(("planner", name) for name in PLANNERS), *(("trainer", name) for name in TRAINERS)]
-    return tuple(Name(kind, name, None, problem) for kind, name in kinds)
+    return tuple({"kind": kind, "name": name, "found": None, "problem": problem} for kind, name in kinds)
 
 
 def _last_line(text: str) -> str:

@@ -14,6 +14,10 @@ from pe_nnunet.registration import doctor, hook, probe
 from pe_nnunet.registration.table import PLANNERS, TRAINERS
 
 
+def named(kind: str, name: str, found: str | None, problem: str | None) -> doctor.Name:
+    return {"kind": kind, "name": name, "found": found, "problem": problem}
+
+
 @pytest.fixture(autouse=True)
 def no_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in (hook.SWITCH, doctor.TORCH_SWITCH, *doctor.FOLDER_VARIABLES, "nnUNet_extTrainer"):
@@ -23,7 +27,7 @@ def no_switches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def healthy() -> doctor.Report:
     """A report of an environment where all is well."""
-    names = [doctor.Name("planner", name, f"{module}.{name}", None) for name, module in PLANNERS.items()]
+    names = [named("planner", name, f"{module}.{name}", None) for name, module in PLANNERS.items()]
     return doctor.Report(
         versions={"python": "3.12.1", "pe-nnunet": __version__, "torch": "2.9", "ultralytics": "8.4"},
         package_folder="/somewhere/pe_nnunet",
@@ -52,8 +56,8 @@ def test_everything_is_found_here(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_switched_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     names = (
-        doctor.Name("planner", "P", None, "the look-up does not know the name"),
-        doctor.Name("network", "N", "n.N", None),
+        named("planner", "P", None, "the look-up does not know the name"),
+        named("network", "N", "n.N", None),
     )
     monkeypatch.setattr(doctor, "_probe", lambda: ({"cpu": "1 thread"}, names, None))
     monkeypatch.setenv(hook.SWITCH, "0")
@@ -70,8 +74,8 @@ def test_a_python_that_cannot_import_torch_is_quoted(monkeypatch: pytest.MonkeyP
     report = doctor.examine()
     assert not report.ok
     assert report.devices == {}
-    assert {name.name for name in report.names} == {*PLANNERS, *TRAINERS}
-    assert {name.problem for name in report.names} == {"RuntimeError: Failed to load the backend extension: other"}
+    assert {name["name"] for name in report.names} == {*PLANNERS, *TRAINERS}
+    assert {name["problem"] for name in report.names} == {"RuntimeError: Failed to load the backend extension: other"}
 
 
 @pytest.mark.parametrize(
