@@ -24,7 +24,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pe_nnunet.precision import cpu_has_bfloat16
-from pe_nnunet.registration.table import PLANNERS, load_class
+from pe_nnunet.registration.names import PLANNERS, load_class
 
 PATCHES = {2: (192, 192), 3: (48, 48, 48)}
 LABELS = {"background": 0, "artery": [1, 2], "PE": 2}

@@ -22,8 +22,8 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.dataset_conversion import sources
-from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.dataset_conversion.mask_pairing import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.public_dataset import (
     Published,
     differing_counts,

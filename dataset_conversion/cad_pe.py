@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan, stem
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.dataset_conversion.mask_pairing import CaseMasks, cases_at, one_scan, stem
 from pe_nnunet.dataset_conversion.public_dataset import Published, existing, require_subfolder, scans_in, subfolder
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
 

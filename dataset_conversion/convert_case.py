@@ -12,7 +12,7 @@ from shutil import copyfile
 from pe_nnunet.dataset.raw import CASE_FILES, case_file, write_progress
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheet
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.prepare import prepare
 from pe_nnunet.dataset_conversion.privacy import require_nameless, without_names
 from pe_nnunet.dataset_conversion.registry import source_kind

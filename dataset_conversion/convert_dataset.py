@@ -24,9 +24,9 @@ from pe_nnunet.dataset.folders import (
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheets_page
 from pe_nnunet.dataset_conversion.convert_case import convert_case
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.labels import dataset_json
 from pe_nnunet.dataset_conversion.listing import list_cases, part_of
-from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.privacy import hashed, hide
 from pe_nnunet.dataset_conversion.public_dataset import Published, count_notes
 from pe_nnunet.dataset_conversion.registry import published

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.case_files import list_scans_with_masks
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.dataset_conversion.mask_pairing import list_scans_with_masks
 from pe_nnunet.dataset_conversion.sources import Listing, read_case
 
 __all__ = ["find_cases", "read_case"]

@@ -18,8 +18,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.dataset_conversion import sources
-from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.dataset_conversion.mask_pairing import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.public_dataset import Published, existing, require_subfolder, scans_in, subfolder
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing, read_mask_file
 from pe_nnunet.errors import GeometryError, InputError, Note

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.options import LabelKind, Scheme
+from pe_nnunet.dataset_conversion.convert_options import LabelKind, Scheme
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.volumes import image_like
 from pe_nnunet.voxels import label_components

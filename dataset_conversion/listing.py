@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.patterns import CASE
 from pe_nnunet.dataset_conversion.privacy import with_hashed_names
 from pe_nnunet.dataset_conversion.public_dataset import Published

@@ -9,8 +9,8 @@ import SimpleITK as sitk
 from pe_nnunet.dataset.records import CaseRecord, Geometry
 from pe_nnunet.dataset_conversion.checks import flip_note, label_notes, scan_notes
 from pe_nnunet.dataset_conversion.contrast_arteries import contrast_artery_mask
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.labels import embolus_ids, embolus_volumes_mm3, make_label
-from pe_nnunet.dataset_conversion.options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note
 from pe_nnunet.roi import crop, find_roi, paste

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from pe_nnunet.dataset_conversion.options import ConvertOptions
+    from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
     from pe_nnunet.dataset_conversion.public_dataset import Published
     from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, Listing
 

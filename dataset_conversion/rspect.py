@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.case_files import CaseMasks, cases_at, one_scan
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.dataset_conversion.mask_pairing import CaseMasks, cases_at, one_scan
 from pe_nnunet.dataset_conversion.public_dataset import (
     Published,
     differing_counts,

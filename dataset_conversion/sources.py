@@ -10,8 +10,8 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from pe_nnunet.cases import CaseFailure
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.labels import map_labels
-from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import (
     Scan,

@@ -15,7 +15,7 @@ import numpy as np
 
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.records import CaseRecord
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.errors import ConfigurationError, Note
 
 

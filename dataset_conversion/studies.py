@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pe_nnunet.dataset_conversion.case_files import CaseMasks, listing_of, one_scan
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.dataset_conversion.mask_pairing import CaseMasks, listing_of, one_scan
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing, read_case
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.files.image_writer import image_suffix

@@ -19,7 +19,7 @@ from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, dataset_folder, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.precision import autocast_for
-from pe_nnunet.registration.table import TRAINERS, load_class
+from pe_nnunet.registration.names import TRAINERS, load_class
 from pe_nnunet.sampling import seeded
 from pe_nnunet.trainers.base import PETrainer
 from pe_nnunet.trainers.loaders import plain_loader, to_device

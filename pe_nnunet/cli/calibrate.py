@@ -42,8 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate; see `configure` for the arguments."""
+    from pe_nnunet.calibration.calibrate_models import calibrate_models
     from pe_nnunet.calibration.counts import Grid
-    from pe_nnunet.calibration.run import calibrate_models
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings

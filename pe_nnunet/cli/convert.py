@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pe_nnunet.cli.scan_options import REPAIRS
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.options import add_options, chosen

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.demo.chain import clean
     from pe_nnunet.demo.settings import DETECTOR
     from pe_nnunet.inference.model import pick_device
-    from pe_nnunet.recipe.source import read_environment
+    from pe_nnunet.recipe.resolve import read_environment
 
     defaults = DemoSettings(args.out)
     given = {"epochs": args.detector_epochs, "image_size": args.detector_image_size}

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
     from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
-    from pe_nnunet.calibration.report import find_best_record, find_best_table
+    from pe_nnunet.calibration.results import find_best_record, find_best_table
     from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder

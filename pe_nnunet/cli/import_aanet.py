@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Import; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
-    from pe_nnunet.model_import.folder import import_checkpoint
+    from pe_nnunet.model_import.model_folder import import_checkpoint
 
     folder, parameters = import_checkpoint(args.checkpoint, args.dataset_id, args.name)
     print(f"AANet, {parameters / 1e6:.1f} million parameters -> {folder}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, models_of
 from pe_nnunet.cli.scan_options import add_reading, repairs
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import kinds_for, switch_helps
 

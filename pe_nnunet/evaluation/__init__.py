@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from pe_nnunet.lazy import on_first_use
 
 if TYPE_CHECKING:
+    from pe_nnunet.evaluation.evaluation_files import write_evaluation
     from pe_nnunet.evaluation.folder import Evaluation, evaluate_folder
-    from pe_nnunet.evaluation.report import cohort_lines, table
     from pe_nnunet.evaluation.settings import EvaluationSettings
+    from pe_nnunet.evaluation.text_report import cohort_lines, table
     from pe_nnunet.evaluation.text_tables import read_groups, read_patients
-    from pe_nnunet.evaluation.write import write_evaluation
 
 __all__ = [
     "Evaluation",
@@ -29,11 +29,11 @@ __getattr__ = on_first_use(
     {
         "Evaluation": "folder",
         "EvaluationSettings": "settings",
-        "cohort_lines": "report",
+        "cohort_lines": "text_report",
         "evaluate_folder": "folder",
         "read_groups": "text_tables",
         "read_patients": "text_tables",
-        "table": "report",
-        "write_evaluation": "write",
+        "table": "text_report",
+        "write_evaluation": "evaluation_files",
     },
 )

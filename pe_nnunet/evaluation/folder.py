@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.errors import InputError, Note
-from pe_nnunet.evaluation.case_files import NO_PREDICTION, find_lung_masks, find_pairs
+from pe_nnunet.evaluation.prediction_pairing import NO_PREDICTION, find_lung_masks, find_pairs
 from pe_nnunet.evaluation.score_case import MAIN_PROTOCOL, ScoredCase, score_case
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.metrics.case_scores import CaseScores

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.evaluation.folder import Evaluation
-from pe_nnunet.evaluation.report import case_rows, cohort_lines
+from pe_nnunet.evaluation.text_report import case_rows, cohort_lines
 from pe_nnunet.metrics.definitions import SHOWN
 from pe_nnunet.pages import render
 

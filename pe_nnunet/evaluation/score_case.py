@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import SimpleITK as sitk
 
-from pe_nnunet.evaluation.case_files import CaseFiles
+from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
@@ -16,7 +16,7 @@ from pe_nnunet.metrics.froc import ScanHits
 from pe_nnunet.metrics.instances import to_instances
 from pe_nnunet.metrics.markers import Voxel, VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.metrics.protocols import PROTOCOLS, ProtocolName
-from pe_nnunet.outputs.table import read_emboli_csv
+from pe_nnunet.outputs.emboli_table import read_emboli_csv
 from pe_nnunet.volumes.files.volume_file import read_file
 from pe_nnunet.volumes.geometry import require_same_grid, spacing_zyx
 from pe_nnunet.volumes.readers import read_label

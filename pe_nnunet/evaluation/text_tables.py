@@ -158,7 +158,7 @@ def cad_pe_text(scans: Mapping[str, Sequence[VoxelMarker]]) -> str:
 def aanet_csv(markers: Sequence[VoxelMarker], grid: sitk.Image) -> str:
     """Markers as AANet's own evaluation reads them: `id,x,y,z,prob`, ids from 1 on without a gap, x, y, z in LPS mm.
 
-    `pe_nnunet.outputs.table.read_emboli_csv` reads them.
+    `pe_nnunet.outputs.emboli_table.read_emboli_csv` reads them.
     """
     lines = ["id,x,y,z,prob"]
     for number, marker in enumerate(markers, 1):

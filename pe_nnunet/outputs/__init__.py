@@ -13,12 +13,12 @@ from pe_nnunet.lazy import on_first_use
 if TYPE_CHECKING:
     from pe_nnunet.outputs.artery import artery_diameters_mm
     from pe_nnunet.outputs.case import CaseResult, ModelRecord
+    from pe_nnunet.outputs.case_files import versions, write_case
+    from pe_nnunet.outputs.case_page import write_report
+    from pe_nnunet.outputs.cohort_files import CaseSummary, read_case_summary, write_cohort_report, write_summary
     from pe_nnunet.outputs.cohort_sheet import CohortRow, cohort_picture
+    from pe_nnunet.outputs.emboli_table import read_emboli_csv
     from pe_nnunet.outputs.overview import truth_overview, write_overview
-    from pe_nnunet.outputs.report import write_report
-    from pe_nnunet.outputs.run import CaseSummary, read_case_summary, write_cohort_report, write_summary
-    from pe_nnunet.outputs.table import read_emboli_csv
-    from pe_nnunet.outputs.write import versions, write_case
 
 __all__ = [
     "CaseResult",
@@ -42,19 +42,19 @@ __getattr__ = on_first_use(
     __name__,
     {
         "CaseResult": "case",
-        "CaseSummary": "run",
+        "CaseSummary": "cohort_files",
         "CohortRow": "cohort_sheet",
         "ModelRecord": "case",
         "artery_diameters_mm": "artery",
         "cohort_picture": "cohort_sheet",
-        "read_case_summary": "run",
-        "read_emboli_csv": "table",
+        "read_case_summary": "cohort_files",
+        "read_emboli_csv": "emboli_table",
         "truth_overview": "overview",
-        "versions": "write",
-        "write_case": "write",
-        "write_cohort_report": "run",
+        "versions": "case_files",
+        "write_case": "case_files",
+        "write_cohort_report": "cohort_files",
         "write_overview": "overview",
-        "write_report": "report",
-        "write_summary": "run",
+        "write_report": "case_page",
+        "write_summary": "cohort_files",
     },
 )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pe_nnunet.errors import InputError
 from pe_nnunet.outputs import drawing
 from pe_nnunet.outputs.drawing import Volume, lps_array
-from pe_nnunet.outputs.scene import view_around, widest_slice
+from pe_nnunet.outputs.picture_scene import view_around, widest_slice
 from pe_nnunet.volumes.geometry import require_same_grid
 from pe_nnunet.voxels import boxes_by_id
 

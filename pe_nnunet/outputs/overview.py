@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.outputs import drawing
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.scene import KeySlice, Layer, Scene, compose, slab_of, view_around
+from pe_nnunet.outputs.picture_scene import KeySlice, Layer, Scene, compose, slab_of, view_around
 from pe_nnunet.volumes.geometry import require_same_grid
 
 KEY_SIDE_MM = 110.0

@@ -18,7 +18,7 @@ from skimage.measure import find_contours
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.scene import Scene, compose, slab_of
+from pe_nnunet.outputs.picture_scene import Scene, compose, slab_of
 from pe_nnunet.processes import usable_processors
 from pe_nnunet.voxels import Box
 

@@ -52,7 +52,7 @@ def _write_emboli(case: CaseResult, path: Path) -> None:
 
 def _write_table(case: CaseResult, path: Path) -> None:
     from pe_nnunet.files import atomic_text
-    from pe_nnunet.outputs.table import emboli_csv
+    from pe_nnunet.outputs.emboli_table import emboli_csv
 
     atomic_text(path, emboli_csv(case.emboli.candidates, case.image, case.artery_mm))
 
@@ -151,7 +151,7 @@ def _draw_picture(case: CaseResult, path: Path) -> None:
 
 
 def _draw_page(case: CaseResult, path: Path) -> None:
-    from pe_nnunet.outputs import report
+    from pe_nnunet.outputs import case_page as report
 
     report.write_report(case, path)
 

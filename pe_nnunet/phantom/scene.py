@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.phantom.anatomy import Thorax
+from pe_nnunet.phantom.clots import Clot, place_emboli
 from pe_nnunet.phantom.contrast import Contrast
-from pe_nnunet.phantom.emboli import Clot, place_emboli
 from pe_nnunet.phantom.great_vessels import (
     AORTA,
     AZYGOS,

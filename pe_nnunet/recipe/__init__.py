@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from pe_nnunet.recipe.recipe import TrainingRecipe
-from pe_nnunet.recipe.source import ENVIRONMENT_VARIABLE, resolve_recipe
+from pe_nnunet.recipe.resolve import ENVIRONMENT_VARIABLE, resolve_recipe
 
 __all__ = ["ENVIRONMENT_VARIABLE", "TrainingRecipe", "resolve_recipe"]

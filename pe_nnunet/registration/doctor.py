@@ -14,7 +14,7 @@ from typing import Any
 
 from pe_nnunet.registration.ext_trainer import FOLDER
 from pe_nnunet.registration.hook import SWITCH, TORCH_SWITCH, is_switched_off
-from pe_nnunet.registration.table import PLANNERS, TRAINERS
+from pe_nnunet.registration.names import PLANNERS, TRAINERS
 
 PACKAGES = (
     "pe-nnunet",

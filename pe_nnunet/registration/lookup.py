@@ -13,7 +13,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from pe_nnunet.registration.table import CLASSES, load_class
+from pe_nnunet.registration.names import CLASSES, load_class
 
 MODULE = "nnunetv2.utilities.find_class_by_name"
 PUBLIC, PRIVATE = "recursive_find_python_class", "_recursive_find_python_class"

@@ -14,7 +14,7 @@ from typing import Any
 
 from pe_nnunet.networks import NETWORKS
 from pe_nnunet.registration.hook import problem
-from pe_nnunet.registration.table import PLANNERS, TRAINERS
+from pe_nnunet.registration.names import PLANNERS, TRAINERS
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.sampling.index import FOLDER, CaseEmboli
-from pe_nnunet.sampling.source import RawMasks
+from pe_nnunet.sampling.raw_masks import RawMasks
 
 
 class ArteryMasks:

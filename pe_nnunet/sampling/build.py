@@ -19,8 +19,8 @@ from pe_nnunet.sampling.curriculum import Curriculum
 from pe_nnunet.sampling.draw import PatchSampler, PositiveRule
 from pe_nnunet.sampling.index import CaseEmboli, index_dataset
 from pe_nnunet.sampling.loader import EmbolusDataLoader
+from pe_nnunet.sampling.raw_masks import RawMasks
 from pe_nnunet.sampling.replicate import ReplicateTargets, Replication
-from pe_nnunet.sampling.source import RawMasks
 
 BRIGHT_HU = 150.0  # opacified vessels lie above
 

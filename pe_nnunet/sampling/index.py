@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pe_nnunet.sampling.source import RawMasks, artery_points, nearest_ids
+from pe_nnunet.sampling.raw_masks import RawMasks, artery_points, nearest_ids
 from pe_nnunet.voxels import label_components
 
 FOLDER = "pe_nnunet_emboli"

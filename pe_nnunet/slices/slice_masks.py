@@ -11,7 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from PIL import Image, UnidentifiedImageError
 
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import read_mask_file
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import DicomInfo, Scan, image_like

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pe_nnunet.calibration import run as module
-from pe_nnunet.calibration.run import measure_shift
+from pe_nnunet.calibration import calibrate_models as module
+from pe_nnunet.calibration.calibrate_models import measure_shift
 from pe_nnunet.cli import main
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.fusion import FusionSettings

@@ -14,7 +14,7 @@ import pytest
 
 from pe_nnunet import __version__, cli
 from pe_nnunet.cli import COMMANDS, RENAMED, main
-from pe_nnunet.cli.reference import page
+from pe_nnunet.cli.commands_page import page
 from pe_nnunet.errors import InputError
 
 HEAVY = ("torch", "nnunetv2", "SimpleITK", "scipy", "matplotlib", "pydicom", "ultralytics", "numpy")

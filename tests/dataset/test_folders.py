@@ -14,7 +14,7 @@ from pe_nnunet.dataset.folders import (
     split_of,
     stale_preprocessed,
 )
-from pe_nnunet.dataset_conversion.options import ConvertOptions
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.errors import ConfigurationError
 
 SPLITS = [{"train": ["a"], "val": ["b"]}, {"train": ["b"], "val": ["a"]}]

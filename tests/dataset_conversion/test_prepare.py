@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion import prepare as prepare_module
-from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.prepare import prepare, restore
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import InputError

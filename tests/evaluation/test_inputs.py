@@ -15,7 +15,7 @@ from pe_nnunet.evaluation import EvaluationSettings, evaluate_folder, read_group
 from pe_nnunet.evaluation.text_tables import aanet_csv, cad_pe_text, read_cad_pe, read_cases
 from pe_nnunet.metrics.bootstrap import Resampling
 from pe_nnunet.metrics.markers import VoxelMarker, markers_of_findings, markers_of_table
-from pe_nnunet.outputs.table import read_emboli_csv
+from pe_nnunet.outputs.emboli_table import read_emboli_csv
 
 SHAPE = (4, 10, 20)
 FEW = Resampling(20)

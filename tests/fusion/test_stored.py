@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pe_nnunet.calibration.report import write_fusion
+from pe_nnunet.calibration.results import write_fusion
 from pe_nnunet.calibration.search import Calibration, DetectionTest, OperatingPoint
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pe_nnunet.evaluation.compare import compare
-from pe_nnunet.evaluation.report import case_rows, cohort_lines
+from pe_nnunet.evaluation.text_report import case_rows, cohort_lines
 from pe_nnunet.evaluation.text_tables import cases_csv, read_cases
 from pe_nnunet.metrics.bootstrap import Resampling
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case

@@ -17,7 +17,7 @@ from pe_nnunet.cli import main
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.windows import window_corners
-from pe_nnunet.model_import.folder import import_checkpoint
+from pe_nnunet.model_import.model_folder import import_checkpoint
 from pe_nnunet.networks import AANet
 from tests.networks.originals import aanet, aanet_weights
 

@@ -15,7 +15,7 @@ import pe_nnunet.networks
 import pe_nnunet.planners
 import pe_nnunet.trainers
 from pe_nnunet.networks import NETWORKS, SegmentationNetwork, list_networks
-from pe_nnunet.registration.table import CLASSES, PLANNERS, TRAINERS, load_class
+from pe_nnunet.registration.names import CLASSES, PLANNERS, TRAINERS, load_class
 
 REPOSITORY = Path(__file__).parents[2]
 

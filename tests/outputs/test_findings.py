@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pe_nnunet.outputs.scene import view_around, widest_slice
+from pe_nnunet.outputs.picture_scene import view_around, widest_slice
 from pe_nnunet.voxels import Box, boxes_by_id
 
 

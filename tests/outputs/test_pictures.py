@@ -16,7 +16,7 @@ from pe_nnunet.errors import GeometryError, InputError
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, CohortRow, cohort_picture, truth_overview, write_overview
 from pe_nnunet.outputs.drawing import PREDICTION_COLOUR, TRUTH_COLOUR, Volume
-from pe_nnunet.outputs.scene import compose
+from pe_nnunet.outputs.picture_scene import compose
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx
 
 OUTLINES = 0.0002  # share of a picture's pixels that outlines cover at least; the legend alone stays below

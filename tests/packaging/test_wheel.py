@@ -12,7 +12,7 @@ from zipfile import ZipFile
 import pytest
 
 import pe_nnunet
-from pe_nnunet.registration.table import CLASSES, load_class
+from pe_nnunet.registration.names import CLASSES, load_class
 
 FreshPython = Callable[..., Any]
 OUTER = ("dataset_conversion", "networks", "planners", "trainers")

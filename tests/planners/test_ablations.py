@@ -12,7 +12,7 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from pe_nnunet.networks import SegmentationNetwork
-from pe_nnunet.registration.table import load_class
+from pe_nnunet.registration.names import load_class
 
 REGIONS: dict[str, Any] = {"labels": {"background": 0, "artery": [1, 2], "PE": 2}, "regions_class_order": [1, 2]}
 ABLATIONS = [

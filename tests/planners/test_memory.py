@@ -14,7 +14,7 @@ from torch import Tensor
 from pe_nnunet.networks import SegmentationNetwork
 from pe_nnunet.planners.memory import candidate_patches, largest_batch, largest_patch, saved_bytes, width_for
 from pe_nnunet.planners.topology import Topology, plan_topology
-from pe_nnunet.registration.table import PLANNERS, load_class
+from pe_nnunet.registration.names import PLANNERS, load_class
 
 CASES = [(name, d) for name in PLANNERS for d in load_class(name).network_class.dimensions]
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from pe_nnunet.registration.table import PLANNERS, load_class
+from pe_nnunet.registration.names import PLANNERS, load_class
 
 GIB = 2**30
 TARGET_GIB = 8.0

@@ -15,7 +15,7 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.networks import list_networks
 from pe_nnunet.planners import PEAANetPlanner, PETARUNetPlanner
 from pe_nnunet.planners.memory import GIB, training_bytes, usable_bytes
-from pe_nnunet.registration.table import PLANNERS, load_class
+from pe_nnunet.registration.names import PLANNERS, load_class
 
 PE: dict[str, Any] = {"labels": {"background": 0, "PE": 1}}
 ARTERY_PE: dict[str, Any] = {"labels": {"background": 0, "artery": [1, 2], "PE": 2}, "regions_class_order": [1, 2]}

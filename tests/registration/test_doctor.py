@@ -11,7 +11,7 @@ import pytest
 from pe_nnunet import __version__
 from pe_nnunet.cli import main
 from pe_nnunet.registration import doctor, hook, probe
-from pe_nnunet.registration.table import PLANNERS, TRAINERS
+from pe_nnunet.registration.names import PLANNERS, TRAINERS
 
 
 def named(kind: str, name: str, found: str | None, problem: str | None) -> doctor.Name:

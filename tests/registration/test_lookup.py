@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pe_nnunet.registration import lookup, table
+from pe_nnunet.registration import lookup
+from pe_nnunet.registration import names as table
 
 
 def public(folder: str, class_name: str, current_module: str | None) -> Any:

@@ -23,8 +23,8 @@ from pe_nnunet.sampling import (
 from pe_nnunet.sampling.arteries import ArteryMasks, nearest, store_arteries
 from pe_nnunet.sampling.bank import HuScale, make_bank
 from pe_nnunet.sampling.lumen import branch_lumen, clot_change
+from pe_nnunet.sampling.raw_masks import RawMasks
 from pe_nnunet.sampling.replicate import ReplicateTargets, Replication, fit, replicate
-from pe_nnunet.sampling.source import RawMasks
 from pe_nnunet.voxels import label_components
 
 SPACING = (2.0, 2.0, 2.0)

@@ -15,7 +15,7 @@ from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.networks import NETWORKS, list_networks
-from pe_nnunet.registration.table import PLANNERS, TRAINERS, load_class
+from pe_nnunet.registration.names import PLANNERS, TRAINERS, load_class
 
 OWN_ARCHITECTURE = "PETrainer"  # of the plans, whatever they are
 ENTRIES = {entry.trainer: entry for entry in NETWORKS.values()} | {OWN_ARCHITECTURE: NETWORKS["TARUNet"]}

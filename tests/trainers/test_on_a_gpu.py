@@ -14,7 +14,7 @@ from pe_nnunet.inference import locate_folder
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.registration.table import TRAINERS, load_class
+from pe_nnunet.registration.names import TRAINERS, load_class
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 GPU, CPU = torch.device("cuda"), torch.device("cpu")

@@ -16,7 +16,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.registration.table import load_class
+from pe_nnunet.registration.names import load_class
 from pe_nnunet.trainers.checkpoints import LATEST, OLDER, read_checkpoint, write_checkpoint
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pe_nnunet.registration.table import TRAINERS, load_class
+from pe_nnunet.registration.names import TRAINERS, load_class
 
 
 def __getattr__(name: str) -> Any:

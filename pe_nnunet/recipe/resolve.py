@@ -17,6 +17,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+
 ENVIRONMENT_VARIABLE = "PE_NNUNET_RECIPE"
 PLANS_KEY = "pe_nnunet_recipe"
 

@@ -10,7 +10,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from scipy.ndimage import zoom
 
 from pe_nnunet.sampling import index_case, index_dataset
-from pe_nnunet.sampling.source import RawMasks, artery_points, nearest_ids, resampled_positions
+from pe_nnunet.sampling.raw_masks import RawMasks, artery_points, nearest_ids, resampled_positions
 
 NO_BRIGHT = (np.inf, np.inf)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.labels import LabelMap
     from pe_nnunet.roi import LungFinder
 
+
 LabelKind = Literal["auto", "binary", "instances"]
 Scheme = Literal["pe", "artery-pe", "artery"]
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
 from pe_nnunet.calibration.out_of_fold import ValidationCase, cases_of_splits, labelled_scan, masks_as_probability
-from pe_nnunet.calibration.report import calibration_text, write_fusion
+from pe_nnunet.calibration.results import calibration_text, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.detection import Tube, detect, load_detector

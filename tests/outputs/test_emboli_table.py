@@ -9,7 +9,7 @@ import pytest
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.outputs import CaseResult, read_emboli_csv
-from pe_nnunet.outputs.table import COLUMNS, emboli_csv
+from pe_nnunet.outputs.emboli_table import COLUMNS, emboli_csv
 
 
 def test_columns_and_positions(case: CaseResult) -> None:

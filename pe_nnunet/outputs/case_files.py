@@ -19,7 +19,7 @@ from pe_nnunet.files import atomic_json
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.artery import artery_diameters_mm, level_of
 from pe_nnunet.outputs.case import CaseResult
-from pe_nnunet.outputs.run import CaseSummary
+from pe_nnunet.outputs.cohort_files import CaseSummary
 from pe_nnunet.outputs.writers import DEFAULT, WRITERS
 
 PACKAGES = (

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure, work_through
-from pe_nnunet.dataset_conversion.options import ConvertOptions, LabelKind
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import ConfigurationError, InputError

@@ -24,7 +24,7 @@ from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, CaseSummary, report_slices, write_case, write_cohort_report
-from pe_nnunet.outputs.report import report_html, write_report
+from pe_nnunet.outputs.case_page import report_html, write_report
 from pe_nnunet.outputs.report_slices import MAX_CHARACTERS, chosen_slices, page_data
 from pe_nnunet.outputs.writers import DEFAULT
 from pe_nnunet.volumes.geometry import image_like, spacing_zyx

@@ -1,4 +1,4 @@
-"""`python -m pe_nnunet.cli.reference` prints the page `docs/commands.md` from what the commands declare."""
+"""`python -m pe_nnunet.cli.commands_page` prints the page `docs/commands.md` from what the commands declare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ cases failed.
 """
 
 TAIL = """
-This page is the output of `python -m pe_nnunet.cli.reference`.
+This page is the output of `python -m pe_nnunet.cli.commands_page`.
 """
 
 
