@@ -32,7 +32,7 @@ def packages() -> dict[str, set[str]]:
 def generated() -> str:
     """Diagram and table as Markdown."""
     arrows = packages()
-    order = [*TopologicalSorter(arrows).static_order()][::-1]
+    order = [*TopologicalSorter({part: sorted(others) for part, others in arrows.items()}).static_order()][::-1]
     edges = [f"    {part} --> {other}" for part in order for other in sorted(_direct(part, arrows))]
     rows = [f"| `{part}` | {_says(part)} | {', '.join(sorted(arrows[part])) or '-'} |" for part in order]
     return "\n".join(
