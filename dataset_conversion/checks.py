@@ -134,7 +134,7 @@ def central_vessel_hu(
     Args:
         hu: The scan, (z, y, x), y growing towards the back.
         lungs: Their mask.
-        hull: Their hull.
+        hull: Mask of their convex hull, (z, y, x).
         spacing_zyx_mm: Millimetres.
 
     Returns:

@@ -38,7 +38,7 @@ def arteries_by_contrast(
     Args:
         hu: The crop, (z, y, x).
         lungs: Mask of the lungs without their large vessels.
-        hull: Their hull.
+        hull: Mask of their convex hull, (z, y, x).
         emboli: Mask of the emboli.
         spacing_zyx_mm: Millimetres.
 

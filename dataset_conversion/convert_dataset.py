@@ -80,9 +80,9 @@ def convert(
 
     Args:
         kind: Kind of source, a key of `registry.KINDS`.
-        src: The source.
+        src: Folder, file or pattern of the scans.
         dataset_id: nnU-Net's number for the dataset, 1 to 999.
-        name: Its name.
+        name: What stands behind `DatasetXXX_`.
         options: How to convert.
         progress: Called after each case with what became of it, the number of cases done, and of all.
 

@@ -106,7 +106,7 @@ def count_findings(scans: Sequence[LabelledScan], settings: Sequence[FusionSetti
     An embolus is found if a finding shares a voxel with it; such a finding is true.
 
     Args:
-        scans: The scans.
+        scans: With truth and probability; with tubes where there is a detector.
         settings: With one `candidate_threshold`, and no non-maximum suppression.
 
     Returns:

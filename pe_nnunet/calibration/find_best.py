@@ -119,7 +119,7 @@ def choose(
     Of equals that with fewer models wins, then that with fewer false findings, then the first.
 
     Args:
-        candidates: The candidates.
+        candidates: Models and settings, in the order in which they were counted.
         counts: (candidates, scans, 7).
         folds: Of each scan.
         max_fp_per_scan: The highest sensitivity at no more than so many false findings a scan is taken; None: the

@@ -82,7 +82,7 @@ def cases_of_splits(models: Sequence[Path], folds: Sequence[str]) -> list[Valida
 
     Args:
         models: Folders of models of one dataset, which have these folds.
-        folds: Folds.
+        folds: Their numbers, as text.
 
     Raises:
         ConfigurationError: PE-FUS-006 if there are no splits, or none for a fold.

@@ -45,8 +45,8 @@ class OperatingPoint:
         sensitivity: Found emboli of all emboli.
         false_positives_per_scan: Over all scans.
         f1: Of emboli.
-        found: Emboli found.
-        emboli: Emboli.
+        found: Emboli found, over all scans.
+        emboli: True emboli, over all scans.
     """
 
     settings: FusionSettings

@@ -27,7 +27,7 @@ class DemoSettings:
         test_scans: Phantoms to predict.
         memory_gb: The planner's memory target; a small one gives a network that a CPU trains in minutes.
         recipe: Training recipe, `key=value` pairs.
-        epochs: Epochs.
+        epochs: Of the segmenter's training.
         detector: How the detector is trained; None does without one.
         min_embolus_mm3: Smaller findings are not kept; None chooses on the validation scans.
         device: Where the networks run: `cuda`, `mps` or `cpu`.

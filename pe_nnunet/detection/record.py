@@ -30,7 +30,7 @@ class DetectorRecord:
         model: Architecture, `yolo11n`.
         raster: Pixels that it was trained on.
         dataset: Name of the dataset.
-        fold: Its fold.
+        fold: `0`, `1`, ..., or `all`.
         sha256: Of its files, by name.
         facts: How it was made, for people.
     """

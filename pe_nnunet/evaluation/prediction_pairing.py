@@ -27,8 +27,8 @@ class CaseFiles:
     """One case to score. A tool has left a mask, a table of markers, or both.
 
     Attributes:
-        case_id: The case.
-        label: Its label.
+        case_id: The label's, cleaned.
+        label: File of the true emboli.
         mask: Ids of findings, or a mask.
         table: `id,x,y,z,prob`, LPS mm.
         probability: Beside the mask.

@@ -50,7 +50,7 @@ def case_rows(cases: Sequence[CaseScores], names: Sequence[str], first: str, uni
     """A heading and one line a case.
 
     Args:
-        cases: The cases.
+        cases: With scores, one line each.
         names: Metrics of a case.
         first: Heading of the column of case ids.
         unit: What stands between a heading and its unit.

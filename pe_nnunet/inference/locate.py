@@ -17,7 +17,7 @@ class ModelLocation:
     """A model folder (`plans.json`, `dataset.json`, `fold_*`) and which of its folds are meant.
 
     Attributes:
-        folder: The folder.
+        folder: `TRAINER__PLANS__CONFIGURATION`, below the dataset's.
         folds: Fold names without `fold_`, in order.
         checkpoint: File name within a fold.
     """

@@ -82,7 +82,7 @@ class Scene:
     """Everything that is drawn.
 
     Attributes:
-        scan: The scan.
+        scan: HU in LPS orientation.
         found: The kept emboli, by their ids.
         truth: The true ones, if known.
         keys: At most four slices.

@@ -18,7 +18,7 @@ class Contrast:
     Attributes:
         artery: Right heart and pulmonary arteries.
         vein: Pulmonary veins and left heart.
-        aorta: Aorta.
+        aorta: From its root to the diaphragm.
         upper_cava: Superior vena cava and the vein that the contrast came through.
         lower_cava: Inferior vena cava and azygos vein.
         poor: Whether the pulmonary arteries stay at or under 200 HU.

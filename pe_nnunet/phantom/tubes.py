@@ -143,7 +143,7 @@ def rasterise(tubes: Tubes, grid: Grid, *, margin_mm: float = 3.0, thinnest: flo
     """Signed distances to tubes, exact near their surfaces.
 
     Args:
-        tubes: The tubes.
+        tubes: Pieces of vessels, as centre lines with radii.
         grid: The voxels.
         margin_mm: How far outside a tube its distance is kept.
         thinnest: Tubes of a radius under this share of a voxel are left out: they would change it by a few HU.

@@ -39,7 +39,7 @@ def export(
     DICOM series stay as they are, and so does its series: `"dicom"` then writes the label alone, as SEG of that series.
 
     Args:
-        scan: The scan.
+        scan: As it was read; not yet sliced.
         label: Ids on its grid, or None.
         folder: Of the case.
         to: What to write.

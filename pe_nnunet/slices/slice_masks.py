@@ -24,7 +24,7 @@ def read_label_of(scan: Scan, path: Path, *, segments: str | None = None) -> tup
     """Read the label of a scan onto its grid.
 
     Args:
-        scan: The scan.
+        scan: On whose grid the label is wanted.
         path: A volume, a DICOM SEG or RTSTRUCT that was drawn on the scan, or a folder of PNGs called by
             SOPInstanceUID, or by number where the scan is no DICOM.
         segments: Which segments of a SEG or regions of an RTSTRUCT to take, a shell pattern for their names.
