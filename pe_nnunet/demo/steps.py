@@ -15,7 +15,7 @@ from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 TRAIN_SEED, HELD_OUT_SEED = 1, 2
 NAME = "Demo"
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
-SMALLEST_MM3 = (50, 100, 200, 300, 400, 500, 600, 800, 1000)
+MIN_VOLUMES_MM3 = (50, 100, 200, 300, 400, 500, 600, 800, 1000)
 FALSE_POSITIVES_PER_SCAN = 3  # one below the goal: a network does worse on scans that nothing was chosen on
 
 
@@ -158,7 +158,7 @@ class Steps:
         smallest finding.
         """
         smallest = self.settings.min_embolus_mm3
-        volumes = SMALLEST_MM3 if smallest is None else (smallest,)
+        volumes = MIN_VOLUMES_MM3 if smallest is None else (smallest,)
         how: tuple[str, ...] = ("--from", "masks", "--target-fp", str(FALSE_POSITIVES_PER_SCAN))
         if self.settings.detector is not None:
             detector = self._fold(self.settings.detector).parent

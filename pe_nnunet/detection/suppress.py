@@ -10,7 +10,7 @@ import torch
 
 from pe_nnunet.detection.raster import Boxes
 
-MOST_BOXES = 300  # on a slice; a guard against a network that finds something everywhere
+MAX_BOXES = 300  # on a slice; a guard against a network that finds something everywhere
 
 
 @dataclass(frozen=True)
@@ -36,30 +36,30 @@ class SliceFindings:
         return SliceFindings(self.boxes[which], self.confidence[which], self.label[which])
 
 
-def decode(raw: npt.NDArray[np.floating], least_confidence: float) -> SliceFindings:
+def decode(raw: npt.NDArray[np.floating], min_confidence: float) -> SliceFindings:
     """The boxes of one picture that are sure enough, doubles included.
 
     Args:
         raw: (4 + classes, points): centre x, centre y, width, height in pixels, then a score for each class.
-        least_confidence: Of the best class.
+        min_confidence: Of the best class.
     """
     scores = raw[4:]
     label = scores.argmax(axis=0)
     confidence = np.take_along_axis(scores, label[None], axis=0)[0]
-    kept = np.flatnonzero(confidence >= least_confidence)  # also drops NaN
+    kept = np.flatnonzero(confidence >= min_confidence)  # also drops NaN
     kept = kept[np.argsort(-confidence[kept], kind="stable")]
     x, y, width, height = raw[:4, kept].astype(np.float64)
     boxes = np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=1)
     return SliceFindings(boxes, confidence[kept].astype(np.float64), label[kept])
 
 
-def suppress(findings: SliceFindings, most_overlap: float = 0.5, most: int = MOST_BOXES) -> SliceFindings:
+def suppress(findings: SliceFindings, max_overlap: float = 0.5, max_boxes: int = MAX_BOXES) -> SliceFindings:
     """Of boxes of one class that overlap by more than this, keep the surest.
 
     Args:
         findings: By falling confidence.
-        most_overlap: Intersection over union.
-        most: Boxes that are kept.
+        max_overlap: Intersection over union.
+        max_boxes: Boxes that are kept.
 
     Example:
         >>> boxes = np.array([[0.0, 0.0, 10.0, 10.0], [0.0, 1.0, 10.0, 11.0], [20.0, 20.0, 30.0, 30.0]])
@@ -70,8 +70,10 @@ def suppress(findings: SliceFindings, most_overlap: float = 0.5, most: int = MOS
     from torchvision.ops import batched_nms  # here: it takes a second to import, and only a detector needs it
 
     boxes = findings.boxes - findings.boxes.min(initial=0)  # classes are shifted apart: none may be negative
-    surest = batched_nms(*map(torch.from_numpy, (boxes, findings.confidence, findings.label)), most_overlap).numpy()
-    return findings.take(np.sort(surest)[:most])  # in the order of the findings, also where confidences are the same
+    surest = batched_nms(*map(torch.from_numpy, (boxes, findings.confidence, findings.label)), max_overlap).numpy()
+    return findings.take(
+        np.sort(surest)[:max_boxes]
+    )  # in the order of the findings, also where confidences are the same
 
 
 def overlaps(box: Boxes, others: Boxes) -> npt.NDArray[np.float64]:

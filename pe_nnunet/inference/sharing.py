@@ -27,7 +27,7 @@ FORMAT = 1
 OF_A_MODEL = ("plans.json", "dataset.json")
 IF_THERE = ("dataset_fingerprint.json", FUSION_FILE)
 ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
-LARGEST_INDEX = 10_000_000
+MAX_INDEX_BYTES = 10_000_000
 BLOCK = 1 << 20
 
 
@@ -137,7 +137,7 @@ def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, 
         raise refused(path, "a file occurs twice")
     if INDEX not in members:
         raise refused(path, f"it holds no {INDEX}; archives of stock nnU-Net are installed by its own command")
-    if members[INDEX].file_size > LARGEST_INDEX:
+    if members[INDEX].file_size > MAX_INDEX_BYTES:
         raise refused(path, f"{INDEX} is too large")
     try:
         content = json.loads(archive.read(INDEX))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from pe_nnunet.phantom.grid import Floats
-from pe_nnunet.phantom.settings import LARGEST_MM3
+from pe_nnunet.phantom.settings import MAX_MM3
 from pe_nnunet.voxels import label_components
 
 Mask = NDArray[np.bool_]
@@ -23,8 +23,8 @@ LUNG_HU = -500.0
 CLOSING_MM = 8.0
 """Radius: gaps as wide as the main arteries are closed."""
 SMOOTHING_MM = 0.8
-SMALLEST_VESSEL_MM3 = 50.0
-SMALLEST_LUNG_MM3 = 50_000.0
+MIN_VESSEL_MM3 = 50.0
+MIN_LUNG_MM3 = 50_000.0
 
 
 def threshold_baseline(image: sitk.Image) -> Floats:
@@ -41,13 +41,13 @@ def threshold_baseline(image: sitk.Image) -> Floats:
     spacing = np.asarray(image.GetSpacing()[::-1])
     smooth = ndi.gaussian_filter(hu, SMOOTHING_MM / spacing)  # against the noise
     chest = _lungs_and_between(smooth, spacing)
-    bright = _large(chest & (smooth > VESSEL_HU), spacing, at_least_mm3=SMALLEST_VESSEL_MM3)
+    bright = _large(chest & (smooth > VESSEL_HU), spacing, at_least_mm3=MIN_VESSEL_MM3)
     gap = _closed(bright, spacing) & ~bright & chest & (smooth > CLOT_HU[0]) & (smooth < CLOT_HU[1])
     surrounded = ndi.gaussian_filter(bright.astype(np.float32), 0.6 * CLOSING_MM / spacing)
     typical = np.clip(1 - np.abs(smooth - 60) / 60, 0, 1)
     score = np.where(gap, np.sqrt(np.clip(1.6 * surrounded, 0, 1) * typical), 0).astype(np.float32)
     # What hangs together beyond the size of the largest embolus is heart muscle, spine, the tissue of the mediastinum.
-    score[_large(score > 0.2, spacing, at_least_mm3=LARGEST_MM3)] = 0
+    score[_large(score > 0.2, spacing, at_least_mm3=MAX_MM3)] = 0
     return np.asarray(score)
 
 
@@ -55,7 +55,7 @@ def _lungs_and_between(hu: Floats, spacing: NDArray[np.float64]) -> Mask:
     """Per slice, what lies between the leftmost and rightmost, or the front and the back, of the air in the body."""
     air, count = ndi.label(hu < LUNG_HU)
     sides = (air[:, 0], air[:, -1], air[:, :, 0], air[:, :, -1])
-    keep = np.bincount(air.ravel(), minlength=count + 1) * float(np.prod(spacing)) > SMALLEST_LUNG_MM3
+    keep = np.bincount(air.ravel(), minlength=count + 1) * float(np.prod(spacing)) > MIN_LUNG_MM3
     keep[0] = False
     keep[np.unique(np.concatenate([side.ravel() for side in sides]))] = False
     lungs = keep[air]

@@ -35,7 +35,7 @@ SHARES: dict[Kind, float] = {
     "plugged bronchus": 0.13,
     "atelectasis": 0.13,
 }
-LARGEST_NODE_MM3 = 9000.0
+MAX_NODE_MM3 = 9000.0
 DARK_SPOTS = (
     (-76, -20, -24), (-56, -22, -22), (-66, -52, 0), (-72, -60, 22), (-74, -20, 32), (-72, -30, 46), (-43, 9, 14),
     (-43, 8, -10), (12, -24, -30), (38, -26, -28),
@@ -109,7 +109,7 @@ def draw_lookalikes(
     kinds = rng.choice(np.array(list(SHARES), dtype=object), size=count, p=list(SHARES.values()))
     volumes = embolus_volumes(rng, count, min_mm3=max(settings.min_embolus_mm3, 100.0))
     for kind, volume in zip(kinds, volumes, strict=True):
-        size = float(min(volume, LARGEST_NODE_MM3))
+        size = float(min(volume, MAX_NODE_MM3))
         finding: Lookalike | None = None
         if kind == "unmixed contrast":
             finding = _unmixed(trees.arteries, keep_clear, contrast.artery, rng, thorax.scale)
@@ -158,9 +158,9 @@ def _node(
 def _station(landmark: Points, thorax: Thorax, rng: np.random.Generator) -> Lookalike:
     """A node of the mediastinum or the hila, in the fat between the great vessels."""
     centre = (landmark + rng.normal(0, 2.5, 3)) * thorax.scale
-    size = (float(np.exp(rng.uniform(np.log(600), np.log(LARGEST_NODE_MM3)))) * 3 / (4 * np.pi)) ** (
-        1 / 3
-    ) * rng.uniform(0.75, 1.33, 3)
+    size = (float(np.exp(rng.uniform(np.log(600), np.log(MAX_NODE_MM3)))) * 3 / (4 * np.pi)) ** (1 / 3) * rng.uniform(
+        0.75, 1.33, 3
+    )
     return Lookalike("lymph node", _point(centre), _point(size), float(rng.uniform(30, 90)))
 
 

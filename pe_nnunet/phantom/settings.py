@@ -119,7 +119,7 @@ def _require(holds: bool, name: str, got: object, expected: str) -> None:
         raise ConfigurationError("PE-PHA-001", f"phantom setting {name} is {got}, expected {expected}")
 
 
-SMALLEST_MM3, LOW_MM3, MEDIAN_MM3, HIGH_MM3, LARGEST_MM3 = 0.8, 10.0, 1050.0, 26_000.0, 46_271.0
+MIN_MM3, LOW_MM3, MEDIAN_MM3, HIGH_MM3, MAX_MM3 = 0.8, 10.0, 1050.0, 26_000.0, 46_271.0
 
 
 def embolus_volumes(rng: np.random.Generator, count: int, *, min_mm3: float = 0.0) -> NDArray[np.float64]:
@@ -141,7 +141,7 @@ def embolus_volumes(rng: np.random.Generator, count: int, *, min_mm3: float = 0.
         True
     """
     shares, log_volumes = _quantiles()
-    lowest = float(np.interp(np.log(max(min_mm3, SMALLEST_MM3)), log_volumes, shares))
+    lowest = float(np.interp(np.log(max(min_mm3, MIN_MM3)), log_volumes, shares))
     return np.asarray(np.exp(np.interp(rng.uniform(lowest, 1, count), shares, log_volumes)))
 
 
@@ -151,4 +151,4 @@ def _quantiles() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     deviate = ndtri(shares) / ndtri(0.95)  # -1 at 5 %, 1 at 95 %
     spread = np.where(deviate < 0, np.log(MEDIAN_MM3 / LOW_MM3), np.log(HIGH_MM3 / MEDIAN_MM3))
     middle = np.log(MEDIAN_MM3) + spread * deviate
-    return np.r_[0, shares, 1], np.r_[np.log(SMALLEST_MM3), middle, np.log(LARGEST_MM3)]
+    return np.r_[0, shares, 1], np.r_[np.log(MIN_MM3), middle, np.log(MAX_MM3)]

@@ -99,24 +99,24 @@ def nearest_ids(
 
 
 def artery_points(
-    artery: NDArray[np.integer[Any]], pe: NDArray[np.bool_], most: int, rng: np.random.Generator
+    artery: NDArray[np.integer[Any]], pe: NDArray[np.bool_], max_points: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Voxels of the preprocessed grid that lie in arteries and hold no PE.
 
     Args:
         artery: Artery mask before resampling.
         pe: PE on the preprocessed grid.
-        most: How many to keep.
+        max_points: How many to keep.
         rng: Chooses them.
 
     Returns:
-        (m, 3), m at most `most`.
+        (m, 3), m at most `max_points`.
     """
     source = np.argwhere(artery > 0)
-    if len(source) > 4 * most:
-        source = source[rng.choice(len(source), 4 * most, replace=False)]
+    if len(source) > 4 * max_points:
+        source = source[rng.choice(len(source), 4 * max_points, replace=False)]
     there = np.rint(resampled_positions(source, artery.shape, pe.shape)).astype(np.int64)
     there = np.unique(np.clip(there, 0, np.array(pe.shape) - 1), axis=0)
     free = there[~pe[tuple(there.T)]]
-    kept = free if len(free) <= most else free[rng.choice(len(free), most, replace=False)]
+    kept = free if len(free) <= max_points else free[rng.choice(len(free), max_points, replace=False)]
     return np.asarray(kept, np.int64)

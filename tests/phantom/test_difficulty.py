@@ -16,10 +16,10 @@ from pe_nnunet.phantom import Phantom, PhantomSettings, coarse_settings, make_ph
 
 Case = tuple[NDArray[np.float32], NDArray[np.uint16]]
 Findings = tuple[NDArray[np.float64], NDArray[np.int64], int]  # volumes, (finding, embolus) that overlap, emboli
-SMALLEST_MM3 = (10.0, 30.0, 100.0, 200.0, 400.0, 1000.0, 3000.0, 5000.0, 10_000.0)
+MIN_MM3 = (10.0, 30.0, 100.0, 200.0, 400.0, 1000.0, 3000.0, 5000.0, 10_000.0)
 
 
-def best_f1(cases: list[Case], voxel_mm3: float, smallest_mm3: tuple[float, ...] = SMALLEST_MM3) -> float:
+def best_f1(cases: list[Case], voxel_mm3: float, smallest_mm3: tuple[float, ...] = MIN_MM3) -> float:
     """Highest F1 by embolus over thresholds and smallest volumes; any overlap counts as found."""
     best = 0.0
     for threshold in (0.05, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):

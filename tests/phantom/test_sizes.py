@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pe_nnunet.phantom.settings import LARGEST_MM3, SMALLEST_MM3, embolus_volumes
+from pe_nnunet.phantom.settings import MAX_MM3, MIN_MM3, embolus_volumes
 
 
 def test_quantiles_are_those_of_patients() -> None:
@@ -14,8 +14,8 @@ def test_quantiles_are_those_of_patients() -> None:
 
 def test_volumes_stay_within_what_was_seen() -> None:
     volumes = embolus_volumes(np.random.default_rng(1), 20_000)
-    assert volumes.min() >= SMALLEST_MM3 * 0.999
-    assert volumes.max() <= LARGEST_MM3 * 1.001
+    assert volumes.min() >= MIN_MM3 * 0.999
+    assert volumes.max() <= MAX_MM3 * 1.001
 
 
 def test_a_minimum_cuts_the_distribution_and_keeps_its_shape_above() -> None:
