@@ -71,9 +71,7 @@ def suppress(findings: SliceFindings, max_overlap: float = 0.5, max_boxes: int =
 
     boxes = findings.boxes - findings.boxes.min(initial=0)  # classes are shifted apart: none may be negative
     surest = batched_nms(*map(torch.from_numpy, (boxes, findings.confidence, findings.label)), max_overlap).numpy()
-    return findings.take(
-        np.sort(surest)[:max_boxes]
-    )  # in the order of the findings, also where confidences are the same
+    return findings.take(np.sort(surest)[:max_boxes])  # in the order of the findings, at ties too
 
 
 def overlaps(box: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
