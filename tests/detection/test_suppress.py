@@ -42,7 +42,7 @@ def test_doubles_of_one_class_are_dropped_and_those_of_another_kept() -> None:
 
 def test_no_more_boxes_than_asked_for() -> None:
     many = findings(*[([20.0 * n, 0.0, 20.0 * n + 5, 5.0], 1 - n / 100, 1) for n in range(20)])
-    assert len(suppress(many, most=7)) == 7
+    assert len(suppress(many, max_boxes=7)) == 7
 
 
 def kept_one_by_one(found: SliceFindings, most_overlap: float) -> list[int]:
@@ -64,7 +64,7 @@ def test_what_is_kept_is_what_the_definition_keeps(count: int, most_overlap: flo
         confidence = np.sort(rng.integers(5, 100, count) / 100)[::-1].copy()  # with ties
         boxes = np.concatenate([corner, corner + size], axis=1)
         found = SliceFindings(boxes, confidence, rng.integers(0, 2, count))
-        kept = suppress(found, most_overlap, most=count)
+        kept = suppress(found, most_overlap, max_boxes=count)
         assert kept.boxes.tolist() == boxes[kept_one_by_one(found, most_overlap)].tolist()
 
 

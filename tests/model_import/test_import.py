@@ -138,13 +138,13 @@ def test_the_originals_own_outputs_come_out(results, tmp_path):
     with np.load(path, allow_pickle=False) as stored:
         parameters = {key[6:]: torch.from_numpy(stored[key]) for key in stored.files if key.startswith("param/")}
         x, expected = stored["input"][0, 0], stored["output/pe_probability"][0, 0]
-    folder = with_patch(import_checkpoint(saved(parameters, tmp_path), 900).folder, x.shape)
+    folder = with_patch(import_checkpoint(saved(parameters, tmp_path), 900)[0], x.shape)
     image = sitk.GetImageFromArray(x * 600 - 100)
     np.testing.assert_allclose(predicted(folder, image), expected, atol=1e-4, rtol=0)
 
 
 def test_stock_prediction_and_ours_agree(results, tmp_path):
-    folder = with_patch(import_checkpoint(saved(small(), tmp_path), 900).folder, PATCH)
+    folder = with_patch(import_checkpoint(saved(small(), tmp_path), 900)[0], PATCH)
     image = far_outside_the_window((40, 56, 48))
     scans = tmp_path / "scans"
     scans.mkdir()
@@ -170,7 +170,7 @@ def test_stock_prediction_and_ours_agree(results, tmp_path):
 def test_a_dataset_that_has_the_id_gets_the_model_beside_its_own(weights, results, tmp_path):
     (results.parent / "nnUNet_raw" / "Dataset501_MyPE").mkdir()
     checkpoint = saved(weights, tmp_path)
-    assert import_checkpoint(checkpoint, 501).folder.parent == results / "Dataset501_MyPE"
+    assert import_checkpoint(checkpoint, 501)[0].parent == results / "Dataset501_MyPE"
 
 
 SMALL = {"stem": 4, "widths": (8, 8, 8, 8), "down": (1, 1, 1, 1), "up": (1, 1, 1), "aspp": 4, "head": 4}

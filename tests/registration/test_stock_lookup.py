@@ -150,8 +150,8 @@ import sys
 sys.path[:0] = {[str(repository), str(tmp_path)]!r}
 sys.dont_write_bytecode = True
 import pe_nnunet
-from pe_nnunet.registration import hook, table
-table.CLASSES["Fraction"] = "fractions"
+from pe_nnunet.registration import hook, names
+names.CLASSES["Fraction"] = "fractions"
 hook.autoregister()
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class as find
 answer = [str(find("f", "Fraction", None)), find("f", "Other", None), pe_nnunet.register(), hook.problem()]
