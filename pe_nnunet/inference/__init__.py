@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from pe_nnunet.lazy import on_first_use
@@ -10,10 +9,6 @@ from pe_nnunet.lazy import on_first_use
 if TYPE_CHECKING:
     from pe_nnunet.inference.locate import ModelLocation, locate_folder, locate_models
     from pe_nnunet.inference.predictor import PEPredictor
-
-# The maps of a network in huge pages, unless the environment says otherwise; read when torch first allocates. With
-# `python benchmarks/machine_tricks.py` for what it gains.
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 
 __all__ = ["ModelLocation", "PEPredictor", "locate_folder", "locate_models"]
 

@@ -3,7 +3,9 @@
 nnU-Net resamples by `skimage.transform.resize` in double precision (images by cubic splines) or by torch's linear
 interpolation, a whole volume at once. Both are linear and separable: along each axis the result is a matrix times the
 data. The matrices are made by scikit-image itself, applied to unit vectors; three matrix products then give the same
-numbers, in a tenth of the time and with memory for one slab of slices.
+numbers, in a tenth of the time and with memory for one slab of slices. `python benchmarks/machine_tricks.py` measures
+what that saves of the whole command `pe-nnunet predict-fused`: it took 0.83 of the time and 0.86 of the processor time
+that it takes with nnU-Net's functions, in 1.02 of the memory (AMD EPYC with avx512_bf16, one thread).
 """
 
 from __future__ import annotations
