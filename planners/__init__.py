@@ -6,34 +6,28 @@ their network, and classes of this module from when they are first asked for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
 
 from pe_nnunet.lazy import on_first_use
-from pe_nnunet.networks import NETWORKS
-
-if TYPE_CHECKING:
-    from pe_nnunet.planners.base import PEPlanner
-
-_MADE_HERE = {entry.planner: entry for entry in NETWORKS.values() if not entry.own_planner}
-_from_file = on_first_use(
-    __name__, {"PEPlanner": "base"} | {entry.planner: entry.module for entry in NETWORKS.values() if entry.own_planner}
-)
+from pe_nnunet.networks import NETWORKS, NetworkEntry
 
 __all__ = ["PEPlanner", *(entry.planner for entry in NETWORKS.values())]
 
 
-def __getattr__(name: str) -> type[PEPlanner]:
-    if name not in _MADE_HERE:
-        found: type[PEPlanner] = _from_file(name)
-        return found
+def _make(entry: NetworkEntry) -> type:
     from pe_nnunet.planners.base import PEPlanner
 
-    entry = _MADE_HERE[name]
     attributes = {
         "__module__": __name__,
         "__doc__": f"Plans `3d_fullres` and `2d` for {entry.name}, as {entry.plans}.",
         "network_class": entry.load(),
         "default_plans_name": entry.plans,
     }
-    made: type[PEPlanner] = globals().setdefault(name, type(name, (PEPlanner,), attributes))
-    return made
+    return type(entry.planner, (PEPlanner,), attributes)
+
+
+__getattr__ = on_first_use(
+    __name__,
+    {"PEPlanner": "base"} | {entry.planner: entry.module for entry in NETWORKS.values() if entry.own_planner},
+    {entry.planner: partial(_make, entry) for entry in NETWORKS.values() if not entry.own_planner},
+)
