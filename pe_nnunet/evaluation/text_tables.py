@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.files import csv_text
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.definitions import METRICS, OF_CASE
 from pe_nnunet.metrics.markers import VoxelMarker
@@ -22,14 +22,12 @@ CAD_PE_COLUMNS = "Scan X Y Z Confidence"
 
 def cases_csv(cases: Sequence[CaseScores]) -> str:
     """`cases.csv`: one line a case; empty where a number is not defined."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "patient", *OF_CASE])
+    rows = []
     for case in cases:
         values = [case[name] for name in OF_CASE]
         row = [f"{value:.6g}" if isinstance(value, float) else value for value in values]
-        writer.writerow([case.case_id, case.patient, *row])
-    return text.getvalue()
+        rows.append([case.case_id, case.patient, *row])
+    return csv_text(["case", "patient", *OF_CASE], rows)
 
 
 def read_cases(folder: Path) -> list[CaseScores]:
