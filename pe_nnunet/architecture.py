@@ -11,6 +11,8 @@ from typing import Any
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.named_classes import check_architecture
 from pe_nnunet.networks import NETWORKS, NetworkEntry, SegmentationNetwork
 
 NETWORK_OF_TRAINER: dict[str, NetworkEntry | None] = {
@@ -40,7 +42,11 @@ def build_network(
 
     Returns:
         The network, initialised.
+
+    Raises:
+        ConfigurationError: PE-MODEL-020 if the plans name what is no part of a network.
     """
+    check_architecture(configuration_manager.configuration["architecture"], "the plans")
     path = configuration_manager.network_arch_class_name
     kwargs = configuration_manager.network_arch_init_kwargs
     if network_class is not None and path != (own := f"{network_class.__module__}.{network_class.__qualname__}"):
@@ -63,6 +69,10 @@ def network_of_trainer(
         configuration_manager: nnU-Net's, for the configuration.
         num_input_channels: Image channels.
         num_output_channels: Segmentation heads.
+
+    Raises:
+        ConfigurationError: PE-MODEL-020 if the plans name what is no part of a network; PE-MODEL-003 if nnU-Net finds
+            no trainer of that name.
     """
     if trainer in NETWORK_OF_TRAINER:
         entry = NETWORK_OF_TRAINER[trainer]
@@ -75,7 +85,13 @@ def network_of_trainer(
         )
     from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
-    network: nn.Module = recursive_find_trainer_class_by_name(trainer).build_network_architecture(
+    try:
+        found = recursive_find_trainer_class_by_name(trainer)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ConfigurationError(
+            "PE-MODEL-003", f"nnU-Net finds no trainer {trainer!r}", "install the package that it is from"
+        ) from error
+    network: nn.Module = found.build_network_architecture(
         plans_manager, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision=False
     )
     return network

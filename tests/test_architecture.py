@@ -8,16 +8,16 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from pe_nnunet.architecture import NETWORK_OF_TRAINER
 from pe_nnunet.registration import TRAINERS, load_class
-from pe_nnunet.trainers.network import NetworkTrainer
+from pe_nnunet.trainers import PETrainer
 
 
 @pytest.mark.parametrize("name", ["nnUNetTrainer", *TRAINERS])
 def test_every_trainer_of_ours_is_known_by_the_network_that_it_builds(name):
     trainer = nnUNetTrainer if name == "nnUNetTrainer" else load_class(name)
     owner = next(base for base in trainer.__mro__ if "build_network_architecture" in vars(base))
-    assert owner in (nnUNetTrainer, NetworkTrainer)
+    assert owner in (nnUNetTrainer, PETrainer)
     entry = NETWORK_OF_TRAINER[name]
-    assert (entry and entry.load()) is (trainer.network_class if owner is NetworkTrainer else None)
+    assert (entry and entry.load()) is (trainer.network_class if owner is PETrainer else None)
 
 
 def test_prediction_imports_no_trainer_and_none_of_what_it_brings_and_no_pictures_either():

@@ -9,10 +9,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.networks.aanet import AANet
 from pe_nnunet.planners.aanet import check_labels
-from pe_nnunet.trainers.network import NetworkTrainer
+from pe_nnunet.trainers.base import PETrainer
 
 
-class PEAANetTrainer(NetworkTrainer):
+class PEAANetTrainer(PETrainer):
     """Trains AANet on a dataset with the regions artery and PE, from `PEAANetPlans` or other plans in 3D."""
 
     network_class = AANet

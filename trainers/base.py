@@ -12,7 +12,10 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 from torch._dynamo import OptimizedModule
 
+from pe_nnunet.architecture import build_network
 from pe_nnunet.dataset.dataset_json import pe_channel
+from pe_nnunet.named_classes import check_plans
+from pe_nnunet.networks import SegmentationNetwork
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
 from pe_nnunet.processes import one_core_for_other_threads
 from pe_nnunet.recipe import resolve_recipe
@@ -31,13 +34,47 @@ STREAM_OF_STEPS = 2  # 0 and 1 are the loaders'
 
 
 class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no types
-    """Trains the plans' own architecture with the recipe; trainers of one network derive from it.
+    """Trains the plans' own architecture with the recipe; a trainer of one network derives from it and names that.
 
     Hyper-parameters come from `TrainingRecipe`: its defaults, then `recipe_defaults` of the class, then the plans, then
     the environment variable `PE_NNUNET_RECIPE`. What is not the network, the loss or a step is done by `callbacks`.
     """
 
     recipe_defaults: ClassVar[dict[str, Any]] = {}
+    network_class: ClassVar[type[SegmentationNetwork] | None] = None
+
+    @classmethod
+    def build_network_architecture(
+        cls,
+        plans_manager: Any,  # noqa: ARG003 - nnU-Net's signature
+        configuration_manager: Any,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """The network with the plans' stages, widths, strides and kernels; nnU-Net calls it for prediction as well.
+
+        Args:
+            plans_manager: Not used.
+            configuration_manager: nnU-Net's, for the configuration; plans made for another network are translated by
+                the `kwargs_from_plans` of `network_class`.
+            num_input_channels: Image channels.
+            num_output_channels: Segmentation heads.
+            enable_deep_supervision: Whether forward returns a list of outputs.
+
+        Returns:
+            The network, initialised.
+
+        Raises:
+            ConfigurationError: PE-MODEL-020 if the plans name what is no part of a network.
+        """
+        return build_network(
+            cls.network_class,
+            configuration_manager,
+            num_input_channels,
+            num_output_channels,
+            deep_supervision=enable_deep_supervision,
+        )
 
     @classmethod
     def check(cls, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
@@ -57,6 +94,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net reads this signature
     ) -> None:
+        check_plans(plans, "the plans")
         self.check(plans, configuration, dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
         recipe = self.recipe = resolve_recipe(self.recipe_defaults, plans)

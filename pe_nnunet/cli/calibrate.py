@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_device, add_models_of_dataset, add_search
+from pe_nnunet.cli.model_options import add_device, add_models_of_dataset, add_search, add_trust, trust
 from pe_nnunet.options import add_options, chosen
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet calibrate`."""
     add_models_of_dataset(parser, required=True)
-    parser.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
+    add_trust(parser)
     parser.add_argument("--detector", type=Path, help="folder of a detector with the same folds: PEDetector__...")
     add_device(parser)
     from pe_nnunet.inference.settings import InferenceSettings
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.inference.locate import locate_models
     from pe_nnunet.inference.settings import InferenceSettings
 
+    trust(args)
     if (args.check is None) != (args.check_labels is None):
         raise ConfigurationError("PE-MODEL-007", "--check and --check-labels belong together: give both, or neither")
     if args.target_fp is not None and not args.target_fp >= 0:

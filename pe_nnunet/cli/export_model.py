@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_models, models_of
+from pe_nnunet.cli.model_options import add_models, add_trust, models_of, trust
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet export-model`."""
     parser.add_argument("-o", dest="output", type=Path, required=True, help="zip file to write")
-    add_models(parser)
+    add_trust(add_models(parser), checkpoints=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.detection.detector import fold_folders
     from pe_nnunet.inference.sharing import export_models
 
+    trust(args)
     locations = models_of(args)
     names = export_models(locations, args.output, [] if args.detector is None else fold_folders(args.detector))
     print("\n".join(names))

@@ -2,8 +2,9 @@
 
 pe-nnunet install-model model.zip
 
-Everything is checked before anything is written: names, sizes, hashes, and that checkpoints hold weights and nothing
-that would run. The models lie under nnUNet_results then, as if they had been trained here.
+Everything is checked before anything is written: names, sizes, hashes, that checkpoints hold weights and nothing that
+would run, and that plans name known networks alone. The models lie under nnUNet_results
+then, as if they had been trained here.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pe_nnunet.cli.model_options import add_trust, trust
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet install-model`."""
     parser.add_argument("archive", type=Path, help="zip file")
     parser.add_argument("--overwrite", action="store_true", help="replace models of the same name")
+    add_trust(parser, checkpoints=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,6 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
     from pe_nnunet.inference.sharing import install_models
 
+    trust(args)
     folders, files = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
     for folder in folders:
         print(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,34 @@ def add_search(
         parser.add_argument(
             flag, type=float, nargs="+", metavar="N", default=list(values) or None, help=f"{what} to try{default}"
         )
+
+
+def add_trust(parser: argparse._ActionsContainer, *, checkpoints: bool = True) -> None:
+    """Add what of a model from elsewhere is trusted; `trust` must be called on what they say.
+
+    Args:
+        parser: Of the command.
+        checkpoints: Whether the command may load checkpoints that hold more than weights.
+    """
+    if checkpoints:
+        parser.add_argument(
+            "--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights"
+        )
+    parser.add_argument(
+        "--trust-classes",
+        nargs="+",
+        metavar="NAME",
+        default=[],
+        help="classes or packages that plans may name, beside torch.nn and the known networks: they are imported and "
+        "run",
+    )
+
+
+def trust(args: argparse.Namespace) -> None:
+    """Trust the classes that were named, in this process and those that it starts."""
+    from pe_nnunet.named_classes import TRUSTED
+
+    os.environ[TRUSTED] = ",".join(filter(None, [os.environ.get(TRUSTED), *args.trust_classes]))
 
 
 def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool) -> None:

@@ -12,7 +12,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_device, add_models, models_of
+from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
 from pe_nnunet.cli.scan_options import add_reading, repairs
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     add_reading(parser)
     which = add_models(parser)
-    which.add_argument("--trust-checkpoint", action="store_true", help="load checkpoints that hold more than weights")
+    add_trust(which)
     how = parser.add_argument_group("prediction")
     add_device(how)
     add_options(how, InferenceSettings, unset=True)
@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
     asked = {name: getattr(args, name) for name in FUSION}
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
     refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
+    trust(args)
     locations = models_of(args)
     inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))
     if not 0 <= args.part_id < args.num_parts:

@@ -120,6 +120,7 @@ ADVICE: dict[str, str] = {
     "PE-MODEL-002": "choose folds and a checkpoint that were trained",
     "PE-MODEL-003": "train or copy the model again; a checkpoint from elsewhere is never trusted",
     "PE-MODEL-006": "nothing, unless a detector was meant",
+    "PE-MODEL-020": "get the model from whom you trust; `--trust-classes` allows a name",
     "PE-OUT-001": "check free space, permissions and the folder",
     "PE-OUT-002": "choose an empty folder; .nii.gz, .nrrd or .mha as ending",
     "PE-PHA-002": "choose another folder, or the same settings",

@@ -146,6 +146,7 @@ CODES: dict[str, str] = {
     "PE-MODEL-010": "not enough memory to run a model",
     "PE-MODEL-011": "loose slices: no lungs, no boxes, no volumes",
     "PE-MODEL-012": "a model archive that cannot be taken in",
+    "PE-MODEL-020": "plans that name what is no part of a network, and would be run",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection

@@ -18,7 +18,7 @@ from typing import Any
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import load_file, read_checkpoint
+from pe_nnunet.inference.model import load_file, read_checkpoint, read_plans
 from pe_nnunet.outputs import versions
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
@@ -44,7 +44,8 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
 
     Raises:
         ConfigurationError: PE-MODEL-004 if the models belong to different datasets, PE-MODEL-002 or -003 if a
-            checkpoint is missing or holds more than weights, which nobody could install.
+            checkpoint is missing or holds more than weights, which nobody could install, PE-MODEL-020 if plans name
+            what is no part of a network.
         OutputError: PE-OUT-001 if it cannot be written.
     """
     results = locations[0].folder.parent.parent
@@ -56,6 +57,7 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
         wanted = [*OF_A_MODEL, *(name for name in IF_THERE if (place.folder / name).is_file())]
         wanted += [f"fold_{fold}/{place.checkpoint}" for fold in place.folds]
         files |= {str(base / name): place.folder / name for name in wanted}
+        read_plans(place.folder / "plans.json")
         for fold in place.folds:
             read_checkpoint(place.folder / f"fold_{fold}" / place.checkpoint)
     for fold_folder in detector:
@@ -85,7 +87,8 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
     """Take the models of a zip file into `nnUNet_results`.
 
     Nothing is written before everything is checked: names stay inside the folder, no links, nothing that the index does
-    not name, sizes and hashes as the index says, and checkpoints that hold weights and nothing that would run.
+    not name, sizes and hashes as the index says, checkpoints that hold weights and nothing that would run, and plans
+    that name parts of networks alone.
 
     Args:
         path: Written by `export_models`.
@@ -96,7 +99,8 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
         The folders of models and detector that were written, and how many files are in them.
 
     Raises:
-        ConfigurationError: PE-MODEL-012 if the archive is refused; PE-MODEL-009 if a model is there already.
+        ConfigurationError: PE-MODEL-012 if the archive is refused, PE-MODEL-020 for names in its plans, PE-MODEL-009 if
+            a model is there already.
         OutputError: PE-OUT-001 if it cannot be written.
     """
     try:
@@ -114,7 +118,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
                 for member, facts in index.items():
                     _extract(archive, member, facts, unpacked / member)
                 for member in index:
-                    _check_content(unpacked / member)
+                    _check_content(unpacked / member, f"{path}: {member}")
                 for parts, target in zip(folders, targets, strict=True):
                     _put(unpacked.joinpath(*parts), target)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
@@ -178,7 +182,7 @@ def _extract(archive: zipfile.ZipFile, member: str, facts: dict[str, Any], targe
         raise refused(Path(archive.filename or ""), f"{member!r} is not what {INDEX} says")
 
 
-def _check_content(path: Path) -> None:
+def _check_content(path: Path, source: str) -> None:
     if path.suffix == ".pth":
         read_checkpoint(path)
     elif path.suffix == ".pt":
@@ -186,6 +190,8 @@ def _check_content(path: Path) -> None:
             load_file(path)
         except Exception as error:
             raise refused(path, f"it holds more than weights: {type(error).__name__}") from error
+    elif path.name == "plans.json":
+        read_plans(path, source)
     elif path.suffix == ".json":
         try:
             json.loads(path.read_text(encoding="utf-8"))
