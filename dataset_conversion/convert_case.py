@@ -19,6 +19,7 @@ from pe_nnunet.dataset_conversion.registry import source_kind
 from pe_nnunet.dataset_conversion.sources import CaseSource
 from pe_nnunet.errors import OutputError
 from pe_nnunet.volumes import write_image
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
 def convert_case(
@@ -56,8 +57,15 @@ def convert_case(
             write_image(images[role], path)
         else:
             path.unlink(missing_ok=True)
+    record = replace(record, files_sha256=_hashes(folder, record))
     write_progress(folder, record)
     return record, False
+
+
+def _hashes(folder: Path, record: CaseRecord) -> dict[str, str]:
+    """Of the files of a case that are there, by role."""
+    files = {role: case_file(folder, role, record.case, test=record.test) for role in CASE_FILES}
+    return {role: file_sha256(path) for role, path in files.items() if path.is_file()}
 
 
 def _keep_earlier(
@@ -69,7 +77,9 @@ def _keep_earlier(
         files = {role: case_file(held_in, role, record.case, test=record.test) for role in CASE_FILES}
         needed = {"image", "label", "instances", "sheet"} | ({"lungs"} if record.lungs_found else set())
         needed |= {"artery"} if source.artery is not None or options.arteries_by_contrast else set()
-        if record.digest != digest or not all(files[role].is_file() for role in needed):
+        if record.digest != digest or not needed <= record.files_sha256.keys():
+            continue
+        if _hashes(held_in, record) != record.files_sha256:
             continue
         if held_in != folder:
             for role in needed:

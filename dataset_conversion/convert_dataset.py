@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,7 +102,7 @@ def convert(
     if options.hash_names:  # from here on cases go by their hashes
         options = replace(options, negatives=frozenset(map(hashed, options.negatives)))
     with staged(target, resume=options.resume, overwrite=options.overwrite, part_id=options.part_id) as staging:
-        records, reused, errors = _run(kind, listing, options, staging, progress)
+        records, reused, again, errors = _run(kind, listing, options, staging, progress)
         if options.part_id is not None:  # what is done waits for the run that puts the parts together
             return ConversionReport(None, dict(sorted(records.items())), errors, (), reused)
         if not records:
@@ -111,13 +111,18 @@ def convert(
         counts = count_notes(published(kind) or Published(), records, own_labels=options.labels is None)
         noted = (*listing.notes, *counts, *duplicate_notes(records))
         notes = _finish(kind, staging, records, errors, noted, options, cases_changed=len(reused) < len(records))
+        notes = (*notes, *_again_note(again if options.resume else []))  # of this run, not of the dataset
         return ConversionReport(target, dict(sorted(records.items())), errors, notes, reused)
 
 
 def _run(
     kind: str, listing: Listing, options: ConvertOptions, staging: Staging, progress: Progress | None
-) -> tuple[dict[str, CaseRecord], frozenset[str], tuple[CaseFailure, ...]]:
-    """Convert all cases into the folder under construction: records, the cases kept from before, and failures."""
+) -> tuple[dict[str, CaseRecord], frozenset[str], list[str], tuple[CaseFailure, ...]]:
+    """Convert all cases into the folder under construction.
+
+    Returns:
+        The records, which cases were kept from before, which were done before and had to be done again, and failures.
+    """
     sources = {source.case_id: source for source in listing.cases}
     earlier = _earlier(staging)
     gib = GIB_PER_WORKER_BY_CONTRAST if options.arteries_by_contrast else GIB_PER_WORKER
@@ -151,7 +156,17 @@ def _run(
             if isinstance(outcome, CaseFailure) and options.on_error == "stop":
                 hint = "what is done is kept: --resume goes on from there"
                 raise InputError("PE-CONV-021", f"stopped at {outcome}", hint)
-    return records, frozenset(reused), tuple(sorted(failures, key=lambda failure: failure.case_id))
+    again = sorted({case for done, _ in earlier for case in done} & records.keys() - reused)
+    return records, frozenset(reused), again, tuple(sorted(failures, key=lambda failure: failure.case_id))
+
+
+def _again_note(again: Sequence[str]) -> list[Note]:
+    """Which cases were done before and not kept; the names end after a few."""
+    if not again:
+        return []
+    names = ", ".join(again[:5]) + (f" and {len(again) - 5} more" if len(again) > 5 else "")
+    text = f"{len(again)} cases converted again, as source, settings or converted files differ from before: {names}"
+    return [Note("PE-CONV-039", "warning", text)]
 
 
 def _earlier(staging: Staging) -> list[tuple[dict[str, CaseRecord], Path]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any
 
@@ -76,6 +76,8 @@ class CaseRecord:
         target_ratio_factor: How many times as dense in targets the crop is: voxels of the scan over voxels of the crop.
         notes: What was repaired or deserves a look.
         test: It belongs to the test set, and to no fold.
+        files_sha256: Hexadecimal SHA-256 of the files that were written, by role; `--resume` keeps a case whose files
+            are still those. Empty in records of older versions.
     """
 
     case: str
@@ -96,6 +98,7 @@ class CaseRecord:
     target_ratio_factor: float
     notes: tuple[Note, ...]
     test: bool = False
+    files_sha256: dict[str, str] = field(default_factory=dict)
 
     @property
     def embolus_count(self) -> int:

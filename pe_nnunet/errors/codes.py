@@ -124,6 +124,7 @@ CODES: dict[str, str] = {
     "PE-CONV-037": "the arteries were derived by contrast",
     "PE-CONV-038": "the same scan lies there under several names",
     # training
+    "PE-CONV-039": "cases done before that were converted again",
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
     "PE-TRAIN-003": "the training recipe cannot be read",

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import SimpleITK as sitk
 
 from pe_nnunet.cases import CaseFailure, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
@@ -17,6 +15,7 @@ from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.writers import DEFAULT
 from pe_nnunet.volumes import ScanRef, read_label, read_scan
+from pe_nnunet.volumes.files.volume_file import file_sha256, files_sha256
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
 
@@ -43,7 +42,8 @@ def predict_batch(
         outputs: Kinds of files to write, keys of `pe_nnunet.outputs.writers.WRITERS`; where pages of cases are among
             them, there is one for all too.
         artery: Mask of the arteries to search along, or a folder with one a case.
-        resume: Whether to leave out what an earlier run completed with the same models and settings.
+        resume: Whether to leave out what an earlier run completed: the same scans, models and settings, with files that
+            are as they were written.
         part: Which of the parts this run does, from 0 on.
         parts: Into how many parts the scans are divided, for as many machines.
 
@@ -57,19 +57,21 @@ def predict_batch(
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
     for ref in own if resume else ():
-        known = completed(predictor, ref.case_id, folder)
+        known, changed = completed(predictor, ref.case_id, folder, inputs_sha256(ref, artery), outputs)
         if known is not None:
             there[ref.case_id] = known
-            print(f"{title[ref.case_id]}: there already", flush=True)
+        if known is not None or changed:
+            print(f"{title[ref.case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
 
     def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
         with step_bar(title[ref.case_id], "window") as show:
-            mask = None if artery is None else _artery_mask(artery, ref.case_id)
+            inputs = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
+            mask = None if artery is None else read_label(_artery_file(artery, ref.case_id))
             started = time.perf_counter()
             scan = read_scan(ref, **predictor.repairs)
             read_s = time.perf_counter() - started
             result = predictor.predict(scan, artery=mask, progress=lambda part, done, all_: show(done, all_, part))
-        result = replace(result, timings_s={**result.timings_s, "read": read_s})
+        result = replace(result, timings_s={**result.timings_s, "read": read_s}, inputs_sha256=inputs)
         summary = write_case(result, folder, outputs)
         return summary, result.notes
 
@@ -96,22 +98,72 @@ def predict_batch(
     return written, failed
 
 
-def completed(predictor: PEPredictor, case_id: str, folder: Path) -> CaseSummary | None:
-    """The summary of a case that is complete, with the very models and settings; None where it must be predicted.
+def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:
+    """Hashes of what the result of a case depends on, beside models and settings; empty for what cannot be read.
+
+    Args:
+        ref: The scan.
+        artery: As in `predict_batch`.
+    """
+    inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
+    if artery is not None:
+        inputs["artery"] = lambda: [_artery_file(artery, ref.case_id)]
+    hashes = {}
+    for name, files in inputs.items():
+        try:
+            hashes[name] = files_sha256(files())
+        except (OSError, PEError):
+            hashes[name] = ""
+    return hashes
+
+
+def completed(
+    predictor: PEPredictor, case_id: str, folder: Path, inputs: Mapping[str, str], outputs: Collection[str]
+) -> tuple[CaseSummary | None, str]:
+    """The summary of a case that need not be predicted again; else None, and what differs from what is asked for now.
 
     Args:
         predictor: That would predict it.
         case_id: The case.
         folder: Where results lie.
+        inputs: Of `inputs_sha256`.
+        outputs: Kinds of files that are asked for.
+
+    Returns:
+        The summary, or None; and why an earlier result does not count, empty where there is none.
     """
+    path = folder / f"{case_id}.json"
+    if not path.is_file():
+        return None, ""
     summary = _summary(folder, case_id)
-    if summary is None:
-        return None
-    manifest = json.loads((folder / f"{case_id}.json").read_text(encoding="utf-8"))
+    manifest = {} if summary is None else json.loads(path.read_text(encoding="utf-8"))
     models = json.loads(json.dumps([asdict(record) for model in predictor.models for record in model.records]))
     asked = json.loads(json.dumps(predictor.settings()))
-    same = manifest.get("models") == models and _lasting(manifest.get("arguments", {})) == _lasting(asked)
-    return summary if same and all((folder / name).is_file() for name in manifest["files"].values()) else None
+    checks: dict[str, Callable[[], bool]] = {
+        "its manifest cannot be read": lambda: summary is not None and summary.case_id == case_id,
+        "the scan or mask has changed": lambda: all(inputs.values()) and manifest.get("inputs_sha256") == inputs,
+        "it was made by other models": lambda: manifest.get("models") == models,
+        "it was made with other settings": lambda: _lasting(manifest.get("arguments", {})) == _lasting(asked),
+        "further files are asked for": lambda: set(outputs) <= set(manifest.get("asked_for", ())),
+        "its files are not as they were written": lambda: _unchanged(manifest, folder),
+    }
+    for what, holds in checks.items():
+        try:
+            same = holds()
+        except (AttributeError, KeyError, TypeError):  # a manifest of another layout
+            same = False
+        if not same:
+            return None, what
+    return summary, ""
+
+
+def _unchanged(manifest: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the files of a case are there with the hashes that its manifest says."""
+    hashes = manifest.get("files_sha256", {})
+    try:
+        return all(file_sha256(folder / name) == hashes.get(kind) for kind, name in manifest["files"].items())
+    except OSError:
+        return False
 
 
 def _lasting(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -125,9 +177,9 @@ def _summary(folder: Path, case_id: str) -> CaseSummary | None:
         return None
 
 
-def _artery_mask(path: Path, case_id: str) -> sitk.Image:
-    if path.is_dir():
-        folder, path = path, path / f"{case_id}.nii.gz"
-        if not path.is_file():
-            raise InputError("PE-ROI-004", f"no artery mask {path.name} in {folder}", "name masks like the cases")
-    return read_label(path)
+def _artery_file(path: Path, case_id: str) -> Path:
+    if not path.is_dir():
+        return path
+    if not (path / f"{case_id}.nii.gz").is_file():
+        raise InputError("PE-ROI-004", f"no artery mask {case_id}.nii.gz in {path}", "name masks like the cases")
+    return path / f"{case_id}.nii.gz"

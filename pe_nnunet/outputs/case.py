@@ -49,6 +49,7 @@ class CaseResult:
         detections: What the detector found, in voxels of the LPS version of `image`; None as for `segmentation`.
         source: Where the scan came from, as the user gave it.
         source_sha256: Hash of the scan, empty if not known.
+        inputs_sha256: Hash of all files that the result depends on, by what they are: `"scan"`, `"artery"`.
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
         models: The networks of the ensemble.
         arguments: What the run was asked for.
@@ -70,6 +71,7 @@ class CaseResult:
     detections: Detections | None = None
     source: str = ""
     source_sha256: str = ""
+    inputs_sha256: Mapping[str, str] = field(default_factory=dict)
     roi: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[ModelRecord, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)

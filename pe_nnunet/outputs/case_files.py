@@ -21,6 +21,7 @@ from pe_nnunet.outputs.artery import artery_diameters_mm, level_of
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.cohort_files import CaseSummary
 from pe_nnunet.outputs.writers import DEFAULT, WRITERS
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 PACKAGES = (
     "nnunetv2", "torch", "numpy", "scipy", "SimpleITK", "connected-components-3d", "pydicom", "highdicom", "nibabel",
@@ -63,7 +64,8 @@ def write_case(case: CaseResult, folder: Path, kinds: Collection[str] = DEFAULT)
     with ThreadPoolExecutor() as pool:  # the page's encoder leaves Python's lock to the picture
         list(pool.map(lambda kind: WRITERS[kind].write(case, paths[kind]), slow))
     case = replace(case, timings_s={**case.timings_s, "outputs": time.perf_counter() - started})
-    manifest = case_manifest(case, {kind: paths[kind].name for kind in chosen})
+    hashes = {kind: file_sha256(paths[kind]) for kind in chosen}
+    manifest = case_manifest(case, {kind: paths[kind].name for kind in chosen}, hashes, kinds)
     atomic_json(manifest_path, manifest)
     return CaseSummary.from_manifest(manifest)
 
@@ -77,12 +79,16 @@ def _remove(path: Path) -> None:
         ) from error
 
 
-def case_manifest(case: CaseResult, files: dict[str, str]) -> dict[str, Any]:
+def case_manifest(
+    case: CaseResult, files: dict[str, str], files_sha256: dict[str, str], kinds: Collection[str]
+) -> dict[str, Any]:
     """Everything about a case but its voxels.
 
     Args:
         case: The results.
         files: What was written beside the manifest: kind of output -> file name.
+        files_sha256: Their hashes, by kind.
+        kinds: What was asked for, which the case need not have.
 
     Returns:
         A dictionary of JSON's own types, in the order in which a person would read it.
@@ -102,7 +108,10 @@ def case_manifest(case: CaseResult, files: dict[str, str]) -> dict[str, Any]:
         "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
         "notes": [asdict(note) for note in case.notes],
         "files": files,
+        "files_sha256": files_sha256,
+        "asked_for": sorted(kinds),
         "source": {"path": case.source, "sha256": case.source_sha256},
+        "inputs_sha256": dict(case.inputs_sha256),
         "grid": {
             "size_xyz": list(image.GetSize()),
             "spacing_mm_xyz": list(image.GetSpacing()),

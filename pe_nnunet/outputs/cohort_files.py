@@ -63,7 +63,7 @@ def read_case_summary(path: Path) -> CaseSummary:
     """
     try:
         return CaseSummary.from_manifest(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise InputError(
             "PE-OUT-012", f"{path} is no manifest of a case: {error}", "remove it and predict again"
         ) from error

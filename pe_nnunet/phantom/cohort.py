@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from pe_nnunet.files import atomic_json
 from pe_nnunet.phantom.make import Phantom, make_phantom
 from pe_nnunet.phantom.settings import PhantomSettings
 from pe_nnunet.volumes import write_dicom_series, write_image
+from pe_nnunet.volumes.files.volume_file import file_sha256, files_sha256
 
 Format = Literal["nifti", "dicom", "mixed"]
 MANIFEST = "phantom.json"
@@ -36,7 +38,7 @@ def case_name(index: int) -> str:
 def write_cohort(
     out: Path, n: int, settings: PhantomSettings, seed: int, format: Format = "nifti", num_processes: int = 1
 ) -> list[Path]:
-    """Write `n` scans with their truth; scans that are there already are kept.
+    """Write `n` scans with their truth; scans that are there already, as they were written, are kept.
 
     Args:
         out: The cohort's folder.
@@ -58,7 +60,7 @@ def write_cohort(
     cases = _cases_so_far(out, recipe)
     out.mkdir(parents=True, exist_ok=True)
     folders = [out / case_name(index) for index in range(n)]
-    missing = [index for index, folder in enumerate(folders) if folder.name not in cases or not folder.is_dir()]
+    missing = [k for k, folder in enumerate(folders) if not _is_whole(folder, cases.get(folder.name))]
     made = run_cases(
         partial(_make_case, out, settings, seed, format),
         {case_name(index): index for index in missing},
@@ -82,7 +84,20 @@ def _make_case(out: Path, settings: PhantomSettings, seed: int, format: Format, 
     as_dicom = format == "dicom" or (format == "mixed" and index % 2 == 1)
     phantom = make_phantom(settings, seed, index)
     write_case(phantom, out / case_name(index), as_dicom=as_dicom)
-    return {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
+    facts = {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
+    return facts | {"files_sha256": _hashes(out / case_name(index))}
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Of the files in the folder of a case, by their names; a DICOM series has one for all its slices."""
+    hashes = {path.name: file_sha256(path) for path in sorted(folder.glob("*.nii.gz"))}
+    if (folder / "ct").is_dir():
+        hashes["ct"] = files_sha256((folder / "ct").iterdir())
+    return hashes
+
+
+def _is_whole(folder: Path, facts: Mapping[str, Any] | None) -> bool:
+    return facts is not None and folder.is_dir() and facts.get("files_sha256") == _hashes(folder)
 
 
 def write_case(phantom: Phantom, folder: Path, *, as_dicom: bool) -> None:

@@ -76,6 +76,20 @@ def test_resume_makes_up_for_a_file_that_was_lost(source: Path, dataset: Path) -
     assert bytes_of(dataset) == before
 
 
+def test_resume_makes_anew_what_is_cut_off_or_of_another_case(source: Path, dataset: Path) -> None:
+    converted(source)
+    before = bytes_of(dataset)
+    labels, images = dataset / "labelsTr", dataset / "imagesTr"
+    (labels / "case_1.nii.gz").write_bytes((labels / "case_1.nii.gz").read_bytes()[:100])
+    shutil.copyfile(labels / "case_3.nii.gz", labels / "case_2.nii.gz")
+    shutil.copyfile(images / "case_3_0000.nii.gz", images / "case_4_0000.nii.gz")
+    (dataset / "pe_nnunet" / "instances" / "case_0.nii.gz").write_bytes(b"")
+    report = converted(source, resume=True)
+    assert report.reused == {"case_3", "case_5"}
+    assert "case_0, case_1, case_2, case_4" in next(n.message for n in report.notes if n.code == "PE-CONV-039")
+    assert bytes_of(dataset) == before
+
+
 def test_overwrite_replaces_the_dataset_and_keeps_what_else_lies_there(source: Path, dataset: Path) -> None:
     converted(source)
     (dataset / "imagesTs").mkdir()

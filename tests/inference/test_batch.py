@@ -69,6 +69,62 @@ def test_what_was_made_with_other_settings_or_is_damaged_is_predicted_again(pred
     assert "there already" not in capsys.readouterr().out
 
 
+def only(scans, *names):
+    for path in scans.iterdir():
+        if path.name.removesuffix(".nii.gz") not in names:
+            path.unlink()
+
+
+def test_resume_compares_the_scan_itself_and_every_file_of_the_result(predict, capsys, scans, thorax):
+    only(scans, "a", "b")
+    out = predict(code=0)
+
+    def resumed(*more):
+        capsys.readouterr()
+        predict("--resume", *more, code=0)
+        return capsys.readouterr().out
+
+    assert resumed().count("there already") == 2
+    sitk.WriteImage(thorax - 3, str(scans / "a.nii.gz"))  # another patient's scan under the same name
+    told = resumed()
+    assert "a: again: the scan or mask has changed" in told
+    told = resumed()
+    assert told.count("there already") == 2
+
+    whole = (out / "b.nii.gz").read_bytes()
+    (out / "b.nii.gz").write_bytes(whole[:100])
+    told = resumed()
+    assert "b: again: its files are not as they were written" in told
+    assert "a: there already" in told
+    (out / "b.nii.gz").write_bytes((scans / "a.nii.gz").read_bytes())  # another label
+    assert "b: again: its files" in resumed()
+    assert (out / "b.nii.gz").read_bytes() == whole
+    assert "b: again: further files are asked for" in resumed("--save-probability")
+    (out / "b.json").write_bytes((out / "a.json").read_bytes())
+    assert "b: again: its manifest cannot be read" in resumed("--save-probability")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "[" * 100_000, '{"case": "a", "pe_score": Infinity}', "\x00"])
+def test_a_manifest_of_any_kind_is_no_obstacle(predict, capsys, scans, text):
+    only(scans, "a")
+    out = predict(code=0)
+    (out / "a.json").write_text(text)
+    predict("--resume", code=0)
+    assert "a: again: its manifest cannot be read" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("files", ["a.nii.gz"]), ("arguments", 3), ("files_sha256", None), ("asked_for", None)]
+)
+def test_a_manifest_with_a_part_of_another_kind_is_done_again(predict, capsys, scans, key, value):
+    only(scans, "a")
+    out = predict(code=0)
+    manifest = json.loads((out / "a.json").read_text())
+    (out / "a.json").write_text(json.dumps(manifest | {key: value}))
+    predict("--resume", code=0)
+    assert "a: again: " in capsys.readouterr().out
+
+
 def test_parts_cover_all_scans_once_and_share_one_summary(predict, capsys):
     out = predict("--num-parts", "2", "--part-id", "1", code=0)
     assert cases(out) == ["b"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,12 @@ def file_sha256(path: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def files_sha256(paths: Iterable[Path]) -> str:
+    """SHA-256 over the hashes of files, whatever their order and names, in hexadecimal."""
+    hashes = sorted(file_sha256(path) for path in paths)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 _HEADER_BYTES = 65536
