@@ -6,9 +6,7 @@ is complete. An existing dataset stays as it is until then. What an interrupted 
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,9 +16,7 @@ from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import SPLITS
 from pe_nnunet.dataset.raw import CASES, TEST_FILES, case_file, load_cases, load_progress
 from pe_nnunet.errors import ConfigurationError, OutputError
-
-if sys.platform != "win32":
-    import fcntl
+from pe_nnunet.files import locked
 
 _OURS = frozenset({"imagesTr", "labelsTr", "pe_nnunet", SPLITS, DATASET})
 _TEST_FOLDERS = frozenset(TEST_FILES[role].split("/")[0] for role in ("image", "label"))
@@ -102,9 +98,9 @@ def staged(target: Path, *, resume: bool, overwrite: bool, part_id: int | None =
     staging = Staging(target, target.with_name(f".{target.name}.building"))
     whole = part_id is None
     with ExitStack() as locks:
-        locks.enter_context(_locked(target.with_name(f".{target.name}.lock"), shared=not whole))
+        locks.enter_context(locked(target.with_name(f".{target.name}.lock"), _busy(target), shared=not whole))
         if not whole:
-            locks.enter_context(_locked(target.with_name(f".{target.name}.part{part_id}.lock")))
+            locks.enter_context(locked(target.with_name(f".{target.name}.part{part_id}.lock"), _busy(target)))
         try:
             if whole:
                 staging.clean_up()
@@ -140,33 +136,7 @@ def _check(staging: Staging, *, resume: bool, overwrite: bool) -> None:
         raise ConfigurationError("PE-CONV-002", f"{target} has an unfinished conversion", ways)
 
 
-@contextmanager
-def _locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends.
-
-    A shared one leaves its file behind, for others may hold it too; who holds it alone next removes it.
-    """
-    if sys.platform == "win32":  # it has no such locks: there two conversions into one dataset are the user's to avoid
-        yield
-        return
-    try:
-        file = path.open("w")
-    except OSError as error:
-        raise OutputError(
-            "PE-OUT-001", f"{path.parent} cannot be written: {error.strerror}", "check its permissions"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-            held = os.path.samestat(path.stat(), os.fstat(file.fileno()))  # not one that its holder has just removed
-        except OSError:
-            held = False
-        if not held:
-            raise ConfigurationError(
-                "PE-CONV-011", f"another process is converting into {path.name[1:-5]}", "wait until it is done"
-            )
-        try:
-            yield
-        finally:
-            if not shared:
-                path.unlink(missing_ok=True)
+def _busy(target: Path) -> ConfigurationError:
+    return ConfigurationError(
+        "PE-CONV-011", f"another process is converting into {target.name}", "wait until it is done"
+    )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from pe_nnunet.errors import PEError
-from pe_nnunet.files import atomic_json
+from pe_nnunet.errors import ConfigurationError, OutputError, PEError
+from pe_nnunet.files import atomic_json, locked
 from pe_nnunet.processes import free_bytes, usable_processors, worker_pool
 
 DISCLAIMER = "Research use only. Not a medical device; not for diagnosis or treatment decisions."
@@ -171,6 +171,38 @@ def write_errors(failures: Sequence[CaseFailure], folder: Path) -> Path:
     path = folder / "errors.json"
     atomic_json(path, [{"case": f.case_id, "code": f.code, "message": f.message, "hint": f.hint} for f in failures])
     return path
+
+
+@contextmanager
+def sole_writer(folder: Path, part: int | None = None) -> Iterator[None]:
+    """Hold a folder of results, which other parts of the same run may hold too.
+
+    Args:
+        folder: Made if missing.
+        part: The part that this process does; None for all, beside which there may be no other process.
+
+    Raises:
+        ConfigurationError: PE-OUT-014 if another process holds it.
+        OutputError: PE-OUT-001 if the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError("PE-OUT-001", f"{folder} cannot be made: {error.strerror}", "check the path") from error
+    with ExitStack() as locks:
+        locks.enter_context(locked(folder / ".writing.lock", busy(folder), shared=part is not None))
+        if part is not None:
+            locks.enter_context(locked(folder / f".part_{part}.lock", busy(folder)))
+        yield
+
+
+def busy(folder: Path) -> ConfigurationError:
+    """The error for a folder into which another process writes."""
+    return ConfigurationError(
+        "PE-OUT-014",
+        f"another process writes results into {folder}",
+        "wait until it is done, choose another -o, or share the scans by --num-parts",
+    )
 
 
 def _attempt(

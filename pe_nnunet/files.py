@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, of text, JSON and CSV: written under a temporary name, then renamed."""
+"""Files and folders that appear whole or not at all: written under a temporary name, then renamed; and locks."""
 
 from __future__ import annotations
 
@@ -8,29 +8,37 @@ import io
 import json
 import math
 import os
+import secrets
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.errors import OutputError
+from pe_nnunet.errors import OutputError, PEError
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` with the same ending; renamed to `path` if the block succeeds, else removed.
 
-    Missing parent folders are made.
+    Missing parent folders are made. The temporary file is there, empty, under a random name: no link lies in its place.
 
     Raises:
         OutputError: PE-OUT-001 where the file cannot be written.
     """
-    temporary = path.with_name(f".writing-{os.getpid()}-{path.name}")
+    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         _flush(temporary)
         temporary.replace(path)
+        _flush_names(path.parent)
     except (OSError, RuntimeError) as error:  # SimpleITK raises RuntimeError
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
@@ -40,6 +48,82 @@ def atomic_path(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that takes the place of `folder` if the block succeeds; else nothing changes.
+
+    Raises:
+        OutputError: PE-OUT-001 where something cannot be written.
+    """
+    with _staged(folder) as temporary:
+        yield temporary
+        _flush_all(temporary)
+        _replace(temporary, folder)
+
+
+@contextmanager
+def atomic_entries(folder: Path, *, last: str = "") -> Iterator[Path]:
+    """A temporary folder whose entries are put into `folder` if the block succeeds; else nothing there changes.
+
+    A new folder appears at once. In one that is there, an entry of the same name is replaced as a whole, and what has
+    other names stays.
+
+    Args:
+        folder: Where the entries go; made if missing.
+        last: Name of the entry that says what the others are: it is not there until all others are.
+
+    Raises:
+        OutputError: PE-OUT-001 where something cannot be written.
+    """
+    with _staged(folder) as temporary:
+        yield temporary
+        _flush_all(temporary)
+        if not folder.exists():
+            temporary.rename(folder)
+            return
+        made = sorted(temporary.iterdir(), key=lambda path: path.name == last)
+        if any(path.name == last for path in made):
+            (folder / last).unlink(missing_ok=True)
+        for path in made:
+            _replace(path, folder / path.name)
+        _flush_names(folder)
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside one that will be written."""
+    temporary = _temporary(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        yield temporary
+        _flush_names(folder.parent)
+    except (OSError, RuntimeError) as error:
+        raise OutputError(
+            "PE-OUT-001",
+            f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}",
+            "check free space, permissions and the folder",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A hidden name beside the path that nobody can guess, with its ending."""
+    return path.with_name(f".writing-{secrets.token_hex(8)}{''.join(path.suffixes[-2:])}")
+
+
+def _replace(made: Path, target: Path) -> None:
+    """Put a file or folder in the place of another of its kind."""
+    if target.is_dir() and not target.is_symlink():
+        old = _temporary(target)
+        target.rename(old)
+        made.rename(target)
+        shutil.rmtree(old)
+    else:
+        made.replace(target)
 
 
 def atomic_text(path: Path, text: str) -> None:
@@ -106,6 +190,64 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
 def text_sha256(text: str) -> str:
     """SHA-256 of a text as UTF-8, in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@contextmanager
+def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends.
+
+    Args:
+        path: The file of the lock. A shared lock leaves it behind, for others may hold it too; who holds it alone next
+            removes it.
+        busy: Raised where another process holds the lock.
+        shared: Whether others may hold it as well, who share it.
+        wait: For its release instead of raising.
+
+    Raises:
+        PEError: `busy`; OutputError PE-OUT-001 where no file can be made.
+    """
+    if sys.platform == "win32":  # it has no such locks: there two processes in one folder are the user's to avoid
+        yield
+        return
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        try:
+            file = path.open("w")
+        except OSError as error:
+            raise OutputError(
+                "PE-OUT-001", f"{path.parent} cannot be written: {error.strerror}", "check its permissions"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, kind)
+                held = os.path.samestat(path.stat(), os.fstat(file.fileno()))  # not one that its holder just removed
+            except OSError:
+                held = False
+            if not held and wait:
+                continue
+            if not held:
+                raise busy
+            try:
+                yield
+            finally:
+                if not shared:
+                    path.unlink(missing_ok=True)
+            return
+
+
+def _flush_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can: a rename may else be lost in a crash."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _flush_all(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder):
+        (_flush_names if path.is_dir() else _flush)(path)
 
 
 def _flush(path: Path) -> None:

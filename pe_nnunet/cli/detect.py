@@ -48,10 +48,8 @@ def run(args: argparse.Namespace) -> int:
         folders = locate_detector(dataset_folder(nnunet_folder(RESULTS), args.dataset), args.folds)
     detector = load_detector(folders, pick_device(args.device).type)
 
-    from pe_nnunet.cases import write_errors
     from pe_nnunet.detection.scans import detect_batch
 
-    write_errors([], args.output)  # before the work: an output that cannot be written is known at once
     found, failed = detect_batch(detector, refs, args.output, repairs(args))
     print(f"{len(found)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:

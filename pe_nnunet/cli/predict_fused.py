@@ -77,7 +77,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
-    from pe_nnunet.cases import write_errors
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion.settings import FusionSettings
@@ -121,8 +120,6 @@ def run(args: argparse.Namespace) -> int:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
     for note in notes:
         print(note, flush=True)
-    part = args.output if args.num_parts == 1 else args.output / f"part_{args.part_id}_of_{args.num_parts}"
-    write_errors([], part)  # before the work: an output that cannot be written is known at once
     written, failed = predict_batch(
         predictor,
         refs,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet import __version__
-from pe_nnunet.cases import DISCLAIMER, CaseFailure, step_bar, work_through, write_errors
+from pe_nnunet.cases import DISCLAIMER, CaseFailure, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.detection.detector import Detector
 from pe_nnunet.detection.raster import Layout, Raster
@@ -109,6 +109,7 @@ def detect_batch(
 
     Raises:
         OutputError: If `errors.json` cannot be written.
+        ConfigurationError: PE-OUT-014 if another process writes into the folder.
     """
     title = {ref.case_id: f"[{number}/{len(refs)}] {ref.case_id}" for number, ref in enumerate(refs, 1)}
 
@@ -138,8 +139,10 @@ def detect_batch(
         for note in notes:
             print(f"    {note}", flush=True)
 
-    found, failed = work_through(find, {ref.case_id: ref for ref in refs}, say=say)
-    write_errors(failed, folder)
+    with sole_writer(folder):
+        write_errors([], folder)  # before the work: an output that cannot be written is known at once
+        found, failed = work_through(find, {ref.case_id: ref for ref in refs}, say=say)
+        write_errors(failed, folder)
     return {case_id: result for case_id, (result, _, _) in found.items()}, failed
 
 

@@ -181,6 +181,7 @@ CODES: dict[str, str] = {
     "PE-OUT-011": "a table of emboli that cannot be read",
     "PE-OUT-012": "a manifest of a case that cannot be read",
     # slices
+    "PE-OUT-014": "another process writes results into the folder",
     "PE-SLC-001": "a folder of PNG slices whose slices.json is missing or cannot be read",
     "PE-SLC-002": "a PNG slice or mask that is missing, damaged, coloured or of another size",
     "PE-SLC-003": "PNG slices of a window, which cannot become a scan again",

@@ -9,8 +9,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.cases import CaseFailure, step_bar, work_through, write_errors
+from pe_nnunet.cases import CaseFailure, busy, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
+from pe_nnunet.files import locked
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.writers import DEFAULT
@@ -52,8 +53,34 @@ def predict_batch(
 
     Raises:
         OutputError: If the tables of the run cannot be written.
+        ConfigurationError: PE-OUT-014 if another process predicts into the folder, or this part of it.
     """
-    own = refs[part::parts]
+    with sole_writer(folder, None if parts == 1 else part):
+        tables = folder if parts == 1 else folder / f"part_{part}_of_{parts}"
+        write_errors([], tables)  # before the work: an output that cannot be written is known at once
+        written, failed = _predict_own(predictor, refs[part::parts], folder, outputs, artery, resume)
+        write_errors(failed, tables)
+        with locked(
+            folder / ".summary.lock", busy(folder), wait=True
+        ):  # parts end together, and each reads what is there
+            done = written
+            if parts > 1:
+                done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
+            write_summary(done, folder)
+            if "report" in outputs:
+                write_cohort_report(done, failed, folder)
+    return written, failed
+
+
+def _predict_own(
+    predictor: PEPredictor,
+    own: Sequence[ScanRef],
+    folder: Path,
+    outputs: frozenset[str],
+    artery: Path | None,
+    resume: bool,
+) -> tuple[list[CaseSummary], list[CaseFailure]]:
+    """Predict the scans of this process, and say how it goes."""
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
     for ref in own if resume else ():
@@ -87,15 +114,7 @@ def predict_batch(
 
     made, failed = work_through(predict, {ref.case_id: ref for ref in own if ref.case_id not in there}, say=say)
     present = there | {case_id: summary for case_id, (summary, _) in made.items()}
-    written = [present[ref.case_id] for ref in own if ref.case_id in present]
-    done = written
-    if parts > 1:
-        done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
-    write_summary(done, folder)
-    write_errors(failed, folder if parts == 1 else folder / f"part_{part}_of_{parts}")
-    if "report" in outputs:
-        write_cohort_report(done, failed, folder)
-    return written, failed
+    return [present[ref.case_id] for ref in own if ref.case_id in present], failed
 
 
 def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:

@@ -13,10 +13,11 @@ import SimpleITK as sitk
 
 from pe_nnunet import __version__
 from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.files import atomic_path
+from pe_nnunet.files import atomic_entries, atomic_path
 from pe_nnunet.slices.png import MASKS, SCAN, write_png_scan
 from pe_nnunet.slices.slice_masks import slice_names
 from pe_nnunet.volumes import Scan, image_like, to_lps, write_dicom_series, write_image
+from pe_nnunet.volumes.dicom.dicom_writer import require_free
 from pe_nnunet.volumes.seg.seg_reader import tracking_id
 from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
 
@@ -52,27 +53,27 @@ def export(
         OutputError: PE-OUT-001 and PE-OUT-002 if it cannot be written, PE-OUT-003 if HU are not whole.
     """
     image = _rounded(scan.image) if round_hu else scan.image
-    if to == "nifti":
-        write_image(image, folder / f"{SCAN}.nii.gz")
-        if label is not None:
-            write_image(label, folder / f"{MASKS}.nii.gz")
-        return
     files = scan.dicom.files if scan.dicom is not None else ()
-    if not files:
+    if to != "nifti" and not files:
         image, label = to_lps(image), None if label is None else to_lps(label)
     if to == "png":
         names = slice_names(scan.dicom, image.GetSize()[2])
         write_png_scan(image, label, folder, names, before_lps=scan.image, window_hu=window_hu)
         return
-    if files:
-        if label is None:
-            raise InputError("PE-SLC-006", f"{scan.case_id} is DICOM already", "give --labels to get a SEG of it")
-        write_segmentation(label, files, folder / f"{MASKS}.dcm", algorithm=algorithm)
-        return
-    write_dicom_series(image, folder / SCAN, patient_id=scan.case_id[:64])
-    if label is not None:
-        written = [folder / SCAN / f"IM{k + 1:05d}.dcm" for k in range(image.GetSize()[2])]
-        write_segmentation(label, written, folder / f"{MASKS}.dcm", algorithm=algorithm)
+    if to == "dicom" and files and label is None:
+        raise InputError("PE-SLC-006", f"{scan.case_id} is DICOM already", "give --labels to get a SEG of it")
+    with atomic_entries(folder) as staged:
+        if to == "nifti":
+            write_image(image, staged / f"{SCAN}.nii.gz")
+            if label is not None:
+                write_image(label, staged / f"{MASKS}.nii.gz")
+            return
+        if not files:
+            files = tuple(staged / SCAN / f"IM{k + 1:05d}.dcm" for k in range(image.GetSize()[2]))
+            require_free(folder / SCAN, {path.name for path in files})
+            write_dicom_series(image, staged / SCAN, patient_id=scan.case_id[:64])
+        if label is not None:
+            write_segmentation(label, files, staged / f"{MASKS}.dcm", algorithm=algorithm)
 
 
 def _rounded(image: sitk.Image) -> sitk.Image:

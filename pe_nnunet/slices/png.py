@@ -22,7 +22,7 @@ from PIL import Image
 
 from pe_nnunet.dataset.records import Geometry
 from pe_nnunet.errors import InputError, OutputError
-from pe_nnunet.files import atomic_json, atomic_path
+from pe_nnunet.files import atomic_entries, atomic_json
 from pe_nnunet.slices.slice_masks import read_plane, read_png_masks
 from pe_nnunet.volumes import from_lps, image_like, to_lps
 
@@ -63,13 +63,18 @@ def write_png_scan(
         raise OutputError("PE-OUT-003", f"{folder.name}: values are not whole numbers within int16", "pass --round")
     ids = None if label is None else sitk.GetArrayViewFromImage(label)
     wide = ids is not None and int(ids.max()) > 255
-    for k, name in enumerate(names):
-        write_plane(folder / SCAN / f"{name}.png", _stored(hu[k], window_hu))
-        if ids is not None:
-            write_plane(folder / MASKS / f"{name}.png", ids[k].astype(np.uint16 if wide else np.uint8))
     values = {"hu_offset": -HU_OFFSET} if window_hu is None else {"window_hu": list(window_hu)}
     grids = {"grid": asdict(Geometry.of(image)), "grid_before": asdict(Geometry.of(before_lps or image))}
-    atomic_json(folder / MANIFEST, {"format": FORMAT, **values, "masks": ids is not None, **grids, "slices": names})
+    content = {"format": FORMAT, **values, "masks": ids is not None, **grids, "slices": names}
+    with atomic_entries(folder, last=MANIFEST) as staged:
+        (staged / SCAN).mkdir()
+        if ids is not None:
+            (staged / MASKS).mkdir()
+        for k, name in enumerate(names):
+            write_plane(staged / SCAN / f"{name}.png", _stored(hu[k], window_hu))
+            if ids is not None:
+                write_plane(staged / MASKS / f"{name}.png", ids[k].astype(np.uint16 if wide else np.uint8))
+        atomic_json(staged / MANIFEST, content)
 
 
 def read_png_scan(folder: Path) -> tuple[sitk.Image, sitk.Image | None]:
@@ -103,8 +108,7 @@ def read_png_scan(folder: Path) -> tuple[sitk.Image, sitk.Image | None]:
 
 def write_plane(path: Path, plane: npt.NDArray[np.generic]) -> None:
     """Write a slice, uint8 or uint16, as a grey PNG."""
-    with atomic_path(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(plane)).save(temporary, format="png")
+    Image.fromarray(np.ascontiguousarray(plane)).save(path, format="png")
 
 
 def _stored(hu: npt.NDArray[np.generic], window_hu: tuple[float, float] | None) -> npt.NDArray[np.generic]:

@@ -13,7 +13,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pydicom.valuerep import format_number_as_ds
 
 from pe_nnunet.errors import OutputError
-from pe_nnunet.files import atomic_path
+from pe_nnunet.files import atomic_folder
 
 
 def write_dicom_series(
@@ -41,15 +41,20 @@ def write_dicom_series(
     if not np.array_equal(stored, hu):
         raise OutputError("PE-OUT-003", f"{patient_id}: values are not whole numbers within int16", "round them first")
     names = [f"IM{k + 1:05d}.dcm" for k in range(len(stored))]
-    _require_free(folder, set(names))
+    require_free(folder, set(names))
     base = _dataset(image, stored, patient_id, series_description, entropy)
-    for k, name in enumerate(names):
-        _complete(base, image, stored[k], k)
-        with atomic_path(folder / name) as temporary:
-            base.save_as(temporary, enforce_file_format=True)
+    with atomic_folder(folder) as staged:  # half a series would be read as a whole one
+        for k, name in enumerate(names):
+            _complete(base, image, stored[k], k)
+            base.save_as(staged / name, enforce_file_format=True)
 
 
-def _require_free(folder: Path, names: set[str]) -> None:
+def require_free(folder: Path, names: set[str]) -> None:
+    """Check that a folder for a series holds nothing else.
+
+    Raises:
+        OutputError: PE-OUT-002 if it does.
+    """
     others = sorted(file.name for file in folder.iterdir() if file.name not in names) if folder.is_dir() else []
     if others:
         raise OutputError(
