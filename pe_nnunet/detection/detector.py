@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +125,7 @@ def _session(path: Path, device: str) -> Any:
             "PE-DET-012", "onnxruntime, which runs the detector, is not installed", "pip install onnxruntime"
         ) from None
     onnxruntime.disable_telemetry_events()  # official builds for Windows have some
+    require_self_contained(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()  # which obeys OMP_NUM_THREADS
@@ -136,6 +137,39 @@ def _session(path: Path, device: str) -> Any:
         raise ConfigurationError(
             "PE-DET-006", f"{path} cannot be run: {' '.join(str(error).split())[:200]}", "train it again"
         ) from error
+
+
+def require_self_contained(path: Path) -> None:
+    """Refuse a network whose weights lie in other files, which it could name anywhere on the disk.
+
+    Args:
+        path: An ONNX file; none of ours refers to another.
+
+    Raises:
+        ConfigurationError: PE-DET-006 if it does, or cannot be read.
+    """
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's own types
+        raise ConfigurationError(
+            "PE-DET-006", f"{path} cannot be read: {' '.join(str(error).split())[:200]}", "train it again"
+        ) from error
+    for message in _messages(model):
+        if isinstance(message, onnx.TensorProto) and (message.external_data or message.data_location):
+            raise ConfigurationError(
+                "PE-DET-006", f"{path} keeps weights in other files, which no detector of ours does", "train it again"
+            )
+
+
+def _messages(message: Any) -> Iterator[Any]:
+    """A protobuf message and all messages in it."""
+    yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                yield from _messages(part)
 
 
 PATTERN = "PEDetector__*"

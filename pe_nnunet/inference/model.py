@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,8 +156,13 @@ def load_file(path: Path, trust: bool = False) -> Any:
         trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
 
     Raises:
-        Exception: Of many kinds, as `torch.load`, where the file is damaged or holds more.
+        Exception: Of many kinds, as `torch.load`, where the file is damaged (by its checksums) or holds more.
     """
+    if zipfile.is_zipfile(path):  # torch does not compare the checksums of its own format
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
     with torch.serialization.safe_globals(_numpy_globals()):
         return torch.load(path, map_location="cpu", weights_only=not trust)
 
@@ -178,9 +184,10 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
     try:
         content = load_file(path, trust)
     except Exception as error:
+        damage = f", {error}" if isinstance(error, zipfile.BadZipFile) else ""
         raise ConfigurationError(
             "PE-MODEL-003",
-            f"cannot read the checkpoint {path}: {type(error).__name__}",
+            f"cannot read the checkpoint {path}: {type(error).__name__}{damage}",
             "it is damaged, or holds more than weights; --trust-checkpoint loads it if you trust its source",
         ) from error
     missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]

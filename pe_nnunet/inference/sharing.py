@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pe_nnunet.detection.detector import require_self_contained
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.inference.locate import ModelLocation
@@ -190,6 +191,8 @@ def _check_content(path: Path, source: str) -> None:
             load_file(path)
         except Exception as error:
             raise refused(path, f"it holds more than weights: {type(error).__name__}") from error
+    elif path.suffix == ".onnx":
+        require_self_contained(path)
     elif path.name == "plans.json":
         read_plans(path, source)
     elif path.suffix == ".json":

@@ -87,6 +87,18 @@ def test_a_checkpoint_cannot_run_code(tmp_path, monkeypatch):
     assert not Path("hacked").exists()
 
 
+def test_a_flipped_bit_in_the_weights_is_damage(model_folder):
+    path = model_folder() / "fold_0" / "checkpoint_final.pth"
+    weights = torch.load(path, weights_only=True)["network_weights"]
+    content = bytearray(path.read_bytes())
+    place = content.index(max(weights.values(), key=torch.numel).numpy().tobytes())
+    content[place + 5] ^= 1
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # says nothing of it
+    with pytest.raises(ConfigurationError, match=r"PE-MODEL-003.*BadZipFile, wrong checksum"):
+        read_checkpoint(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"<html>", pickle.dumps([1])])
 def test_what_is_no_checkpoint(tmp_path, content):
     path = tmp_path / "checkpoint.pth"

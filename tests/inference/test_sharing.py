@@ -6,6 +6,8 @@ import zipfile
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -17,13 +19,26 @@ from pe_nnunet.inference.sharing import INDEX, export_models, install_models
 NAME = "Dataset501_PE/nnUNetTrainer__nnUNetPlans__3d_fullres"
 
 
+def network(weights_at=None):
+    """A network of ONNX that adds a constant, which may lie in another file."""
+    constant = onnx.numpy_helper.from_array(np.arange(4, dtype=np.float32), "w")
+    if weights_at is not None:
+        onnx.external_data_helper.set_external_data(constant, weights_at)
+        constant.ClearField("raw_data")
+    one = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["x", "w"], ["y"])], "g", [one("x", 1, [4])], [one("y", 1, [4])], [constant]
+    )
+    return onnx.helper.make_model(graph).SerializeToString()
+
+
 @pytest.fixture
 def archive(model_folder, tmp_path):
     folder = model_folder(folds=(0, 1))
     (folder / "fusion.json").write_text("{}")
     detector = folder.parent / "PEDetector__x" / "fold_0"
     detector.mkdir(parents=True)
-    (detector / "detector.onnx").write_bytes(b"onnx")
+    (detector / "detector.onnx").write_bytes(network())
     (detector / "detector.json").write_text(json.dumps({"sha256": {"detector.onnx": "whatever"}}))
     (detector / "history.csv").write_text("not for others")
     path = tmp_path / "shared" / "model.zip"
@@ -108,6 +123,10 @@ BAD = {
     "unlisted": lambda m, _: m.update({INDEX: m[INDEX] + b" ", f"{NAME}/more.json": b"{}"}),
     "no json": lambda m, _: m.update({f"{NAME}/plans.json": b"<html>"}),
     "weights that run": lambda m, t: m.update({f"{NAME}/fold_0/checkpoint_final.pth": hostile_checkpoint(t)}),
+    "detector that reads elsewhere": lambda m, _: m.update(
+        {f"{NAME}/fold_0/detector.onnx": network("../../../secret.bin")}
+    ),
+    "detector that is none": lambda m, _: m.update({f"{NAME}/fold_0/detector.onnx": b"\x08\x99<html>"}),
     "detector that runs": lambda m, t: m.update({f"{NAME}/fold_0/detector.pt": hostile_checkpoint(t)}),
 }
 
@@ -119,7 +138,7 @@ def test_a_bad_archive_is_refused_and_leaves_nothing(archive, tmp_path, monkeypa
     target = tmp_path / "target"
     target.mkdir()
     before = set(tmp_path.rglob("*"))
-    with pytest.raises(ConfigurationError, match=r"PE-MODEL-0(12|03)"):
+    with pytest.raises(ConfigurationError, match=r"PE-MODEL-0(12|03)|PE-DET-006"):
         install_models(path, target)
     assert set(tmp_path.rglob("*")) == before
 
