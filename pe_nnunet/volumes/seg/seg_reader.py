@@ -18,7 +18,8 @@ from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.volumes.readers import MAX_LABEL
 from pe_nnunet.volumes.scan import DicomInfo, Scan
-from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask, roi_names
+from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
+from pe_nnunet.volumes.seg.rtstruct_items import roi_names
 
 
 def segment_names(dataset: pydicom.Dataset) -> dict[int, str]:
@@ -152,8 +153,8 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
             numbers = _chosen(segment_names(dataset), names, path)
             return segment_mask(dataset, scan.image, scan.dicom, numbers, path), ()
         if kind == RTStructureSetStorage:
-            numbers = _chosen(roi_names(dataset), names, path)
-            return contour_mask(dataset, scan.image, scan.dicom, numbers, path), ()
+            places = _chosen(roi_names(dataset), names, path)
+            return contour_mask(dataset, scan.image, scan.dicom, places, path)
     raise InputError(
         "PE-SEG-001",
         f"{path.name} is {pydicom.uid.UID(kind).name or 'of no known kind'}, expected a DICOM SEG or RTSTRUCT",
