@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+SAME_PIXELS = 0.25  # contours that lie nowhere further apart are one that is stored twice
 _STEP_PIXELS = 0.25  # how densely a contour is sampled to see whether it lies within another
 _MAX_STEPS = 1000  # an edge longer than this runs far beyond any image
 
@@ -41,7 +42,7 @@ def fill(outlines: Sequence[Outline], shape: tuple[int, int], tolerance: float) 
 
     One contour is filled by the even-odd rule, so that a contour that reaches its hole by a channel keeps the hole.
     Contours are united; one that lies wholly within another is its hole, and one within the hole is filled again, for
-    many programs store holes so. Two that are the same are one. Contours for exclusive disjunction are combined with
+    many programs store holes so. Two that are nearly the same are one. Contours for exclusive disjunction are combined with
     what came before them, in their order; the others are united at the place of the first of them.
 
     Args:
@@ -80,15 +81,11 @@ def fill(outlines: Sequence[Outline], shape: tuple[int, int], tolerance: float) 
     return mask, holes
 
 
-def _united(
-    contours: Sequence[Corners], shape: tuple[int, int], tolerance: float
-) -> tuple[npt.NDArray[np.bool_], int]:
+def _united(contours: Sequence[Corners], shape: tuple[int, int], tolerance: float) -> tuple[npt.NDArray[np.bool_], int]:
     """The union of contours, each less its holes, and the number of holes."""
     pixels = [_pixels(corners, shape, tolerance) for corners in contours]
     count = range(len(contours))
-    within = [[_lies_within(contours, pixels, inner, outer, tolerance) for outer in count] for inner in count]
-    # two that lie within each other are the same contour, or one stored twice
-    around = [[outer for outer in count if within[inner][outer] and not within[outer][inner]] for inner in count]
+    around = [[outer for outer in count if _lies_within(contours, pixels, inner, outer, tolerance)] for inner in count]
     depth = [0] * len(contours)
     for _ in count:
         depth = [max((depth[outer] + 1 for outer in around[inner]), default=0) for inner in count]
@@ -108,20 +105,26 @@ def _united(
 def _lies_within(
     contours: Sequence[Corners], pixels: Sequence[_Pixels], inner: int, outer: int, tolerance: float
 ) -> bool:
-    """Whether a contour lies wholly within another; it may touch it."""
-    from skimage.measure import points_in_poly
-
+    """Whether a contour lies wholly within another that is not the same; it may touch it."""
     one, other = contours[inner], contours[outer]
     if inner == outer or len(one) < 3 or len(other) < 3:  # a point or a line is no hole
         return False
-    if (one.min(axis=0) < other.min(axis=0) - tolerance).any() or (one.max(axis=0) > other.max(axis=0) + tolerance).any():
+    touch = 2 * tolerance  # both may be rounded
+    if (one.min(axis=0) < other.min(axis=0) - touch).any() or (one.max(axis=0) > other.max(axis=0) + touch).any():
         return False
     held = np.concatenate([pixels[outer].inside, pixels[outer].path])
     if not np.isin(pixels[inner].inside, held).all():
         return False  # it fills a hole of the other, along whose path it runs
-    points = _along(one)
-    points = points[~np.asarray(points_in_poly(points, other), bool)]
-    return bool((_distance_to_path(points, other) <= max(tolerance, 1e-6)).all())
+    return _runs_within(one, other, touch) and not _runs_within(other, one, SAME_PIXELS)
+
+
+def _runs_within(path: Corners, corners: Corners, tolerance: float) -> bool:
+    """Whether a closed path leaves a contour nowhere by more than the tolerance."""
+    from skimage.measure import points_in_poly
+
+    points = _along(path)
+    points = points[~np.asarray(points_in_poly(points, corners), bool)]
+    return bool((_distance_to_path(points, corners) <= tolerance).all())
 
 
 def _along(corners: Corners) -> Corners:

@@ -178,7 +178,7 @@ def _points(item: pydicom.Dataset) -> tuple[npt.NDArray[np.float64], int] | str:
         if value is None or texts == [""]:
             return "without ContourData"
         numbers = np.array(texts, np.float64)
-    except (ValueError, TypeError, OverflowError):
+    except Exception:  # noqa: BLE001 - elements are decoded on access, and a damaged one fails in any way
         return "with values that are no numbers"
     if not np.isfinite(numbers).all():
         return "with values that are no numbers"

@@ -21,7 +21,7 @@ from pe_nnunet.volumes.seg.contour_filling import Outline, fill
 from pe_nnunet.volumes.seg.rtstruct_items import CLOSED, XOR, Region, items_of, read_regions, rounding_mm
 
 OFF_SLICE_MM = 0.1  # positions of slices and of contours may both be rounded to a tenth of a millimetre
-ON_PATH_VOXELS = (1e-3, 0.2)  # at least, for arithmetic; at most, however coarsely contours are rounded
+ON_PATH_VOXELS = (1e-4, 0.2)  # at least, for arithmetic; at most, however coarsely contours are rounded
 MAX_GAP_MM = 10.0  # between slices with contours; further apart are two emboli
 
 Plane = npt.NDArray[np.bool_]

@@ -142,7 +142,7 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(path)
-        except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
+        except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {error}", "fetch it again") from error
         if scan.dicom is None:
             raise InputError(
