@@ -116,8 +116,8 @@ def read_label(path: Path) -> sitk.Image:
 def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
     """`read_label`, with what was repaired or deserves a look.
 
-    Values within 1e-3 of a whole number are rounded (PE-LBL-005). Whether the label is empty is for `empty_note` to say,
-    once it is known which of its values are meant.
+    Values within 1e-3 of a whole number are rounded (PE-LBL-005). Whether the label is empty, `empty_note` says once it
+    is known which of its values are meant.
     """
     if not path.is_file():
         hint = "a scan without emboli needs an empty label file, not a missing one"

@@ -51,7 +51,7 @@ class Region:
 
 
 def roi_names(dataset: pydicom.Dataset) -> dict[int, str]:
-    """Name of each region by its place in StructureSetROISequence, from 0: numbers may be there twice, or not at all."""
+    """Name of each region by its place in StructureSetROISequence: numbers may be missing, or there twice."""
     return {place: text_of(item, "ROIName") for place, item in enumerate(items_of(dataset, "StructureSetROISequence"))}
 
 
@@ -92,7 +92,7 @@ def read_regions(
             titles[number] += f" or {name!r}"
             notes.append(Note("PE-SEG-006", "warning", f"{path.name}: {titles[number]} have one number: read as one"))
         else:
-            titles[number] = f"region {name!r}" if name else f"region {number}, which has no name,"
+            titles[number] = f"region {name!r}" if name else f"region {number} (without a name)"
     strangers = {number for place, number in enumerate(number_at) if place not in places}
     for number in sorted(titles.keys() & strangers):
         raise InputError(

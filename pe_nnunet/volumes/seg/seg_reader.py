@@ -18,8 +18,8 @@ from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.volumes.readers import MAX_LABEL
 from pe_nnunet.volumes.scan import DicomInfo, Scan
-from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
 from pe_nnunet.volumes.seg.rtstruct_items import roi_names
+from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
 
 
 def segment_names(dataset: pydicom.Dataset) -> dict[int, str]:
@@ -135,7 +135,8 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
 
     Raises:
         InputError: PE-LBL-001 no such file, PE-IN-003 no DICOM, PE-SEG-001 neither of both kinds, PE-SEG-002 drawn on
-            another series, PE-SEG-003 names that do not fit, PE-SEG-004 contours or frames that do not lie on slices.
+            another series, PE-SEG-003 names or numbers that do not fit, PE-SEG-004 contours or frames that do not lie
+            on slices.
     """
     if not path.is_file():
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
