@@ -174,7 +174,10 @@ def _points(item: pydicom.Dataset) -> tuple[npt.NDArray[np.float64], int] | str:
     """Corners (n, 3) and most decimals of a contour, or why it cannot be read."""
     try:
         value = item.get("ContourData")
-        texts = [str(v) for v in value] if isinstance(value, pydicom.multival.MultiValue) else [str(value)]
+        # Over 64 KiB, which an explicit value representation of numbers cannot hold, they come as they are (PS3.5, 6.2.2)
+        if isinstance(value, bytes):
+            value = value.decode("ascii").strip("\0 ").split("\\")
+        texts = [str(v) for v in value] if isinstance(value, pydicom.multival.MultiValue | list) else [str(value)]
         if value is None or texts == [""]:
             return "without ContourData"
         numbers = np.array(texts, np.float64)
