@@ -174,7 +174,7 @@ def _points(item: pydicom.Dataset) -> tuple[npt.NDArray[np.float64], int] | str:
     """Corners (n, 3) and most decimals of a contour, or why it cannot be read."""
     try:
         value = item.get("ContourData")
-        # Over 64 KiB, which an explicit value representation of numbers cannot hold, they come as they are (PS3.5, 6.2.2)
+        # Over 64 KiB, which an explicit representation of numbers cannot hold, they come as bytes (PS3.5, 6.2.2)
         if isinstance(value, bytes):
             value = value.decode("ascii").strip("\0 ").split("\\")
         texts = [str(v) for v in value] if isinstance(value, pydicom.multival.MultiValue | list) else [str(value)]
