@@ -20,7 +20,7 @@ LabelKind = Literal["auto", "binary", "instances"]
 Scheme = Literal["pe", "artery-pe", "artery"]
 
 # Raised when the files of a case change for the same input and settings, so that --resume does not mix two versions.
-CASE_FORMAT = 1
+CASE_FORMAT = 2
 
 
 def _label_map(text: str) -> LabelMap:

@@ -16,6 +16,7 @@ from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes import (
     Scan,
     ScanRef,
+    empty_note,
     from_lps,
     image_like,
     image_suffix,
@@ -132,6 +133,10 @@ def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReade
             sha256[role] = file_sha256(path)
     if "label" in masks and options.label_map is not None:
         masks["label"] = map_labels(masks["label"], options.label_map)
+    for role, path in (("label", source.label), ("artery", source.artery)):
+        if path is not None:
+            meaning = "a scan without emboli" if role == "label" else "a scan without arteries"
+            notes += empty_note(masks[role], f"{role}: {path.name}", meaning)
     if "label" in masks and source.case_id in options.negatives and sitk.GetArrayViewFromImage(masks["label"]).any():
         raise InputError(
             "PE-CONV-010", "listed as negative, but its label holds emboli", "correct the list or the label"

@@ -67,13 +67,18 @@ def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespa
     from tqdm import tqdm
 
     from pe_nnunet.slices import export, read_label_of, read_source
+    from pe_nnunet.volumes import empty_note
 
     case = source.case_id
     scan, label = read_source(source, **repairs(args))
     notes = list(scan.notes)
+    name = f"the label of {case}"
     if labels is not None:
-        label, found = read_label_of(scan, labels.find(case), segments=args.segments)
-        notes += found
+        path = labels.find(case)
+        label, found = read_label_of(scan, path, segments=args.segments)
+        name, notes = path.name, [*notes, *found]
+    if label is not None:
+        notes += empty_note(label, name)
     for note in notes:
         tqdm.write(f"{case}: {note}", file=sys.stderr)
     window = None if args.window is None else (args.window[0], args.window[1])

@@ -76,6 +76,9 @@ CODES: dict[str, str] = {
     "PE-SEG-002": "the DICOM segmentation or structure set was drawn on another series",
     "PE-SEG-003": "no segment or region of that name, or several that are not called alike",
     "PE-SEG-004": "segments or contours that cannot be laid on the slices of the scan",
+    "PE-SEG-005": "contours of a structure set left out: points, open paths, or without data that can be used",
+    "PE-SEG-006": "contours of a structure set that the standard leaves open: read by a rule that is said",
+    "PE-SEG-007": "a structure set with regions or slices that lack contours, or contours beyond the image",
     "PE-MAT-001": "the MATLAB file lacks the variable",
     # lungs
     "PE-ROI-001": "no lungs in the image",

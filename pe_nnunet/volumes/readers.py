@@ -116,7 +116,8 @@ def read_label(path: Path) -> sitk.Image:
 def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
     """`read_label`, with what was repaired or deserves a look.
 
-    Values within 1e-3 of a whole number are rounded (PE-LBL-005); an empty label is noted (PE-LBL-006).
+    Values within 1e-3 of a whole number are rounded (PE-LBL-005). Whether the label is empty, `empty_note` says once it
+    is known which of its values are meant.
     """
     if not path.is_file():
         hint = "a scan without emboli needs an empty label file, not a missing one"
@@ -124,13 +125,24 @@ def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
     image, found = read_file(path)
     array, notes = _whole(sitk.GetArrayViewFromImage(image), path, list(found))
     ids = _as_ids(array, str(path))
-    if not ids.any():
-        notes.append(Note("PE-LBL-006", "warning", f"{path.name} is empty: a scan without emboli"))
     if array.dtype == ids.dtype:
         return image, tuple(notes)
     label = sitk.GetImageFromArray(ids)
     label.CopyInformation(image)
     return label, tuple(notes)
+
+
+def empty_note(mask: sitk.Image, what: str, meaning: str = "a scan without emboli") -> tuple[Note, ...]:
+    """A warning of a mask without a voxel (PE-LBL-006), whatever it was read from.
+
+    Args:
+        mask: As it will be used: of those segments and values alone that are meant.
+        what: How the message names it.
+        meaning: What an empty one is taken for.
+    """
+    if sitk.GetArrayViewFromImage(mask).any():
+        return ()
+    return (Note("PE-LBL-006", "warning", f"{what} is empty: {meaning}"),)
 
 
 def _whole(array: Values, path: Path, notes: list[Note]) -> tuple[Values, list[Note]]:

@@ -13,7 +13,7 @@ from PIL import Image
 from pe_nnunet.cli import main
 from pe_nnunet.errors import PEError
 from pe_nnunet.slices import read_label_of, read_png_masks, read_png_scan
-from pe_nnunet.volumes import Scan
+from pe_nnunet.volumes import Scan, image_like
 
 NAMES, SHAPE = ("a", "b"), (4, 5)
 
@@ -91,6 +91,17 @@ def test_png_masks_of_another_kind(tmp_path: Path, plane: np.ndarray, what: str)
     (tmp_path / "a.png").write_bytes(b"<html>")
     with pytest.raises(PEError, match=r"PE-SLC-002.*cannot be read"):
         read_png_masks(tmp_path, NAMES, SHAPE)
+
+
+def test_an_empty_label_is_said(volume, image, tmp_path: Path, capsys) -> None:
+    nothing = np.zeros(image.GetSize()[::-1], np.uint8)
+    sitk.WriteImage(image_like(nothing, image), str(volume[1]))
+    assert slices("png", volume[0], tmp_path / "png", "--labels", volume[1]) == 0
+    assert "a: PE-LBL-006 warning: a.nii.gz is empty: a scan without emboli" in capsys.readouterr().err
+    masks = tmp_path / "png" / "a" / "emboli"
+    for arguments in ((volume[0], tmp_path / "1", "--labels", masks), (tmp_path / "png", tmp_path / "2")):
+        assert slices("nifti", *arguments) == 0  # masks as PNG, and those that lie beside a scan of PNG
+        assert "PE-LBL-006" in capsys.readouterr().err
 
 
 def test_damaged_png_scans(volume, tmp_path: Path) -> None:

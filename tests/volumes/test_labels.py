@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.volumes import image_like, read_label, read_label_noted, require_same_grid, write_image
+from pe_nnunet.volumes import empty_note, image_like, read_label, read_label_noted, require_same_grid, write_image
 
 
 def saved(thorax: sitk.Image, tmp_path: Path, values: np.ndarray) -> Path:
@@ -61,8 +61,10 @@ def test_31_values_that_are_no_labels(thorax: sitk.Image, tmp_path: Path, ids: n
 def test_33_an_empty_label_is_noted_and_a_missing_one_refused(
     thorax: sitk.Image, tmp_path: Path, ids: np.ndarray
 ) -> None:
-    _, notes = read_label_noted(saved(thorax, tmp_path, 0 * ids))
-    assert [note.code for note in notes] == ["PE-LBL-006"]
+    label, notes = read_label_noted(saved(thorax, tmp_path, 0 * ids))
+    assert notes == ()
+    assert [note.code for note in empty_note(label, "label.nii.gz")] == ["PE-LBL-006"]
+    assert empty_note(read_label(saved(thorax, tmp_path, ids)), "label.nii.gz") == ()
     with pytest.raises(InputError, match="PE-LBL-001"):
         read_label(tmp_path / "gone.nii.gz")
 

@@ -18,7 +18,8 @@ from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.volumes.readers import MAX_LABEL
 from pe_nnunet.volumes.scan import DicomInfo, Scan
-from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask, roi_names
+from pe_nnunet.volumes.seg.rtstruct_items import roi_names
+from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
 
 
 def segment_names(dataset: pydicom.Dataset) -> dict[int, str]:
@@ -134,14 +135,15 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
 
     Raises:
         InputError: PE-LBL-001 no such file, PE-IN-003 no DICOM, PE-SEG-001 neither of both kinds, PE-SEG-002 drawn on
-            another series, PE-SEG-003 names that do not fit, PE-SEG-004 contours or frames that do not lie on slices.
+            another series, PE-SEG-003 names or numbers that do not fit, PE-SEG-004 contours or frames that do not lie
+            on slices.
     """
     if not path.is_file():
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(path)
-        except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
+        except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {error}", "fetch it again") from error
         if scan.dicom is None:
             raise InputError(
@@ -152,8 +154,8 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
             numbers = _chosen(segment_names(dataset), names, path)
             return segment_mask(dataset, scan.image, scan.dicom, numbers, path), ()
         if kind == RTStructureSetStorage:
-            numbers = _chosen(roi_names(dataset), names, path)
-            return contour_mask(dataset, scan.image, scan.dicom, numbers, path), ()
+            places = _chosen(roi_names(dataset), names, path)
+            return contour_mask(dataset, scan.image, scan.dicom, places, path)
     raise InputError(
         "PE-SEG-001",
         f"{path.name} is {pydicom.uid.UID(kind).name or 'of no known kind'}, expected a DICOM SEG or RTSTRUCT",
