@@ -2,9 +2,9 @@
 
 pe-nnunet compare A B
 
-A and B are folders that `pe-nnunet evaluate -o` wrote, with the same labels, read in the same way, and the same options.
-Prints each number of both, their difference (B less A) with its 95 % interval over resampled scans, and the p-value of a
-paired permutation test; -o writes them as JSON.
+A and B are folders that `pe-nnunet evaluate -o` wrote, with the same labels, read in the same way, and the same
+options. Prints each number of both, their difference (B less A) with its 95 % interval over resampled scans, and the
+p-value of a paired permutation test; -o writes them as JSON.
 """
 
 from __future__ import annotations

@@ -121,6 +121,15 @@ class LabelValues:
             raise _no_labels(self.source, f"{self.name} is {list(values)}, but 0 is background")
         return values
 
+    @property
+    def for_classes(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Values of emboli, ignored ones, and all: what the kind `class` of a label needs.
+
+        Raises:
+            ConfigurationError: PE-EVAL-014 as `embolus`.
+        """
+        return self.embolus, self.ignored, self.known
+
 
 def read_label_values(path: Path) -> LabelValues:
     """Read the labels of a `dataset.json`.

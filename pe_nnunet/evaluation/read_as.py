@@ -31,8 +31,8 @@ class ReadAs:
         dataset: The labels of the `dataset.json` that was found or named; None without one.
         by_name: Whether it was that file that said which values are emboli.
         borrowed: Whether it is that of the other side.
-        ids: Whether these are a converted dataset's ids of emboli, of which `dataset.json` says nothing but which values
-            of nnU-Net's labels are ignored.
+        ids: Whether these are a converted dataset's ids of emboli, of which `dataset.json` says no more than which
+            values of nnU-Net's labels are ignored.
     """
 
     kind: LabelKind
@@ -174,4 +174,4 @@ def notes_on_reading(files: Mapping[str, CaseFiles], labels: ReadAs, predictions
 
 
 def _classes(dataset: LabelValues) -> LabelKind:
-    return LabelKind("class", dataset.embolus, dataset.ignored, dataset.known)
+    return LabelKind("class", *dataset.for_classes)

@@ -36,7 +36,7 @@ def without_ignored(ids: NDArray[Any], ignored: NDArray[np.bool_] | None) -> NDA
 def emboli_without_ignored(ids: NDArray[Any], ignored: NDArray[np.bool_] | None) -> NDArray[Any]:
     """Ids of emboli without the voxels that are ignored; higher ids take the numbers of those that vanish.
 
-    So an embolus that lies in ignored voxels as a whole leaves no gap, which the protocol `aanet` would count as missed.
+    So an embolus that lies in ignored voxels as a whole leaves no gap, which the protocol `aanet` counts as missed.
 
     Args:
         ids: One id each, 0 background, (z, y, x).

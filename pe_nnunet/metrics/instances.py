@@ -124,8 +124,8 @@ def require_known_values(array: NDArray[Any], kind: LabelKind, what: str) -> Non
     if unknown:
         raise InputError(
             "PE-EVAL-016",
-            f"{what} holds the values {', '.join(map(str, unknown[:5]))}{', ...' if len(unknown) > 5 else ''}, expected "
-            f"only those that dataset.json names: {', '.join(map(str, kind.known[:8]))}",
+            f"{what} holds {', '.join(map(str, unknown[:5]))}{', ...' if len(unknown) > 5 else ''}, expected only "
+            f"values that dataset.json names: {', '.join(map(str, kind.known[:8]))}",
             "if they are ids of emboli and no classes, give --label-kind or --prediction-kind instances; or name the "
             "right file with --dataset-json",
         )

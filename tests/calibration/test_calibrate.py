@@ -156,6 +156,6 @@ def test_the_threshold_at_which_the_mean_of_folds_has_as_many_false_positives():
     for place, values in (((1, 1), (0.9, 0.9)), ((1, 5), (0.8, 0.0)), ((5, 1), (0.6, 0.3)), ((5, 5), (0.0, 0.2))):
         for name, value in zip("01", values, strict=True):
             maps[name][place[0] : place[0] + 2, place[1] : place[1] + 2, 1:3] = value
-    shift = measure_shift([("a", image, truth)], ("0", "1"), lambda _, fold: maps[fold], FusionSettings())
+    shift = measure_shift([("a", image, truth, None)], ("0", "1"), lambda _, fold: maps[fold], FusionSettings())
     assert (shift["single_fp_per_scan"], shift["mean_fp_per_scan"], shift["equal_threshold"]) == (1, 0, 0.45)
     assert (shift["single_sensitivity"], shift["mean_sensitivity"], shift["emboli"]) == (1, 1, 1)
