@@ -103,13 +103,13 @@ def require_same_reading(first: Path, second: Path) -> list[Note]:
     Raises:
         InputError: PE-EVAL-017 if the labels were read in different ways.
     """
-    sides = {folder: _read_as(folder) for folder in (first, second)}
-    if silent := [str(folder) for folder, side in sides.items() if side is None]:
+    a, b = _read_as(first), _read_as(second)
+    if a is None or b is None:
+        silent = [str(folder) for folder, side in ((first, a), (second, b)) if side is None]
         text = (
             f"{' and '.join(silent)} do not say what was taken for embolus: evaluate again to be sure that it is alike"
         )
         return [Note("PE-EVAL-017", "warning", text)]
-    a, b = (side or {} for side in sides.values())
     if (one := _meaning(a, "labels")) != (other := _meaning(b, "labels")):
         raise InputError(
             "PE-EVAL-017",
