@@ -159,7 +159,7 @@ def _export_case(
     hu, emboli, lung = (sitk.GetArrayViewFromImage(part) for part in (image, instances, lungs))
     ignored = _ignored(raw, case, image)
     emboli = without_ignored(emboli.astype(np.int32), ignored)
-    doubtful = None if ignored is None else ignored.any(axis=(1, 2))
+    doubtful = None if ignored is None else np.asarray(ignored.any(axis=(1, 2)))
     _, *spacing_yx = spacing_zyx(image)
     layout = Layout(raster, hu.shape[1:], spacing_yx)
     rng = np.random.default_rng([settings.seed, zlib.crc32(case.encode())])

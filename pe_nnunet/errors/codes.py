@@ -204,7 +204,7 @@ CODES: dict[str, str] = {
     "PE-EVAL-015": "what the values of labels or predictions mean was concluded, and deserves a look",
     "PE-EVAL-016": "a label or prediction with values that its dataset.json does not name",
     "PE-EVAL-017": "two results whose labels were read in different ways",
-    "PE-EVAL-018": "a label of which every voxel is ignored, or every voxel that could be an embolus",
+    "PE-EVAL-018": "a label that is ignored as a whole, or has no embolus outside the voxels that are",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

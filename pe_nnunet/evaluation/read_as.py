@@ -112,9 +112,10 @@ def predictions_read_as(predictions: Path, given: LabelKind, labels: ReadAs) -> 
     if path := dataset_json_beside(predictions):
         dataset = read_label_values(path)
         return ReadAs(_classes(dataset), dataset, by_name=True)
-    if labels.dataset is None or not labels.dataset.several_classes:
+    if labels.dataset is None or labels.kind.kind != "class" or not labels.dataset.several_classes:
         return ReadAs(AUTO)
-    return ReadAs(_classes(labels.dataset), labels.dataset, by_name=True, borrowed=True)
+    kind = replace(labels.kind, known=labels.dataset.known)
+    return ReadAs(kind, labels.dataset, by_name=labels.by_name, borrowed=True)
 
 
 def with_kinds(files: CaseFiles, labels: ReadAs, predictions: ReadAs, *, named: bool = False) -> CaseFiles:
@@ -129,7 +130,7 @@ def with_kinds(files: CaseFiles, labels: ReadAs, predictions: ReadAs, *, named: 
     if is_study_label(files.label) and labels.by_name and not named:
         labels = ReadAs(AUTO)  # what is called emboli in a study's own folder is no class map
     ids = (
-        predictions.by_name
+        predictions.dataset is not None
         and files.mask is not None
         and (written_by_us(files.mask) or (predictions.borrowed and files.table is not None))
     )
@@ -162,11 +163,10 @@ def notes_on_reading(files: Mapping[str, CaseFiles], labels: ReadAs, predictions
         for source, dataset in named.items()
         if not dataset.named
     ]
-    if predictions.borrowed and by_class and predictions.dataset is not None:
-        dataset = predictions.dataset
+    if predictions.borrowed and by_class:
         texts.append(
-            f"no dataset.json beside the predictions: they are read by {dataset.source}, in which {dataset.name} is "
-            f"{', '.join(map(str, dataset.embolus))}; --prediction-kind says if they are ids or plain masks"
+            f"no dataset.json beside the predictions: they are read as the labels, {predictions.kind}; "
+            "--prediction-kind says if they are ids or plain masks"
         )
     if labels.ids and labels.ignored and (bare := sorted(c for c, case in files.items() if case.ignored_in is None)):
         texts.append(f"no label of classes beside the ids of {', '.join(bare)}: nothing is ignored there")

@@ -144,6 +144,8 @@ def test_arteries_are_no_emboli(tmp_path: Path) -> None:
         assert [note["code"] for note in summary["notes"] if note["code"] == "PE-EVAL-015"] == (
             [] if beside_predictions else ["PE-EVAL-015"]
         )
+    artery = scored(tmp_path / "y", tmp_path / "y" / "g", label="class:1")  # the same class of both
+    assert numbers(artery) == (3, 2, 2, 0, pytest.approx(2 * 4 / (7 + 6)))
     ids = np.where(label == 2, 7, 0).astype(np.uint8)
     save(tmp_path / "z" / "g", "a", ids)
     save(tmp_path / "z" / "p", "a", found, ARTERY_PE)
