@@ -24,7 +24,7 @@ from pe_nnunet.metrics.cohort_scores import CohortScores
 from pe_nnunet.metrics.ratios import f1
 
 SHOWN = 10
-NOTHING_CHOSEN = ("PE-FUS-006", "PE-FUS-010")
+NOTHING_CHOSEN = ("PE-FUS-002", "PE-FUS-006", "PE-FUS-010")
 
 
 def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chosen_on: Mapping[str, Any]) -> Path:

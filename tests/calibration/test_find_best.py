@@ -273,6 +273,10 @@ def test_ignored_voxels_count_neither_way(folders: Path) -> None:
     (raw / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "artery": 1, "PE": [2, 3]}}))
     assert main(ALONE) == 0
     assert json.loads((folders / "find_best.json").read_text())["cohort"]["emboli"] == 12
+    elsewhere = folders / "elsewhere.json"
+    elsewhere.write_text(json.dumps({"labels": {"background": 0, "artery": 1, "clot": 2, "ignore": 3}}))
+    assert main([*ALONE, "--dataset-json", str(elsewhere)]) == 0
+    assert json.loads((folders / "find_best.json").read_text())["cohort"]["emboli"] == 4
     label[0, 0, 0] = 4
     rewrite(folders, label, None, "0")
     assert main(ALONE) == 3
