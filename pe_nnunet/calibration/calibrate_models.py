@@ -15,20 +15,29 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
-from pe_nnunet.calibration.out_of_fold import ValidationCase, cases_of_splits, labelled_scan, masks_as_probability
-from pe_nnunet.calibration.results import calibration_text, write_fusion
+from pe_nnunet.calibration.out_of_fold import (
+    ValidationCase,
+    cases_of_splits,
+    labelled_scan,
+    masks_as_probability,
+    require_emboli,
+    truth_record,
+)
+from pe_nnunet.calibration.results import calibration_text, naming_older, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
+from pe_nnunet.dataset.label_values import dataset_json_beside, holds_ids, read_label_values
 from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.fusion.stored import NAME
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model, model_records, pick_device
 from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.metrics.instances import to_instances
+from pe_nnunet.metrics.instances import AUTO, LabelKind, ignored_voxels, require_known_values, to_instances
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
 
@@ -47,6 +56,7 @@ def calibrate_models(
     trust_checkpoint: bool = False,
     detector: Path | None = None,
     check: tuple[Path, Path] | None = None,
+    dataset_json: Path | None = None,
 ) -> Path:
     """Predict the scans that each fold was not trained on, choose settings, and write them.
 
@@ -60,6 +70,7 @@ def calibrate_models(
         trust_checkpoint: Load checkpoints that hold more than weights.
         detector: Folder of a detector with the same folds; None: segmentation alone.
         check: Scans that no fold was trained on and their labels, to compare single folds with their mean.
+        dataset_json: Says what the values of labels mean; by default that which lies beside them.
 
     Returns:
         `fusion.json` in the folder of the first model.
@@ -72,7 +83,9 @@ def calibrate_models(
         raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
     folders = [location.folder for location in locations]
     pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
-    cases = cases_of_splits(folders, folds)
+    cases = cases_of_splits(folders, folds, dataset_json)
+    with naming_older(folders[0] / NAME):
+        require_emboli(cases)  # before hours of prediction
     inference, where = inference or InferenceSettings(), pick_device(device)
     models: list[TrainedModel] = []
     if not masks or check is not None:
@@ -93,16 +106,20 @@ def calibrate_models(
 
     bar = tqdm(cases, desc="validation scans", unit="scan", disable=None, file=sys.stderr)
     scans = [labelled_scan(case, predicted, tubes if detectors else None) for case in bar]
-    found = calibrate(scans, max_fp_per_scan, grid)
+    with naming_older(folders[0] / NAME):
+        found = calibrate(scans, max_fp_per_scan, grid)
     shift = None
     if check is not None:
         if len(folds) < 2:
             raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
-        shift = measure_shift(_further_scans(*check), folds, probability, found.segmentation.chosen.settings)
+        shift = measure_shift(
+            _further_scans(*check, dataset_json), folds, probability, found.segmentation.chosen.settings
+        )
     chosen_on = {
         "dataset": folders[0].parent.name,
         "scans": [scan.case_id for scan in scans],
         "folds": list(folds),
+        "labels": truth_record(cases),
         "source": "masks" if masks else "probabilities",
         "models": [asdict(record) for location in locations for record in model_records(location)],
         "detector": [asdict(record) for one in detectors.values() for record in one.records] or None,
@@ -124,21 +141,33 @@ def _region_probability(
     return np.asarray(sitk.GetArrayFromImage(paste(image_like(probability, part), region.box, image)))
 
 
-def _further_scans(scans: Path, labels: Path) -> list[tuple[str, sitk.Image, NDArray[Any]]]:
-    """Name, image in LPS axes, and ids of the emboli of scans that no fold was trained on."""
+FurtherScan = tuple[str, sitk.Image, NDArray[Any], NDArray[np.bool_] | None]
+"""Name, image in LPS axes, ids of its emboli and which voxels are ignored, if any, (z, y, x); no fold has seen it."""
+
+
+def _further_scans(scans: Path, labels: Path, dataset_json: Path | None) -> list[FurtherScan]:
+    """Scans with their labels, which are read by the `dataset.json` beside them; without one, as ids or masks."""
+    kind = AUTO
+    path = dataset_json or dataset_json_beside(labels)
+    if holds_ids(labels):
+        kind = LabelKind("instances")
+    elif path is not None:
+        kind = LabelKind("class", *read_label_values(path).for_classes)
     further = []
     for ref in find_scans(scans):
         path = labels / f"{ref.case_id}.nii.gz"
         if not path.is_file():
             raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
-        image, truth = to_lps(read_scan(ref).image), to_lps(read_label(path))
-        require_same_grid(image, truth, f"the label of case {ref.case_id}")
-        further.append((ref.case_id, image, to_instances(sitk.GetArrayFromImage(truth))))
+        image, label = to_lps(read_scan(ref).image), to_lps(read_label(path))
+        require_same_grid(image, label, f"the label of case {ref.case_id}")
+        values = sitk.GetArrayFromImage(label)
+        require_known_values(values, kind, f"the label of case {ref.case_id}")
+        further.append((ref.case_id, image, to_instances(values, kind), ignored_voxels(values, kind)))
     return further
 
 
 def measure_shift(
-    scans: Iterable[tuple[str, sitk.Image, NDArray[Any]]],
+    scans: Iterable[FurtherScan],
     folds: Sequence[str],
     predict: Callable[[sitk.Image, str], NDArray[np.float32]],
     settings: FusionSettings,
@@ -146,15 +175,16 @@ def measure_shift(
     """Apply settings that were chosen on single folds to the maps of single folds, and to the mean of all.
 
     Args:
-        scans: Name, image in LPS axes, ids of its emboli (z, y, x); no fold was trained on them.
+        scans: With their truth; no fold was trained on them.
         folds: Two or more.
         predict: The probability of an image by one fold, (z, y, x).
         settings: What was calibrated; boxes do not count here.
 
     Returns:
         What `fusion.json` holds: numbers of `scans` and `emboli`, the `folds`, sensitivity and false positives a scan
-        of `single_...` folds (their mean) and of the `mean_...` of the folds, the `threshold` that was calibrated, and
-        the `equal_threshold` at which the mean of the folds comes nearest to the false positives of single folds.
+        of `single_...` folds (their mean) and of the `mean_...` of the folds (no sensitivity without emboli), the
+        `threshold` that was calibrated, and the `equal_threshold` at which the mean of the folds comes nearest to the
+        false positives of single folds.
     """
     settings = replace(settings, box_weight=0.0, no_box_penalty=0.0)
     seed = settings.seed - settings.threshold
@@ -164,25 +194,27 @@ def measure_shift(
         if t >= settings.candidate_threshold
     ]
     single, mean, count = np.zeros(7, np.int64), np.zeros((1 + len(tried), 7), np.int64), 0
-    for name, image, truth in scans:
+    for name, image, truth, ignored in scans:
         maps = [predict(image, fold) for fold in folds]
-        of_folds = [LabelledScan(name, probability, truth, spacing_zyx(image)) for probability in maps]
+        mm = spacing_zyx(image)
+        of_folds = [LabelledScan(name, probability, truth, mm, ignored=ignored) for probability in maps]
         single += count_findings(of_folds, [settings])[0].sum(axis=0)
         of_mean = replace(of_folds[0], probability=np.mean(maps, axis=0, dtype=np.float32))
         mean += count_findings([of_mean], [settings, *tried])[:, 0]
         count += 1
     single_sensitivity, single_fp, _ = rates(single / len(folds), count)
     mean_sensitivity, mean_fp, _ = rates(mean, count)
+    emboli = int(mean[0, EMBOLI])
     nearest = min(
         range(len(tried)), key=lambda k: (abs(mean_fp[1 + k] - single_fp), abs(tried[k].threshold - settings.threshold))
     )
     return {
         "scans": count,
-        "emboli": int(mean[0, EMBOLI]),
+        "emboli": emboli,
         "folds": list(folds),
-        "single_sensitivity": float(single_sensitivity),
+        "single_sensitivity": float(single_sensitivity) if emboli else None,
         "single_fp_per_scan": float(single_fp),
-        "mean_sensitivity": float(mean_sensitivity[0]),
+        "mean_sensitivity": float(mean_sensitivity[0]) if emboli else None,
         "mean_fp_per_scan": float(mean_fp[0]),
         "threshold": settings.threshold,
         "equal_threshold": tried[nearest].threshold,

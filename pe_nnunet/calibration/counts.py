@@ -17,6 +17,7 @@ from pe_nnunet.fusion.box_prior import shifted, support, valid_tubes
 from pe_nnunet.fusion.components import at_least_volume
 from pe_nnunet.fusion.emboli import check_probability
 from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.metrics.ignored import without_ignored
 from pe_nnunet.metrics.overlap import contingency
 from pe_nnunet.voxels import label_components
 
@@ -27,8 +28,8 @@ emboli."""
 CONFIDENCES = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Lowest confidences that are tried for boxes without a segmenter."""
 
-Block = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[Any]]
-"""Probability, confidence of tubes, their support (see `support`) and truth in a part of a scan."""
+Block = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[Any], NDArray[np.bool_]]
+"""Of a part of a scan: probability, confidence of tubes, their support (see `support`), truth, which voxels count."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class LabelledScan:
         truth: Ids of its emboli, the same shape.
         spacing_mm: (z, y, x).
         tubes: What the detector found; None without one.
+        ignored: Voxels that count neither way, see `pe_nnunet.metrics.ignored`, none of them truth; None without any.
     """
 
     case_id: str
@@ -48,6 +50,7 @@ class LabelledScan:
     truth: NDArray[Any]
     spacing_mm: tuple[float, float, float]
     tubes: Sequence[Tube] | None = None
+    ignored: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,8 @@ class Grid:
 def count_findings(scans: Sequence[LabelledScan], settings: Sequence[FusionSettings]) -> NDArray[np.int64]:
     """Count what each of the settings finds in each of the scans, by the rules of `find_emboli`.
 
-    An embolus is found if a finding shares a voxel with it; such a finding is true.
+    An embolus is found if a finding shares a voxel with it; such a finding is true. Its volume and its surest voxel are
+    those of the whole finding, as in prediction; counted is what lies outside ignored voxels.
 
     Args:
         scans: With truth and probability; with tubes where there is a detector.
@@ -129,13 +133,13 @@ def count_findings(scans: Sequence[LabelledScan], settings: Sequence[FusionSetti
             choice = settings[next(iter(by_threshold.values()))[0]]
             fused = [shifted(*block[:3], choice) if choice.uses_detection else block[0] for block in blocks]
             for threshold, numbers in by_threshold.items():
-                voxels, common, highest, touches = _components(blocks, fused, threshold, ids)
+                voxels, counted, common, highest, touches = _components(blocks, fused, threshold, ids)
                 for number in numbers:
                     kept = at_least_volume(voxels * voxel_mm3, settings[number].min_volume_mm3)
-                    kept &= highest >= np.float32(settings[number].seed)
+                    kept &= (highest >= np.float32(settings[number].seed)) & (counted > 0)
                     row = counts[number, place]
                     row[FOUND], row[TRUE] = touches[kept].any(axis=0).sum(), touches[kept].any(axis=1).sum()
-                    row[FINDINGS], row[COMMON_VOXELS], row[VOXELS] = kept.sum(), common[kept].sum(), voxels[kept].sum()
+                    row[FINDINGS], row[COMMON_VOXELS], row[VOXELS] = kept.sum(), common[kept].sum(), counted[kept].sum()
     return counts
 
 
@@ -155,17 +159,18 @@ def _blocks(scan: LabelledScan, settings: Sequence[FusionSettings]) -> list[Bloc
         )
         reach = shifted(held, confidence, supported, strongest)
         supported = support(held, confidence, settings[0].candidate_threshold)
+    counts = np.broadcast_to(np.True_, held.shape) if scan.ignored is None else ~scan.ignored
     labels, _ = label_components(reach >= np.float32(min(choice.threshold for choice in settings)))
     return [
-        (np.where(labels[box] == number, held[box], 0), confidence[box], supported[box], scan.truth[box])
+        (np.where(labels[box] == number, held[box], 0), confidence[box], supported[box], scan.truth[box], counts[box])
         for number, box in enumerate(ndi.find_objects(labels), 1)
     ]
 
 
 def _components(
     blocks: Sequence[Block], fused: Sequence[NDArray[np.float32]], threshold: float, ids: NDArray[Any]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
-    """Of each component of at least a threshold: voxels, those in emboli, highest probability, which emboli it touches.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+    """Of each component of at least a threshold: voxels, those that count, those in emboli, highest, emboli it touches.
 
     Args:
         blocks: Of the scan.
@@ -173,9 +178,10 @@ def _components(
         threshold: Of a voxel.
         ids: Of the emboli, ascending.
     """
-    voxels, common, highest = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
+    voxels, counted, common = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    highest = [np.zeros(0, np.float32)]
     touches = [np.zeros((0, len(ids)), bool)]
-    for (_, _, _, truth), probability in zip(blocks, fused, strict=True):
+    for (*_, truth, counts), probability in zip(blocks, fused, strict=True):
         strong = probability >= np.float32(threshold)
         if not strong.any():
             continue
@@ -184,12 +190,19 @@ def _components(
         component, true = labels.ravel()[inside] - 1, truth.ravel()[inside]
         hit = true > 0
         voxels.append(np.bincount(component, minlength=count))
+        counted.append(np.bincount(component[counts.ravel()[inside]], minlength=count))
         common.append(np.bincount(component[hit], minlength=count))
         highest.append(np.zeros(count, np.float32))
         np.maximum.at(highest[-1], component, probability.ravel()[inside])
         touches.append(np.zeros((count, len(ids)), bool))
         touches[-1][component[hit], np.searchsorted(ids, true[hit])] = True
-    return np.concatenate(voxels), np.concatenate(common), np.concatenate(highest), np.concatenate(touches)
+    return (
+        np.concatenate(voxels),
+        np.concatenate(counted),
+        np.concatenate(common),
+        np.concatenate(highest),
+        np.concatenate(touches),
+    )
 
 
 def count_boxes(scans: Sequence[LabelledScan], confidences: Sequence[float] = CONFIDENCES) -> NDArray[np.int64]:
@@ -201,7 +214,7 @@ def count_boxes(scans: Sequence[LabelledScan], confidences: Sequence[float] = CO
     counts = np.zeros((len(confidences), len(scans), 4), np.int64)
     for place, scan in enumerate(scans):
         tubes = _by_confidence(scan.tubes or ())
-        table = contingency(_painted(tubes, scan.truth.shape), scan.truth)
+        table = contingency(without_ignored(_painted(tubes, scan.truth.shape), scan.ignored), scan.truth)
         for number, confidence in enumerate(confidences):
             # the surer lie on top, so that leaving out the others uncovers nothing of theirs
             kept = table.prediction_ids <= sum(tube.confidence >= confidence for tube in tubes)

@@ -11,13 +11,14 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.calibration.counts import Grid, LabelledScan, count_findings
+from pe_nnunet.calibration.counts import FOUND, Grid, LabelledScan, count_findings
 from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase, stored_probability
-from pe_nnunet.calibration.search import best, held_out, rates
+from pe_nnunet.calibration.search import best, held_out, rates, require_found
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.inference.locate import model_names
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
+from pe_nnunet.metrics.ignored import without_ignored
 from pe_nnunet.volumes.geometry import spacing_zyx
 from pe_nnunet.voxels import Box
 
@@ -79,7 +80,7 @@ def count_case(case: ValidationCase, candidates: Sequence[Candidate]) -> NDArray
     for number, (models, _) in enumerate(candidates):
         by_models.setdefault(models, []).append(number)
     counts = np.zeros((len(candidates), 7), np.int64)
-    truth = case.truth()
+    truth = case.truth_and_ignored()
     for models, numbers in by_models.items():
         scan = _scan(case, truth, models, lowest)
         counts[numbers] = count_findings([scan], [candidates[number][1] for number in numbers])[:, 0]
@@ -89,23 +90,42 @@ def count_case(case: ValidationCase, candidates: Sequence[Candidate]) -> NDArray
 def score_case(chosen: tuple[ValidationCase, Sequence[Candidate]]) -> list[CaseScores]:
     """All scores of a case under each of the candidates that were chosen for it."""
     case, candidates = chosen
-    scores, truth = [], case.truth()
+    scores, truth = [], case.truth_and_ignored()
     for models, settings in candidates:
         scan = _scan(case, truth, models, settings.threshold)
         settings = replace(settings, candidate_threshold=settings.threshold)
         found = find_emboli(scan.probability, scan.spacing_mm, settings)
         scores.append(
-            evaluate_case(found.labels, scan.truth, scan.spacing_mm, case_id=case.case_id, pe_score=found.pe_score)
+            evaluate_case(
+                without_ignored(found.labels, scan.ignored),
+                scan.truth,
+                scan.spacing_mm,
+                case_id=case.case_id,
+                pe_score=found.pe_score if scan.ignored is None else _highest_counted(scan, settings.threshold),
+            )
         )
     return scores
 
 
-def _scan(case: ValidationCase, truth: sitk.Image, models: Sequence[str], threshold: float) -> LabelledScan:
+def _highest_counted(scan: LabelledScan, threshold: float) -> float:
+    """The highest probability of a finding outside ignored voxels; 0 without one."""
+    highest = without_ignored(scan.probability, scan.ignored).max(initial=0.0)
+    return float(highest) if highest >= np.float32(threshold) else 0.0
+
+
+def _scan(
+    case: ValidationCase,
+    truth_and_ignored: tuple[sitk.Image, sitk.Image | None],
+    models: Sequence[str],
+    threshold: float,
+) -> LabelledScan:
     """The part of a case that holds emboli or a probability of at least the threshold."""
+    truth, ignored = truth_and_ignored
     ids = sitk.GetArrayViewFromImage(truth)
     probability = stored_probability(case, models, ids.shape)
     box = (Box.around((probability >= threshold) | (ids != 0)) or Box((0, 0, 0), (1, 1, 1))).slices
-    return LabelledScan(case.case_id, probability[box], ids[box], spacing_zyx(truth))
+    mask = None if ignored is None else sitk.GetArrayViewFromImage(ignored)[box] > 0
+    return LabelledScan(case.case_id, probability[box], ids[box], spacing_zyx(truth), ignored=mask)
 
 
 def choose(
@@ -127,7 +147,10 @@ def choose(
 
     Returns:
         The number of the best, and for each scan the number of that which is best on the other folds; None with a
-        single fold.
+        single fold, or where nothing can be chosen on the others.
+
+    Raises:
+        InputError: PE-FUS-010 if nothing can be chosen.
     """
     sizes = [len(models) for models, _ in candidates]
     volumes = [settings.min_volume_mm3 for _, settings in candidates]
@@ -136,5 +159,11 @@ def choose(
         _, false, _ = rates(of.sum(axis=1), of.shape[1])
         return best(of, max_fp_per_scan, volumes, (sizes, false))
 
+    number = choice(counts)
+    require_found(counts, number, max_fp_per_scan)
     names, parts = np.unique(folds, return_inverse=True)
-    return choice(counts), held_out(counts, parts, choice) if len(names) > 1 else None
+    if len(names) == 1:
+        return number, None
+    chosen = held_out(counts, parts, choice)
+    made = all(counts[chosen[parts == part][0]][parts != part, FOUND].any() for part in np.unique(parts))
+    return number, chosen if made else None

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import LabelledScan
-from pe_nnunet.dataset.dataset_json import pe_channel, pe_label_values, read_dataset_json
+from pe_nnunet.dataset.dataset_json import DATASET, pe_channel, read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits, split_of
+from pe_nnunet.dataset.label_values import LabelValues, dataset_json_beside, read_label_values
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
+from pe_nnunet.metrics.ignored import without_ignored
+from pe_nnunet.metrics.instances import LabelKind, ignored_voxels, require_known_values, to_instances
 from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
-from pe_nnunet.voxels import label_components
 
 VALIDATION = "validation"
 
@@ -30,7 +33,9 @@ class ValidationCase:
         fold: The fold in whose validation it is.
         image: The scan.
         label: Ids of its emboli, as conversion stores them, or nnU-Net's label.
-        pe_values: The label's values that are PE; none where it holds ids.
+        kind: What the label's values mean.
+        ignored: The values of nnU-Net's labels that are ignored.
+        classes: nnU-Net's label, in which voxels are ignored where the label holds ids; None where nothing is.
         outputs: What training left of it in `fold_*/validation`, by the name of the model folder.
     """
 
@@ -38,22 +43,67 @@ class ValidationCase:
     fold: str
     image: Path
     label: Path
-    pe_values: tuple[int, ...]
+    kind: LabelKind
+    ignored: tuple[int, ...]
+    classes: Path | None
     outputs: dict[str, Path]
 
+    @property
+    def pe_values(self) -> tuple[int, ...]:
+        """The label's values that are PE; none where it holds ids."""
+        return self.kind.embolus_values
+
     def truth(self) -> sitk.Image:
-        """The emboli, one id each: as they are stored, or the components of PE in the label.
+        """The emboli alone, see `truth_and_ignored`."""
+        return self.truth_and_ignored()[0]
+
+    def truth_and_ignored(self) -> tuple[sitk.Image, sitk.Image | None]:
+        """The emboli, one id each: as they are stored, or the components of PE; and the ignored voxels, or None.
 
         Raises:
-            PEError: If the label cannot be read.
+            PEError: If a label cannot be read, or holds other values than it should (PE-EVAL-016), or is ignored as a
+                whole (PE-EVAL-018).
         """
         label = read_label(self.label)
-        if not self.pe_values:
-            return label
-        return image_like(label_components(np.isin(sitk.GetArrayViewFromImage(label), self.pe_values))[0], label)
+        values = sitk.GetArrayViewFromImage(label)
+        require_known_values(values, self.kind, f"the label of case {self.case_id}")
+        ignored = ignored_voxels(values, self.kind)
+        if self.classes is not None:
+            classes = read_label(self.classes)
+            require_same_grid(label, classes, f"the label of classes of case {self.case_id}")
+            ignored = ignored_voxels(sitk.GetArrayViewFromImage(classes), LabelKind(ignored=self.ignored))
+        if ignored is None:
+            return image_like(to_instances(values, self.kind), label), None
+        if ignored.all():
+            raise InputError(
+                "PE-EVAL-018", f"every voxel of the label of case {self.case_id} is ignored", "leave it out"
+            )
+        ids = without_ignored(to_instances(values, self.kind), ignored)
+        return image_like(ids, label), image_like(ignored.astype(np.uint8), label)
 
 
-def validation_case(case: str, fold: str, models: Sequence[Path], output_ending: str = "") -> ValidationCase:
+def require_emboli(cases: Sequence[ValidationCase]) -> None:
+    """Read labels until one has an embolus.
+
+    Raises:
+        InputError: PE-FUS-006 if none has.
+        PEError: If a label cannot be read.
+    """
+    if not any(sitk.GetArrayViewFromImage(case.truth()).any() for case in cases):
+        raise InputError("PE-FUS-006", f"no embolus in the {len(cases)} scans to calibrate on", "name other folds")
+
+
+def truth_record(cases: Sequence[ValidationCase]) -> dict[str, Any]:
+    """What was taken for embolus, and what was ignored, in JSON's types."""
+    return {
+        "kinds": sorted({str(case.kind) for case in cases}),
+        "ignored_values": sorted({value for case in cases for value in case.ignored}),
+    }
+
+
+def validation_case(
+    case: str, fold: str, models: Sequence[Path], output_ending: str = "", dataset_json: Path | None = None
+) -> ValidationCase:
     """A case with its files, which may be absent.
 
     Args:
@@ -61,28 +111,41 @@ def validation_case(case: str, fold: str, models: Sequence[Path], output_ending:
         fold: The fold in whose validation it is.
         models: Folders of models of one dataset.
         output_ending: Of the models' outputs; that of the dataset's images if empty.
+        dataset_json: Says what labels mean; by default that which lies beside them, or else the first model's.
+
+    Raises:
+        ConfigurationError: PE-EVAL-014 if it does not say which label is an embolus.
     """
     dataset = read_dataset_json(models[0])
     ending, name = dataset.get("file_ending", ".nii.gz"), models[0].parent.name
     raw, preprocessed = nnunet_folder(RAW) / name, nnunet_folder(PREPROCESSED) / name
     ids = raw / "pe_nnunet" / "instances" / f"{case}.nii.gz"
     labels = [raw / "labelsTr" / f"{case}{ending}", preprocessed / "gt_segmentations" / f"{case}{ending}"]
+    label = next((path for path in (ids, *labels) if path.is_file()), labels[0])
+    LabelValues.of(dataset["labels"], models[0] / DATASET).embolus  # noqa: B018 - raises where the model finds no emboli
+    values = read_label_values(dataset_json or dataset_json_beside(label.parent) or models[0])
+    classes = next((path for path in labels if path.is_file()), None)
     return ValidationCase(
         case,
         fold,
         raw / "imagesTr" / f"{case}_0000{ending}",
-        next((path for path in (ids, *labels) if path.is_file()), labels[0]),
-        () if ids.is_file() else pe_label_values(dataset["labels"]),
+        label,
+        LabelKind("instances" if label == ids else "class", *(() if label == ids else values.for_classes)),
+        values.ignored,
+        classes if label == ids and values.ignored else None,
         {model.name: model / f"fold_{fold}" / VALIDATION / f"{case}{output_ending or ending}" for model in models},
     )
 
 
-def cases_of_splits(models: Sequence[Path], folds: Sequence[str]) -> list[ValidationCase]:
+def cases_of_splits(
+    models: Sequence[Path], folds: Sequence[str], dataset_json: Path | None = None
+) -> list[ValidationCase]:
     """The validation scans of every fold, from `splits_final.json`.
 
     Args:
         models: Folders of models of one dataset, which have these folds.
         folds: Their numbers, as text.
+        dataset_json: See `validation_case`.
 
     Raises:
         ConfigurationError: PE-FUS-006 if there are no splits, or none for a fold.
@@ -94,18 +157,21 @@ def cases_of_splits(models: Sequence[Path], folds: Sequence[str]) -> list[Valida
     cases = []
     for fold in folds:
         held_back = split_of(splits, fold, dataset=name, code="PE-FUS-006")["val"]
-        cases += [validation_case(case, fold, models) for case in sorted(held_back)]
+        cases += [validation_case(case, fold, models, dataset_json=dataset_json) for case in sorted(held_back)]
     if gone := [case.image for case in cases if not case.image.is_file()]:
         raise InputError("PE-FUS-006", f"{gone[0]} is gone", "calibration needs the training scans")
     return cases
 
 
-def cases_with_probabilities(models: Sequence[Path], folds: Sequence[str]) -> list[ValidationCase]:
+def cases_with_probabilities(
+    models: Sequence[Path], folds: Sequence[str], dataset_json: Path | None = None
+) -> list[ValidationCase]:
     """The cases whose validation probabilities training left (`--npz`), which are the same for all models.
 
     Args:
         models: Folders of models of one dataset.
         folds: Which folds.
+        dataset_json: See `validation_case`.
 
     Raises:
         ConfigurationError: PE-MODEL-001 if one is no model folder; PE-EVAL-011 if a fold has no probabilities, a case
@@ -119,7 +185,7 @@ def cases_with_probabilities(models: Sequence[Path], folds: Sequence[str]) -> li
                 f"{model.name} and {models[0].name} were not validated on the same folds: {others[0][0]}",
                 "train both on the same splits_final.json",
             )
-    cases = [validation_case(case, fold, models, ".npz") for case, fold in sorted(of_models[0].items())]
+    cases = [validation_case(case, fold, models, ".npz", dataset_json) for case, fold in sorted(of_models[0].items())]
     if missing := [case for case in cases if not case.label.is_file()]:
         raise ConfigurationError("PE-EVAL-011", f"no label of {missing[0].case_id}", f"expected {missing[0].label}")
     return cases
@@ -207,7 +273,8 @@ def labelled_scan(
         PEError: If the scan or its label cannot be read, or they do not fit together.
     """
     image = to_lps(read_scan(find_scans(case.image)[0]).image)
-    truth = to_lps(case.truth())
+    emboli, ignored = case.truth_and_ignored()
+    truth = to_lps(emboli)
     require_same_grid(image, truth, f"the label of case {case.case_id}")
     predicted = probability(case, image)
     if predicted.shape != image.GetSize()[::-1]:
@@ -220,4 +287,5 @@ def labelled_scan(
         np.asarray(sitk.GetArrayFromImage(truth)),
         spacing_zyx(image),
         None if tubes is None else tubes(case, image),
+        None if ignored is None else np.asarray(sitk.GetArrayFromImage(to_lps(ignored)) > 0),
     )

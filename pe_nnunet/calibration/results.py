@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from pe_nnunet.calibration.counts import COMMON_VOXELS, EMBOLI, FINDINGS, FOUND,
 from pe_nnunet.calibration.find_best import Candidate
 from pe_nnunet.calibration.search import MIN_SCANS, Calibration, OperatingPoint
 from pe_nnunet.cases import CaseFailure
+from pe_nnunet.errors import InputError, Note
 from pe_nnunet.files import atomic_json
 from pe_nnunet.fusion.stored import FORMAT, NAME, OperatingPoints
 from pe_nnunet.metrics.cohort_scores import CohortScores
 from pe_nnunet.metrics.ratios import f1
 
 SHOWN = 10
+NOTHING_CHOSEN = ("PE-FUS-002", "PE-FUS-006", "PE-FUS-010")
 
 
 def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chosen_on: Mapping[str, Any]) -> Path:
@@ -74,6 +77,18 @@ def _objective(found: Calibration) -> str:
     return f"sensitivity at {found.max_fp_per_scan:g} false positives a scan"
 
 
+@contextmanager
+def naming_older(*files: Path) -> Iterator[None]:
+    """Let the error that nothing can be chosen name what an earlier choice has left, which stays as it is."""
+    try:
+        yield
+    except InputError as error:
+        older = " and ".join(str(path) for path in files if path.is_file())
+        if error.code not in NOTHING_CHOSEN or not older:
+            raise
+        raise InputError(error.code, error.message, f"{error.hint}; {older}, chosen earlier, stays as it is") from error
+
+
 def calibration_text(found: Calibration, scans: int, shift: Mapping[str, Any] | None) -> str:
     """What was chosen, for a person.
 
@@ -84,7 +99,7 @@ def calibration_text(found: Calibration, scans: int, shift: Mapping[str, Any] | 
     """
     best = found.best
     lines = [f"highest {_objective(found)} on {scans} scans with {best.chosen.emboli} emboli:"]
-    if found.fusion is None or found.boxes is None or found.detection is None:
+    if found.fusion is None or found.detection is None:
         lines.append(f"    {_point(best.chosen)}")
     else:
         test = found.detection
@@ -94,10 +109,12 @@ def calibration_text(found: Calibration, scans: int, shift: Mapping[str, Any] | 
                 f"gain {test.gain:+.3f} on scans it was not chosen on, positive in {test.certainty:.0%} of resamples: "
                 f"boxes {'count' if test.helps else 'get weight zero'}"
             )
-        confidence = found.boxes.settings.box_confidence
+        alone = "PE-FUS-011: no confidence can be chosen, as no box finds an embolus"
+        if found.boxes is not None:
+            alone = f"from confidence {found.boxes.settings.box_confidence:g}: {_outcome(found.boxes)}"
         lines += [
             f"    segmentation alone, {_point(found.segmentation.chosen)}",
-            f"    detection alone, from confidence {confidence:g}: {_outcome(found.boxes)}",
+            f"    detection alone, {alone}",
             f"    both, {_point(found.fusion.chosen)}",
             f"    {helps}",
         ]
@@ -105,12 +122,16 @@ def calibration_text(found: Calibration, scans: int, shift: Mapping[str, Any] | 
     if shift is not None:
         lines += [
             f"on {shift['scans']} further scans with {shift['emboli']} emboli: single folds find "
-            f"{shift['single_sensitivity']:.0%} with {shift['single_fp_per_scan']:.2f} false positives a scan, their "
-            f"mean {shift['mean_sensitivity']:.0%} with {shift['mean_fp_per_scan']:.2f}",
+            f"{_percent(shift['single_sensitivity'])} with {shift['single_fp_per_scan']:.2f} false positives a scan, "
+            f"their mean {_percent(shift['mean_sensitivity'])} with {shift['mean_fp_per_scan']:.2f}",
             f"    the mean comes nearest to the single folds' false positives at threshold "
             f"{shift['equal_threshold']:g} instead of {shift['threshold']:g}",
         ]
     return "\n".join(lines)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
 
 
 def _point(point: OperatingPoint) -> str:
@@ -167,6 +188,7 @@ def find_best_record(
     cohort: CohortScores,
     held_out: CohortScores | None,
     failures: Sequence[CaseFailure],
+    notes: Sequence[Note] = (),
     **how: Any,
 ) -> dict[str, Any]:
     """The content of `find_best.json`, in JSON's types.
@@ -176,9 +198,10 @@ def find_best_record(
         counts: (candidates, scans, 7).
         best: Number of the best candidate.
         cohort: Its scores on all scans.
-        held_out: Of the choices that were made on the other folds; None with a single fold.
+        held_out: Of the choices that were made on the other folds; None with a single fold, or where none can be made.
         failures: Cases that count nowhere.
-        **how: `dataset`, `folds` and `most_false_positives_per_scan` as they were asked for.
+        notes: What deserves a look.
+        **how: `dataset`, `folds` and `most_false_positives_per_scan` as asked for; `labels` as they were read.
     """
     rows = [
         {"models": list(models), "threshold": settings.threshold, "min_volume_mm3": settings.min_volume_mm3}
@@ -192,6 +215,7 @@ def find_best_record(
         "held_out": None if held_out is None else held_out.to_dict(),
         "candidates": [row | candidate_numbers(of) for row, of in zip(rows, counts, strict=True)],
         "failures": [asdict(failure) for failure in failures],
+        "notes": [asdict(note) for note in notes],
         "version": __version__,
     }
 

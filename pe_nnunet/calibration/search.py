@@ -80,7 +80,7 @@ class Calibration:
         max_fp_per_scan: The objective is the sensitivity at this many false positives a scan, at most; None: the F1.
         segmentation: For the segmenters alone.
         fusion: For segmenters and boxes; None without a detector.
-        boxes: For boxes alone; None without a detector.
+        boxes: For boxes alone; None without a detector, or where they find no embolus.
         detection: Whether boxes help; None without a detector.
     """
 
@@ -130,6 +130,33 @@ def best(
     return int(np.lexsort(keys[::-1])[0])
 
 
+def require_found(counts: NDArray[np.int64], chosen: int, max_fp_per_scan: float | None) -> None:
+    """Check that what is best has found something: a best of nothing is no choice.
+
+    Args:
+        counts: (candidates, scans, columns), as `count_findings` gives them.
+        chosen: Number of the best candidate.
+        max_fp_per_scan: By which it was chosen.
+
+    Raises:
+        InputError: PE-FUS-010 if there is no embolus, no candidate finds one, or none does that keeps to the false
+            positives.
+    """
+    if counts[chosen, :, FOUND].any():
+        return
+    candidates, scans, _ = counts.shape
+    emboli = int(counts[0, :, EMBOLI].sum())
+    if not emboli:
+        reason, hint = f"no embolus in the {scans} scans", "give folds or labels with emboli"
+    elif not counts[..., FOUND].any():
+        reason = f"none of the {candidates} settings finds one of the {emboli} emboli in the {scans} scans"
+        hint = "train longer, try lower --thresholds, or check that labels and model belong together"
+    else:
+        reason = f"no setting that finds an embolus keeps to {max_fp_per_scan:g} false positives a scan"
+        hint = "give a higher --target-fp"
+    raise InputError("PE-FUS-010", f"nothing can be chosen: {reason}", hint)
+
+
 def held_out(
     counts: NDArray[np.int64], parts: NDArray[np.intp], choose: Callable[[NDArray[np.int64]], int]
 ) -> NDArray[np.intp]:
@@ -164,7 +191,7 @@ def calibrate(
         grid: Which settings are tried; the default if None.
 
     Raises:
-        InputError: PE-FUS-006 if there is no scan with an embolus.
+        InputError: PE-FUS-006 if there is no scan with an embolus; PE-FUS-010 if no setting finds one.
     """
     if not any((scan.truth > 0).any() for scan in scans):
         raise InputError("PE-FUS-006", f"no embolus in the {len(scans)} scans to calibrate on", "name other folds")
@@ -179,7 +206,9 @@ def calibrate(
     fusion = _points(counts, settings, max_fp_per_scan) if test.helps else segmentation
     of_boxes = count_boxes(scans)
     number = best(of_boxes, max_fp_per_scan, CONFIDENCES)
-    boxes = _point(FusionSettings(box_confidence=CONFIDENCES[number]), of_boxes[number])
+    boxes = None
+    if of_boxes[number, :, FOUND].any():
+        boxes = _point(FusionSettings(box_confidence=CONFIDENCES[number]), of_boxes[number])
     return Calibration(max_fp_per_scan, segmentation, fusion, boxes, test)
 
 
@@ -197,12 +226,15 @@ def _preference(choice: FusionSettings) -> tuple[float, ...]:
 def _points(
     counts: NDArray[np.int64], settings: Sequence[FusionSettings], max_fp_per_scan: float | None
 ) -> OperatingPoints[OperatingPoint]:
-    def point(goal: float | None) -> OperatingPoint:
-        number = best(counts, goal, [choice.min_volume_mm3 for choice in settings])
-        return _point(settings[number], counts[number])
+    def number(goal: float | None) -> int:
+        return best(counts, goal, [choice.min_volume_mm3 for choice in settings])
 
+    def point(goal: float | None) -> OperatingPoint:
+        return _point(settings[number(goal)], counts[number(goal)])
+
+    require_found(counts, number(max_fp_per_scan), max_fp_per_scan)
     budgets = {budget: point(budget) for budget in sorted({*BUDGETS, max_fp_per_scan or BUDGETS[0]})}
-    kept = {budget: found for budget, found in budgets.items() if found.false_positives_per_scan <= budget}
+    kept = {n: found for n, found in budgets.items() if found.found and found.false_positives_per_scan <= n}
     return OperatingPoints(point(max_fp_per_scan), kept)
 
 

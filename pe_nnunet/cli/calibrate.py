@@ -12,7 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_device, add_models_of_dataset, add_search, add_trust, trust
+from pe_nnunet.cli.model_options import (
+    add_dataset_json,
+    add_device,
+    add_models_of_dataset,
+    add_search,
+    add_trust,
+    trust,
+)
 from pe_nnunet.options import add_options, chosen
 
 
@@ -35,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "smallest volume can be chosen; default %(default)s",
     )
     add_search(goal)
+    add_dataset_json(goal)
     check = parser.add_argument_group("check on further scans", "how the mean of all folds differs from single folds")
     check.add_argument("--check", type=Path, help="scans that no fold was trained on")
     check.add_argument("--check-labels", type=Path, help="folder with one <case>.nii.gz a scan")
@@ -73,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         trust_checkpoint=args.trust_checkpoint,
         detector=args.detector,
         check=None if args.check is None else (args.check, args.check_labels),
+        dataset_json=args.dataset_json,
     )
     print(f"written to {path}", flush=True)
     return DONE

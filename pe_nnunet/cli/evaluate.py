@@ -5,7 +5,9 @@ pe-nnunet evaluate -i PREDICTIONS -g LABELS -o SCORES
 PREDICTIONS holds <case>.nii.gz (ids of emboli, or a mask) and, where there are scores, <case>_emboli.csv or <case>.csv
 (id,x,y,z,prob in LPS mm) or <case>_probability.nii.gz; or such tables alone; or is one text file of lines
 `Scan X Y Z Confidence`, as the CAD-PE challenge has them.
-LABELS holds <case>.nii.gz or .nrrd (ids or a mask), or one folder a case with emboli.nii.gz in it.
+LABELS holds <case>.nii.gz or .nrrd (ids or a mask), or one folder a case with emboli.nii.gz in it. Where nnU-Net's
+dataset.json lies beside labels or predictions, their values are read by it: PE is embolus, other classes are not, and
+voxels of the ignore label count neither way.
 Writes SCORES/summary.json, cases.csv, froc.csv, report.html and plots, and prints a table. docs/evaluation.md defines
 every number.
 """
@@ -16,6 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pe_nnunet.cli.model_options import add_dataset_json
 from pe_nnunet.options import add_options, chosen
 
 
@@ -42,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="lung masks, <case>.nii.gz or <case>_lungmask.nii.gz: adds the clot on each side to cases.csv",
     )
+    add_dataset_json(parser)
     parser.add_argument(
         "--patients",
         type=Path,
@@ -88,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         groups=groups,
         patients=read_patients(args.patients) if args.patients else None,
         lungs=args.lungs,
+        dataset_json=args.dataset_json,
         workers=args.workers,
         progress=True,
     )

@@ -5,8 +5,9 @@ pe-nnunet find-best -d 501
 Takes the probabilities that `nnUNetv2_train ... --npz` leaves in fold_X/validation, tries every model, every ensemble
 of them, threshold and smallest finding, and writes find_best.json and find_best.txt, the pe-nnunet-predict-fused
 command to run, into nnUNet_results/DATASET. The best has the highest F1 of emboli, or under --target-fp the
-highest sensitivity at no more than so many false findings a scan. (nnU-Net's own nnUNetv2_find_best_configuration
-chooses by Dice, averaged over arteries and PE where both are labelled.)
+highest sensitivity at no more than so many false findings a scan; where no candidate finds an embolus, nothing is
+written. (nnU-Net's own nnUNetv2_find_best_configuration chooses by Dice, averaged over arteries and PE where both are
+labelled.)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_search
+from pe_nnunet.cli.model_options import add_dataset_json, add_search
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 MIN_VOLUMES_MM3 = (0.0, 10.0, 50.0, 200.0, 600.0, 1000.0)
@@ -31,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", dest="folds", nargs="+", default=["0", "1", "2", "3", "4"], help="default %(default)s")
     parser.add_argument("-o", "--output", type=Path, help="folder; default: nnUNet_results/DATASET")
     add_search(parser, thresholds=THRESHOLDS, min_volumes_mm3=MIN_VOLUMES_MM3)
+    add_dataset_json(parser)
     parser.add_argument("--ensemble-size", type=int, default=2, help="most models together; default %(default)s")
     parser.add_argument("--workers", type=int, help="worker processes (default: by cases and processors)")
 
@@ -42,26 +44,35 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
-    from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
-    from pe_nnunet.calibration.results import find_best_record, find_best_table
+    from pe_nnunet.calibration.out_of_fold import cases_with_probabilities, truth_record
+    from pe_nnunet.calibration.results import find_best_record, find_best_table, naming_older
     from pe_nnunet.cases import work_through
-    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.cli import DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
+    from pe_nnunet.errors import ConfigurationError, InputError, Note
     from pe_nnunet.files import atomic_json, atomic_text
     from pe_nnunet.metrics.cohort_scores import summarise
 
+    if args.target_fp is not None and not args.target_fp >= 0:
+        raise ConfigurationError("PE-MODEL-007", f"--target-fp is {args.target_fp}, expected 0 or more")
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
     models = model_folders(results, args.trainers, args.plans, args.configurations)
-    cases = cases_with_probabilities(models, args.folds)
+    cases = cases_with_probabilities(models, args.folds, args.dataset_json)
     names = [folder.name for folder in models]
     candidates = candidates_of(names, args.ensemble_size, args.thresholds, args.min_embolus_mm3)
     work = partial(count_case, candidates=candidates)
     counted, failures = work_through(work, {case.case_id: case for case in cases}, args.workers, bar="find-best")
-    if not counted:
-        return NOTHING_DONE
-    cases = [case for case in cases if case.case_id in counted]
-    counts = np.stack([counted[case.case_id] for case in cases], axis=1)
-    best, held_out = choose(candidates, counts, [case.fold for case in cases], args.target_fp)
+    folder = args.output or results
+    with naming_older(folder / "find_best.json", folder / "find_best.txt"):
+        if not counted:
+            raise InputError("PE-FUS-010", f"nothing can be chosen: none of the {len(cases)} cases could be read")
+        cases = [case for case in cases if case.case_id in counted]
+        counts = np.stack([counted[case.case_id] for case in cases], axis=1)
+        best, held_out = choose(candidates, counts, [case.fold for case in cases], args.target_fp)
+    notes = []
+    if held_out is None and len({case.fold for case in cases}) > 1:
+        text = "no choice can be made on the other folds of every fold, so nothing is known of other scans"
+        notes.append(Note("PE-FUS-011", "warning", text))
     chosen = {
         case.case_id: (case, [candidates[best], *([] if held_out is None else [candidates[held_out[place]]])])
         for place, case in enumerate(cases)
@@ -70,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     by_fold = sorted(scored, key=lambda case_id: chosen[case_id][0].fold)
     failures += further
     if not scored:
-        return NOTHING_DONE
+        raise InputError("PE-FUS-010", f"none of the {len(chosen)} cases could be scored")
     found = find_best_record(
         candidates,
         counts,
@@ -78,13 +89,16 @@ def run(args: argparse.Namespace) -> int:
         summarise([first for first, *_ in scored.values()]),
         None if held_out is None else summarise([scored[case_id][1] for case_id in by_fold]),
         failures,
+        notes,
         dataset=results.name,
         folds=args.folds,
         most_false_positives_per_scan=args.target_fp,
+        labels=truth_record(cases),
     )
-    folder = args.output or results
     atomic_json(folder / "find_best.json", found)
     atomic_text(folder / "find_best.txt", found["command"] + "\n")
     print(f"{len(counted)} cases, {len(candidates)} candidates\n\n{find_best_table(found)}")
+    for note in notes:
+        print(note)
     print(f"\n{found['command']}\n\nwritten: {folder / 'find_best.json'}, {folder / 'find_best.txt'}")
     return SOME_FAILED if failures else DONE

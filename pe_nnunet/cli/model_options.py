@@ -20,6 +20,17 @@ def add_device(parser: argparse._ActionsContainer, *without: str) -> None:
     )
 
 
+def add_dataset_json(parser: argparse._ActionsContainer) -> None:
+    """Add where the file lies that says what the labels' values mean."""
+    parser.add_argument(
+        "--dataset-json",
+        type=Path,
+        metavar="PATH",
+        help="nnU-Net's dataset.json that says which of the labels' values are embolus and which are ignored; "
+        "default: the one beside the labels, if any",
+    )
+
+
 def add_search(
     parser: argparse._ActionsContainer, thresholds: Sequence[float] = (), min_volumes_mm3: Sequence[float] = ()
 ) -> None:

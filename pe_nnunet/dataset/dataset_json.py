@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
 
-PE_NAMES = ("pe", "embolus", "emboli", "clot", "thrombus", "pulmonary_embolism", "pulmonary embolism")
-
-
+# Names of the PE label, without spaces, _ and -, in lower case.
+PE_NAMES = (
+    "pe", "embolus", "emboli", "embolism", "pulmonaryembolism", "pulmonaryembolus", "pulmonaryemboli", "clot", "clots",
+    "bloodclot", "thrombus", "thrombi",
+)  # fmt: skip
 DATASET = "dataset.json"
 
 
@@ -34,8 +37,18 @@ def read_dataset_json(folder: Path, code: str = "PE-MODEL-001") -> dict[str, Any
     return content
 
 
+def means_pe(name: str) -> bool:
+    """Whether a label of this name is PE.
+
+    Example:
+        >>> means_pe("Pulmonary-Embolism"), means_pe("artery")
+        (True, False)
+    """
+    return re.sub(r"[\s_-]+", "", name).lower() in PE_NAMES
+
+
 def pe_name(labels: Mapping[str, Any]) -> str:
-    """The name of the PE label in an nnU-Net `dataset.json`.
+    """The name of the PE label in an nnU-Net `dataset.json`: one of `PE_NAMES`, or the only one that there is.
 
     Args:
         labels: Its `labels`: name -> value, or list of values for a region.
@@ -48,7 +61,7 @@ def pe_name(labels: Mapping[str, Any]) -> str:
         'PE'
     """
     foreground = [name for name in labels if name not in ("background", "ignore")]
-    named = [name for name in foreground if name.lower() in PE_NAMES]
+    named = [name for name in foreground if means_pe(name)]
     candidates = named or foreground
     if len(candidates) != 1:
         raise ConfigurationError(
@@ -66,8 +79,34 @@ def pe_label_values(labels: Mapping[str, Any]) -> tuple[int, ...]:
         >>> pe_label_values({"background": 0, "artery": [1, 2], "PE": 2})
         (2,)
     """
-    value = labels[pe_name(labels)]
-    return tuple(int(v) for v in value) if isinstance(value, (list, tuple)) else (int(value),)
+    return values_of(labels[pe_name(labels)])
+
+
+def values_of(value: Any) -> tuple[int, ...]:
+    """The values of a label, which is one, or of a region, which is a list.
+
+    Raises:
+        TypeError, ValueError: If one is no whole number.
+
+    Example:
+        >>> values_of(2), values_of([1, 2])
+        ((2,), (1, 2))
+    """
+    given = value if isinstance(value, (list, tuple)) else (value,)
+    values = tuple(int(v) for v in given)
+    if any(isinstance(v, float) and v != whole for v, whole in zip(given, values, strict=True)):
+        raise ValueError(f"{value} is no whole number")
+    return values
+
+
+def ignored_values(labels: Mapping[str, Any]) -> tuple[int, ...]:
+    """The value of nnU-Net's ignore label, of voxels of which nobody says what they are; empty where there is none.
+
+    Example:
+        >>> ignored_values({"background": 0, "PE": 1, "ignore": 2})
+        (2,)
+    """
+    return values_of(labels["ignore"]) if "ignore" in labels else ()
 
 
 def artery_label_values(labels: Mapping[str, Any]) -> tuple[int, ...]:
@@ -77,11 +116,9 @@ def artery_label_values(labels: Mapping[str, Any]) -> tuple[int, ...]:
         >>> artery_label_values({"background": 0, "artery": [1, 2], "PE": 2})
         (1, 2)
     """
-    value = labels.get("artery")
-    if value is None:
+    if labels.get("artery") is None:
         return ()
-    values = {int(v) for v in value} if isinstance(value, (list, tuple)) else {int(value)}
-    return tuple(sorted(values | set(pe_label_values(labels))))
+    return tuple(sorted({*values_of(labels["artery"]), *pe_label_values(labels)}))
 
 
 def pe_channel(labels: Mapping[str, Any], regions: bool) -> int:

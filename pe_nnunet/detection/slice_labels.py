@@ -86,7 +86,10 @@ def yolo_lines(boxes: Boxes, label: int, picture_shape: tuple[int, int]) -> list
 
 
 def choose_slices(
-    instances: npt.NDArray[np.integer], settings: DetectorSettings, rng: np.random.Generator
+    instances: npt.NDArray[np.integer],
+    settings: DetectorSettings,
+    rng: np.random.Generator,
+    doubtful: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[list[int], list[int]]:
     """Choose slices with and without emboli.
 
@@ -94,6 +97,7 @@ def choose_slices(
         instances: (z, y, x), ids of emboli.
         settings: How many.
         rng: Moves the slices without emboli about within their even spacing.
+        doubtful: Slices that hold ignored voxels, (z,): nobody knows that they are without emboli. None without any.
 
     Returns:
         Sorted indices of slices with emboli, and of slices without.
@@ -104,7 +108,7 @@ def choose_slices(
         its = [z for z, ids in enumerate(ids_of) if embolus in ids]
         places = np.linspace(0, len(its) - 1, min(settings.slices_per_embolus, len(its)))
         positive |= {its[round(place)] for place in places}
-    free = [z for z, ids in enumerate(ids_of) if not ids]
+    free = [z for z, ids in enumerate(ids_of) if not ids and (doubtful is None or not doubtful[z])]
     wanted = min(len(free), max(settings.min_negatives, round(settings.negative_share * len(positive))))
     edges = np.linspace(0, len(free), wanted + 1).round().astype(int)
     negative = [free[int(rng.integers(a, b))] for a, b in pairwise(edges)]

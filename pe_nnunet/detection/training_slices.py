@@ -21,6 +21,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from tqdm import tqdm
 
+from pe_nnunet.dataset.dataset_json import DATASET, ignored_values, read_dataset_json
 from pe_nnunet.dataset.raw import case_file, load_cases
 from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Layout, Raster
 from pe_nnunet.detection.settings import DetectorSettings
@@ -35,7 +36,9 @@ from pe_nnunet.detection.slice_labels import (
 )
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
 from pe_nnunet.files import atomic_csv, atomic_json
-from pe_nnunet.volumes import require_same_grid, spacing_zyx
+from pe_nnunet.metrics.ignored import without_ignored
+from pe_nnunet.metrics.instances import LabelKind, ignored_voxels
+from pe_nnunet.volumes import read_label, require_same_grid, spacing_zyx
 
 RECORD, TABLE = "slices.json", "slices.csv"
 _COLUMNS = ("picture", "case", "slice", "embolus_boxes", "lung_boxes", "target_ratio")
@@ -154,17 +157,33 @@ def _export_case(
     for other, what in ((instances, "the embolus ids"), (lungs, "the lung mask")):
         require_same_grid(image, other, f"{what} of case {case}")
     hu, emboli, lung = (sitk.GetArrayViewFromImage(part) for part in (image, instances, lungs))
-    emboli = emboli.astype(np.int32)
+    ignored = _ignored(raw, case, image)
+    emboli = without_ignored(emboli.astype(np.int32), ignored)
+    doubtful = None if ignored is None else np.asarray(ignored.any(axis=(1, 2)))
     _, *spacing_yx = spacing_zyx(image)
     layout = Layout(raster, hu.shape[1:], spacing_yx)
     rng = np.random.default_rng([settings.seed, zlib.crc32(case.encode())])
     rows = []
-    for z in sorted(index for some in choose_slices(emboli, settings, rng) for index in some):
+    for z in sorted(index for some in choose_slices(emboli, settings, rng, doubtful) for index in some):
         of_lungs, of_emboli = slice_lines(lung[z], emboli[z], layout)
         name = f"{case}_{z:04d}"
         write_picture(folder, name, layout.pictures(hu[z : z + 1])[0], [*of_lungs, *of_emboli])
         rows.append((name, case, z, len(of_emboli), len(of_lungs), f"{np.mean(emboli[z] > 0):.3e}"))
     return rows
+
+
+def _ignored(raw: Path, case: str, image: sitk.Image) -> npt.NDArray[np.bool_] | None:
+    """The voxels that nnU-Net's label of a case ignores; None where there are none."""
+    values = _ignored_values(raw)
+    if not values:
+        return None
+    label = read_label(case_file(raw, "label", case))
+    require_same_grid(image, label, f"the label of case {case}")
+    return ignored_voxels(sitk.GetArrayViewFromImage(label), LabelKind(ignored=values))
+
+
+def _ignored_values(raw: Path) -> tuple[int, ...]:
+    return ignored_values(read_dataset_json(raw, "PE-CONV-013")["labels"]) if (raw / DATASET).is_file() else ()
 
 
 def _usable_cases(raw: Path) -> tuple[dict[str, str], tuple[Note, ...]]:
@@ -195,7 +214,8 @@ def _pixel_mm(raw: Path, cases: Sequence[str], side: int) -> float:
 
 def _state(raw: Path, case: str) -> list[list[int]]:
     """Size and time of the case's files: what tells that they are still the same."""
-    stats = [case_file(raw, role, case).stat() for role in ("image", "instances", "lungs")]
+    roles = ("image", "instances", "lungs", *(["label"] if _ignored_values(raw) else []))
+    stats = [case_file(raw, role, case).stat() for role in roles]
     return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
 
 

@@ -175,6 +175,8 @@ CODES: dict[str, str] = {
     "PE-FUS-005": "calibrated settings that were chosen for another ensemble",
     "PE-FUS-006": "no scans to calibrate on",
     "PE-FUS-007": "a detector is given, but its boxes have weight zero",
+    "PE-FUS-010": "no setting can be chosen: there is no embolus, or none of the settings finds one",
+    "PE-FUS-011": "a part of what is chosen that cannot be chosen: boxes alone, or the choice on the other folds",
     # outputs
     "PE-OUT-001": "a file cannot be written",
     "PE-OUT-002": "an output folder that holds other files, or a file name without an image format",
@@ -204,6 +206,11 @@ CODES: dict[str, str] = {
     "PE-EVAL-009": "no lung mask for a case, so its clot has no side",
     "PE-EVAL-010": "a worker process died while it scored",
     "PE-EVAL-011": "no probabilities of cross-validation, or they do not fit together",
+    "PE-EVAL-014": "a dataset.json that does not say what the values of labels mean, or which label is an embolus",
+    "PE-EVAL-015": "what the values of labels or predictions mean was concluded, and deserves a look",
+    "PE-EVAL-016": "a label or prediction with values that its dataset.json does not name",
+    "PE-EVAL-017": "two results whose labels were read in different ways",
+    "PE-EVAL-018": "a label that is ignored as a whole, or has no embolus outside the voxels that are",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

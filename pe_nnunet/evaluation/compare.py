@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.errors import InputError
+from pe_nnunet.errors import InputError, Note
+from pe_nnunet.evaluation.read_as import READ_AS
 from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.cohort_scores import compared_numbers
@@ -85,3 +88,52 @@ def compare(first: Sequence[CaseScores], second: Sequence[CaseScores], resamplin
 
 def _scans(cases: Sequence[CaseScores]) -> list[tuple[str, str, int]]:
     return [(case.case_id, case.patient, case.emboli) for case in cases]
+
+
+def require_same_reading(first: Path, second: Path) -> list[Note]:
+    """Check that both results took the same for embolus, and ignored the same.
+
+    Args:
+        first: Folder that `write_evaluation` wrote.
+        second: Another.
+
+    Returns:
+        Where a result does not record it, or predictions were read in different ways, which may be right.
+
+    Raises:
+        InputError: PE-EVAL-017 if the labels were read in different ways.
+    """
+    a, b = _read_as(first), _read_as(second)
+    if a is None or b is None:
+        silent = [str(folder) for folder, side in ((first, a), (second, b)) if side is None]
+        text = (
+            f"{' and '.join(silent)} do not say what was taken for embolus: evaluate again to be sure that it is alike"
+        )
+        return [Note("PE-EVAL-017", "warning", text)]
+    if (one := _meaning(a, "labels")) != (other := _meaning(b, "labels")):
+        raise InputError(
+            "PE-EVAL-017",
+            f"the labels were read in different ways: {one} in {first}, {other} in {second}",
+            "evaluate both with the same dataset.json and --label-kind",
+        )
+    if (one := _meaning(a, "predictions")) != (other := _meaning(b, "predictions")):
+        return [Note("PE-EVAL-017", "warning", f"predictions: {one} in {first}, {other} in {second}")]
+    return []
+
+
+def _meaning(read: Mapping[str, Any], side: str) -> str:
+    """What was taken for embolus and what was ignored, as text."""
+    of = read[side]
+    ignored = ", ".join(map(str, of["ignored_values"])) or "nothing"
+    return f"embolus is {of['kind']}, ignored is {ignored}" if side == "labels" else f"embolus is {of['kind']}"
+
+
+def _read_as(folder: Path) -> Mapping[str, Any] | None:
+    """What `summary.json` says of it; None where it says nothing, or does not exist."""
+    try:
+        found: Mapping[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))[READ_AS]
+        for side in ("labels", "predictions"):
+            _meaning(found, side)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found

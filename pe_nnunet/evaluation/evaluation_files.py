@@ -11,6 +11,7 @@ from pe_nnunet import __version__
 from pe_nnunet.evaluation.folder import Evaluation
 from pe_nnunet.evaluation.page import page
 from pe_nnunet.evaluation.plots import write_plots
+from pe_nnunet.evaluation.read_as import READ_AS
 from pe_nnunet.evaluation.text_tables import cad_pe_text, cases_csv
 from pe_nnunet.files import atomic_json, atomic_text
 from pe_nnunet.metrics.cohort_scores import CohortScores
@@ -55,6 +56,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "unlabelled": list(evaluation.unlabelled),
         "notes": [asdict(note) for note in evaluation.notes],
         "settings": evaluation.settings.to_dict(),
+        READ_AS: {"labels": evaluation.labels.to_dict(), "predictions": evaluation.predictions.to_dict()},
         "version": __version__,
     }
 

@@ -10,6 +10,13 @@ from pathlib import Path
 from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.prediction_pairing import NO_PREDICTION, find_lung_masks, find_pairs
+from pe_nnunet.evaluation.read_as import (
+    ReadAs,
+    labels_read_as,
+    notes_on_reading,
+    predictions_read_as,
+    with_kinds,
+)
 from pe_nnunet.evaluation.score_case import MAIN_PROTOCOL, ScoredCase, score_case
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.metrics.case_scores import CaseScores
@@ -31,6 +38,8 @@ class Evaluation:
         settings: How it was scored.
         detections: FROC, one a protocol and tolerance.
         groups: By subgroup, where these were given.
+        labels: As what the labels were read.
+        predictions: As what the predictions were read.
     """
 
     scored: tuple[ScoredCase, ...]
@@ -41,6 +50,8 @@ class Evaluation:
     settings: EvaluationSettings
     detections: tuple[Detection, ...]
     groups: dict[str, CohortScores]
+    labels: ReadAs
+    predictions: ReadAs
 
     @property
     def cases(self) -> tuple[CaseScores, ...]:
@@ -66,6 +77,7 @@ def evaluate_folder(
     groups: Mapping[str, str] | None = None,
     patients: Mapping[str, str] | None = None,
     lungs: Path | None = None,
+    dataset_json: Path | None = None,
     only: Collection[str] | None = None,
     workers: int | None = 1,
     progress: bool = False,
@@ -79,19 +91,29 @@ def evaluate_folder(
         groups: case id -> subgroup, from `read_groups`.
         patients: case id -> patient, from `read_patients`; a case that is not in it is a patient of its own.
         lungs: Folder of lung masks, for the clot on each side; see `find_lung_masks`.
+        dataset_json: What the labels' values mean, if that file does not lie beside them; see `labels_read_as`.
         only: Ids of the cases to score; all that have a label if None.
         workers: Processes; 1 for none beside this one; None for as many as are sensible.
         progress: Show a bar on a terminal.
 
     Raises:
-        ConfigurationError: PE-IN-002 if a folder does not exist.
+        ConfigurationError: PE-IN-002 if a folder does not exist; PE-EVAL-014 if a dataset.json does not say what is an
+            embolus.
         InputError: PE-IN-001 if there is no label; PE-EVAL-007 if no case has a subgroup.
     """
     settings = settings or EvaluationSettings()
     files, missing, unlabelled = find_pairs(predictions, labels, only)
     masks = {} if lungs is None else find_lung_masks(lungs, files)
+    of_labels = labels_read_as(labels, settings.label_kind, dataset_json)
+    of_predictions = ReadAs(settings.prediction_kind)
+    if any(of_case.mask is not None for of_case in files.values()):
+        of_predictions = predictions_read_as(predictions, settings.prediction_kind, of_labels)
     jobs = {
-        case_id: replace(of_case, patient=(patients or {}).get(case_id, ""), lungs=masks.get(case_id))
+        case_id: replace(
+            with_kinds(of_case, of_labels, of_predictions, named=dataset_json is not None),
+            patient=(patients or {}).get(case_id, ""),
+            lungs=masks.get(case_id),
+        )
         for case_id, of_case in files.items()
     }
     bar = "evaluate" if progress else ""
@@ -105,10 +127,14 @@ def evaluate_folder(
         cohort=summarise(cases, empty=settings.empty, sensitivity_at_fp=_points(done, settings), resampling=resampling),
         failures=tuple(sorted([*missing, *failures], key=lambda failure: failure.case_id)),
         unlabelled=tuple(unlabelled),
-        notes=_notes(
-            unlabelled,
-            [case.scores.case_id for case in done if not case.scored],
-            [] if lungs is None else sorted(files.keys() - masks.keys()),
+        notes=(
+            *notes_on_reading(jobs, of_labels, of_predictions),
+            *_notes(
+                unlabelled,
+                [case.scores.case_id for case in done if not case.scored],
+                [] if lungs is None else sorted(files.keys() - masks.keys()),
+                [case.scores.case_id for case in done if case.ignores and not case.scores.positive],
+            ),
         ),
         settings=settings,
         detections=tuple(
@@ -121,6 +147,8 @@ def evaluate_folder(
             name: summarise(part, empty=settings.empty, resampling=resampling)
             for name, part in (_split(cases, groups) if groups and cases else {}).items()
         },
+        labels=of_labels,
+        predictions=of_predictions,
     )
 
 
@@ -142,10 +170,13 @@ def _points(done: list[ScoredCase], settings: EvaluationSettings) -> list[dict[s
     return operating_points(froc([case.hits[MAIN_PROTOCOL, 0.0] for case in done]), settings.fp_budgets)
 
 
-def _notes(unlabelled: Sequence[str], unscored: Sequence[str], no_lungs: Sequence[str]) -> tuple[Note, ...]:
+def _notes(
+    unlabelled: Sequence[str], unscored: Sequence[str], no_lungs: Sequence[str], doubtful: Sequence[str]
+) -> tuple[Note, ...]:
     texts = (
         ("PE-EVAL-002", unlabelled, f"{len(unlabelled)} predictions without a label: {{}}"),
         ("PE-EVAL-005", unscored, "neither scores nor a probability for {}: a curve of one point, all scores 1"),
         ("PE-EVAL-009", no_lungs, "no lung mask, so no clot by side: {}"),
+        ("PE-EVAL-018", doubtful, "no embolus outside ignored voxels, so counted as scans without emboli: {}"),
     )
     return tuple(Note(code, "warning", text.format(", ".join(cases))) for code, cases, text in texts if cases)

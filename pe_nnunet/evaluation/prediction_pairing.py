@@ -9,6 +9,7 @@ from pathlib import Path
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation.text_tables import read_cad_pe
+from pe_nnunet.metrics.instances import AUTO, LabelKind
 from pe_nnunet.metrics.markers import VoxelMarker
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.find import clean
@@ -18,6 +19,7 @@ STUDY_LABEL = "emboli"  # name of the label inside a study's own folder
 REFERENCE = "RefStd"  # how CAD-PE's labels end
 NO_PREDICTION = "PE-EVAL-001"
 TABLE_ENDINGS = ("_emboli.csv", ".csv")  # ours, and AANet's
+MANIFEST_ENDING = ".json"
 STUDY_MASKS = ("lung", "lungs")  # names of lung masks inside a study's own folder
 MASK_ENDINGS = ("_lungmask", "_lungs", "_lung", "")
 
@@ -35,6 +37,10 @@ class CaseFiles:
         markers: Of a file of all scans, in place of the others.
         lungs: A mask of its lungs, or None.
         patient: Key that scans of one patient share; empty where each scan is one.
+        label_kind: What the label's values mean.
+        prediction_kind: What the mask's values mean.
+        ignored_in: A label of classes of the same scan, beside a label of ids, in which voxels are ignored; or None.
+        ignored_values: Its values that are ignored.
     """
 
     case_id: str
@@ -45,6 +51,10 @@ class CaseFiles:
     markers: tuple[VoxelMarker, ...] | None = None
     lungs: Path | None = None
     patient: str = ""
+    label_kind: LabelKind = AUTO
+    prediction_kind: LabelKind = AUTO
+    ignored_in: Path | None = None
+    ignored_values: tuple[int, ...] = ()
 
 
 def find_pairs(
@@ -150,6 +160,16 @@ def _of_one_file(path: Path, labels: Mapping[str, Path]) -> dict[str, list[CaseF
         scan = case if case in scans else by_number.get(case.lstrip("0"), case)
         found[case] = [CaseFiles(case, label, markers=scans.pop(scan, ()))]
     return {**{scan: [] for scan in scans}, **found}
+
+
+def is_study_label(label: Path) -> bool:
+    """Whether a label is the one of emboli in a study's own folder."""
+    return _stem(label) == STUDY_LABEL
+
+
+def written_by_us(mask: Path) -> bool:
+    """Whether a prediction lies beside the table or the manifest that this package writes with it."""
+    return any(mask.with_name(_stem(mask) + ending).is_file() for ending in (TABLE_ENDINGS[0], MANIFEST_ENDING))
 
 
 def _table(mask: Path) -> Path | None:

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
+from pe_nnunet.errors import InputError
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
 from pe_nnunet.metrics.clot_geometry import LungGeometry
 from pe_nnunet.metrics.froc import ScanHits
-from pe_nnunet.metrics.instances import to_instances
+from pe_nnunet.metrics.ignored import emboli_without_ignored, markers_outside, without_ignored
+from pe_nnunet.metrics.instances import (
+    LabelKind,
+    embolus_voxels,
+    ignored_voxels,
+    require_known_values,
+    to_instances,
+)
 from pe_nnunet.metrics.markers import Voxel, VoxelMarker, markers_of_findings, markers_of_table
 from pe_nnunet.metrics.protocols import PROTOCOLS, ProtocolName
 from pe_nnunet.outputs.emboli_table import read_emboli_csv
@@ -37,6 +47,7 @@ class ScoredCase:
         calibration: (probability, true or not) of every marker, at tolerance 0; empty where not scored.
         markers: On the label's grid.
         marker_table: The same as `id,x,y,z,prob` in LPS mm.
+        ignores: Whether some of its voxels are ignored.
     """
 
     scores: CaseScores
@@ -45,6 +56,7 @@ class ScoredCase:
     calibration: tuple[tuple[float, bool], ...]
     markers: tuple[VoxelMarker, ...]
     marker_table: str
+    ignores: bool = False
 
 
 def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
@@ -55,25 +67,38 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
         settings: How to score.
 
     Raises:
-        InputError: What reading a label, a probability or a table raises.
+        InputError: What reading a label, a probability or a table raises; PE-EVAL-016 for values that dataset.json does
+            not name; PE-EVAL-018 where every voxel is ignored.
         GeometryError: PE-GEO-001 or PE-GEO-002 where they are not on the label's grid.
     """
     case_id = files.case_id
     grid = read_label(files.label)
     spacing_mm = spacing_zyx(grid)
     truth = sitk.GetArrayViewFromImage(grid)
+    require_known_values(truth, files.label_kind, f"the label of case {case_id}")
+    ignored = _ignored(files, grid)
+    if ignored is not None and ignored.all():
+        raise InputError("PE-EVAL-018", f"every voxel of the label of case {case_id} is ignored", "leave the case out")
     found_image = (
         None if files.mask is None else _on_grid(read_label(files.mask), grid, f"prediction of case {case_id}")
     )
     found = None if found_image is None else sitk.GetArrayViewFromImage(found_image)
+    if found is not None:
+        require_known_values(found, files.prediction_kind, f"the prediction of case {case_id}")
 
     # Everything lies in a small part of the scan; with room for what a tolerance adds.
-    boxes = [box for box in (Box.around(a) for a in (truth, found) if a is not None) if box is not None]
+    sides = [embolus_voxels(truth, files.label_kind)]
+    sides += [] if found is None else [embolus_voxels(found, files.prediction_kind)]
+    boxes = [box for box in map(Box.around, sides) if box is not None]
+    del sides
     box = Box((0, 0, 0), (1, 1, 1)) if not boxes else boxes[0] if len(boxes) == 1 else boxes[0].union(boxes[1])
     room_mm = max(settings.eps_mm, default=0.0) + 2 * max(spacing_mm)
     box = box.grown(room_mm, spacing_mm, truth.shape)
-    truth_ids = to_instances(truth[box.slices], settings.label_kind)
-    found_ids = None if found is None else to_instances(found[box.slices], settings.prediction_kind)
+    ignored_here = None if ignored is None else ignored[box.slices]
+    truth_ids = emboli_without_ignored(to_instances(truth[box.slices], files.label_kind), ignored_here)
+    found_ids = None
+    if found is not None:
+        found_ids = without_ignored(to_instances(found[box.slices], files.prediction_kind), ignored_here)
     lungs = None
     if files.lungs is not None:
         lungs = LungGeometry.of(_on_grid(read_label(files.lungs), grid, f"lung mask of case {case_id}"))
@@ -82,9 +107,10 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     scored = True
     z, y, x = box.start
     if files.markers is not None:
-        markers = _moved(files.markers, (-z, -y, -x))
+        markers = _moved(markers_outside(files.markers, ignored), (-z, -y, -x))
     elif files.table is not None:
-        markers = _moved(markers_of_table(read_emboli_csv(files.table), grid), (-z, -y, -x))
+        of_table = markers_of_table(read_emboli_csv(files.table), grid)
+        markers = _moved(markers_outside(of_table, ignored), (-z, -y, -x))
     elif found_ids is None:  # `find_pairs` makes no such prediction
         markers = ()
     else:
@@ -114,7 +140,15 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     )
     calibration = tuple((m.probability, m.value_in(truth_ids) > 0) for m in markers) if scored else ()
     markers = _moved(markers, box.start)
-    return ScoredCase(scores, hits, scored, calibration, markers, aanet_csv(markers, grid))
+    return ScoredCase(scores, hits, scored, calibration, markers, aanet_csv(markers, grid), ignored is not None)
+
+
+def _ignored(files: CaseFiles, grid: sitk.Image) -> NDArray[np.bool_] | None:
+    """The voxels of a case of which nobody says what they are; None where there are none."""
+    if files.ignored_in is None:
+        return ignored_voxels(sitk.GetArrayViewFromImage(grid), files.label_kind)
+    classes = _on_grid(read_label(files.ignored_in), grid, f"label of classes of case {files.case_id}")
+    return ignored_voxels(sitk.GetArrayViewFromImage(classes), LabelKind(ignored=files.ignored_values))
 
 
 def _on_grid(image: sitk.Image, grid: sitk.Image, what: str) -> sitk.Image:

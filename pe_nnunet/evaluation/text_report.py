@@ -35,6 +35,9 @@ def table(evaluation: Evaluation) -> str:
     """The evaluation for people: one line a case, then the cohort, then what is missing."""
     rows = case_rows(evaluation.cases, [name for name in SHOWN if METRICS[name].brief], "case", unit=" ")
     parts = [_grid(rows), cohort_lines(evaluation.cohort)]
+    sides = {"labels": evaluation.labels, "predictions": evaluation.predictions}
+    if read := [f"{side}: {how}" for side, how in sides.items() if how.dataset is not None]:
+        parts.append("\n".join(read))
     if evaluation.detections:
         scores = (f"  {d.protocol:<7} eps {d.eps_mm:g} mm  {d.score}" for d in evaluation.detections)
         parts.append("\n".join(["FROC score (mean sensitivity) with its 95 % interval", *scores]))

@@ -60,9 +60,8 @@ def predict_batch(
         write_errors([], tables)  # before the work: an output that cannot be written is known at once
         written, failed = _predict_own(predictor, refs[part::parts], folder, outputs, artery, resume)
         write_errors(failed, tables)
-        with locked(
-            folder / ".summary.lock", busy(folder), wait=True
-        ):  # parts end together, and each reads what is there
+        # parts may end together, and each reads what is there
+        with locked(folder / ".summary.lock", busy(folder), wait=True):
             done = written
             if parts > 1:
                 done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]

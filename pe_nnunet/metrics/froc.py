@@ -135,9 +135,11 @@ def operating_points(curve: Froc, budgets: Sequence[float]) -> list[dict[str, fl
 
     Returns:
         One point a budget, in their order: `budget`; `threshold`, the lowest score that keeps to it, None where even
-        the highest exceeds it, or there are no markers; and at that score `sensitivity` and `false_positives_per_scan`.
+        the highest exceeds it, or nothing that keeps to it hits an embolus; and at that score `sensitivity` and
+        `false_positives_per_scan`.
     """
     last_of = ((budget, int(np.flatnonzero(curve.fp_per_scan <= budget)[-1])) for budget in budgets)
+    last_of = ((budget, last if curve.sensitivity[last] else 0) for budget, last in last_of)  # no best of nothing
     return [
         {
             "budget": budget,

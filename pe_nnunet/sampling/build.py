@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pe_nnunet.dataset.dataset_json import artery_label_values, pe_channel, pe_label_values
+from pe_nnunet.dataset.dataset_json import artery_label_values, ignored_values, pe_channel, pe_label_values
 from pe_nnunet.dataset.folders import RAW
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import TrainingRecipe
@@ -55,7 +55,7 @@ def make_loader(
     """
     labels = dataset_json["labels"]
     values = pe_label_values(labels)
-    index = index_dataset(dataset, values, bright_range(plans, configuration), raw_masks(plans))
+    index = index_dataset(dataset, values, bright_range(plans, configuration), raw_masks(plans), ignored_values(labels))
     label_manager = plans.get_label_manager(dataset_json)
     # without augmentation targets are label maps, under regions too
     channel = pe_channel(labels, regions=True) if label_manager.has_regions and transforms is not None else None

@@ -37,8 +37,8 @@ class CaseEmboli:
         voxel_counts: (n,) size of each embolus in voxels.
         boxes: (n, 2, 3) first voxel of each embolus, and the one behind its last.
         points: One (k, 3) array of voxel indices (z, y, x) an embolus.
-        bright_points: (m, 3) voxels as bright as opacified vessels, outside emboli.
-        artery_points: (m, 3) voxels in arteries, outside emboli; none where the raw dataset has no artery mask.
+        bright_points: (m, 3) voxels as bright as opacified vessels, outside emboli and ignored voxels.
+        artery_points: (m, 3) voxels in arteries, outside both too; none where the raw dataset has no artery mask.
         target_ratio: Embolus voxels over all voxels of the case.
     """
 
@@ -71,6 +71,7 @@ def index_case(
     instances: NDArray[np.integer[Any]] | None = None,
     artery: NDArray[np.integer[Any]] | None = None,
     source_spacing_mm: NDArray[np.float64] | None = None,
+    ignored: Sequence[int] = (),
 ) -> CaseEmboli:
     """Find the emboli of a case.
 
@@ -83,6 +84,7 @@ def index_case(
         instances: Embolus ids before resampling; without them, or where they do not fit, components are counted.
         artery: Artery mask before resampling.
         source_spacing_mm: Of these two.
+        ignored: Label values of voxels of which nobody says what they are: neither emboli nor known to be none.
 
     Returns:
         The case's emboli; no embolus gives empty arrays.
@@ -99,9 +101,10 @@ def index_case(
     ids = ids[np.argsort(first)]  # in the order of their first voxels, as components are numbered
     emboli = [voxels[numbers == number] for number in ids]
     points = tuple(_some(members, POINTS_PER_EMBOLUS, rng).astype(np.int32) for members in emboli)
-    bright = np.argwhere((image > bright_range[0]) & (image < bright_range[1]) & ~pe)
+    taken = pe | np.isin(label, ignored) if ignored else pe
+    bright = np.argwhere((image > bright_range[0]) & (image < bright_range[1]) & ~taken)
     bright = _some(bright, BRIGHT_POINTS, rng)
-    in_arteries = np.zeros((0, 3)) if artery is None else artery_points(artery, pe, BRIGHT_POINTS, rng)
+    in_arteries = np.zeros((0, 3)) if artery is None else artery_points(artery, taken, BRIGHT_POINTS, rng)
     boxes = [np.stack([members.min(axis=0), members.max(axis=0) + 1]) for members in emboli]
     return CaseEmboli(
         shape=(label.shape[0], label.shape[1], label.shape[2]),
@@ -120,7 +123,11 @@ def _some(voxels: NDArray[np.intp], limit: int, rng: np.random.Generator) -> NDA
 
 
 def index_dataset(
-    dataset: Any, pe_values: Sequence[int], bright_range: tuple[float, float], source: RawMasks | None = None
+    dataset: Any,
+    pe_values: Sequence[int],
+    bright_range: tuple[float, float],
+    source: RawMasks | None = None,
+    ignored: Sequence[int] = (),
 ) -> dict[str, CaseEmboli]:
     """The emboli of every case of a preprocessed dataset, read from a cache beside it where that is up to date.
 
@@ -129,6 +136,7 @@ def index_dataset(
         pe_values: Label values that mean PE.
         bright_range: See `index_case`.
         source: The masks of the raw dataset; a cached index stays good where they have gone since.
+        ignored: See `index_case`.
 
     Returns:
         By case id.
@@ -137,25 +145,30 @@ def index_dataset(
     folder.mkdir(exist_ok=True)
     index = {}
     for case in tqdm(dataset.identifiers, desc="embolus index", disable=None, leave=False):
-        stamp = _stamp(Path(dataset.source_folder), case, pe_values, bright_range)
+        stamp = _stamp(Path(dataset.source_folder), case, pe_values, bright_range, ignored)
         source_stamp = "" if source is None else source.stamp(case)
         path = folder / f"{case}.npz"
         known = _read(path, stamp, source_stamp)
         if known is None:
-            known = _index_stored(dataset, case, pe_values, bright_range, source)
+            known = _index_stored(dataset, case, pe_values, bright_range, source, ignored)
             _write(path, known, stamp, source_stamp)
         index[case] = known
     return index
 
 
 def _index_stored(
-    dataset: Any, case: str, pe_values: Sequence[int], bright_range: tuple[float, float], source: RawMasks | None
+    dataset: Any,
+    case: str,
+    pe_values: Sequence[int],
+    bright_range: tuple[float, float],
+    source: RawMasks | None,
+    ignored: Sequence[int],
 ) -> CaseEmboli:
     image, label, _, properties = dataset.load_case(case)
     seed = crc32(case.encode())
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"ignored": ignored}
     if source is not None and source.stamp(case):
-        given = {
+        given |= {
             "instances": source.read("instances", case, properties),
             "artery": source.read("arteries", case, properties),
             "source_spacing_mm": source.spacing_mm(properties),
@@ -163,11 +176,14 @@ def _index_stored(
     return index_case(np.asarray(image[0]), np.asarray(label[0]), pe_values, bright_range, seed, **given)
 
 
-def _stamp(folder: Path, case: str, pe_values: Sequence[int], bright_range: tuple[float, float]) -> str:
+def _stamp(
+    folder: Path, case: str, pe_values: Sequence[int], bright_range: tuple[float, float], ignored: Sequence[int]
+) -> str:
     """What an index depends on, as text."""
     files = sorted(path for path in folder.glob(f"{case}*") if path.is_file() and path.stem in (case, f"{case}_seg"))
     facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return repr((VERSION, facts, tuple(pe_values), [round(value, 6) for value in bright_range]))
+    known = (VERSION, facts, tuple(pe_values), [round(value, 6) for value in bright_range])
+    return repr((*known, tuple(ignored)) if ignored else known)
 
 
 def _write(path: Path, case: CaseEmboli, stamp: str, source_stamp: str) -> None:

@@ -99,13 +99,13 @@ def nearest_ids(
 
 
 def artery_points(
-    artery: NDArray[np.integer[Any]], pe: NDArray[np.bool_], max_points: int, rng: np.random.Generator
+    artery: NDArray[np.integer[Any]], taken: NDArray[np.bool_], max_points: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Voxels of the preprocessed grid that lie in arteries and hold no PE.
+    """Voxels of the preprocessed grid in arteries, without those that are taken.
 
     Args:
         artery: Artery mask before resampling.
-        pe: PE on the preprocessed grid.
+        taken: What they must not lie in, PE above all, on the preprocessed grid.
         max_points: How many to keep.
         rng: Chooses them.
 
@@ -115,8 +115,8 @@ def artery_points(
     source = np.argwhere(artery > 0)
     if len(source) > 4 * max_points:
         source = source[rng.choice(len(source), 4 * max_points, replace=False)]
-    there = np.rint(resampled_positions(source, artery.shape, pe.shape)).astype(np.int64)
-    there = np.unique(np.clip(there, 0, np.array(pe.shape) - 1), axis=0)
-    free = there[~pe[tuple(there.T)]]
+    there = np.rint(resampled_positions(source, artery.shape, taken.shape)).astype(np.int64)
+    there = np.unique(np.clip(there, 0, np.array(taken.shape) - 1), axis=0)
+    free = there[~taken[tuple(there.T)]]
     kept = free if len(free) <= max_points else free[rng.choice(len(free), max_points, replace=False)]
     return np.asarray(kept, np.int64)

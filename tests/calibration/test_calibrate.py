@@ -156,6 +156,82 @@ def test_the_threshold_at_which_the_mean_of_folds_has_as_many_false_positives():
     for place, values in (((1, 1), (0.9, 0.9)), ((1, 5), (0.8, 0.0)), ((5, 1), (0.6, 0.3)), ((5, 5), (0.0, 0.2))):
         for name, value in zip("01", values, strict=True):
             maps[name][place[0] : place[0] + 2, place[1] : place[1] + 2, 1:3] = value
-    shift = measure_shift([("a", image, truth)], ("0", "1"), lambda _, fold: maps[fold], FusionSettings())
+    shift = measure_shift([("a", image, truth, None)], ("0", "1"), lambda _, fold: maps[fold], FusionSettings())
     assert (shift["single_fp_per_scan"], shift["mean_fp_per_scan"], shift["equal_threshold"]) == (1, 0, 0.45)
     assert (shift["single_sensitivity"], shift["mean_sensitivity"], shift["emboli"]) == (1, 1, 1)
+
+
+def rewrite(tmp_path, change):
+    """Change every label."""
+    for path in (tmp_path / "raw" / "Dataset501_PE" / "labelsTr").iterdir():
+        label = sitk.ReadImage(str(path))
+        changed = sitk.GetImageFromArray(change(sitk.GetArrayFromImage(label)).astype(np.uint8))
+        changed.CopyInformation(label)
+        sitk.WriteImage(changed, str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "words"),
+    [
+        (lambda label: label * 0, "PE-FUS-006", "no embolus in the 4 scans"),
+        (lambda label: np.roll(label, 15, axis=0), "PE-FUS-010", "finds one of the 8 emboli in the 4 scans"),
+    ],
+)
+def test_where_nothing_is_found_nothing_is_chosen(dataset, capsys, tmp_path, change, code, words):
+    rewrite(tmp_path, change)
+    for older in (False, True):
+        if older:
+            (dataset / "fusion.json").write_text("older")
+        assert main(["calibrate", "-d", "501", "--from", "masks"]) == 2
+        error = capsys.readouterr().err
+        assert code in error
+        assert words in error
+        assert (f"{dataset / 'fusion.json'}, chosen earlier, stays as it is" in error) == older
+    assert (dataset / "fusion.json").read_text() == "older"
+
+
+def test_ignored_voxels_count_neither_way(dataset, capsys, tmp_path):
+    """The false findings lie in the slice z = 10, which is ignored; so any smallest volume does."""
+
+    def ignore_slice(label):
+        label[10] = 2
+        return label
+
+    rewrite(tmp_path, ignore_slice)
+    labels = {"labels": {"background": 0, "PE": 1, "ignore": 2}}
+    (tmp_path / "raw" / "Dataset501_PE" / "dataset.json").write_text(json.dumps(labels))
+    assert main(["calibrate", "-d", "501", "--from", "masks", "--min-embolus-mm3", "0", "100"]) == 0
+    assert "8 of 8 emboli, 0.00 false positives a scan, F1 1.00" in capsys.readouterr().out
+    described = json.loads((dataset / "fusion.json").read_text())
+    assert described["segmentation"]["settings"]["min_volume_mm3"] == 0
+    assert described["chosen_on"]["labels"] == {"kinds": ["class:1"], "ignored_values": [2]}
+
+
+def test_a_shift_without_emboli_has_no_sensitivity():
+    image = sitk.GetImageFromArray(np.zeros((4, 8, 8), np.int16))
+    nothing = np.zeros((4, 8, 8), np.uint8)
+    found = np.zeros((4, 8, 8), np.float32)
+    found[1:3, 1:3, 1:7] = 0.9
+    ignored = np.zeros((4, 8, 8), bool)
+    ignored[:, :, 2:] = True  # one layer of the finding is left, and all of it in the other scan
+    scans = [("a", image, nothing, ignored), ("b", image, nothing, None), ("c", image, nothing, found > 0)]
+    shift = measure_shift(scans, ("0", "1"), lambda _, fold: found, FusionSettings(min_volume_mm3=20))
+    assert (shift["emboli"], shift["single_sensitivity"], shift["mean_sensitivity"]) == (0, None, None)
+    assert shift["single_fp_per_scan"] == pytest.approx(2 / 3)
+
+
+def test_labels_of_further_scans_are_read_by_the_dataset_json_beside_them(thorax, tmp_path):
+    values = np.zeros(thorax.GetSize()[::-1], np.uint8)
+    values[5, 5, 5:9] = (1, 2, 2, 3)  # artery, PE, PE, ignored
+    label = sitk.GetImageFromArray(values)
+    label.CopyInformation(thorax)
+    for folder, image in (("scans", thorax), ("labels", label)):
+        (tmp_path / folder).mkdir()
+        sitk.WriteImage(image, str(tmp_path / folder / "further.nii.gz"))
+    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None)
+    assert (ids[5, 5, 5:9].tolist(), ignored) == ([1, 2, 2, 3], None)  # ids, as far as anybody says
+    described = {"labels": {"background": 0, "artery": [1, 2], "PE": 2, "ignore": 3}}
+    (tmp_path / "labels" / "dataset.json").write_text(json.dumps(described))
+    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None)
+    assert (ids[5, 5, 5:9].tolist(), ids.max()) == ([0, 1, 1, 0], 1)
+    assert (ignored[5, 5, 5:9].tolist(), ignored.sum()) == ([False, False, False, True], 1)

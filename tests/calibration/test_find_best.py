@@ -6,6 +6,7 @@ import argparse
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,3 +184,116 @@ def test_what_is_missing_is_named(folders: Path, capsys: pytest.CaptureFixture[s
         path.unlink()
     assert main(COMMAND) == 2
     assert "has validation probabilities" in capsys.readouterr().err
+
+
+def rewrite(folders: Path, label: NDArray[np.uint8], values: NDArray[np.float32] | None, cases: str = "0123") -> None:
+    """Other labels, and other probabilities of model A, for these cases."""
+    for number in cases:
+        path = folders.parents[1] / "raw" / "Dataset501_X" / "labelsTr" / f"c{number}.nii.gz"
+        sitk.WriteImage(sitk.GetImageFromArray(label), str(path))
+        if values is not None:
+            (stored,) = (folders / A).glob(f"fold_*/validation/c{number}.npz")
+            np.savez_compressed(stored, probabilities=values)
+
+
+ALONE = [*COMMAND, "-tr", "TA", "-p", "P", "--thresholds", "0.5", "--min-embolus-mm3", "0"]
+NAN = np.full((2, *SHAPE), np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("label", "values", "more", "words"),
+    [
+        (truth() * 0, None, (), "no embolus in the 4 scans"),
+        (np.minimum(truth(), 1), None, (), "no embolus in the 4 scans"),  # arteries alone
+        (truth(), probability(0, 0, 0), (), "none of the 1 settings finds one of the 8 emboli in the 4 scans"),
+        (truth(), probability(0, 0, 0.9), (), "none of the 1 settings finds one of the 8 emboli"),
+        (truth(), NAN, (), "none of the 4 cases could be read"),
+        # 0.6 finds an embolus and something false, 0.95 nothing
+        (
+            truth(),
+            probability(0.8, 0, 0.9),
+            ("--target-fp", "0.5", "--thresholds", "0.6", "0.95"),
+            "no setting that finds",
+        ),
+    ],
+)
+def test_where_nothing_is_found_nothing_is_chosen(
+    folders: Path, capsys: pytest.CaptureFixture[str], label: Any, values: Any, more: tuple[str, ...], words: str
+) -> None:
+    rewrite(folders, label, values)
+    assert main([*ALONE, *more]) == 2
+    error = capsys.readouterr().err
+    assert f"PE-FUS-010: nothing can be chosen: {words}" in error
+    assert not (folders / "find_best.json").exists()
+    (folders / "find_best.json").write_text("older")
+    assert main([*ALONE, *more]) == 2
+    assert f"{folders / 'find_best.json'}, chosen earlier, stays as it is" in capsys.readouterr().err
+    assert (folders / "find_best.json").read_text() == "older"
+    assert not (folders / "find_best.txt").exists()
+
+
+def test_a_single_scan_with_an_embolus_is_enough_but_tells_nothing_of_others(
+    folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(folders, truth() * 0, None, "123")
+    assert main(ALONE) == 0
+    assert "PE-FUS-011" in capsys.readouterr().out
+    found = json.loads((folders / "find_best.json").read_text())
+    assert (found["cohort"]["emboli"], found["cohort"]["found"], found["held_out"]) == (2, 1, None)
+    assert [note["code"] for note in found["notes"]] == ["PE-FUS-011"]
+    for path in folders.glob("*/fold_1/validation/*"):
+        path.unlink()
+    for path in folders.glob("*/fold_0/validation/c1.npz"):
+        path.unlink()
+    assert main([*ALONE, "-f", "0"]) == 0
+    found = json.loads((folders / "find_best.json").read_text())
+    assert (found["cohort"]["scans"], found["cohort"]["found"], found["notes"]) == (1, 1, [])
+
+
+def test_ignored_voxels_count_neither_way(folders: Path) -> None:
+    """Ignored: the place of the false finding, of four voxels, and the second embolus, which nobody is sure of."""
+    label = truth()
+    label[2, 8:11, 10:13] = 3
+    label[3, 0:2, 13:15] = 3
+    rewrite(folders, label, probability(0.9, 0.9, 0.9))
+    for model in (A, B):
+        labels = REGIONS["labels"] | {"ignore": 3}  # type: ignore[operator]
+        (folders / model / "dataset.json").write_text(json.dumps(REGIONS | {"labels": labels}))
+    assert main(ALONE) == 0
+    found = json.loads((folders / "find_best.json").read_text())
+    cohort = {name: found["cohort"][name] for name in ("emboli", "found", "findings", "false_positives", "dice")}
+    assert cohort == {"emboli": 4, "found": 4, "findings": 4, "false_positives": 0, "dice": 1}
+    assert found["candidates"][0]["false_positives_per_scan"] == 0
+    assert found["labels"] == {"kinds": ["class:2"], "ignored_values": [3]}
+    case, *_ = cases_with_probabilities([folders / A], ["0", "1"])
+    (scores,) = score_case((case, candidates_of([A], 1, (0.5,), (0.0,))))
+    assert scores["pe_score"] == pytest.approx(0.9)
+    # the dataset.json beside the labels comes first
+    raw = folders.parents[1] / "raw" / "Dataset501_X"
+    (raw / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "artery": 1, "PE": [2, 3]}}))
+    assert main(ALONE) == 0
+    assert json.loads((folders / "find_best.json").read_text())["cohort"]["emboli"] == 12
+    elsewhere = folders / "elsewhere.json"
+    elsewhere.write_text(json.dumps({"labels": {"background": 0, "artery": 1, "clot": 2, "ignore": 3}}))
+    assert main([*ALONE, "--dataset-json", str(elsewhere)]) == 0
+    assert json.loads((folders / "find_best.json").read_text())["cohort"]["emboli"] == 4
+    label[0, 0, 0] = 4
+    rewrite(folders, label, None, "0")
+    assert main(ALONE) == 3
+    failures = json.loads((folders / "find_best.json").read_text())["failures"]
+    assert [(failure["case_id"], failure["code"]) for failure in failures] == [("c0", "PE-EVAL-016")]
+
+
+def test_ids_of_emboli_with_a_label_that_ignores(folders: Path) -> None:
+    raw = folders.parents[1] / "raw" / "Dataset501_X"
+    label = truth()
+    ids = (label == 2).astype(np.uint8)
+    label[1, 2:5, 2:5] = 3
+    rewrite(folders, label, probability(0.9, 0.9, 0.0))
+    (raw / "pe_nnunet" / "instances").mkdir(parents=True)
+    for case in CASES:
+        sitk.WriteImage(sitk.GetImageFromArray(ids), str(raw / "pe_nnunet" / "instances" / f"{case}.nii.gz"))
+    (raw / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "artery": 1, "PE": 2, "ignore": 3}}))
+    assert main(ALONE) == 0
+    cohort = json.loads((folders / "find_best.json").read_text())["cohort"]
+    assert (cohort["emboli"], cohort["found"], cohort["findings"], cohort["dice"]) == (4, 4, 4, 1)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pe_nnunet.calibration.counts import Grid, LabelledScan, box_labels, count_boxes, count_findings
+from pe_nnunet.calibration.results import calibration_text
 from pe_nnunet.calibration.search import calibrate
 from pe_nnunet.detection import SliceBox, Tube
 from pe_nnunet.errors import InputError
@@ -179,3 +180,43 @@ def test_nothing_to_calibrate_on():
     empty = LabelledScan("a", np.zeros((4, 4, 4), np.float32), np.zeros((4, 4, 4), np.uint8), MM)
     with pytest.raises(InputError, match="PE-FUS-006"):
         calibrate([empty])
+
+
+@pytest.mark.parametrize("max_fp_per_scan", [None, 3.0])
+def test_boxes_that_find_nothing_get_no_confidence(max_fp_per_scan):
+    scans = [
+        replace(scan, tubes=[box_at(place) for place in PLACES if not scan.truth[place]]) for scan in cohort("none")
+    ]
+    found = calibrate(scans, max_fp_per_scan, SMALL)
+    assert found.boxes is None
+    assert found.segmentation.chosen.found > 0
+    assert "PE-FUS-011" in calibration_text(found, len(scans), None)
+    assert "PE-FUS-011" in calibration_text(calibrate([replace(s, tubes=[]) for s in scans], None, SMALL), 20, None)
+
+
+def test_budgets_that_only_nothing_keeps_to_are_no_choice():
+    """What finds an embolus finds something false in each scan as well."""
+    scans = [replace(scan, probability=np.where(scan.probability > 0, np.float32(0.6), 0)) for scan in cohort("none")]
+    found = calibrate(scans, 4.0, SMALL)
+    assert set(found.segmentation.budgets) == {4.0, 8.0}
+    with pytest.raises(InputError, match=r"PE-FUS-010.*no setting that finds an embolus keeps to 0.5 false positives"):
+        calibrate(scans, 0.5, SMALL)
+
+
+def test_what_lies_in_ignored_voxels_is_not_counted():
+    """One finding wholly in ignored voxels, one of 27 voxels with nine outside, and an embolus."""
+    probability, truth = np.zeros((12, 20, 20), np.float32), np.zeros((12, 20, 20), np.uint8)
+    ignored = np.zeros(truth.shape, bool)
+    for z, y, x in PLACES[:3]:
+        probability[z : z + 3, y : y + 3, x : x + 3] = 0.9
+    truth[1:4, 1:4, 1:4] = 1
+    ignored[:, :, 8:11] = True
+    ignored[:, :, 15:17] = True
+    boxes = [box_at(place) for place in PLACES[:2]]
+    scan = LabelledScan("a", probability, truth, MM, boxes, ignored)
+    settings = [FusionSettings(0.5, min_volume_mm3=volume) for volume in (0.0, 27 * 8.0, 28 * 8.0)]
+    counts = count_findings([scan], settings)[:, 0].tolist()
+    assert counts == [[1, 1, 1, 2, 27, 36, 27], [1, 1, 1, 2, 27, 36, 27], [0, 1, 0, 0, 0, 0, 27]]
+    inside = replace(scan, ignored=ignored | (truth == 0))
+    assert count_boxes([inside], (0.5,))[0, 0].tolist() == [1, 1, 1, 1]
+    assert count_boxes([replace(scan, ignored=None)], (0.5,))[0, 0].tolist() == [1, 1, 1, 2]

@@ -131,3 +131,26 @@ def test_a_further_dataset_is_drawn_at_the_same_scale_and_never_shows_a_patient_
     assert extra.pictures["n"] == ()  # a scan without boxes gives no slice
     assert {path.name[0] for path in extra_images([extra], ["q"])} == {"p"}
     assert {path.name[0] for path in extra_images([extra], [])} == {"p", "q"}
+
+
+def test_ignored_voxels_give_no_boxes_and_their_slices_stand_for_nothing(raw: Path, tmp_path: Path) -> None:
+    """Case p: embolus 7 and slices 0 to 4 are ignored; of embolus 3, in slices 3 to 8, four slices are left."""
+    folder = tmp_path / raw.name
+    shutil.copytree(raw, folder)
+    settings = DetectorSettings(image_size=96, min_negatives=12)
+    before = export_slices(folder, tmp_path / "set", settings)
+    assert len(before.pictures["p"]) == 12
+    label = sitk.ReadImage(str(case_file(folder, "instances", "p")))
+    ids = sitk.GetArrayFromImage(label)
+    values = np.where((ids == 7) | (np.arange(12) < 5)[:, None, None], 2, ids > 0).astype(np.uint8)
+    for case, array in (("p", values), ("n", values * 0), ("q", values * 0)):
+        image = sitk.GetImageFromArray(array)
+        image.CopyInformation(label)
+        case_file(folder, "label", case).parent.mkdir(exist_ok=True)
+        sitk.WriteImage(image, str(case_file(folder, "label", case)))
+    content = {"labels": {"background": 0, "PE": 1, "ignore": 2}}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    after = export_slices(folder, tmp_path / "set", settings)
+    assert [int(name[-4:]) for name in after.pictures["p"]] == [5, 6, 7, 8, 9, 10, 11]
+    assert after.pictures["n"] == before.pictures["n"]
+    assert len(boxes(after, "p_0005")["embolus"]) == 1

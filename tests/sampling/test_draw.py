@@ -90,3 +90,17 @@ def test_index_finds_diagonal_emboli_and_bright_voxels():
     assert {tuple(p) for points in found.points for p in points.tolist()} == {(1, 1, 1), (2, 2, 2), (5, 5, 5)}
     assert {tuple(p) for p in found.bright_points.tolist()} == {(7, 7, x) for x in range(4)}
     assert found.target_ratio == pytest.approx(3 / 512)
+
+
+def test_ignored_voxels_are_neither_emboli_nor_hard_negatives() -> None:
+    label = np.zeros((6, 6, 6), np.uint8)
+    label[0, 0, :2] = 1
+    label[3:] = 2
+    image = np.full(label.shape, 2.0)
+    artery = np.ones(label.shape, np.uint8)
+    given = {"artery": artery, "source_spacing_mm": np.ones(3), "instances": np.where(label == 1, 9, 0)}
+    found = index_case(image, label, (1,), (1.0, np.inf), seed=0, ignored=(2,), **given)
+    assert (found.ids.tolist(), found.voxel_counts.tolist()) == ([9], [2])
+    assert len(found.bright_points) == len(found.artery_points) == 3 * 36 - 2
+    assert found.bright_points[:, 0].max() == found.artery_points[:, 0].max() == 2
+    assert index_case(image, label, (1,), (1.0, np.inf), seed=0, **given).bright_points[:, 0].max() == 5
