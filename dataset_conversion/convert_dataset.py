@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from pe_nnunet import __version__
-from pe_nnunet.cases import CaseFailure, run_cases, sensible_workers, write_errors
+from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, sensible_workers, write_errors
 from pe_nnunet.dataset import raw
 from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import (
@@ -39,7 +39,6 @@ from pe_nnunet.files import atomic_json
 # A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
 GIB_PER_WORKER = 3
 GIB_PER_WORKER_BY_CONTRAST = 6  # 3.1 GiB for one of 500x512x512 of which the crop is 360x240x384
-DIED = ("PE-CONV-012", "the worker process died while it converted this case", "give it more memory, and --resume")
 
 Outcome = CaseRecord | CaseFailure
 Progress = Callable[[Outcome, int, int], None]
@@ -73,6 +72,7 @@ def convert(
     options: ConvertOptions | None = None,
     *,
     progress: Progress | None = None,
+    limits: CaseLimits | None = None,
 ) -> ConversionReport:
     """Convert a source to a dataset in `nnUNet_raw`.
 
@@ -85,6 +85,8 @@ def convert(
         name: What stands behind `DatasetXXX_`.
         options: How to convert.
         progress: Called after each case with what became of it, the number of cases done, and of all.
+        limits: What a case may take: each is then done in a process beside this one, so that one that crashes or hangs
+            does not take the others with it.
 
     Returns:
         The report; cases that failed are in it, and do not raise unless the options say `on_error="stop"`.
@@ -102,7 +104,7 @@ def convert(
     if options.hash_names:  # from here on cases go by their hashes
         options = replace(options, negatives=frozenset(map(hashed, options.negatives)))
     with staged(target, resume=options.resume, overwrite=options.overwrite, part_id=options.part_id) as staging:
-        records, reused, again, errors = _run(kind, listing, options, staging, progress)
+        records, reused, again, errors = _run(kind, listing, options, staging, progress, limits)
         if options.part_id is not None:  # what is done waits for the run that puts the parts together
             return ConversionReport(None, dict(sorted(records.items())), errors, (), reused)
         if not records:
@@ -116,7 +118,12 @@ def convert(
 
 
 def _run(
-    kind: str, listing: Listing, options: ConvertOptions, staging: Staging, progress: Progress | None
+    kind: str,
+    listing: Listing,
+    options: ConvertOptions,
+    staging: Staging,
+    progress: Progress | None,
+    limits: CaseLimits | None,
 ) -> tuple[dict[str, CaseRecord], frozenset[str], list[str], tuple[CaseFailure, ...]]:
     """Convert all cases into the folder under construction.
 
@@ -135,8 +142,8 @@ def _run(
         options.num_processes or sensible_workers(len(sources), gib),
         in_order=False,
         ends=(OutputError,),
-        died=DIED,
-        alone="--num-processes 1",
+        died="PE-CONV-012",
+        limits=limits,
     )
     records: dict[str, CaseRecord] = {}
     reused: set[str] = set()

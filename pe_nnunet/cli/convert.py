@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import REPAIRS
+from pe_nnunet.cli.scan_options import REPAIRS, add_limits, limits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
@@ -52,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_options(parser.add_argument_group("reading"), ConvertOptions, "pick", "series_uids", *REPAIRS)
     course = parser.add_argument_group("course")
     add_options(course, ConvertOptions, "on_error", "resume", "overwrite", "num_parts", "part_id", "num_processes")
+    add_limits(course)
     course.add_argument("--dry-run", action="store_true", help="list the cases and their files, and write nothing")
     parser.set_defaults(num_processes=None)
 
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     given["negatives"] = _case_list(args.negatives)
     published = args.test == "published"
     given["test"] = _case_list(None if args.test is None or published else Path(args.test))
-    options = ConvertOptions(**given, published_test=published)
+    options, may_take = ConvertOptions(**given, published_test=published), limits(args)
     if args.dry_run:
         return _list(args.kind, args.src, options)
     with tqdm(desc="converting", unit="case", disable=None) as bar:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             if isinstance(outcome, CaseFailure):
                 tqdm.write(str(outcome), file=sys.stderr)
 
-        report = convert(args.kind, args.src, args.dataset_id, args.name, options, progress=show)
+        report = convert(args.kind, args.src, args.dataset_id, args.name, options, progress=show, limits=may_take)
     if args.part_id is not None:
         return _print_part(report, args.part_id, args.num_parts)
     _print_summary(report, args.dataset_id)

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device
-from pe_nnunet.cli.scan_options import add_reading, repairs
+from pe_nnunet.cli.scan_options import add_limits, add_reading, limits, repairs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
     add_reading(parser)
+    add_limits(parser)
     which = parser.add_argument_group("detector", "by dataset, or by folder")
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
     which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.detection.scans import detect_batch
 
-    found, failed = detect_batch(detector, refs, args.output, repairs(args))
+    found, failed = detect_batch(detector, refs, args.output, repairs(args), limits(args))
     print(f"{len(found)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:
         return DONE

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_dataset_json
+from pe_nnunet.cli.scan_options import add_limits, limits
 from pe_nnunet.options import add_options, chosen
 
 
@@ -59,6 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="also write the markers as the CAD-PE challenge takes them (markers.txt) and as AANet has them (markers/)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: by cases and processors)")
+    add_limits(parser)
     parser.add_argument(
         "--groups",
         nargs=2,
@@ -95,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         dataset_json=args.dataset_json,
         workers=args.workers,
         progress=True,
+        limits=limits(args),
     )
     if not evaluation.cases:
         for failure in evaluation.failures:

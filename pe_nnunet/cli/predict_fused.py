@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
-from pe_nnunet.cli.scan_options import add_reading, repairs
+from pe_nnunet.cli.scan_options import add_limits, add_reading, limits, repairs
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import kinds_for, switch_helps
@@ -71,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     batch.add_argument(
         "--resume", action="store_true", help="leave out what is complete, with the same models and settings"
     )
+    add_limits(batch)
     batch.add_argument("--num-parts", type=int, default=1, help="divide the scans for as many machines or devices")
     batch.add_argument("--part-id", type=int, default=0, help="which part this is, from 0 on; default %(default)s")
 
@@ -129,6 +130,7 @@ def run(args: argparse.Namespace) -> int:
         resume=args.resume,
         part=args.part_id,
         parts=args.num_parts,
+        limits=limits(args),
     )
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:

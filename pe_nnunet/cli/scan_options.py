@@ -1,12 +1,13 @@
-"""Options that several commands share: which series is read, and what may be repaired when it is."""
+"""Options that several commands share: which series is read, what may be repaired, how long a case may take."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from pe_nnunet.cases.outcome import CaseLimits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
-from pe_nnunet.options import add_options
+from pe_nnunet.options import add_options, chosen
 
 REPAIRS = ("assume_hu", "resample_gaps", "fix_tilt")
 
@@ -16,6 +17,16 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("reading")
     group.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
     add_options(group, ConvertOptions, "pick", *REPAIRS)
+
+
+def add_limits(parser: argparse._ActionsContainer) -> None:
+    """Add how long a case may take; `limits` takes it from the arguments."""
+    add_options(parser, CaseLimits)
+
+
+def limits(args: argparse.Namespace) -> CaseLimits:
+    """What a case may take, where it is read or done beside this process."""
+    return CaseLimits(**chosen(args, CaseLimits))
 
 
 def repairs(args: argparse.Namespace) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_reading, repairs
+from pe_nnunet.cli.scan_options import add_limits, add_reading, limits, repairs
 
 if TYPE_CHECKING:
+    from pe_nnunet.errors import Note
     from pe_nnunet.slices import LabelLookup
     from pe_nnunet.volumes import ScanRef
 
@@ -42,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--round", action="store_true", help="dicom, png: round HU that are not whole")
     add("--algorithm", metavar="NAME", help="dicom: the program that made the masks; without it, people")
     add_reading(parser)
+    add_limits(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
     sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
     labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
     written, failed = work_through(
-        lambda source: _convert(source, labels, args),
+        partial(_convert, labels=labels, args=args),
         {source.case_id: source for source in sources},
+        limits=limits(args),
+        say=_say,
         ends=(Exception,) if args.debug else (),
         bar="converting",
     )
@@ -63,9 +68,15 @@ def run(args: argparse.Namespace) -> int:
     return DONE if not failed else SOME_FAILED if written else NOTHING_DONE
 
 
-def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespace) -> None:
+def _say(case: str, notes: list[Note], _left: str) -> None:
     from tqdm import tqdm
 
+    for note in notes:
+        tqdm.write(f"{case}: {note}", file=sys.stderr)
+
+
+def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespace) -> list[Note]:
+    """Convert one scan, in a process of its own; what is to be said of it."""
     from pe_nnunet.slices import export, read_label_of, read_source
     from pe_nnunet.volumes import empty_note
 
@@ -79,10 +90,9 @@ def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespa
         name, notes = path.name, [*notes, *found]
     if label is not None:
         notes += empty_note(label, name)
-    for note in notes:
-        tqdm.write(f"{case}: {note}", file=sys.stderr)
     window = None if args.window is None else (args.window[0], args.window[1])
     export(scan, label, args.out / case, args.to, window_hu=window, round_hu=args.round, algorithm=args.algorithm)
+    return notes
 
 
 def _require_sense(args: argparse.Namespace) -> None:

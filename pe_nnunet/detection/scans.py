@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet import __version__
-from pe_nnunet.cases import DISCLAIMER, CaseFailure, sole_writer, step_bar, work_through, write_errors
+from pe_nnunet.cases import DISCLAIMER, CaseFailure, CaseLimits, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.detection.detector import Detector
 from pe_nnunet.detection.raster import Layout, Raster
@@ -21,7 +22,8 @@ from pe_nnunet.detection.results import write_detections
 from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
 from pe_nnunet.detection.suppress import SliceFindings
 from pe_nnunet.errors import Note
-from pe_nnunet.volumes import ScanRef, read_scan, spacing_zyx, to_lps
+from pe_nnunet.volumes import Scan, ScanRef, spacing_zyx, to_lps
+from pe_nnunet.volumes.readers import read_timed
 from pe_nnunet.voxels import Box
 
 BATCH = 8  # slices at a time: memory does not grow with the scan
@@ -94,7 +96,11 @@ def _lung_box(tubes: Sequence[Tube]) -> Box | None:
 
 
 def detect_batch(
-    detector: Detector, refs: Sequence[ScanRef], folder: Path, repairs: Mapping[str, bool]
+    detector: Detector,
+    refs: Sequence[ScanRef],
+    folder: Path,
+    repairs: Mapping[str, bool],
+    limits: CaseLimits | None = None,
 ) -> tuple[dict[str, Detections], list[CaseFailure]]:
     """Detect in every scan and write its files, then `errors.json`.
 
@@ -103,6 +109,7 @@ def detect_batch(
         refs: The scans.
         folder: Where to.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
+        limits: What a case may take: each is then read in a process beside this one.
 
     Returns:
         What was found, by case, and the scans that failed.
@@ -113,10 +120,12 @@ def detect_batch(
     """
     title = {ref.case_id: f"[{number}/{len(refs)}] {ref.case_id}" for number, ref in enumerate(refs, 1)}
 
-    def find(ref: ScanRef) -> tuple[Detections, tuple[Note, ...], float]:
-        started = time.perf_counter()
-        scan = read_scan(ref, **repairs)
-        with step_bar(title[ref.case_id], "slice") as show:
+    timeout_s = None if limits is None else limits.case_timeout_s
+
+    def find(read: tuple[Scan, float]) -> tuple[Detections, tuple[Note, ...], float]:
+        scan, read_s = read
+        started, ref = time.perf_counter() - read_s, scan.ref
+        with step_bar(title[ref.case_id], "slice", timeout_s) as show:
             result = detect(to_lps(scan.image), detector, show)
         seconds, notes = time.perf_counter() - started, (*scan.notes, *result.notes)
         facts = {
@@ -141,7 +150,9 @@ def detect_batch(
 
     with sole_writer(folder):
         write_errors([], folder)  # before the work: an output that cannot be written is known at once
-        found, failed = work_through(find, {ref.case_id: ref for ref in refs}, say=say)
+        found, failed = work_through(
+            find, {ref.case_id: ref for ref in refs}, read=partial(read_timed, **repairs), limits=limits, say=say
+        )
         write_errors(failed, folder)
     return {case_id: result for case_id, (result, _, _) in found.items()}, failed
 

@@ -20,6 +20,9 @@ CODES: dict[str, str] = {
     "PE-IN-003": "the file is not what its name says, or is truncated",
     "PE-IN-004": "two cases would get the same id",
     "PE-IN-006": "the volume is too large for the memory that is free",
+    "PE-IN-007": "the case took longer than it may",
+    "PE-IN-008": "the process that read the case, or worked on it, died",
+    "PE-IN-009": "a header that names more than its file can hold",
     # grids
     "PE-GEO-001": "two images that should share a grid differ in size",
     "PE-GEO-002": "two images that should share a grid lie in different places",
@@ -167,6 +170,7 @@ CODES: dict[str, str] = {
     "PE-DET-011": "extra boxes that cannot be read",
     "PE-DET-012": "onnxruntime, which runs the detector, is not installed",
     "PE-DET-013": "detections that cannot be read",
+    "PE-DET-015": "a record of a detector, or of detections, that is none",
     # fusion
     "PE-FUS-001": "fusion settings that are out of range or contradict each other",
     "PE-FUS-002": "a probability map with values that are no probabilities",

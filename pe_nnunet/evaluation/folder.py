@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from pe_nnunet.cases import CaseFailure, work_through
+from pe_nnunet.cases import CaseFailure, CaseLimits, work_through
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.prediction_pairing import NO_PREDICTION, find_lung_masks, find_pairs
 from pe_nnunet.evaluation.read_as import (
@@ -81,6 +81,7 @@ def evaluate_folder(
     only: Collection[str] | None = None,
     workers: int | None = 1,
     progress: bool = False,
+    limits: CaseLimits | None = None,
 ) -> Evaluation:
     """Score all cases that have a label; a case that fails is listed, and the rest goes on.
 
@@ -95,6 +96,7 @@ def evaluate_folder(
         only: Ids of the cases to score; all that have a label if None.
         workers: Processes; 1 for none beside this one; None for as many as are sensible.
         progress: Show a bar on a terminal.
+        limits: What a case may take: each is then scored in a process beside this one.
 
     Raises:
         ConfigurationError: PE-IN-002 if a folder does not exist; PE-EVAL-014 if a dataset.json does not say what is an
@@ -117,7 +119,8 @@ def evaluate_folder(
         for case_id, of_case in files.items()
     }
     bar = "evaluate" if progress else ""
-    scored, failures = work_through(partial(score_case, settings=settings), jobs, workers, bar=bar, quiet=True)
+    score = partial(score_case, settings=settings)
+    scored, failures = work_through(score, jobs, workers, limits=limits, died="PE-EVAL-010", bar=bar, quiet=True)
     done = list(scored.values())
     cases = [case.scores for case in done]
     whose = [case.drawn_with for case in cases]

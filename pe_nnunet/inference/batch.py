@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.cases import CaseFailure, busy, sole_writer, step_bar, work_through, write_errors
-from pe_nnunet.errors import InputError, Note, PEError
+from pe_nnunet.cases import CaseFailure, CaseLimits, busy, sole_writer, step_bar, work_through, write_errors
+from pe_nnunet.errors import Note, PEError
 from pe_nnunet.files import locked
+from pe_nnunet.inference.inputs import CaseInputs, inputs_sha256, read_inputs
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.writers import DEFAULT
-from pe_nnunet.volumes import ScanRef, read_label, read_scan
-from pe_nnunet.volumes.files.volume_file import file_sha256, files_sha256
+from pe_nnunet.volumes import ScanRef
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
 
@@ -31,6 +32,7 @@ def predict_batch(
     resume: bool = False,
     part: int = 0,
     parts: int = 1,
+    limits: CaseLimits | None = None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict every scan and write its files, then `summary.csv` and `errors.json`.
 
@@ -47,6 +49,8 @@ def predict_batch(
             are as they were written.
         part: Which of the parts this run does, from 0 on.
         parts: Into how many parts the scans are divided, for as many machines.
+        limits: What a case may take: each is then read in a process beside this one, while the one before is
+            predicted, so that a file that crashes its reader costs its own case, and no loaded model.
 
     Returns:
         The scans of this part that are there, and those that failed.
@@ -58,7 +62,7 @@ def predict_batch(
     with sole_writer(folder, None if parts == 1 else part):
         tables = folder if parts == 1 else folder / f"part_{part}_of_{parts}"
         write_errors([], tables)  # before the work: an output that cannot be written is known at once
-        written, failed = _predict_own(predictor, refs[part::parts], folder, outputs, artery, resume)
+        written, failed = _predict_own(predictor, refs[part::parts], folder, outputs, artery, resume, limits)
         write_errors(failed, tables)
         # parts may end together, and each reads what is there
         with locked(folder / ".summary.lock", busy(folder), wait=True):
@@ -78,6 +82,7 @@ def _predict_own(
     outputs: frozenset[str],
     artery: Path | None,
     resume: bool,
+    limits: CaseLimits | None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict the scans of this process, and say how it goes."""
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
@@ -89,15 +94,13 @@ def _predict_own(
         if known is not None or changed:
             print(f"{title[ref.case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
 
-    def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
-        with step_bar(title[ref.case_id], "window") as show:
-            inputs = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
-            mask = None if artery is None else read_label(_artery_file(artery, ref.case_id))
-            started = time.perf_counter()
-            scan = read_scan(ref, **predictor.repairs)
-            read_s = time.perf_counter() - started
-            result = predictor.predict(scan, artery=mask, progress=lambda part, done, all_: show(done, all_, part))
-        result = replace(result, timings_s={**result.timings_s, "read": read_s}, inputs_sha256=inputs)
+    def predict(case: CaseInputs) -> tuple[CaseSummary, tuple[Note, ...]]:
+        timeout_s = None if limits is None else limits.case_timeout_s
+        with step_bar(title[case.scan.case_id], "window", timeout_s) as show:
+            result = predictor.predict(
+                case.scan, artery=case.artery, progress=lambda part, done, all_: show(done, all_, part)
+            )
+        result = replace(result, timings_s={**result.timings_s, "read": case.seconds}, inputs_sha256=case.sha256)
         summary = write_case(result, folder, outputs)
         return summary, result.notes
 
@@ -111,28 +114,15 @@ def _predict_own(
         for note in notes:
             print(f"    {note}", flush=True)
 
-    made, failed = work_through(predict, {ref.case_id: ref for ref in own if ref.case_id not in there}, say=say)
+    made, failed = work_through(
+        predict,
+        {ref.case_id: ref for ref in own if ref.case_id not in there},
+        read=partial(read_inputs, artery=artery, repairs=predictor.repairs),
+        limits=limits,
+        say=say,
+    )
     present = there | {case_id: summary for case_id, (summary, _) in made.items()}
     return [present[ref.case_id] for ref in own if ref.case_id in present], failed
-
-
-def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:
-    """Hashes of what the result of a case depends on, beside models and settings; empty for what cannot be read.
-
-    Args:
-        ref: The scan.
-        artery: As in `predict_batch`.
-    """
-    inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
-    if artery is not None:
-        inputs["artery"] = lambda: [_artery_file(artery, ref.case_id)]
-    hashes = {}
-    for name, files in inputs.items():
-        try:
-            hashes[name] = files_sha256(files())
-        except (OSError, PEError):
-            hashes[name] = ""
-    return hashes
 
 
 def completed(
@@ -193,11 +183,3 @@ def _summary(folder: Path, case_id: str) -> CaseSummary | None:
         return read_case_summary(folder / f"{case_id}.json")
     except PEError:
         return None
-
-
-def _artery_file(path: Path, case_id: str) -> Path:
-    if not path.is_dir():
-        return path
-    if not (path / f"{case_id}.nii.gz").is_file():
-        raise InputError("PE-ROI-004", f"no artery mask {case_id}.nii.gz in {path}", "name masks like the cases")
-    return path / f"{case_id}.nii.gz"

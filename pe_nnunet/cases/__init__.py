@@ -5,89 +5,67 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from pe_nnunet.errors import ConfigurationError, OutputError, PEError
+from pe_nnunet.cases.apart import Outcomes, read_apart, work_apart
+from pe_nnunet.cases.outcome import CaseFailure, CaseLimits, took_too_long
+from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json, locked
-from pe_nnunet.processes import free_bytes, usable_processors, worker_pool
+from pe_nnunet.processes import free_bytes, usable_processors
 
 DISCLAIMER = "Research use only. Not a medical device; not for diagnosis or treatment decisions."
 MAX_AUTOMATIC = 8
-DIED = ("PE-EVAL-010", "a worker process died before the case was done", "for want of memory? give --workers 1")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class CaseFailure:
-    """A case without a result, and why.
-
-    Attributes:
-        case_id: The case.
-        code: A key of `pe_nnunet.errors.CODES`.
-        message: What is wrong.
-        hint: What to do.
-    """
-
-    case_id: str
-    code: str
-    message: str
-    hint: str = ""
-
-    @classmethod
-    def of(cls, case_id: str, error: Exception) -> CaseFailure:
-        """From what was raised; anything but a `PEError` is an internal error with its type's name."""
-        if isinstance(error, PEError):
-            return cls(case_id, error.code, error.message, error.hint)
-        return cls(case_id, "PE-ENV-006", " ".join(f"{type(error).__name__}: {error}".split()))
-
-    def __str__(self) -> str:
-        """One line: case, code, message, hint."""
-        return f"{self.case_id}: {self.code}: {self.message}" + (f"; {self.hint}" if self.hint else "")
-
-
 def run_cases(
-    work: Callable[[Item], Result],
-    items: Mapping[str, Item],
+    work: Callable[[Any], Result],
+    items: Mapping[str, Any],
     workers: int | None = 1,
     *,
+    read: Callable[[Any], Any] | None = None,
+    limits: CaseLimits | None = None,
     in_order: bool = True,
     ends: tuple[type[Exception], ...] = (),
-    died: tuple[str, str, str] = DIED,
-    alone: str = "--workers 1",
+    died: str = "PE-IN-008",
     bar: str = "",
 ) -> Generator[tuple[str, Result | CaseFailure], None, None]:
-    """Do the work of every case, one after another or in worker processes.
+    """Do the work of every case: here one after another, or in processes beside this one.
 
-    When a worker dies, as one does that the system kills for want of memory, the cases that are left are done one at a
-    time, so that the one that kills its worker has a name.
+    With limits, what can crash, hang or take all memory is done in a process of its own, and costs its case alone: the
+    reading, where `read` says what that is, else all work. The next case is then read while one is worked on.
 
     Args:
         work: What is done for a case; what it raises becomes the failure of that case.
-        items: By case id, in the order in which they are begun. With workers, they and `work` are pickled.
-        workers: Processes; 1 for none beside this one, None for as many as are sensible.
+        items: By case id, in the order in which they are begun. For other processes, they and `work` are pickled.
+        workers: Processes that work; 1 for this one, or with limits for one beside it; None for as many as are
+            sensible.
+        read: Makes of an item what `work` takes. For another process it is pickled, and so is what it returns.
+        limits: What a case may take; None to do without processes of its own.
         in_order: Give outcomes in the order of the cases, not as they are done.
         ends: Exceptions that end the run instead, as where nothing can be written.
-        died: Code, message and hint of a case whose worker dies.
-        alone: The option by which the command does without workers, for advice.
+        died: Code of a case whose process dies.
         bar: What a progress bar on a terminal says; none without.
 
     Raises:
-        ConfigurationError: PE-CONV-032 if the system allows no worker processes.
+        ConfigurationError: PE-CONV-032 if the system allows no further process.
     """
     attempt = partial(_attempt, work, ends)
+    apart_s = None if limits is None else limits.apart_s
     workers = min(sensible_workers(len(items)) if workers is None else workers, len(items))
-    if workers > 1:
-        outcomes = _in_workers(attempt, items, workers, in_order, died, alone)
+    if read is not None:
+        reading = partial(_attempt, read, ends)
+        here = ((case_id, reading(case_id, item)) for case_id, item in items.items())
+        outcomes = _worked(attempt, here if limits is None else read_apart(reading, items, died, apart_s))
+    elif workers > 1 or (limits is not None and items):
+        outcomes = work_apart(attempt, items, workers, in_order, died, apart_s)
     else:
         outcomes = ((case_id, attempt(case_id, item)) for case_id, item in items.items())
     with tqdm(total=len(items), desc=bar, unit="case", disable=None if bar else True) as shown, closing(outcomes):
@@ -97,11 +75,14 @@ def run_cases(
 
 
 def work_through(
-    work: Callable[[Item], Result],
-    items: Mapping[str, Item],
+    work: Callable[[Any], Result],
+    items: Mapping[str, Any],
     workers: int | None = 1,
     *,
+    read: Callable[[Any], Any] | None = None,
+    limits: CaseLimits | None = None,
     ends: tuple[type[Exception], ...] = (),
+    died: str = "PE-IN-008",
     bar: str = "",
     say: Callable[[str, Result, str], None] | None = None,
     quiet: bool = False,
@@ -117,7 +98,8 @@ def work_through(
     results: dict[str, Result] = {}
     failures: list[CaseFailure] = []
     started = time.perf_counter()
-    for done, (case_id, outcome) in enumerate(run_cases(work, items, workers, ends=ends, bar=bar), 1):
+    outcomes = run_cases(work, items, workers, read=read, limits=limits, ends=ends, died=died, bar=bar)
+    for done, (case_id, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, CaseFailure):
             failures.append(outcome)
             if not quiet:
@@ -142,11 +124,13 @@ def sensible_workers(cases: int, gib_each: int = 0) -> int:
 
 
 @contextmanager
-def step_bar(title: str, unit: str) -> Iterator[Callable[..., None]]:
+def step_bar(title: str, unit: str, timeout_s: float | None = None) -> Iterator[Callable[..., None]]:
     """A bar on a terminal for the steps of one case: a function of the steps done, of all, and of what they belong to.
 
-    Where fewer are done than before, it begins anew.
+    Where fewer are done than before, it begins anew. After `timeout_s` it raises PE-IN-007, which ends the case between
+    two steps.
     """
+    started = time.monotonic()
     with tqdm(desc=title, unit=unit, disable=None, leave=False) as bar:
 
         def show(done: int, steps: int, part: str = "") -> None:
@@ -155,6 +139,8 @@ def step_bar(title: str, unit: str) -> Iterator[Callable[..., None]]:
             bar.total = steps
             bar.set_postfix_str(part, refresh=False)
             bar.update(done - bar.n)
+            if timeout_s and time.monotonic() > started + timeout_s:
+                raise took_too_long(timeout_s)
 
         yield show
 
@@ -216,36 +202,11 @@ def _attempt(
         return CaseFailure.of(case_id, error)
 
 
-def _in_workers(
-    attempt: Callable[[str, Item], Result | CaseFailure],
-    items: Mapping[str, Item],
-    workers: int,
-    in_order: bool,
-    died: tuple[str, str, str],
-    alone: str,
-) -> Generator[tuple[str, Result | CaseFailure], None, None]:
-    left = dict(items)
-    with worker_pool(workers, alone) as pool:
-        try:
-            case_of = {pool.submit(attempt, case_id, item): case_id for case_id, item in items.items()}
-            for future in case_of if in_order else as_completed(case_of):
-                outcome = future.result()
-                del left[case_of[future]]
-                yield case_of[future], outcome
-        except BrokenProcessPool:
-            pass  # goes on below, outside the broken pool
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-    while left:
-        with worker_pool(1, alone) as pool:
-            while left:
-                case_id = next(iter(left))
-                item = left.pop(case_id)
-                try:
-                    yield case_id, pool.submit(attempt, case_id, item).result()
-                except BrokenProcessPool:
-                    yield case_id, CaseFailure(case_id, *died)
-                    break
+def _worked(attempt: Callable[[str, Any], Any], read: Outcomes) -> Outcomes:
+    """What comes of cases after they were read."""
+    with closing(read):
+        for case_id, found in read:
+            yield case_id, found if isinstance(found, CaseFailure) else attempt(case_id, found)
 
 
 def _time_left(seconds: float, done: int, cases: int) -> str:

@@ -1,0 +1,80 @@
+"""What a case is predicted from, as it is read; without torch, for a process that reads alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from pe_nnunet.errors import InputError, PEError
+from pe_nnunet.volumes import Scan, ScanRef, read_label
+from pe_nnunet.volumes.files.volume_file import files_sha256
+from pe_nnunet.volumes.readers import read_timed
+
+
+@dataclass(frozen=True)
+class CaseInputs:
+    """A case as it was read.
+
+    Attributes:
+        scan: In HU.
+        artery: Mask of its arteries, if one was named.
+        sha256: See `inputs_sha256`.
+        seconds: That reading the scan took.
+    """
+
+    scan: Scan
+    artery: sitk.Image | None
+    sha256: dict[str, str]
+    seconds: float
+
+
+def read_inputs(ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool]) -> CaseInputs:
+    """Read a case.
+
+    Args:
+        ref: The scan.
+        artery: Mask of the arteries, or a folder with one a case.
+        repairs: Keywords of `read_scan`.
+
+    Raises:
+        PEError: If the scan or mask cannot be read.
+    """
+    hashes = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
+    mask = None if artery is None else read_label(artery_file(artery, ref.case_id))
+    scan, seconds = read_timed(ref, **repairs)
+    return CaseInputs(scan, mask, hashes, seconds)
+
+
+def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:
+    """Hashes of what the result of a case depends on, beside models and settings; empty for what cannot be read.
+
+    Args:
+        ref: The scan.
+        artery: As in `predict_batch`.
+    """
+    inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
+    if artery is not None:
+        inputs["artery"] = lambda: [artery_file(artery, ref.case_id)]
+    hashes = {}
+    for name, files in inputs.items():
+        try:
+            hashes[name] = files_sha256(files())
+        except (OSError, PEError):
+            hashes[name] = ""
+    return hashes
+
+
+def artery_file(path: Path, case_id: str) -> Path:
+    """The mask of a case, where a folder may hold one a case.
+
+    Raises:
+        InputError: PE-ROI-004 if it holds none of that case.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / f"{case_id}.nii.gz").is_file():
+        raise InputError("PE-ROI-004", f"no artery mask {case_id}.nii.gz in {path}", "name masks like the cases")
+    return path / f"{case_id}.nii.gz"
