@@ -14,6 +14,7 @@ from pydoc import locate
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 
 TRUSTED = "PE_NNUNET_TRUST_CLASSES"
 """Environment variable: further packages or names that plans may name, with commas between."""
@@ -48,6 +49,26 @@ _OF_CONFIGURATION = {
     "resampling_fn_probabilities": _RESAMPLING,
     "normalization_schemes": _NORMALISATION,
 }
+
+
+def read_plans(path: Path, source: str | None = None) -> dict[str, Any]:
+    """Plans that name parts of networks and of nnU-Net alone.
+
+    Args:
+        path: A `plans.json`.
+        source: What messages call it; None: the path.
+
+    Raises:
+        ConfigurationError: PE-MODEL-003 if it cannot be read, PE-MODEL-020 if it names anything else.
+    """
+    try:
+        plans = read_object(path)
+    except MALFORMED as error:
+        raise ConfigurationError(
+            "PE-MODEL-003", f"{source or path} cannot be read: {why(error)}", "copy the model again"
+        ) from error
+    check_plans(plans, source or str(path))
+    return plans
 
 
 def check_plans(plans: Any, source: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 import time
@@ -18,6 +17,7 @@ import torch
 from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, dataset_folder, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.named_classes import read_plans
 from pe_nnunet.precision import autocast_for
 from pe_nnunet.registration.names import TRAINERS, load_class
 from pe_nnunet.sampling import seeded
@@ -53,7 +53,7 @@ def temporary_trainer(
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in root.glob("*Plans.json")))
         raise ConfigurationError("PE-TRAIN-007", f"{path} is not there", f"name plans with -p; there are {there}")
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_plans(path)
     described = content["configurations"].get(configuration)
     if described is None or not (root / described["data_identifier"]).is_dir():
         raise ConfigurationError("PE-TRAIN-007", f"{configuration} of {plans} is not preprocessed", "preprocess first")

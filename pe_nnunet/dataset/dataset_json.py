@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 
 # Names of the PE label, without spaces, _ and -, in lower case.
 PE_NAMES = (
@@ -30,10 +30,11 @@ def read_dataset_json(folder: Path, code: str = "PE-MODEL-001") -> dict[str, Any
     """
     path = folder / DATASET
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         content["labels"].keys()  # by name
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(code, f"{path} cannot be read: {error}", "name a folder that nnU-Net wrote") from error
+    except MALFORMED as error:
+        text = f"{path} cannot be read: {why(error)}"
+        raise ConfigurationError(code, text, "name a folder that nnU-Net wrote") from error
     return content
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.files.json_reader import MALFORMED, read_json, why
 
 RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 SPLITS = "splits_final.json"
@@ -75,6 +75,9 @@ def require_free_id(dataset_id: int, folder_name: str) -> None:
                 )
 
 
+PARTS = ("train", "val")
+
+
 def read_splits(*folders: Path, code: str, hint: str = "") -> list[Split]:
     """The folds in the `splits_final.json` of the first of these folders that holds one.
 
@@ -90,10 +93,12 @@ def read_splits(*folders: Path, code: str, hint: str = "") -> list[Split]:
     if path is None:
         raise ConfigurationError(code, f"no {SPLITS} in {' or '.join(map(str, folders))}", hint)
     try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-        return [{part: [str(case) for case in split[part]] for part in ("train", "val")} for split in splits]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(code, f"{path} cannot be read: {error}", "convert again") from error
+        splits = read_json(path)
+        if not isinstance(splits, list) or not all(isinstance(split[p], list) for split in splits for p in PARTS):
+            raise ValueError("it is no list of folds")
+        return [{part: [str(case) for case in split[part]] for part in PARTS} for split in splits]
+    except MALFORMED as error:
+        raise ConfigurationError(code, f"{path} cannot be read: {why(error)}", "convert again") from error
 
 
 def split_of(splits: Sequence[Split], fold: str, *, dataset: str, code: str) -> Split:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from pe_nnunet.dataset.dataset_json import DATASET, means_pe, values_of
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 
 CODE = "PE-EVAL-014"
 PLANS = "plans.json"
@@ -54,7 +54,7 @@ class LabelValues:
             if pairs and all(name.isdecimal() and isinstance(value, str) for name, value in pairs):
                 pairs = [(value, int(name)) for name, value in pairs]
             by_name = {name: tuple(sorted(set(values_of(value)))) for name, value in pairs}
-        except (TypeError, ValueError, AttributeError) as error:
+        except MALFORMED as error:
             raise _no_labels(source, f"its labels are {labels!r}") from error
         found = cls(by_name, source)
         if not by_name or any(not values or values[0] < 0 for values in by_name.values()):
@@ -142,10 +142,9 @@ def read_label_values(path: Path) -> LabelValues:
     """
     path = path / DATASET if path.is_dir() else path
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = "it has no labels" if isinstance(error, (KeyError, TypeError)) else str(error)
-        raise _no_labels(path, reason) from error
+        labels = read_object(path)["labels"]
+    except MALFORMED as error:
+        raise _no_labels(path, "it has no labels" if isinstance(error, KeyError) else why(error)) from error
     return LabelValues.of(labels, path)
 
 

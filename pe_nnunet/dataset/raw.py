@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_csv, atomic_json
+from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 
 # Per-case images below the dataset folder; lungs and arteries are there where lungs were found and arteries given.
 CASE_FILES = {
@@ -48,15 +48,15 @@ def load_cases(dataset_folder: Path) -> dict[str, CaseRecord]:
     """
     path = Path(dataset_folder) / CASES
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         return {case: CaseRecord.from_json(values) for case, values in content["cases"].items()}
     except FileNotFoundError:
         raise ConfigurationError(
             "PE-CONV-013", f"{path} is not there", "name a dataset folder that `pe-nnunet convert` wrote"
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise ConfigurationError(
-            "PE-CONV-013", f"{path} cannot be read: {error}", "convert again with --overwrite"
+            "PE-CONV-013", f"{path} cannot be read: {why(error)}", "convert again with --overwrite"
         ) from error
 
 
@@ -81,8 +81,8 @@ def load_progress(dataset_folder: Path) -> dict[str, CaseRecord]:
     """Records of the cases that an interrupted conversion completed; those that cannot be read are left out."""
     records = {}
     for path in sorted((dataset_folder / _PROGRESS).glob("*.json")):
-        with suppress(ValueError, KeyError, TypeError):
-            records[path.stem] = CaseRecord.from_json(json.loads(path.read_text(encoding="utf-8")))
+        with suppress(*MALFORMED):
+            records[path.stem] = CaseRecord.from_json(read_object(path))
     return records
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from pe_nnunet.errors import Note
+from pe_nnunet.files.json_reader import require_types
 from pe_nnunet.voxels import Box
 
 DERIVED = ("embolus_count", "embolus_target_ratio")  # written for people, not read
@@ -133,7 +134,7 @@ class CaseRecord:
         """
         values = {key: value for key, value in values.items() if key not in DERIVED}
         grid: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values["geometry"].items()}
-        return cls(
+        record = cls(
             **values
             | {
                 "geometry": Geometry(**grid),
@@ -142,3 +143,5 @@ class CaseRecord:
                 "notes": tuple(Note(**note) for note in values["notes"]),
             }
         )
+        require_types(record)
+        return record

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.json_reader import MALFORMED, read_object
 
 Watcher = Callable[[str], "str | None"]  # a line of output -> what to show of it
 
@@ -135,8 +136,8 @@ def _wait(process: subprocess.Popen[str]) -> tuple[int, float, float]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_object(path)
+    except MALFORMED:
         return None
     return known if {"history", "seconds"} <= set(known) else None
 

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from pe_nnunet.errors import ConfigurationError
+
 STRIDE = 32  # the coarsest grid of the detectors: sides of a picture are multiples of it
+MOST_PIXELS = 4096  # along a side
 AIR_HU = -1000.0
 
 Boxes = npt.NDArray[np.float64]  # (n, 4): y0, x0, y1, x1, continuous; voxel or pixel i reaches from i to i + 1
@@ -31,6 +35,20 @@ class Raster:
 
     pixel_mm: float
     side: int
+
+    def require_possible(self, source: Path) -> None:
+        """Check that pictures of a chest can be drawn with it.
+
+        Raises:
+            ConfigurationError: PE-DET-015 if pixels or side are of no size that a detector has.
+        """
+        if not (0.1 <= self.pixel_mm <= 20 and STRIDE <= self.side <= MOST_PIXELS and self.side % STRIDE == 0):
+            raise ConfigurationError(
+                "PE-DET-015",
+                f"{source}: pictures of {self.side} pixels of {self.pixel_mm:g} mm, expected a multiple of {STRIDE} up "
+                f"to {MOST_PIXELS}, and 0.1 to 20 mm",
+                "get the detector anew, or train it again",
+            )
 
 
 class Layout:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Raster
 from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json, atomic_path
+from pe_nnunet.files.json_reader import MALFORMED, read_object, require_types, why
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 RECORD, ONNX, WEIGHTS, HISTORY = "detector.json", "detector.onnx", "detector.pt", "history.csv"
@@ -57,11 +57,12 @@ class DetectorRecord:
         """Read `detector.json` and check the files that it names.
 
         Raises:
-            ConfigurationError: PE-DET-005 if there is none, PE-DET-006 if it cannot be read or its files have changed.
+            ConfigurationError: PE-DET-005 if there is none, PE-DET-006 if it cannot be read or its files have changed,
+                PE-DET-015 if its pictures have an impossible size.
         """
         path = folder / RECORD
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = read_object(path)
             record = cls(
                 values["model"],
                 Raster(float(values["raster"]["pixel_mm"]), int(values["raster"]["side"])),
@@ -70,18 +71,20 @@ class DetectorRecord:
                 dict(values["sha256"]),
                 dict(values["facts"]),
             )
+            require_types(record)
             same = (values["format"], values["classes"]) == (_FORMAT, list(CLASSES))
             same = same and [tuple(window) for window in values["windows_hu"]] == list(WINDOWS_HU)
         except FileNotFoundError:
             raise ConfigurationError(
                 "PE-DET-005", f"no detector in {folder}", "train one with pe-nnunet train-detector"
             ) from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError("PE-DET-006", f"{path} cannot be read: {error}", "train it again") from error
+        except MALFORMED as error:
+            raise ConfigurationError("PE-DET-006", f"{path} cannot be read: {why(error)}", "train it again") from error
         if not same:
             raise ConfigurationError(
                 "PE-DET-006", f"{path} is of another version: format, classes or windows differ", "train it again"
             )
+        record.raster.require_possible(path)
         for name, expected in record.sha256.items():
             if name != ONNX and not (folder / name).exists():
                 continue  # only ONNX is needed to detect

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
@@ -14,6 +13,7 @@ import SimpleITK as sitk
 from pe_nnunet.detection.box_tubes import Detections, SliceBox, tube_of
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import atomic_json, atomic_text, csv_text
+from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.volumes.geometry import lps_axes
 from pe_nnunet.voxels import Box
 
@@ -116,15 +116,18 @@ def read_detections(path: Path) -> Detections:
         InputError: PE-DET-013 if it is no such file.
     """
     try:
-        grid = json.loads(path.read_text(encoding="utf-8"))["lps_grid"]
+        grid = read_object(path)["lps_grid"]
         tubes = [
             tube_of([SliceBox(int(z), *map(float, rest)) for z, *rest in boxes], grid["shape_zyx"])
             for boxes in grid["tubes"]
         ]
         lungs = Box.from_list(grid["lungs"]) if grid["lungs"] else None
+        numbers = [n for tube in tubes if tube is not None for box in tube.slices for n in astuple(box)]
+        if not np.isfinite(numbers).all() or len(grid["shape_zyx"]) != 3:
+            raise ValueError("its boxes are no boxes")
         return Detections(lungs, tuple(tube for tube in tubes if tube is not None))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError("PE-DET-013", f"{path} cannot be read: {error}", "run pe-nnunet detect again") from error
+    except MALFORMED as error:
+        raise InputError("PE-DET-013", f"{path} cannot be read: {why(error)}", "run pe-nnunet detect again") from error
 
 
 def _lps_shape(image: sitk.Image) -> tuple[int, int, int]:

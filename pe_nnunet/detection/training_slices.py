@@ -36,6 +36,7 @@ from pe_nnunet.detection.slice_labels import (
 )
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
 from pe_nnunet.files import atomic_csv, atomic_json
+from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.metrics.ignored import without_ignored
 from pe_nnunet.metrics.instances import LabelKind, ignored_voxels
 from pe_nnunet.volumes import read_label, require_same_grid, spacing_zyx
@@ -221,7 +222,7 @@ def _state(raw: Path, case: str) -> list[list[int]]:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        known = read_object(path)
+    except MALFORMED:
         return None
-    return known if isinstance(known, dict) and "pictures" in known else None
+    return known if "pictures" in known else None

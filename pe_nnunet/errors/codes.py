@@ -170,7 +170,7 @@ CODES: dict[str, str] = {
     "PE-DET-011": "extra boxes that cannot be read",
     "PE-DET-012": "onnxruntime, which runs the detector, is not installed",
     "PE-DET-013": "detections that cannot be read",
-    "PE-DET-015": "a record of a detector, or of detections, that is none",
+    "PE-DET-015": "a detector whose pictures have an impossible size",
     # fusion
     "PE-FUS-001": "fusion settings that are out of range or contradict each other",
     "PE-FUS-002": "a probability map with values that are no probabilities",

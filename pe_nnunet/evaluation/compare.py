@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.read_as import READ_AS
+from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.cohort_scores import compared_numbers
@@ -131,9 +131,9 @@ def _meaning(read: Mapping[str, Any], side: str) -> str:
 def _read_as(folder: Path) -> Mapping[str, Any] | None:
     """What `summary.json` says of it; None where it says nothing, or does not exist."""
     try:
-        found: Mapping[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))[READ_AS]
+        found: Mapping[str, Any] = read_object(folder / "summary.json")[READ_AS]
         for side in ("labels", "predictions"):
             _meaning(found, side)
-    except (OSError, ValueError, KeyError, TypeError):
+    except MALFORMED:
         return None
     return found

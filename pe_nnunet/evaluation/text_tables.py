@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import csv_text
+from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.definitions import METRICS, OF_CASE
 from pe_nnunet.metrics.markers import VoxelMarker
@@ -96,11 +96,11 @@ def read_patients(path: Path) -> dict[str, str]:
         return read_groups(path, "patient")
     _require(path)
     try:
-        cases = json.loads(path.read_text(encoding="utf-8"))["cases"]
+        cases = read_object(path)["cases"]
         return {clean(case): str(record["patient"]) for case, record in cases.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except MALFORMED as error:
         raise InputError(
-            "PE-EVAL-007", f"{path} names no patients: {error}", "give the cases.json of convert"
+            "PE-EVAL-007", f"{path} names no patients: {why(error)}", "give the cases.json of convert"
         ) from error
 
 

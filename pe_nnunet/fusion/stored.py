@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.fusion.settings import FusionSettings
 
 NAME = "fusion.json"
@@ -75,7 +75,7 @@ def read_fusion(path: Path) -> StoredFusion:
         ConfigurationError: PE-FUS-004 if it is damaged or of a newer form, PE-FUS-001 if its numbers are impossible.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path)
         _require_format(content["format"])
         fusion, boxes = content["fusion"], content["boxes"]
         return StoredFusion(
@@ -84,9 +84,11 @@ def read_fusion(path: Path) -> StoredFusion:
             None if boxes is None else float(boxes["confidence"]),
             tuple(str(name) for name in content["ensemble"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise ConfigurationError(
-            "PE-FUS-004", f"{path} holds no calibrated settings: {error}", "remove it, or run pe-nnunet calibrate again"
+            "PE-FUS-004",
+            f"{path} holds no calibrated settings: {why(error)}",
+            "remove it, or run pe-nnunet calibrate again",
         ) from error
 
 

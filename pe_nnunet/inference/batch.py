@@ -12,6 +12,7 @@ from typing import Any
 from pe_nnunet.cases import CaseFailure, CaseLimits, busy, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.errors import Note, PEError
 from pe_nnunet.files import locked
+from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.inference.inputs import CaseInputs, inputs_sha256, read_inputs
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
@@ -144,7 +145,7 @@ def completed(
     if not path.is_file():
         return None, ""
     summary = _summary(folder, case_id)
-    manifest = {} if summary is None else json.loads(path.read_text(encoding="utf-8"))
+    manifest = {} if summary is None else read_object(path)
     models = json.loads(json.dumps([asdict(record) for model in predictor.models for record in model.records]))
     asked = json.loads(json.dumps(predictor.settings()))
     checks: dict[str, Callable[[], bool]] = {
@@ -158,7 +159,7 @@ def completed(
     for what, holds in checks.items():
         try:
             same = holds()
-        except (AttributeError, KeyError, TypeError):  # a manifest of another layout
+        except MALFORMED:  # a manifest of another layout
             same = False
         if not same:
             return None, what

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.named_classes import check_plans
+from pe_nnunet.named_classes import read_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
 from pe_nnunet.outputs import ModelRecord
 from pe_nnunet.precision import channels_last
@@ -107,26 +106,6 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         pe_channel=pe_channel(dataset_json["labels"], labels.has_regions),
         regions=labels.has_regions,
     )
-
-
-def read_plans(path: Path, source: str | None = None) -> dict[str, Any]:
-    """Plans that name parts of networks and of nnU-Net alone, see `named_classes`.
-
-    Args:
-        path: A `plans.json`.
-        source: What messages call it; None: the path.
-
-    Raises:
-        ConfigurationError: PE-MODEL-003 if it cannot be read, PE-MODEL-020 if it names anything else.
-    """
-    try:
-        plans: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            "PE-MODEL-003", f"{source or path} cannot be read: {error}", "copy the model again"
-        ) from error
-    check_plans(plans, source or str(path))
-    return plans
 
 
 def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:

@@ -16,17 +16,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pe_nnunet.detection.detector import require_self_contained
+from pe_nnunet.detection.record import DetectorRecord
 from pe_nnunet.errors import ConfigurationError, OutputError
+from pe_nnunet.files.json_reader import MALFORMED, read_json, why
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import load_file, read_checkpoint, read_plans
+from pe_nnunet.inference.model import load_file, read_checkpoint
+from pe_nnunet.named_classes import read_plans
 from pe_nnunet.outputs import versions
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 INDEX = "pe_nnunet_model.json"
 FORMAT = 1
 OF_A_MODEL = ("plans.json", "dataset.json")
-IF_THERE = ("dataset_fingerprint.json", FUSION_FILE)
+FINGERPRINT = "dataset_fingerprint.json"  # nnU-Net writes NaN into it where no voxel is foreground
+IF_THERE = (FINGERPRINT, FUSION_FILE)
 ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
 MAX_INDEX_BYTES = 10_000_000
 BLOCK = 1 << 20
@@ -63,8 +67,8 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
             read_checkpoint(place.folder / f"fold_{fold}" / place.checkpoint)
     for fold_folder in detector:
         base = PurePosixPath(locations[0].folder.parent.name, fold_folder.parent.name, fold_folder.name)
-        record = json.loads((fold_folder / "detector.json").read_text(encoding="utf-8"))
-        files |= {str(base / name): fold_folder / name for name in ("detector.json", *record["sha256"])}
+        record = DetectorRecord.read(fold_folder)
+        files |= {str(base / name): fold_folder / name for name in ("detector.json", *record.sha256)}
     index = {
         "format": FORMAT,
         "versions": versions(),
@@ -148,8 +152,8 @@ def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, 
         content = json.loads(archive.read(INDEX))
         index = {str(k): {"sha256": str(v["sha256"]), "bytes": int(v["bytes"])} for k, v in content["files"].items()}
         known = content["format"] == FORMAT
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise refused(path, f"{INDEX} cannot be read: {error}") from error
+    except MALFORMED as error:
+        raise refused(path, f"{INDEX} cannot be read: {why(error)}") from error
     if not known:
         raise refused(path, f"it has format {content['format']}, expected {FORMAT}")
     if not index or set(members) != {INDEX, *index}:
@@ -197,9 +201,9 @@ def _check_content(path: Path, source: str) -> None:
         read_plans(path, source)
     elif path.suffix == ".json":
         try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise refused(path, f"it cannot be read: {error}") from error
+            read_json(path, finite=path.name != FINGERPRINT)
+        except MALFORMED as error:
+            raise refused(path, f"it cannot be read: {why(error)}") from error
 
 
 def _put(unpacked: Path, target: Path) -> None:

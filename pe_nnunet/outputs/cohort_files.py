@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from pe_nnunet.cases import DISCLAIMER, CaseFailure
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import atomic_text
+from pe_nnunet.files.json_reader import MALFORMED, read_object, require_types, why
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.pages import render
 
@@ -42,7 +42,7 @@ class CaseSummary:
     @classmethod
     def from_manifest(cls, manifest: Mapping[str, Any]) -> CaseSummary:
         """The line that belongs to a case's manifest."""
-        return cls(
+        summary = cls(
             case_id=manifest["case"],
             pe_score=float(manifest["pe_score"]),
             emboli=int(manifest["emboli"]),
@@ -50,6 +50,8 @@ class CaseSummary:
             seconds=float(manifest["seconds"]),
             notes=tuple(f"{n['code']} {n['kind']}: {n['message']}" for n in manifest["notes"]),
         )
+        require_types(summary)
+        return summary
 
 
 def read_case_summary(path: Path) -> CaseSummary:
@@ -62,10 +64,10 @@ def read_case_summary(path: Path) -> CaseSummary:
         InputError: PE-OUT-012 if it is not such a manifest.
     """
     try:
-        return CaseSummary.from_manifest(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        return CaseSummary.from_manifest(read_object(path))
+    except MALFORMED as error:
         raise InputError(
-            "PE-OUT-012", f"{path} is no manifest of a case: {error}", "remove it and predict again"
+            "PE-OUT-012", f"{path} is no manifest of a case: {why(error)}", "remove it and predict again"
         ) from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from contextlib import closing
@@ -15,6 +14,7 @@ import SimpleITK as sitk
 from pe_nnunet.cases import CaseFailure, run_cases
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json
+from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.phantom.make import Phantom, make_phantom
 from pe_nnunet.phantom.settings import PhantomSettings
 from pe_nnunet.volumes import write_dicom_series, write_image
@@ -133,8 +133,8 @@ def _cases_so_far(out: Path, recipe: dict[str, Any]) -> dict[str, Any]:
     if not manifest.is_file():
         return {}
     try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_object(manifest)
+    except MALFORMED:
         found = {}
     different = [key for key in recipe if found.get(key) != recipe[key]]
     if different:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,7 +12,7 @@ import numpy as np
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, nnunet_folder
 from pe_nnunet.dataset.records import CaseRecord
-from pe_nnunet.named_classes import check_plans
+from pe_nnunet.named_classes import read_plans
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling.build import make_loader, voxel_mm3
 from pe_nnunet.sampling.draw import PositiveRule
@@ -164,8 +163,7 @@ def drawn_patches(name: str, plans_name: str, configuration_name: str, count: in
     path = folder / f"{plans_name}.json"
     if not path.is_file():
         return None, f"{path} is not there; plan and preprocess first, or name other plans with -p"
-    described = json.loads(path.read_text(encoding="utf-8"))
-    check_plans(described, str(path))
+    described = read_plans(path)
     plans = PlansManager(described)
     if configuration_name not in described["configurations"]:
         return None, f"{plans_name} has no configuration {configuration_name}"

@@ -9,7 +9,6 @@ A slice of a DICOM series is called by its SOPInstanceUID, one of another volume
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,6 +22,8 @@ from PIL import Image
 from pe_nnunet.dataset.records import Geometry
 from pe_nnunet.errors import InputError, OutputError
 from pe_nnunet.files import atomic_entries, atomic_json
+from pe_nnunet.files.json_reader import MALFORMED, read_object, require_types, why
+from pe_nnunet.processes import require_memory
 from pe_nnunet.slices.slice_masks import read_plane, read_png_masks
 from pe_nnunet.volumes import from_lps, image_like, to_lps
 
@@ -95,7 +96,7 @@ def read_png_scan(folder: Path) -> tuple[sitk.Image, sitk.Image | None]:
             f"{folder} holds pictures of the window {manifest.get('window_hu')} HU, not the scan itself",
             "convert it without --window to bring it back",
         )
-    grid, before = _blank(manifest["grid"]), _blank(manifest["grid_before"])
+    grid, before = (_blank(manifest, part, folder / MANIFEST) for part in ("grid", "grid_before"))
     columns, rows, _ = grid.GetSize()
     planes = [read_plane(folder / SCAN / f"{name}.png", (rows, columns)) for name in names]
     hu = (np.stack(planes).astype(np.int32) + int(manifest["hu_offset"])).astype(np.int16)
@@ -127,19 +128,29 @@ def _turned_back(image: sitk.Image, before: sitk.Image) -> sitk.Image:
     return from_lps(to_lps(image), before)
 
 
-def _blank(values: dict[str, Any]) -> sitk.Image:
-    grid: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return Geometry(**grid).blank()
+def _blank(manifest: dict[str, Any], part: str, path: Path) -> sitk.Image:
+    """An image on one of the grids of a manifest, which both have the same voxels, if in another order."""
+    try:
+        grid: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in manifest[part].items()}
+        geometry = Geometry(**grid)
+        require_types(geometry)
+        if sorted(geometry.size_xyz) != sorted(manifest["grid"]["size_xyz"]) or min(geometry.size_xyz) < 1:
+            raise ValueError(f"{part} has {geometry.size_xyz} voxels")
+        require_memory(geometry.size_xyz, str(path))
+        return geometry.blank()
+    except (*MALFORMED, RuntimeError) as error:  # ITK refuses spacings and axes that are none
+        raise InputError("PE-SLC-001", f"{path} cannot be read: {why(error)}", "convert the scan again") from error
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_object(path)
         names, known = manifest["slices"], manifest["format"] == FORMAT
+        known = known and manifest.get("hu_offset", 0) in range(-(1 << 17), 1 << 17)
         sound = known and len(names) == manifest["grid"]["size_xyz"][2] and all(_is_file_name(n) for n in names)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError("PE-SLC-001", f"{path} cannot be read: {error}", "convert the scan again") from error
+    except MALFORMED as error:
+        raise InputError("PE-SLC-001", f"{path} cannot be read: {why(error)}", "convert the scan again") from error
     if not sound:
         raise InputError("PE-SLC-001", f"{path} does not list the slices of its grid", "convert the scan again")
     return dict(manifest)
