@@ -12,7 +12,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 # What reading and using values of another layout raises; one tuple, so that no reader forgets one of them.
 MALFORMED = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-MOST_BYTES = 1 << 30
+MOST_BYTES = 256 << 20
 MOST_DEEP = 100
 
 
@@ -28,13 +28,13 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
 
     Raises:
         OSError: If it cannot be opened.
-        ValueError: If it is no such JSON: over 1 GiB, not UTF-8, nested more than 100 deep, NaN or infinite numbers,
+        ValueError: If it is no such JSON: over 256 MiB, not UTF-8, nested more than 100 deep, NaN or infinite numbers,
             whole numbers of thousands of digits, NUL or halves of surrogate pairs in text.
     """
     with path.open("rb") as file:
         raw = file.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES >> 30} GiB")
+        raise ValueError(f"it is larger than {MOST_BYTES >> 20} MiB")
     try:
         content = json.loads(raw.decode("utf-8"), **(_FINITE if finite else {}))
     except RecursionError:

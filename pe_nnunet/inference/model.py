@@ -117,6 +117,7 @@ def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
     )
 
 
+MOST_UNPACKED = 20
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
@@ -139,6 +140,9 @@ def load_file(path: Path, trust: bool = False) -> Any:
     """
     if zipfile.is_zipfile(path):  # torch does not compare the checksums of its own format
         with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > MOST_UNPACKED * path.stat().st_size:  # torch.save does not compress
+                raise zipfile.BadZipFile(f"it unpacks to {unpacked} bytes, more than {MOST_UNPACKED} times its size")
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")

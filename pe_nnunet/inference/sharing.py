@@ -16,9 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pe_nnunet.detection.detector import require_self_contained
-from pe_nnunet.detection.record import DetectorRecord
 from pe_nnunet.errors import ConfigurationError, OutputError
-from pe_nnunet.files.json_reader import MALFORMED, read_json, why
+from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object, why
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import load_file, read_checkpoint
@@ -67,8 +66,8 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
             read_checkpoint(place.folder / f"fold_{fold}" / place.checkpoint)
     for fold_folder in detector:
         base = PurePosixPath(locations[0].folder.parent.name, fold_folder.parent.name, fold_folder.name)
-        record = DetectorRecord.read(fold_folder)
-        files |= {str(base / name): fold_folder / name for name in ("detector.json", *record.sha256)}
+        names = _files_of_detector(fold_folder / "detector.json")
+        files |= {str(base / name): fold_folder / name for name in ("detector.json", *names)}
     index = {
         "format": FORMAT,
         "versions": versions(),
@@ -111,6 +110,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
     try:
         with zipfile.ZipFile(path) as archive:
             index = _checked_index(archive, path)
+            _require_room(path, index, results)
             folders = sorted({PurePosixPath(name).parts[:2] for name in index})
             targets = [results.joinpath(*parts) for parts in folders]
             there = [target for target in targets if target.exists()]
@@ -138,6 +138,17 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
 def refused(path: Path, why: str) -> ConfigurationError:
     """The error for an archive that is not taken."""
     return ConfigurationError("PE-MODEL-012", f"{path} is not installed: {why}", "get it anew from whoever made it")
+
+
+def _files_of_detector(path: Path) -> list[str]:
+    """Names of the files that a record of a detector lists."""
+    try:
+        names = list(read_object(path)["sha256"])
+        if any(not isinstance(name, str) or PurePosixPath(name).name != name for name in names):
+            raise ValueError("its files lie elsewhere")
+    except MALFORMED as error:
+        raise ConfigurationError("PE-DET-006", f"{path} cannot be read: {why(error)}", "train it again") from error
+    return names
 
 
 def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, Any]]:
@@ -170,6 +181,13 @@ def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, 
         if members[name].file_size != facts["bytes"]:
             raise refused(path, f"{name!r} has another size than {INDEX} says")
     return index
+
+
+def _require_room(path: Path, index: dict[str, dict[str, Any]], results: Path) -> None:
+    """Refuse an archive that the disk cannot take, before anything of it is unpacked."""
+    unpacked, free = sum(facts["bytes"] for facts in index.values()), shutil.disk_usage(results).free
+    if unpacked > free:
+        raise refused(path, f"it unpacks to {unpacked / 2**30:.1f} GiB, and the disk has {free / 2**30:.1f} GiB free")
 
 
 def _extract(archive: zipfile.ZipFile, member: str, facts: dict[str, Any], target: Path) -> None:

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.dicom.series import read_dicom
+from pe_nnunet.volumes.files.declared_size import require_plausible_array
 from pe_nnunet.volumes.files.volume_file import file_sha256, read_file
 from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
 from pe_nnunet.volumes.scan import Scan, ScanRef
@@ -216,8 +217,9 @@ def read_mat(path: Path, variable: str) -> npt.NDArray[np.uint8 | np.uint16]:
 def _from_v5(path: Path, variable: str) -> Any:
     from scipy.io import loadmat, whosmat
 
-    names = [name for name, _, _ in whosmat(str(path))]
-    _require(variable, names, path)
+    shapes = {name: shape for name, shape, _ in whosmat(str(path))}
+    _require(variable, list(shapes), path)
+    require_plausible_array(shapes[variable], path)
     return loadmat(str(path), variable_names=[variable])[variable]
 
 
@@ -226,6 +228,7 @@ def _from_hdf5(path: Path, variable: str) -> Any:
 
     with h5py.File(path, "r") as file:
         _require(variable, [name for name in file if not name.startswith("#")], path)
+        require_plausible_array(file[variable].shape, path)
         return file[variable][()].T  # MATLAB stores columns first, HDF5 rows
 
 

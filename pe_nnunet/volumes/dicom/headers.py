@@ -14,6 +14,7 @@ from pydicom.config import disable_value_validation
 from pydicom.uid import (
     UID,
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -21,7 +22,9 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
+from pe_nnunet.errors import InputError
 from pe_nnunet.files import text_sha256
+from pe_nnunet.volumes.dicom.deflated import inflated
 
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _GROUPING = (
@@ -113,12 +116,20 @@ def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: b
 
     Returns:
         The data set; None if this is no DICOM after all, or cannot be read.
+
+    Raises:
+        InputError: PE-IN-009 for deflated pixels that go on behind those that the header names.
     """
     tags = list(_GROUPING) if grouping_only else None
     try:
         with disable_value_validation():
-            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            plain = inflated(source, pixels=pixels)
+            file = plain or (io.BytesIO(source) if isinstance(source, bytes) else source)
             dataset = pydicom.dcmread(file, stop_before_pixels=not pixels, specific_tags=tags, force=True)
+            if plain is not None:
+                dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    except InputError:
+        raise
     except Exception:  # noqa: BLE001 - bytes that are no DICOM make the parser fail in any way
         return None
     return dataset if len(dataset) else None

@@ -17,6 +17,8 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from pe_nnunet.errors import InputError, MissingExtraError
+from pe_nnunet.volumes.dicom.declared_size import require_plausible_pixels
+from pe_nnunet.volumes.dicom.deflated import pixel_bytes
 from pe_nnunet.volumes.dicom.headers import number_of, text_of, transfer_syntax, value_of
 from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, frames_of
 
@@ -41,6 +43,7 @@ def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, a
     missing = [k for k in ("Rows", "Columns", "BitsAllocated") if not number_of(dataset, k)]
     if missing:
         raise damaged_pixels(name, f"no {', '.join(missing)}")
+    require_plausible_pixels(dataset, file_bytes, name)
     needed = _uncompressed_bytes(dataset)
     if file_bytes < needed:
         raise damaged_pixels(name, f"{file_bytes} bytes, expected over {needed}")
@@ -195,10 +198,7 @@ def _rescaled(stored: npt.NDArray[Any], rescale: Rescale) -> npt.NDArray[Any]:
 def _uncompressed_bytes(dataset: pydicom.Dataset) -> int:
     """What the pixels take up in a file that does not compress them; 0 otherwise."""
     syntax = transfer_syntax(dataset)
-    if syntax.is_compressed or syntax == DeflatedExplicitVRLittleEndian:
-        return 0
-    rows, columns, bits = (int(number_of(dataset, k) or 0) for k in ("Rows", "Columns", "BitsAllocated"))
-    return rows * columns * bits // 8 * frames_of(dataset)
+    return 0 if syntax.is_compressed or syntax == DeflatedExplicitVRLittleEndian else pixel_bytes(dataset)
 
 
 def _few_bits(bits: int, dataset: pydicom.Dataset, name: str) -> InputError:

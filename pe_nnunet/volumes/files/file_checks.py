@@ -73,6 +73,10 @@ def unreadable(path: Path, error: Exception) -> InputError:
     """The error for a file that cannot be opened, breaks off, or makes no sense after a good beginning."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[-1] if lines else type(error).__name__
+    if isinstance(error, MemoryError):
+        return InputError(
+            "PE-IN-006", f"{path} does not fit into the memory that is free", "free some, or cut the scan"
+        )
     hint = "it may be truncated or damaged: copy or download it again, and check its permissions"
     return InputError("PE-IN-003", f"{path} cannot be read: {reason}", hint)
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.volumes.files.declared_size import require_plausible_voxels
 from pe_nnunet.volumes.files.file_checks import require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE, deviation, orthonormal
@@ -92,6 +93,8 @@ def _read_by_itk(path: Path) -> Content:
     try:
         reader.ReadImageInformation()
         notes = require_scalar_3d(tuple(reader.GetSize()), reader.GetNumberOfComponents(), path)
+        voxel_bytes = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+        require_plausible_voxels(reader.GetSize(), voxel_bytes, path, data_files(path))
         image = reader.Execute()
     except RuntimeError as error:
         raise unreadable(path, error) from error
@@ -144,6 +147,7 @@ def _read_nifti(path: Path) -> Content:
             header = volume.header
             components = len(header.get_data_dtype().names or ("one",))
             notes = list(require_scalar_3d(tuple(int(n) for n in volume.shape), components, path))
+            require_plausible_voxels(volume.shape, header.get_data_dtype().itemsize, path)
             array = _scaled(volume)
     except InputError:
         raise

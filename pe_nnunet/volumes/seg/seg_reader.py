@@ -14,6 +14,8 @@ import SimpleITK as sitk
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.volumes.dicom.declared_size import require_plausible_pixels
+from pe_nnunet.volumes.dicom.deflated import inflated
 from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
 from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.volumes.readers import MAX_LABEL
@@ -141,10 +143,12 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
     if not path.is_file():
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
     with quiet_pydicom():
+        plain = inflated(path, pixels=True)
         try:
-            dataset = pydicom.dcmread(path)
+            dataset = pydicom.dcmread(path if plain is None else plain)
         except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {error}", "fetch it again") from error
+        require_plausible_pixels(dataset, path.stat().st_size, path.name)
         if scan.dicom is None:
             raise InputError(
                 "PE-SEG-002", f"{path.name} was drawn on a DICOM series, and the scan is none", "convert the DICOM"

@@ -1,0 +1,83 @@
+"""What a volume file or a table of arrays says of its size, bounded by the file before any memory is taken for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+from pe_nnunet.errors import InputError
+from pe_nnunet.processes import require_memory
+from pe_nnunet.volumes.files.image_writer import image_suffix
+
+GZIP_RATIO = 1040
+"""Bytes that a byte of a deflated stream can become: 258 for two bits (RFC 1951, 3.2.5)."""
+BZIP2_RATIO = 25_000  # a block of 900 kB of one value takes some 40 bytes
+_HEADER_BYTES = 65536
+
+
+def require_plausible_voxels(
+    shape: Sequence[int], bytes_per_voxel: float, path: Path, data: Sequence[Path] = ()
+) -> None:
+    """Check that a file can hold as many voxels as its header names.
+
+    Args:
+        shape: Voxels along all axes, in any order.
+        bytes_per_voxel: As stored.
+        path: The file.
+        data: Those that hold the voxels of a detached header.
+
+    Raises:
+        InputError: PE-IN-009 if a compressed file cannot, PE-IN-003 if one that is not is too short.
+    """
+    needed, held = prod(map(int, shape)) * bytes_per_voxel, sum(file.stat().st_size for file in (path, *data))
+    ratio = _ratio(path)
+    if needed <= ratio * held:
+        return
+    size = "x".join(str(int(n)) for n in shape)
+    if ratio == 1:
+        raise InputError(
+            "PE-IN-003",
+            f"{path} cannot be read: {size} voxels take {needed:.0f} bytes, and it has {held}",
+            "it may be truncated or damaged: copy or download it again",
+        )
+    raise too_large(path, f"{size} voxels, {needed:.0f} bytes", held)
+
+
+def require_plausible_array(shape: Sequence[int], path: Path) -> None:
+    """Check that a MATLAB file can hold an array, of which MATLAB stores and deflates each value in one byte or more.
+
+    Raises:
+        InputError: PE-IN-009 if not, PE-IN-006 if it does not fit into memory.
+    """
+    held = path.stat().st_size
+    if prod(map(int, shape)) > GZIP_RATIO * held:
+        raise too_large(path, f"an array of {'x'.join(str(int(n)) for n in shape)}", held)
+    require_memory(shape, str(path))
+
+
+def too_large(path: Path, claim: str, held: int) -> InputError:
+    """The error for a header that names more than its file can hold."""
+    return InputError(
+        "PE-IN-009",
+        f"{path} names {claim}, more than its {held} bytes can hold",
+        "get the file again; such headers are damaged, or made to do harm",
+    )
+
+
+def _ratio(path: Path) -> int:
+    """Bytes of voxels that a byte of the file can become."""
+    suffix = image_suffix(path)
+    if suffix in {".nii", ".nii.gz"}:
+        return GZIP_RATIO if suffix == ".nii.gz" else 1
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES).decode("latin-1")
+    if suffix == ".nrrd":
+        encoding = re.search(r"^encoding:[ \t]*(\w+)", header, re.IGNORECASE | re.MULTILINE)
+        known = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO, "bzip2": BZIP2_RATIO, "bz2": BZIP2_RATIO}
+        return known.get(encoding[1].lower() if encoding else "", 8)  # text: a digit and a blank a voxel
+    if re.search(r"^\s*BinaryData\s*=\s*False", header, re.IGNORECASE | re.MULTILINE):
+        return 8
+    packed = re.search(r"^\s*CompressedData\s*=\s*True", header, re.IGNORECASE | re.MULTILINE)
+    return GZIP_RATIO if packed else 1
