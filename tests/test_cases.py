@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pe_nnunet.cases import CaseFailure, run_cases, work_through
-from pe_nnunet.errors import InputError, OutputError
+from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, step_bar, work_through
+from pe_nnunet.errors import ConfigurationError, InputError, OutputError
+from pe_nnunet.processes.case_process import case_processes
 
 ITEMS = {"a": 2, "b": 0, "c": -1, "d": 4}
 
@@ -54,7 +59,7 @@ def work(number):
 
 if __name__ == "__main__":
     for in_order in (True, False):
-        found = list(run_cases(work, {str(k): k for k in range(5)}, 2, in_order=in_order))
+        found = list(run_cases(work, {str(k): k for k in range(5)}, 2, in_order=in_order, died="PE-EVAL-010"))
         assert sorted(case for case, _ in found) == list("01234")
         if in_order:
             assert [case for case, _ in found] == list("01234")
@@ -67,3 +72,57 @@ def test_a_worker_that_dies_is_named_and_the_others_go_on(tmp_path: Path) -> Non
     script = tmp_path / "dying.py"  # a file, for spawned workers import the function from it
     script.write_text(SCRIPT)
     subprocess.run([sys.executable, str(script)], check=True, timeout=120)
+
+
+def lose(number: int) -> int:
+    """As files do to libraries: abort, end without a word, loop, take all memory; each where it is the case."""
+    if number == 1:
+        os.abort()
+    if number == 2:
+        os._exit(0)
+    if number == 3:
+        time.sleep(60)
+    if number == 4:
+        return len(bytearray(1 << 46))
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return os.getpid()
+
+
+def its_process(process: int) -> int:
+    return process
+
+
+LOST = {"1": "PE-IN-008", "2": "PE-IN-008", "3": "PE-IN-007", "4": "PE-IN-006", "5": "PE-IN-008"}
+
+
+@pytest.mark.parametrize("reading", [False, True])
+def test_what_takes_its_process_costs_one_case(reading: bool) -> None:
+    work, read = (its_process, lose) if reading else (lose, None)
+    limits, items = CaseLimits(case_timeout_s=2), {str(k): k for k in range(7)}
+    found, failed = work_through(work, items, read=read, limits=limits, quiet=True)
+    assert {failure.case_id: failure.code for failure in failed} == LOST
+    assert set(found) == {"0", "6"}
+    assert os.getpid() not in found.values()
+
+
+def test_a_process_is_kept_for_the_next_cases_and_an_array_comes_back_whole() -> None:
+    with case_processes(1) as (process,):
+        process.begin(np.arange, 1_000_000)
+        assert np.array_equal(process.result(), np.arange(1_000_000))
+        process.begin(int, "none")
+        with pytest.raises(ValueError, match="invalid literal"):
+            process.result()
+    with case_processes(1) as (again,):
+        assert again is process
+
+
+def test_a_limit_below_zero_is_refused_and_zero_is_none() -> None:
+    with pytest.raises(ConfigurationError, match=r"PE-IN-007: --case-timeout"):
+        CaseLimits(case_timeout_s=-1)
+    assert (CaseLimits(case_timeout_s=0).apart_s, CaseLimits().apart_s) == (None, 3600)
+
+
+def test_steps_end_where_the_time_is_over() -> None:
+    with step_bar("a", "window", timeout_s=1e-9) as show, pytest.raises(InputError, match="PE-IN-007"):
+        show(1, 2)

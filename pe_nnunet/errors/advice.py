@@ -112,7 +112,7 @@ ADVICE: dict[str, str] = {
     "PE-CONV-028": "look whether the label is upside down",
     "PE-CONV-029": "look whether it is a CTPA: without contrast no embolus shows",
     "PE-CONV-030": "take the thin reconstruction, if there is one",
-    "PE-CONV-032": "`--num-processes 1` (`evaluate`: `--workers 1`), or enlarge /dev/shm",
+    "PE-CONV-032": "allow more processes (`ulimit -u`), or end some",
     "PE-CONV-033": "restore what the link leads to, or remove it",
     "PE-CONV-034": "rename it, or `--hash-names`",
     "PE-CONV-035": "correct the table, or fetch the scan again",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from torch import Tensor
 
+from pe_nnunet.errors import InputError
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.resampling import Resampling, resampled_shape
 from pe_nnunet.inference.windows import as_tensor
+from pe_nnunet.processes import free_bytes
 from pe_nnunet.voxels import Box, Slices
 
 
@@ -54,6 +57,7 @@ def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, f
     inside = (Box.around(turned != 0) or Box.whole(turned.shape)).slices
     part = turned[inside]
     new_shape = resampled_shape(part.shape, spacing, target)
+    require_network_memory(new_shape, model.name)
     settings = model.configuration.configuration
     resampling = Resampling.of_plans(
         settings["resampling_fn_data"], settings["resampling_fn_data_kwargs"], part.shape, new_shape, spacing, target
@@ -69,6 +73,31 @@ def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, f
         limits = normalise(np.array([part.min(), part.max()]))
         data = resampling.whole(lambda low, high: normalise(part[low:high]), (float(limits[0]), float(limits[1])))[None]
     return Prepared(data, inside, (part.shape[0], part.shape[1], part.shape[2]), spacing, target)
+
+
+NETWORK_BYTES = 16
+"""A voxel of the network's grid, measured: image, sum and weights of windows in float32, and masks."""
+
+
+def require_network_memory(shape: Sequence[int], name: str) -> None:
+    """Check that memory takes a scan on the grid of a network, which a fine or damaged spacing makes large.
+
+    Args:
+        shape: Of that grid.
+        name: Of the model.
+
+    Raises:
+        InputError: PE-MODEL-010 if not; where the system does not say what is free, nothing is refused.
+    """
+    free, needed = free_bytes(), prod(shape) * NETWORK_BYTES
+    if free is not None and needed > free:
+        size = "x".join(map(str, shape))
+        raise InputError(
+            "PE-MODEL-010",
+            f"{name} sees the scan as {size} voxels (z, y, x): that takes {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free",
+            "check the scan's spacing; free memory, or use a model of coarser spacing",
+        )
 
 
 def mask_on_network_grid(prepared: Prepared, mask: NDArray[np.bool_], forward: tuple[int, ...]) -> NDArray[np.bool_]:

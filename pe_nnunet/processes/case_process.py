@@ -66,7 +66,9 @@ class CaseProcess:
             self._process.start()
         except OSError as error:
             raise ConfigurationError(
-                "PE-CONV-032", f"worker processes cannot be started: {error}", "allow more processes (ulimit -u)"
+                "PE-CONV-032",
+                f"worker processes cannot be started: {error}",
+                "allow more processes (ulimit -u), or end some",
             ) from error
         other.close()
         self._timeout_s: float | None = None

@@ -25,6 +25,7 @@ from pe_nnunet.dataset_conversion.checks import scan_notes
 from pe_nnunet.dataset_conversion.labels import embolus_ids, parse_label_map
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
 from pe_nnunet.roi import find_lungs
+from pe_nnunet.processes import case_process
 from pe_nnunet.volumes import find_scans, image_like, read_scan, write_dicom_series, write_image
 
 Draw = Callable[..., Any]
@@ -218,8 +219,9 @@ def test_44_no_room_for_worker_processes(studies: Path, nnunet: Path, monkeypatc
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(multiprocessing.get_context("spawn"), "SimpleQueue", full)
-    with pytest.raises(ConfigurationError, match=r"PE-CONV-032.*--num-processes 1"):
+    monkeypatch.setattr(case_process, "_idle", [])
+    monkeypatch.setattr(multiprocessing.get_context("spawn").Process, "start", full)
+    with pytest.raises(ConfigurationError, match=r"PE-CONV-032.*ulimit"):
         converted("studies", studies, num_processes=2)
     assert list(nnunet.iterdir()) == []
 

@@ -29,7 +29,8 @@ def require_plausible_voxels(
         data: Those that hold the voxels of a detached header.
 
     Raises:
-        InputError: PE-IN-009 if a compressed file cannot, PE-IN-003 if one that is not is too short.
+        InputError: PE-IN-009 if a compressed file cannot; PE-IN-003 if one that is not is too short, or PE-IN-006 if memory
+            would not take it either.
     """
     needed, held = prod(map(int, shape)) * bytes_per_voxel, sum(file.stat().st_size for file in (path, *data))
     ratio = _ratio(path)
@@ -37,6 +38,7 @@ def require_plausible_voxels(
         return
     size = "x".join(str(int(n)) for n in shape)
     if ratio == 1:
+        require_memory(shape, str(path))
         raise InputError(
             "PE-IN-003",
             f"{path} cannot be read: {size} voxels take {needed:.0f} bytes, and it has {held}",

@@ -92,9 +92,9 @@ def _read_by_itk(path: Path) -> Content:
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
-        notes = require_scalar_3d(tuple(reader.GetSize()), reader.GetNumberOfComponents(), path)
         voxel_bytes = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
         require_plausible_voxels(reader.GetSize(), voxel_bytes, path, data_files(path))
+        notes = require_scalar_3d(tuple(reader.GetSize()), reader.GetNumberOfComponents(), path)
         image = reader.Execute()
     except RuntimeError as error:
         raise unreadable(path, error) from error
@@ -146,8 +146,8 @@ def _read_nifti(path: Path) -> Content:
             volume: Any = nib.load(path)  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
             header = volume.header
             components = len(header.get_data_dtype().names or ("one",))
-            notes = list(require_scalar_3d(tuple(int(n) for n in volume.shape), components, path))
             require_plausible_voxels(volume.shape, header.get_data_dtype().itemsize, path)
+            notes = list(require_scalar_3d(tuple(int(n) for n in volume.shape), components, path))
             array = _scaled(volume)
     except InputError:
         raise
