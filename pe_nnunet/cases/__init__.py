@@ -18,6 +18,19 @@ from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json, locked
 from pe_nnunet.processes import free_bytes, usable_processors
 
+__all__ = [
+    "DISCLAIMER",
+    "CaseFailure",
+    "CaseLimits",
+    "busy",
+    "run_cases",
+    "sensible_workers",
+    "sole_writer",
+    "step_bar",
+    "work_through",
+    "write_errors",
+]
+
 DISCLAIMER = "Research use only. Not a medical device; not for diagnosis or treatment decisions."
 MAX_AUTOMATIC = 8
 

@@ -151,7 +151,7 @@ def detect_batch(
     with sole_writer(folder):
         write_errors([], folder)  # before the work: an output that cannot be written is known at once
         found, failed = work_through(
-            find, {ref.case_id: ref for ref in refs}, read=partial(read_timed, **repairs), limits=limits, say=say
+            find, {ref.case_id: ref for ref in refs}, read=partial(read_timed, repairs=repairs), limits=limits, say=say
         )
         write_errors(failed, folder)
     return {case_id: result for case_id, (result, _, _) in found.items()}, failed

@@ -93,7 +93,7 @@ ADVICE: dict[str, str] = {
     "PE-CONV-009": "leave one scan in the folder",
     "PE-CONV-010": "correct the list or the label",
     "PE-CONV-011": "wait until it is done",
-    "PE-CONV-012": "give it more memory or fewer processes, and `--resume`",
+    "PE-CONV-012": "get the file anew; for want of memory, fewer processes; then `--resume`",
     "PE-CONV-013": "name a folder that `pe-nnunet convert` wrote",
     "PE-CONV-014": "look at the label: it may be misplaced",
     "PE-CONV-015": "nothing, unless much was cut: a wider `--lung-margin-mm`",

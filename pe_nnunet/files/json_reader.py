@@ -90,7 +90,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if is_dataclass(kind) and isinstance(value, kind):
+    if isinstance(kind, type) and is_dataclass(kind) and isinstance(value, kind):
         inner = get_type_hints(kind)
         return all(_fits(getattr(value, item.name), inner[item.name]) for item in fields(kind))
     if not isinstance(kind, type):  # such as a Literal

@@ -44,7 +44,7 @@ def read_inputs(ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool]) 
     """
     hashes = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
     mask = None if artery is None else read_label(artery_file(artery, ref.case_id))
-    scan, seconds = read_timed(ref, **repairs)
+    scan, seconds = read_timed(ref, repairs)
     return CaseInputs(scan, mask, hashes, seconds)
 
 

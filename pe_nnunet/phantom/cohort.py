@@ -67,8 +67,7 @@ def write_cohort(
         num_processes,
         in_order=False,
         ends=(Exception,),
-        died=("PE-CONV-012", "the worker process died while it made this scan", "give it more memory"),
-        alone="--num-processes 1",
+        died="PE-CONV-012",
         bar="phantom",
     )
     with closing(made):

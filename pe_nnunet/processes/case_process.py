@@ -228,7 +228,7 @@ def _receive(pipe: Connection) -> Any:
     head = pipe.recv_bytes()
     buffers = []
     for size in sizes:
-        buffer = np.empty(size, np.uint8)
+        buffer: Any = np.empty(size, np.uint8)
         for start in range(0, size, _BLOCK):
             pipe.recv_bytes_into(memoryview(buffer)[start : start + _BLOCK])
         buffers.append(buffer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def read_scan(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = Fa
     return Scan(scan.case_id, scan.image, ref, (*scan.notes, note), scan.dicom, scan.sha256)
 
 
-def read_timed(ref: ScanRef, **repairs: bool) -> tuple[Scan, float]:
-    """`read_scan`, and the seconds that it took, wherever it ran."""
+def read_timed(ref: ScanRef, repairs: Mapping[str, bool]) -> tuple[Scan, float]:
+    """`read_scan` with these keywords, and the seconds that it took, wherever it ran."""
     started = time.perf_counter()
     return read_scan(ref, **repairs), time.perf_counter() - started
 

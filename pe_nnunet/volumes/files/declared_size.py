@@ -29,8 +29,8 @@ def require_plausible_voxels(
         data: Those that hold the voxels of a detached header.
 
     Raises:
-        InputError: PE-IN-009 if a compressed file cannot; PE-IN-003 if one that is not is too short, or PE-IN-006 if memory
-            would not take it either.
+        InputError: PE-IN-009 if a compressed file cannot; PE-IN-003 if one that is not is too short, or PE-IN-006 if
+            memory would not take it either.
     """
     needed, held = prod(map(int, shape)) * bytes_per_voxel, sum(file.stat().st_size for file in (path, *data))
     ratio = _ratio(path)
