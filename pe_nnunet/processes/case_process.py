@@ -242,6 +242,7 @@ def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that temporary files are removed
     end_with_parent()
+    _silence_libraries()
     most_threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     with suppress(EOFError, ConnectionError):
         while True:
@@ -262,6 +263,16 @@ def _serve(pipe: Connection) -> None:
             except (pickle.PicklingError, TypeError, AttributeError, MemoryError) as error:
                 _send(pipe, _portable(error))
             del answer
+
+
+def _silence_libraries() -> None:
+    """Let Python alone write to the terminal: what C++ says before it aborts, the parent says in one line."""
+    with suppress(OSError):
+        own = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)
+        os.close(nowhere)
+        sys.stderr = own
 
 
 def _folder() -> str:
