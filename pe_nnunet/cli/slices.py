@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     _require_sense(args)
     sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
-    labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
+    labels = LabelLookup(args.labels, sources) if args.labels is not None else None
     written, failed = work_through(
         lambda source: _convert(source, labels, args),
         {source.case_id: source for source in sources},

@@ -105,10 +105,13 @@ def evaluate_folder(
         cohort=summarise(cases, empty=settings.empty, sensitivity_at_fp=_points(done, settings), resampling=resampling),
         failures=tuple(sorted([*missing, *failures], key=lambda failure: failure.case_id)),
         unlabelled=tuple(unlabelled),
-        notes=_notes(
-            unlabelled,
-            [case.scores.case_id for case in done if not case.scored],
-            [] if lungs is None else sorted(files.keys() - masks.keys()),
+        notes=(
+            *_notes(
+                unlabelled,
+                [case.scores.case_id for case in done if not case.scored],
+                [] if lungs is None else sorted(files.keys() - masks.keys()),
+            ),
+            *(note for case in done for note in case.notes),
         ),
         settings=settings,
         detections=tuple(

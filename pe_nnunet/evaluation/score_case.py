@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import SimpleITK as sitk
 
+from pe_nnunet.errors import Note
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
@@ -18,8 +19,10 @@ from pe_nnunet.metrics.markers import Voxel, VoxelMarker, markers_of_findings, m
 from pe_nnunet.metrics.protocols import PROTOCOLS, ProtocolName
 from pe_nnunet.outputs.emboli_table import read_emboli_csv
 from pe_nnunet.volumes.files.volume_file import read_file
-from pe_nnunet.volumes.geometry import require_same_grid, spacing_zyx
-from pe_nnunet.volumes.readers import read_label
+from pe_nnunet.volumes.geometry import spacing_zyx
+from pe_nnunet.volumes.label_grid import GRID_NOTES, laid_on
+from pe_nnunet.volumes.readers import read_label, read_label_noted
+from pe_nnunet.volumes.seg.slicer_segmentation import is_segmentation
 from pe_nnunet.voxels import Box
 
 MAIN_PROTOCOL: ProtocolName = "cad-pe"  # of the sensitivity at a number of false positives
@@ -37,6 +40,7 @@ class ScoredCase:
         calibration: (probability, true or not) of every marker, at tolerance 0; empty where not scored.
         markers: On the label's grid.
         marker_table: The same as `id,x,y,z,prob` in LPS mm.
+        notes: Doubts of the label's grid, from which lengths and volumes follow, and how others were laid on it.
     """
 
     scores: CaseScores
@@ -45,6 +49,7 @@ class ScoredCase:
     calibration: tuple[tuple[float, bool], ...]
     markers: tuple[VoxelMarker, ...]
     marker_table: str
+    notes: tuple[Note, ...] = ()
 
 
 def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
@@ -59,12 +64,15 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
         GeometryError: PE-GEO-001 or PE-GEO-002 where they are not on the label's grid.
     """
     case_id = files.case_id
-    grid = read_label(files.label)
+    mask = None if files.mask is None else read_label(files.mask)
+    grid, notes = _label(files, mask)
     spacing_mm = spacing_zyx(grid)
     truth = sitk.GetArrayViewFromImage(grid)
-    found_image = (
-        None if files.mask is None else _on_grid(read_label(files.mask), grid, f"prediction of case {case_id}")
-    )
+    found_image = None
+    if files.mask is not None and mask is not None:
+        what = f"the prediction of case {case_id}"
+        found_image, laid = laid_on(grid, files.label, mask, files.mask, what)
+        notes += laid
     found = None if found_image is None else sitk.GetArrayViewFromImage(found_image)
 
     # Everything lies in a small part of the scan; with room for what a tolerance adds.
@@ -76,7 +84,10 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     found_ids = None if found is None else to_instances(found[box.slices], settings.prediction_kind)
     lungs = None
     if files.lungs is not None:
-        lungs = LungGeometry.of(_on_grid(read_label(files.lungs), grid, f"lung mask of case {case_id}"))
+        what = f"the lung mask of case {case_id}"
+        lung_mask, laid = laid_on(grid, files.label, read_label(files.lungs), files.lungs, what)
+        notes += laid
+        lungs = LungGeometry.of(lung_mask)
         lungs = None if lungs is None else lungs.part(box.slices)
 
     scored = True
@@ -90,7 +101,8 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     else:
         probability = None
         if files.probability is not None:
-            image = _on_grid(read_file(files.probability)[0], grid, f"probability of case {case_id}")
+            what = f"the probability of case {case_id}"
+            image, _ = laid_on(grid, files.label, read_file(files.probability)[0], files.probability, what)
             probability = sitk.GetArrayViewFromImage(image)[box.slices]
         scored = probability is not None
         markers = markers_of_findings(found_ids, probability)
@@ -114,12 +126,18 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     )
     calibration = tuple((m.probability, m.value_in(truth_ids) > 0) for m in markers) if scored else ()
     markers = _moved(markers, box.start)
-    return ScoredCase(scores, hits, scored, calibration, markers, aanet_csv(markers, grid))
+    said = tuple(Note(note.code, note.kind, f"{case_id}: {note.message}") for note in notes)
+    return ScoredCase(scores, hits, scored, calibration, markers, aanet_csv(markers, grid), said)
 
 
-def _on_grid(image: sitk.Image, grid: sitk.Image, what: str) -> sitk.Image:
-    require_same_grid(grid, image, f"the {what}")
-    return image
+def _label(files: CaseFiles, mask: sitk.Image | None) -> tuple[sitk.Image, list[Note]]:
+    """The label, whose grid is the case's, with doubts of that grid; a cropped segmentation is placed on the mask's."""
+    label, found = read_label_noted(files.label)
+    notes = [note for note in found if note.code in GRID_NOTES]
+    if files.mask is not None and mask is not None and is_segmentation(files.label):
+        label, laid = laid_on(mask, files.mask, label, files.label, f"the label of case {files.case_id}")
+        notes += laid
+    return label, notes
 
 
 def _moved(markers: Sequence[VoxelMarker], by: Voxel) -> tuple[VoxelMarker, ...]:

@@ -16,7 +16,7 @@ from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.writers import DEFAULT
-from pe_nnunet.volumes import ScanRef, read_label, read_scan
+from pe_nnunet.volumes import Scan, ScanRef, laid_on, read_label, read_scan
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
 
@@ -64,10 +64,10 @@ def predict_batch(
 
     def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
         with step_bar(title[ref.case_id], "window") as show:
-            mask = None if artery is None else _artery_mask(artery, ref.case_id)
             started = time.perf_counter()
             scan = read_scan(ref, **predictor.repairs)
             read_s = time.perf_counter() - started
+            mask = None if artery is None else _artery_mask(artery, scan)
             result = predictor.predict(scan, artery=mask, progress=lambda part, done, all_: show(done, all_, part))
         result = replace(result, timings_s={**result.timings_s, "read": read_s})
         summary = write_case(result, folder, outputs)
@@ -125,9 +125,10 @@ def _summary(folder: Path, case_id: str) -> CaseSummary | None:
         return None
 
 
-def _artery_mask(path: Path, case_id: str) -> sitk.Image:
+def _artery_mask(path: Path, scan: Scan) -> sitk.Image:
     if path.is_dir():
-        folder, path = path, path / f"{case_id}.nii.gz"
+        folder, path = path, path / f"{scan.case_id}.nii.gz"
         if not path.is_file():
             raise InputError("PE-ROI-004", f"no artery mask {path.name} in {folder}", "name masks like the cases")
-    return read_label(path)
+    scan_path = scan.ref.path if scan.ref.kind == "file" else None
+    return laid_on(scan.image, scan_path, read_label(path), path, "the artery mask")[0]
