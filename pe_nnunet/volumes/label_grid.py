@@ -43,25 +43,25 @@ def laid_on(
         segments (PE-NII-017).
 
     Raises:
-        GeometryError: PE-GEO-001 or PE-GEO-002 where none of these holds.
+        GeometryError: PE-GEO-001 or PE-GEO-002 where none of these holds, or two readings give two places.
     """
     try:
-        return _same_or_turned(image, label, what)
+        require_same_grid(image, label, what)
     except GeometryError as error:
         refused = error
-    if image.GetSize() == label.GetSize() or sorted(image.GetSize()) == sorted(label.GetSize()):
-        for (of_image, grid), (of_label, other) in product(_grids(image, image_path), _grids(label, label_path)):
-            try:
-                found, notes = _same_or_turned(grid, other, what)
-            except GeometryError:
-                continue
-            how = " and ".join(
-                f"the {whose} by its {name}"
-                for whose, name in (("image", of_image), ("label", of_label))
-                if name is not None
+    else:
+        return label, []
+    ways = list(_ways(image, image_path, label, label_path, what))
+    if ways:
+        laid, notes = ways[0]
+        voxels = sitk.GetArrayViewFromImage(laid)
+        if not all(np.array_equal(voxels, sitk.GetArrayViewFromImage(other)) for other, _ in ways[1:]):
+            raise GeometryError(
+                "PE-GEO-002",
+                f"{what} lies on the image in two ways, mirrored or not, for a header contradicts itself",
+                "write the headers of both anew",
             )
-            text = f"{what} lies on the image if one reads {how}: laid on voxel by voxel"
-            return image_like(sitk.GetArrayViewFromImage(found), image), [*notes, Note("PE-NII-016", "repaired", text)]
+        return laid, notes
     part = _placed(image, label) if is_segmentation(label_path) else None
     if part is None:
         raise refused
@@ -74,18 +74,30 @@ def laid_on(
     return inside, [Note("PE-NII-017", "repaired", text)]
 
 
-def _same_or_turned(image: sitk.Image, label: sitk.Image, what: str) -> tuple[sitk.Image, list[Note]]:
-    """The label with the axes of the image, for labels drawn on a converted copy of a series often have others."""
-    try:
-        require_same_grid(image, label, what)
-    except GeometryError as error:
+def _ways(
+    image: sitk.Image, image_path: Path | None, label: sitk.Image, label_path: Path, what: str
+) -> Iterator[tuple[sitk.Image, list[Note]]]:
+    """All ways in which a label lies on all of a grid by some reading of the headers, ITK's first."""
+    if sorted(image.GetSize()) != sorted(label.GetSize()):
+        return
+    for (of_image, grid), (of_label, other) in product(_grids(image, image_path), _grids(label, label_path)):
+        notes = []
         try:
-            require_same_grid(to_lps(image), to_lps(label), what)
+            require_same_grid(grid, other, what)
+            found = other
         except GeometryError:
-            raise error from None
-        text = f"{what} has other axes than the scan, on the same grid: turned"
-        return from_lps(to_lps(label), image), [Note("PE-CONV-022", "repaired", text)]
-    return label, []
+            try:
+                require_same_grid(to_lps(grid), to_lps(other), what)
+            except GeometryError:
+                continue
+            text = f"{what} has other axes than the scan, on the same grid: turned"
+            found, notes = from_lps(to_lps(other), grid), [Note("PE-CONV-022", "repaired", text)]
+        said = {"the image": of_image, "the label": of_label}
+        how = " and ".join(f"{which} by its {name}" for which, name in said.items() if name is not None)
+        if how:
+            text = f"{what} lies on the image if one reads {how}: laid on voxel by voxel"
+            notes.append(Note("PE-NII-016", "repaired", text))
+        yield image_like(sitk.GetArrayViewFromImage(found), image), notes
 
 
 def _grids(image: sitk.Image, path: Path | None) -> Iterator[tuple[str | None, sitk.Image]]:

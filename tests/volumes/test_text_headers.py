@@ -98,7 +98,7 @@ META_READ = [
     ([MATRIX, OFFSET, ELEMENTS, "AnatomicalOrientation = ???"], PLAIN, ""),
     ([MATRIX, OFFSET, ELEMENTS, "DistanceUnits = mm"], PLAIN, ""),
     (["TransformMatrix = -1 0 0 0 1 0 0 0 1", OFFSET, ELEMENTS, "AnatomicalOrientation = LAI"], MIRRORED, ""),
-    (["TransformMatrix = -1 0 0 0 1 0 0 0 1", OFFSET, ELEMENTS, "AnatomicalOrientation = RAI"], MIRRORED, "-014: .*RAI"),
+    (["TransformMatrix = -1 0 0 0 1 0 0 0 1", OFFSET, ELEMENTS, "AnatomicalOrientation = RAI"], MIRRORED, "014: .*RAI"),
     ([MATRIX, OFFSET, ELEMENTS, "AnatomicalOrientation = ARI"], PLAIN, "PE-NII-014: .*ARI"),
     (["TransformMatrix = 2 0 0 0 2 0 0 0 2", OFFSET, ELEMENTS], PLAIN, "PE-NII-014: .*3, 2.5, 5 mm"),
     ([OFFSET, ELEMENTS], PLAIN, "PE-NII-012"),
