@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.volumes import read_file
+from pe_nnunet.volumes import find_scans, read_file
+from pe_nnunet.volumes.files.volume_file import file_sha256
 from tests.volumes.headers import SPACING_MM, affine, geometry, geometry_of_affine, nifti, turned
 
 VOXELS = np.random.default_rng(0).integers(-1000, 1000, (4, 5, 6)).astype(np.int16)
@@ -207,3 +208,27 @@ def test_random_headers_against_itk_and_nibabel(
     assert [note.code for note in notes] == ([NOTE] if differ and s_code > 0 else [])
     if not notes:
         assert np.allclose(geometry(image), by_nibabel, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair])
+def test_a_header_and_its_voxels_in_two_files(tmp_path: Path, kind: type) -> None:
+    nib.save(kind(VOXELS.T, affine()), tmp_path / "a.img")
+    (tmp_path / "b.hdr").write_text("ENVI\nsamples = 6")  # of another format, without an .img
+    (ref,) = find_scans(tmp_path)
+    assert (ref.case_id, ref.path.name) == ("a", "a.hdr")
+    image, notes = read_file(ref.path)
+    assert np.allclose(geometry(image), TAKEN)
+    assert np.array_equal(sitk.GetArrayFromImage(image), VOXELS)
+    assert notes == ()
+    before = file_sha256(ref.path)
+    nib.save(kind(VOXELS.T + 1, affine()), tmp_path / "a.img")
+    assert file_sha256(ref.path) != before
+    (tmp_path / "a.img").unlink()
+    with pytest.raises(InputError, match=r"PE-IN-002.*a\.img, named in a\.hdr"):
+        read_file(ref.path)
+
+
+def test_analyze_is_refused_for_it_knows_no_left_and_right(tmp_path: Path) -> None:
+    nib.save(nib.AnalyzeImage(VOXELS.T, affine()), tmp_path / "a.img")
+    with pytest.raises(InputError, match=r"PE-IN-003.*Analyze 7\.5"):
+        read_file(tmp_path / "a.hdr")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.processes import require_memory
-from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.image_writer import PAIR_SUFFIX, image_suffix
 
 
 def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path, layers: int = 1) -> tuple[Note, ...]:
@@ -65,6 +65,8 @@ def require_content(path: Path) -> None:
         fits = _unzipped(path, start)[:4] in _NIFTI_STARTS
     elif suffix == ".nii":
         fits = start[:4] in _NIFTI_STARTS
+    elif suffix == PAIR_SUFFIX:
+        fits = start[:4] in _NIFTI_STARTS and (start[344:347] == b"ni1" or start[4:7] == b"ni2")
     elif suffix in {".nrrd", ".seg.nrrd"}:
         fits = start.startswith(b"NRRD")
     else:
@@ -103,7 +105,8 @@ def _kind(start: bytes) -> str:
     if start.startswith(b"\x1f\x8b"):
         return "gzip-compressed data"
     if start[:4] in _NIFTI_STARTS:
-        return "an uncompressed NIfTI file"
+        named = b"n" in (start[4:5], start[344:345])
+        return "an uncompressed NIfTI file" if named else "an Analyze 7.5 header, which knows no left and right"
     if start.startswith(b"NRRD"):
         return "an NRRD file"
     if start[128:132] == b"DICM":

@@ -20,7 +20,9 @@ _CHUNK_BYTES = 1 << 20
 _NIFTI_HEADER_BYTES = 352
 _NIFTI_SIZE_AT = 42  # dim[1], 16 bits each
 SEGMENTATION_SUFFIX = ".seg.nrrd"  # of 3D Slicer: a label, never a scan
-IMAGE_SUFFIXES = (".nii.gz", ".nii", SEGMENTATION_SUFFIX, ".nrrd", ".mha", ".mhd")  # the first that fits counts
+PAIR_SUFFIX = ".hdr"  # a NIfTI header whose voxels lie in the .img beside it
+NIFTI_SUFFIXES = frozenset({".nii.gz", ".nii", PAIR_SUFFIX})
+IMAGE_SUFFIXES = (".nii.gz", ".nii", PAIR_SUFFIX, SEGMENTATION_SUFFIX, ".nrrd", ".mha", ".mhd")  # the first that fits
 
 
 def image_suffix(path: Path) -> str:

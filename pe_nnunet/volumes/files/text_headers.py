@@ -1,4 +1,4 @@
-"""The text at the head of NRRD, MHA and MHD files, read by itself: what it says, and which file holds the voxels."""
+"""The text at the head of NRRD, MHA and MHD files, read by itself: what it says, and in which file the voxels lie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.image_writer import PAIR_SUFFIX, image_suffix
 
 MAX_HEADER_BYTES = 4 << 20  # headers of segmentations hold a few hundred bytes a segment
 NRRD_SUFFIXES = frozenset({".nrrd", ".seg.nrrd"})
@@ -52,7 +52,7 @@ def meta_header(path: Path) -> Fields:
 
 
 def data_files(path: Path) -> list[Path]:
-    """The file that holds the voxels of a detached header (NRRD, MHD); none for other files.
+    """The file that holds the voxels of a detached header (NRRD, MHD, a NIfTI pair); none for other files.
 
     Raises:
         InputError: PE-NII-011 for several files, an absolute path or one that leads out of the folder: a header from
@@ -63,6 +63,8 @@ def data_files(path: Path) -> list[Path]:
         name = nrrd_header(path)[0].get("datafile", "LOCAL")
     elif suffix in META_SUFFIXES:
         name = meta_header(path).get("elementdatafile", "LOCAL")
+    elif suffix == PAIR_SUFFIX:
+        name = _image_of_pair(path).name
     else:
         return []
     if name.upper() == "LOCAL":
@@ -79,6 +81,15 @@ def data_files(path: Path) -> list[Path]:
     if not data.is_file():
         raise InputError("PE-IN-002", f"{data}, named in {path.name}, does not exist", "copy it beside the header")
     return [data]
+
+
+def _image_of_pair(path: Path) -> Path:
+    """The .img of a .hdr, in capitals if that is."""
+    ending = ".IMG" if path.suffix.isupper() else ".img"
+    return next(
+        (path.with_suffix(end) for end in (ending, f"{ending}.gz") if path.with_suffix(end).is_file()),
+        path.with_suffix(ending),
+    )
 
 
 def _lines(path: Path) -> list[str]:

@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.file_checks import require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.header_checks import require_readable_header
-from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
 from pe_nnunet.volumes.files.nifti_geometry import read_geometry
 from pe_nnunet.volumes.files.text_headers import data_files
 from pe_nnunet.volumes.geometry import orthonormal
@@ -36,7 +36,7 @@ def read_file(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
     """Read a volume with its geometry, whatever its values mean.
 
     Args:
-        path: Ends in .nii, .nii.gz, .nrrd, .mha or .mhd.
+        path: Ends in .nii, .nii.gz, .hdr (with its .img), .nrrd, .mha or .mhd.
 
     Returns:
         A three-dimensional scalar image in the file's own pixel type (whole numbers stay whole), with an orthonormal
@@ -51,7 +51,7 @@ def read_file(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
     if not path.is_file():
         raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
     require_content(path)
-    (image,), notes = _images(*_read_nifti(path) if image_suffix(path).startswith(".nii") else _read_by_itk(path), path)
+    (image,), notes = _images(*_read_nifti(path) if image_suffix(path) in NIFTI_SUFFIXES else _read_by_itk(path), path)
     return image, notes
 
 
@@ -154,7 +154,7 @@ def other_grids(image: sitk.Image, path: Path) -> Iterator[tuple[str, sitk.Image
     Yields:
         The name of the part of the header, and the voxels on its grid.
     """
-    if not image_suffix(path).startswith(".nii") or not path.is_file():
+    if image_suffix(path) not in NIFTI_SUFFIXES or not path.is_file():
         return
     for reading in read_geometry(nifti_header(path), path)[1]:
         other = sitk.Image(image)
@@ -169,8 +169,12 @@ def nifti_header(path: Path) -> Any:
     with nib.openers.ImageOpener(str(path)) as file:
         start = file.read(4)
         file.seek(0)
-        kind = nib.Nifti2Header if 540 in {int.from_bytes(start, "little"), int.from_bytes(start, "big")} else None
-        return (kind or nib.Nifti1Header).from_fileobj(file, check=False)
+        two = 540 in {int.from_bytes(start, "little"), int.from_bytes(start, "big")}
+        if image_suffix(path) == PAIR_SUFFIX:
+            kind = nib.nifti2.Nifti2PairHeader if two else nib.nifti1.Nifti1PairHeader
+        else:
+            kind = nib.Nifti2Header if two else nib.Nifti1Header
+        return kind.from_fileobj(file, check=False)
 
 
 def _scaled(header: Any, path: Path) -> npt.NDArray[np.generic]:
@@ -191,7 +195,8 @@ def _scaled(header: Any, path: Path) -> npt.NDArray[np.generic]:
     plain = header.copy()
     plain["scl_slope"], plain["scl_inter"] = 1, 0
     plain.check_fix()
-    stored = np.asanyarray(nib.arrayproxy.ArrayProxy(str(path), plain).get_unscaled())
+    (voxels,) = data_files(path) or [path]
+    stored = np.asanyarray(nib.arrayproxy.ArrayProxy(str(voxels), plain).get_unscaled())
     stored = stored.reshape(header.get_data_shape()[:3]).T
     stored = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     if slope == 1 and intercept == 0:
