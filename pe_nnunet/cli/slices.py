@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("src", type=Path, metavar="SRC", help="scan, folder of scans or of PNG slices, or a pattern with {case}")
     add("out", type=Path, metavar="OUT", help="folder to write to")
     add("--labels", metavar="WHERE", help="masks: one for one scan, a folder with <case>.*, or a pattern with {case}")
-    add("--segments", metavar="NAMES", help="which segments of a SEG or RTSTRUCT to take, such as 'embol*'")
+    add("--segments", metavar="NAMES", help="which segments of a SEG, RTSTRUCT or .seg.nrrd to take, such as 'embol*'")
     add(
         "--window",
         type=float,

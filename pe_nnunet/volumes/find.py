@@ -26,9 +26,9 @@ def find_scans(path: Path, *, series_uid: str | None = None, pick: Pick | None =
     """Find every scan in a file or folder.
 
     Volume files are known by their ending (.nii, .nii.gz, .hdr, .nrrd, .mha, .mhd; a .seg.nrrd is a label). Every
-    other file is DICOM if it begins like it, whatever its name. The files of one folder with one SeriesInstanceUID are one scan,
-    also where the series goes on in further folders. Scout views, captures, reports and other objects beside a CT
-    series are left out, and so are hidden files, DICOMDIR and everything that is no image.
+    other file is DICOM if it begins like it, whatever its name. The files of one folder with one SeriesInstanceUID are
+    one scan, also where the series goes on in further folders. Scout views, captures, reports and other objects beside
+    a CT series are left out, and so are hidden files, DICOMDIR and everything that is no image.
 
     Args:
         path: A volume file, a DICOM file, or a folder that is searched with its subfolders.

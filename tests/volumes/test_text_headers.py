@@ -72,7 +72,10 @@ def check_read(path: Path, expected: np.ndarray, note: str) -> None:
 
 @pytest.mark.parametrize(("lines", "expected", "note"), NRRD_READ, ids=lambda value: str(value)[:40])
 def test_nrrd_spaces(tmp_path: Path, lines: list[str], expected: np.ndarray, note: str) -> None:
-    check_read(nrrd(tmp_path / "a.nrrd", VOXELS, lines), expected, note)
+    path = nrrd(tmp_path / "a.nrrd", VOXELS, lines)
+    check_read(path, expected, note)
+    codes = {found.code for found in read_file(path)[1]}
+    assert codes == (set() if not note else {"PE-NII-012", "PE-NII-014"} if "mins" in str(lines) else {"PE-NII-012"})
 
 
 @pytest.mark.parametrize(("lines", "message"), NRRD_REFUSED, ids=lambda value: str(value)[:40])
@@ -98,11 +101,15 @@ META_READ = [
     ([MATRIX, OFFSET, ELEMENTS, "AnatomicalOrientation = ???"], PLAIN, ""),
     ([MATRIX, OFFSET, ELEMENTS, "DistanceUnits = mm"], PLAIN, ""),
     (["TransformMatrix = -1 0 0 0 1 0 0 0 1", OFFSET, ELEMENTS, "AnatomicalOrientation = LAI"], MIRRORED, ""),
-    (["TransformMatrix = -1 0 0 0 1 0 0 0 1", OFFSET, ELEMENTS, "AnatomicalOrientation = RAI"], MIRRORED, "014: .*RAI"),
-    ([MATRIX, OFFSET, ELEMENTS, "AnatomicalOrientation = ARI"], PLAIN, "PE-NII-014: .*ARI"),
-    (["TransformMatrix = 2 0 0 0 2 0 0 0 2", OFFSET, ELEMENTS], PLAIN, "PE-NII-014: .*3, 2.5, 5 mm"),
-    ([OFFSET, ELEMENTS], PLAIN, "PE-NII-012"),
-]  # fmt: skip
+    (
+        ["TransformMatrix = -1 0 0 0 1 0 0 0 1", OFFSET, ELEMENTS, "AnatomicalOrientation = RAI"],
+        MIRRORED,
+        "tion RAI says",
+    ),
+    ([MATRIX, OFFSET, ELEMENTS, "AnatomicalOrientation = ARI"], PLAIN, "Orientation ARI says otherwise"),
+    (["TransformMatrix = 2 0 0 0 2 0 0 0 2", OFFSET, ELEMENTS], PLAIN, "TransformMatrix it is 3, 2.5, 5 mm"),
+    ([OFFSET, ELEMENTS], PLAIN, "no orientation"),
+]
 META_REFUSED = [
     ([MATRIX, OFFSET, "ElementSpacing = 1.5 1.25 -2.5"], "PE-NII-007"),
     ([MATRIX, OFFSET, "ElementSpacing = 1.5 1.25 0"], "PE-NII-007"),
@@ -116,13 +123,17 @@ META_REFUSED = [
 
 @pytest.mark.parametrize(("lines", "expected", "note"), META_READ, ids=lambda value: str(value)[:60])
 def test_meta_images(tmp_path: Path, lines: list[str], expected: np.ndarray, note: str) -> None:
-    check_read(meta_image(tmp_path / "a.mha", VOXELS, lines), expected, note)
+    path = meta_image(tmp_path / "a.mha", VOXELS, lines)
+    check_read(path, expected, note)
+    code = "PE-NII-012" if "no orientation" in note else "PE-NII-014"
+    assert [found.code for found in read_file(path)[1]] == ([code] if note else [])
 
 
 @pytest.mark.parametrize(("lines", "message"), META_REFUSED, ids=lambda value: str(value)[:60])
 def test_meta_images_that_itk_reads_otherwise(tmp_path: Path, lines: list[str], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as raised:
         read_file(meta_image(tmp_path / "a.mha", VOXELS, lines))
+    assert raised.value.code in {"PE-NII-006", "PE-NII-007", "PE-NII-015"}
 
 
 AXES = st.tuples(*[st.floats(-180, 180)] * 3)

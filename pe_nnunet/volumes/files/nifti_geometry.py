@@ -40,6 +40,7 @@ _FIELDS = {
 _MAGIC_AT = 344
 _VOXELS_AT = 352
 _SHAPE = (2, 2, 2)
+_nib: Any = nib  # without types
 _DISPLAY = Lock()  # one setting for all threads
 
 Vector = npt.NDArray[np.float64]
@@ -141,7 +142,7 @@ def _qform(header: Any) -> Vector:
     vector = _quaternion(header)
     square = float(vector @ vector)
     real = np.sqrt(1 - square) if square <= 1 else 0.0
-    rotation = nib.quaternions.quat2mat([real, *vector])  # normalises, and takes what is not finite as it is
+    rotation = _nib.quaternions.quat2mat([real, *vector])  # normalises, and takes what is not finite as it is
     hand = -1.0 if header["pixdim"][0] < 0 else 1.0
     affine = np.eye(4)
     affine[:3, :3] = rotation * np.array(header["pixdim"][1:4], dtype=np.float64) * (1, 1, hand)
@@ -165,11 +166,11 @@ def _by_itk(header: Any, readings: dict[str, Reading], pixdim_mm: Vector) -> Rea
     same fields; of the second the axes are taken from the sform, the spacing from pixdim as always, for the caller to
     judge.
     """
-    fields = nib.Nifti1Header(endianness="<")
+    fields = _nib.Nifti1Header(endianness="<")
     fields.set_data_dtype(np.uint8)
     fields.set_data_shape(_SHAPE)
-    for form in readings:
-        for name in _FIELDS.get(form, ()):
+    for part in readings:
+        for name in _FIELDS.get(part, ()):
             fields[name] = header[name]
     fields["xyzt_units"] = header["xyzt_units"]
     pixdim = fields["pixdim"]

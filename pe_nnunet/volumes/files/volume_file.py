@@ -171,7 +171,7 @@ def nifti_header(path: Path) -> Any:
         file.seek(0)
         two = 540 in {int.from_bytes(start, "little"), int.from_bytes(start, "big")}
         if image_suffix(path) == PAIR_SUFFIX:
-            kind = nib.nifti2.Nifti2PairHeader if two else nib.nifti1.Nifti1PairHeader
+            kind: Any = nib.nifti2.Nifti2PairHeader if two else nib.nifti1.Nifti1PairHeader
         else:
             kind = nib.Nifti2Header if two else nib.Nifti1Header
         return kind.from_fileobj(file, check=False)
@@ -196,7 +196,8 @@ def _scaled(header: Any, path: Path) -> npt.NDArray[np.generic]:
     plain["scl_slope"], plain["scl_inter"] = 1, 0
     plain.check_fix()
     (voxels,) = data_files(path) or [path]
-    stored = np.asanyarray(nib.arrayproxy.ArrayProxy(str(voxels), plain).get_unscaled())
+    proxy: Any = nib.arrayproxy.ArrayProxy(str(voxels), plain)  # type: ignore[no-untyped-call, unused-ignore]
+    stored = np.asanyarray(proxy.get_unscaled())
     stored = stored.reshape(header.get_data_shape()[:3]).T
     stored = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     if slope == 1 and intercept == 0:

@@ -124,7 +124,7 @@ def _joined(
             inside = layer != 0 if segment.value is None else layer == segment.value
             taken = inside & (ids > 0)
             several += int(np.count_nonzero(taken))
-            ids[inside & ~taken] = segment.value if own else segment.number
+            ids[inside & ~taken] = segment.value if own and segment.value is not None else segment.number
     notes = []
     if len(layers) > 1:
         text = f"{len(layers)} layers with {len(numbers)} of {len(segments)} segments joined"
