@@ -133,7 +133,7 @@ def test_other_units_are_taken_as_itk_takes_them(
     assert np.allclose(geometry(image), geometry(sitk.ReadImage(str(path))), atol=1e-4)
     assert [note.code for note in notes] == ["PE-NII-008"]
     numbers = ", ".join(f"{value / mm:.5g}" for value in SPACING_MM)
-    assert f"spacing 1.5, 1.25, 2.5 mm; by its numbers alone, as nibabel gives them, {numbers}" in notes[0].message
+    assert f"spacing 1.5, 1.25, 2.5 mm (by its numbers alone, as nibabel gives them, {numbers}" in notes[0].message
 
 
 @pytest.mark.parametrize(

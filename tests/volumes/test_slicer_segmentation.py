@@ -62,7 +62,7 @@ def test_layers_are_joined_and_the_first_keeps_what_several_share(tmp_path: Path
     assert np.array_equal(ids(path), expected)
     assert (ids(path) > 0).sum() == 12 + 12 - 2  # two boxes of 2 x 2 x 3 that share 1 x 1 x 2
     (note,) = read_label_noted(path)[1]
-    assert (note.code, note.message) == ("PE-NII-017", "2 layers with 2 of 2 segments joined; 2 voxels are of several")
+    assert (note.code, note.message) == ("PE-NII-017", "2 layers with 2 of 2 segments joined, 2 voxels are of several")
     label = read_label(path)
     assert label.GetSpacing() == (1.5, 1.25, 2.5)
     assert label.GetOrigin() == (10, 20, 30)

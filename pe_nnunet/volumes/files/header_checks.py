@@ -93,7 +93,7 @@ def _axis_ranges(fields: Fields, spacings: Sequence[float], path: Path) -> tuple
         raise _otherwise(path, f"gives no spacings but axis mins and maxs, by which they are {axes}", "write spacings")
     if all(abs(a - b) <= _SAME_SPACING * abs(b) for a, b in zip(found, spacings, strict=False)):
         return ()
-    text = f"spacings {fields['spacings']} taken, as ITK does; by axis mins and maxs they are {axes}"
+    text = f"spacings {fields['spacings']} taken, as ITK does (by axis mins and maxs they are {axes})"
     return (Note("PE-NII-014", "warning", text),)
 
 
@@ -124,10 +124,12 @@ def _meta(tags: Fields, path: Path) -> tuple[Note, ...]:
     if np.abs(lengths - 1).max() > _SAME_SPACING:
         spacing = _numbers(tags.get("elementspacing", tags.get("elementsize", "1 1 1")))
         scaled = ", ".join(f"{mm * length:.5g}" for mm, length in zip(spacing, lengths, strict=False))
-        text = f"spacing {', '.join(map(str, spacing))} mm taken, as ITK does; by its TransformMatrix it is {scaled} mm"
+        text = (
+            f"spacing {', '.join(map(str, spacing))} mm taken, as ITK does (by its TransformMatrix it is {scaled} mm)"
+        )
         notes.append(Note("PE-NII-014", "warning", text))
     if named and not _runs_as_named(rows / lengths[:, None], letters):
-        text = f"axes taken by the TransformMatrix, as ITK does; AnatomicalOrientation {letters} says otherwise"
+        text = f"axes taken by the TransformMatrix, as ITK does, though AnatomicalOrientation {letters} says otherwise"
         notes.append(Note("PE-NII-014", "warning", text))
     return tuple(notes)
 

@@ -92,7 +92,7 @@ def read_geometry(header: Any, path: Path) -> tuple[Reading, tuple[Reading, ...]
     if mm != 1.0:
         text = (
             f"the header is in {UNIT_NAMES[unit]}: taken as {mm:g} mm each, as ITK and nnU-Net do: "
-            f"spacing {_numbers(pixdim * mm)} mm; by its numbers alone, as nibabel gives them, {_numbers(pixdim)}"
+            f"spacing {_numbers(pixdim * mm)} mm (by its numbers alone, as nibabel gives them, {_numbers(pixdim)})"
         )
         notes.append(Note("PE-NII-008", "warning", text))
     forms, without = _forms(header, path)
@@ -111,7 +111,7 @@ def read_geometry(header: Any, path: Path) -> tuple[Reading, tuple[Reading, ...]
         said.append(f"the quaternion of the qform has length {length:.5g}, expected at most 1: normalised")
     if said:
         of = f"spacing {_numbers(taken.spacing_mm)} mm (pixdim), axes and origin of the {taken.name}"
-        text = f"the header contradicts itself: taken, as ITK and nnU-Net do: {of}; {'; '.join(said)}"
+        text = f"the header contradicts itself: taken, as ITK and nnU-Net do: {of} ({'), ('.join(said)})"
         notes.append(Note("PE-NII-014", "warning", text))
     others = [*readings.values(), *(_of_affine(name, affine, 1.0) for name, affine in forms.items() if mm != 1.0)]
     return taken, tuple(other for other in others if _is_grid(other)), tuple(notes)

@@ -128,7 +128,7 @@ def _joined(
     notes = []
     if len(layers) > 1:
         text = f"{len(layers)} layers with {len(numbers)} of {len(segments)} segments joined"
-        notes.append(Note("PE-NII-017", "repaired", text + (f"; {several} voxels are of several" if several else "")))
+        notes.append(Note("PE-NII-017", "repaired", text + (f", {several} voxels are of several" if several else "")))
     strangers = sum(_of_no_segment(layer, k, segments) for k, layer in enumerate(layers))
     if strangers:
         text = f"{strangers} voxels have a value of no segment and are left out"
