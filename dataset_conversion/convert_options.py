@@ -52,7 +52,7 @@ class ConvertOptions:
     )
     segments: str | None = option(
         None,
-        "segments of a DICOM SEG or regions of an RTSTRUCT that are emboli, such as 'embol*'",
+        "segments of a DICOM SEG or .seg.nrrd, or regions of an RTSTRUCT, that are emboli, such as 'embol*'",
         metavar="NAMES",
         default_text="all, if they are called alike",
     )

@@ -23,16 +23,17 @@ class CaseMasks:
 
     Args:
         options: Where the masks are, and which cases have no embolus.
+        scans: The files of the scans, resolved, where masks may lie among them.
 
     Raises:
         ConfigurationError: If a folder of masks does not exist.
     """
 
-    def __init__(self, options: ConvertOptions) -> None:
+    def __init__(self, options: ConvertOptions, scans: AbstractSet[Path] = frozenset()) -> None:
         self._options = options
-        self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label")
+        self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label", scans)
         named = None if options.arteries_by_contrast else options.artery
-        self._arteries = None if named is None else MaskLookup(named, "artery mask")
+        self._arteries = None if named is None else MaskLookup(named, "artery mask", scans)
 
     def files(self) -> set[Path]:
         """All masks that the options name, of whatever case, resolved."""
@@ -156,7 +157,6 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
         raise ConfigurationError(
             "PE-CONV-004", "no embolus labels were named", f"give --labels FOLDER, or a pattern with {CASE}"
         )
-    masks = CaseMasks(options)
     errors: list[CaseFailure] = []
     if CASE in str(src):  # what stands for it names the scans
         path_of, root = match_cases(str(src)), _fixed_part(str(src))
@@ -164,9 +164,11 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
             lambda case: one_scan(path_of[case], case, options), {case: case for case in path_of}, quiet=True
         )
         refs = {case: ref for case, ref in found.items() if (ref.kind == "dicom") == dicom}
+        masks = CaseMasks(options)
     else:
         root = src if src.is_dir() else src.parent
         refs = {ref.case_id: ref for ref in scans_of(src, options) if (ref.kind == "dicom") == dicom}
+        masks = CaseMasks(options, {ref.path.resolve() for ref in refs.values()})
         _require_apart(refs.values(), masks.files())
     if not refs and not errors:
         wanted, other = ("DICOM series", "nifti") if dicom else ("NIfTI, NRRD or MHA volume", "dicom")

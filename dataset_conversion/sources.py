@@ -12,24 +12,20 @@ import SimpleITK as sitk
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.labels import map_labels
-from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import (
     Scan,
     ScanRef,
     empty_note,
-    from_lps,
     image_like,
     image_suffix,
+    laid_on,
     read_dicom_label,
     read_label_noted,
     read_scan,
-    require_same_grid,
-    to_lps,
 )
 from pe_nnunet.volumes.files.volume_file import file_sha256
-
-# Doubts about a grid, which are said of the scan already: a mask has been found to lie on the same one.
-_GRID_NOTES = frozenset({"PE-NII-005", "PE-NII-008", "PE-NII-012"})
+from pe_nnunet.volumes.label_grid import GRID_NOTES
 
 
 @dataclass(frozen=True)
@@ -157,27 +153,15 @@ def read_mask_file(path: Path, scan: Scan, role: str, options: ConvertOptions) -
     Raises:
         PEError: If it cannot be read, or lies on another grid.
     """
+    names = options.segments if role == "label" else None
     if not image_suffix(path):
-        names = options.segments if role == "label" else None
         label, found = read_dicom_label(path, scan, names=names)
         return label, list(found)
-    mask, found = read_label_noted(path)
-    label, turned = _on_grid_of(scan.image, mask, f"the {role} {path.name}")
-    return label, [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in _GRID_NOTES] + turned
-
-
-def _on_grid_of(image: sitk.Image, mask: sitk.Image, what: str) -> tuple[sitk.Image, list[Note]]:
-    """The mask with the axes of the image, for masks drawn on a converted copy of a DICOM series often have others."""
-    try:
-        require_same_grid(image, mask, what)
-    except GeometryError as error:
-        try:
-            require_same_grid(to_lps(image), to_lps(mask), what)
-        except GeometryError:
-            raise error from None
-        text = f"{what} has other axes than the scan, on the same grid: turned"
-        return from_lps(to_lps(mask), image), [Note("PE-CONV-022", "repaired", text)]
-    return mask, []
+    mask, found = read_label_noted(path, names=names)
+    # doubts about a grid are said of the scan already, when the mask lies on the same one
+    scan_path = scan.ref.path if scan.ref.kind == "file" else None
+    label, laid = laid_on(scan.image, scan_path, mask, path, f"the {role} {path.name}")
+    return label, [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in GRID_NOTES] + laid
 
 
 def _artery_alone(mask: sitk.Image, name: str) -> sitk.Image:

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("src", type=Path, metavar="SRC", help="scan, folder of scans or of PNG slices, or a pattern with {case}")
     add("out", type=Path, metavar="OUT", help="folder to write to")
     add("--labels", metavar="WHERE", help="masks: one for one scan, a folder with <case>.*, or a pattern with {case}")
-    add("--segments", metavar="NAMES", help="which segments of a SEG or RTSTRUCT to take, such as 'embol*'")
+    add("--segments", metavar="NAMES", help="which segments of a SEG, RTSTRUCT or .seg.nrrd to take, such as 'embol*'")
     add(
         "--window",
         type=float,
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     _require_sense(args)
     sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
-    labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
+    labels = LabelLookup(args.labels, sources) if args.labels is not None else None
     written, failed = work_through(
         lambda source: _convert(source, labels, args),
         {source.case_id: source for source in sources},

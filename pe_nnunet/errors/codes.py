@@ -63,6 +63,11 @@ CODES: dict[str, str] = {
     "PE-NII-011": "a detached header that names data elsewhere",
     "PE-NII-012": "no orientation in the header",
     "PE-NII-013": "padding outside the field of view",
+    "PE-NII-014": "a header that contradicts itself on spacing, axes or position",
+    "PE-NII-015": "a header that ITK reads otherwise than its format says",
+    "PE-NII-016": "a label whose header gives another reading of the scan's grid, laid on voxel by voxel",
+    "PE-NII-017": "a 3D Slicer segmentation joined to one label, or placed into its scan",
+    "PE-NII-018": "half a scale of values: the slope or the intercept is none",
     # values
     "PE-HU-001": "values are not Hounsfield units",
     # labels

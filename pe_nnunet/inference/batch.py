@@ -9,13 +9,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import SimpleITK as sitk
+
 from pe_nnunet.cases import CaseFailure, busy, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.files import locked
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.writers import DEFAULT
-from pe_nnunet.volumes import ScanRef, read_label, read_scan
+from pe_nnunet.volumes import Scan, ScanRef, laid_on, read_label, read_scan
 from pe_nnunet.volumes.files.volume_file import file_sha256, files_sha256
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
@@ -92,10 +94,10 @@ def _predict_own(
     def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
         with step_bar(title[ref.case_id], "window") as show:
             inputs = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
-            mask = None if artery is None else read_label(_artery_file(artery, ref.case_id))
             started = time.perf_counter()
             scan = read_scan(ref, **predictor.repairs)
             read_s = time.perf_counter() - started
+            mask = None if artery is None else _artery_mask(artery, scan)
             result = predictor.predict(scan, artery=mask, progress=lambda part, done, all_: show(done, all_, part))
         result = replace(result, timings_s={**result.timings_s, "read": read_s}, inputs_sha256=inputs)
         summary = write_case(result, folder, outputs)
@@ -193,6 +195,12 @@ def _summary(folder: Path, case_id: str) -> CaseSummary | None:
         return read_case_summary(folder / f"{case_id}.json")
     except PEError:
         return None
+
+
+def _artery_mask(path: Path, scan: Scan) -> sitk.Image:
+    file = _artery_file(path, scan.case_id)
+    scan_path = scan.ref.path if scan.ref.kind == "file" else None
+    return laid_on(scan.image, scan_path, read_label(file), file, "the artery mask")[0]
 
 
 def _artery_file(path: Path, case_id: str) -> Path:

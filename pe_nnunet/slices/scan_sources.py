@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,18 +67,19 @@ class LabelLookup:
     Args:
         where: One label for one scan, a folder with `<case>.*` or a folder `<case>` of PNGs, or a pattern with
             `{case}`.
-        cases: How many scans there are.
+        sources: The scans.
 
     Raises:
         ConfigurationError: PE-IN-002 if there is no such file or folder.
     """
 
-    def __init__(self, where: str, cases: int) -> None:
+    def __init__(self, where: str, sources: Sequence[ScanRef]) -> None:
         path = Path(where)
         self._where = where
-        self._one = path if cases == 1 and (path.is_file() or _holds_png(path)) else None
+        self._one = path if len(sources) == 1 and (path.is_file() or _holds_png(path)) else None
         self._folders = path if self._one is None and path.is_dir() else None
-        self._lookup = None if self._one is not None else MaskLookup(where, "label")
+        scans = {source.path.resolve() for source in sources}
+        self._lookup = None if self._one is not None else MaskLookup(where, "label", scans)
 
     def find(self, case_id: str) -> Path:
         """The label of a case.

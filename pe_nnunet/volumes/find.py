@@ -12,7 +12,7 @@ from typing import Literal
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import text_sha256
 from pe_nnunet.volumes.dicom.headers import FileHeader, ct_series, read_headers
-from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.image_writer import PAIR_SUFFIX, SEGMENTATION_SUFFIX, image_suffix
 from pe_nnunet.volumes.scan import ScanRef
 
 Pick = Literal["largest-ct"]
@@ -25,10 +25,10 @@ _Folder = tuple[Path, list[FileHeader]]  # the DICOM objects in a folder, or in 
 def find_scans(path: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[ScanRef]:
     """Find every scan in a file or folder.
 
-    Volume files are known by their ending (.nii, .nii.gz, .nrrd, .mha, .mhd). Every other file is DICOM if it begins
-    like it, whatever its name. The files of one folder with one SeriesInstanceUID are one scan, also where the series
-    goes on in further folders. Scout views, captures, reports and other objects beside a CT series are left out, and so
-    are hidden files, DICOMDIR and everything that is no image.
+    Volume files are known by their ending (.nii, .nii.gz, .hdr, .nrrd, .mha, .mhd; a .seg.nrrd is a label). Every
+    other file is DICOM if it begins like it, whatever its name. The files of one folder with one SeriesInstanceUID are
+    one scan, also where the series goes on in further folders. Scout views, captures, reports and other objects beside
+    a CT series are left out, and so are hidden files, DICOMDIR and everything that is no image.
 
     Args:
         path: A volume file, a DICOM file, or a folder that is searched with its subfolders.
@@ -60,6 +60,8 @@ def find_scans(path: Path, *, series_uid: str | None = None, pick: Pick | None =
 
 
 def _one_file(path: Path) -> ScanRef:
+    if image_suffix(path) == SEGMENTATION_SUFFIX:
+        raise InputError("PE-IN-003", f"{path} is a segmentation of 3D Slicer and no scan", f"give {_FORMATS}")
     if image_suffix(path):
         return ScanRef("", "file", path, (path,))
     headers = read_headers([path])
@@ -73,7 +75,7 @@ def _in_folder(root: Path, series_uid: str | None, pick: Pick | None) -> list[Sc
     found: list[ScanRef] = []
     folders: list[_Folder] = []
     for path, files in _walk(root):
-        found += [ScanRef("", "file", file, (file,)) for file in files if image_suffix(file)]
+        found += [ScanRef("", "file", file, (file,)) for file in files if _may_be_scan(file)]
         headers = read_headers(file for file in files if not image_suffix(file))
         if headers:
             folders.append((path, headers))
@@ -93,6 +95,14 @@ def _in_folder(root: Path, series_uid: str | None, pick: Pick | None) -> list[Sc
             # several series, or none: a case that fails when it is read; reports beside a CT of their study are none
             found.append(ScanRef("", "dicom", path, tuple(h.path for h in headers)))
     return found
+
+
+def _may_be_scan(file: Path) -> bool:
+    """Whether a file is a scan by its name; other formats than NIfTI have a .hdr, too, but no .img beside it."""
+    suffix = image_suffix(file)
+    if suffix == PAIR_SUFFIX:
+        return any(file.with_suffix(end).is_file() for end in (".img", ".IMG", ".img.gz"))
+    return suffix not in {"", SEGMENTATION_SUFFIX}
 
 
 def _joined(folders: list[_Folder]) -> list[_Folder]:

@@ -190,7 +190,7 @@ def orthonormal(direction: npt.NDArray[np.float64], path: Path) -> tuple[npt.NDA
             f"{path} has axes off perpendicular by {off:.2g}, expected at most {ORTHONORMAL_TOLERANCE:g}",
             "resample it to a rectangular grid first",
         )
-    if off < 1e-12:
+    if off < 1e-12 and np.abs(np.linalg.norm(direction, axis=0) - 1).max() < 1e-12:
         return direction, ()
     u, _, vt = np.linalg.svd(direction)
     nearest: npt.NDArray[np.float64] = u @ vt

@@ -14,6 +14,7 @@ from pe_nnunet.volumes.dicom.series import read_dicom
 from pe_nnunet.volumes.files.volume_file import file_sha256, read_file
 from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
 from pe_nnunet.volumes.scan import Scan, ScanRef
+from pe_nnunet.volumes.seg.slicer_segmentation import is_segmentation, read_segmentation
 
 MIN_SLICES_3D = 4
 
@@ -101,7 +102,7 @@ def read_label(path: Path) -> sitk.Image:
     """Read a label image on its own grid.
 
     Args:
-        path: Ends in .nii, .nii.gz, .nrrd, .mha or .mhd.
+        path: Ends in .nii, .nii.gz, .nrrd, .seg.nrrd, .mha or .mhd.
 
     Returns:
         uint8 up to 255, else uint16. Whether values are classes or ids of emboli is the caller's to know.
@@ -113,16 +114,20 @@ def read_label(path: Path) -> sitk.Image:
     return read_label_noted(path)[0]
 
 
-def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
+def read_label_noted(path: Path, *, names: str | None = None) -> tuple[sitk.Image, tuple[Note, ...]]:
     """`read_label`, with what was repaired or deserves a look.
 
     Values within 1e-3 of a whole number are rounded (PE-LBL-005). Whether the label is empty, `empty_note` says once it
     is known which of its values are meant.
+
+    Args:
+        path: As in `read_label`.
+        names: Which segments of a 3D Slicer segmentation to take, see `read_segmentation`; others have no names.
     """
     if not path.is_file():
         hint = "a scan without emboli needs an empty label file, not a missing one"
         raise InputError("PE-LBL-001", f"the label {path} does not exist", hint)
-    image, found = read_file(path)
+    image, found = read_segmentation(path, names) if is_segmentation(path) else read_file(path)
     array, notes = _whole(sitk.GetArrayViewFromImage(image), path, list(found))
     ids = _as_ids(array, str(path))
     if array.dtype == ids.dtype:

@@ -19,7 +19,10 @@ GZIP_LEVEL = 3  # ISA-L's highest
 _CHUNK_BYTES = 1 << 20
 _NIFTI_HEADER_BYTES = 352
 _NIFTI_SIZE_AT = 42  # dim[1], 16 bits each
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")  # .nii.gz before .nii: the first that fits counts
+SEGMENTATION_SUFFIX = ".seg.nrrd"  # of 3D Slicer: a label, never a scan
+PAIR_SUFFIX = ".hdr"  # a NIfTI header whose voxels lie in the .img beside it
+NIFTI_SUFFIXES = frozenset({".nii.gz", ".nii", PAIR_SUFFIX})
+IMAGE_SUFFIXES = (".nii.gz", ".nii", PAIR_SUFFIX, SEGMENTATION_SUFFIX, ".nrrd", ".mha", ".mhd")  # the first that fits
 
 
 def image_suffix(path: Path) -> str:

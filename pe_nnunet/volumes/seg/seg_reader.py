@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from fnmatch import fnmatch
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from pe_nnunet.volumes.readers import MAX_LABEL
 from pe_nnunet.volumes.scan import DicomInfo, Scan
 from pe_nnunet.volumes.seg.rtstruct_items import roi_names
 from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
+from pe_nnunet.volumes.seg.segment_choice import chosen_segments
 
 
 def segment_names(dataset: pydicom.Dataset) -> dict[int, str]:
@@ -151,28 +151,13 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
             )
         kind = text_of(dataset, "SOPClassUID")
         if kind in _SEGMENTATIONS:
-            numbers = _chosen(segment_names(dataset), names, path)
+            numbers = chosen_segments(segment_names(dataset), names, path)
             return segment_mask(dataset, scan.image, scan.dicom, numbers, path), ()
         if kind == RTStructureSetStorage:
-            places = _chosen(roi_names(dataset), names, path)
+            places = chosen_segments(roi_names(dataset), names, path)
             return contour_mask(dataset, scan.image, scan.dicom, places, path)
     raise InputError(
         "PE-SEG-001",
         f"{path.name} is {pydicom.uid.UID(kind).name or 'of no known kind'}, expected a DICOM SEG or RTSTRUCT",
         "give the segmentation",
     )
-
-
-def _chosen(found: Mapping[int, str], names: str | None, path: Path) -> list[int]:
-    """The numbers of those segments or regions that are meant."""
-    listed = ", ".join(repr(name) for name in list(found.values())[:8]) or "none"
-    if names is not None:
-        chosen = [number for number, name in found.items() if fnmatch(name.lower(), names.lower())]
-        if not chosen:
-            raise InputError("PE-SEG-003", f"{path.name} holds no {names!r}, but {listed}", "see --segments")
-        return chosen
-    if len({re.sub(r"[\W\d_]+", "", name).lower() for name in found.values()}) > 1:
-        raise InputError(
-            "PE-SEG-003", f"{path.name} holds several things: {listed}", "say which are meant: --segments 'embol*'"
-        )
-    return list(found)
