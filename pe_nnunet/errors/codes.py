@@ -76,6 +76,10 @@ CODES: dict[str, str] = {
     "PE-SEG-002": "the DICOM segmentation or structure set was drawn on another series",
     "PE-SEG-003": "no segment or region of that name, or several that are not called alike",
     "PE-SEG-004": "segments or contours that cannot be laid on the slices of the scan",
+    "PE-SEG-008": "fractional segments: voxels of at least half the highest value are taken",
+    "PE-SEG-009": "a DICOM segmentation that reaches beyond the scan, or names slices that are not of it",
+    "PE-SEG-010": "a DICOM segmentation laid on a scan that was resampled",
+    "PE-SEG-011": "a DICOM segmentation that is damaged or contradicts itself",
     "PE-MAT-001": "the MATLAB file lacks the variable",
     # lungs
     "PE-ROI-001": "no lungs in the image",

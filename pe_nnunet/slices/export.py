@@ -17,7 +17,7 @@ from pe_nnunet.files import atomic_path
 from pe_nnunet.slices.png import MASKS, SCAN, write_png_scan
 from pe_nnunet.slices.slice_masks import slice_names
 from pe_nnunet.volumes import Scan, image_like, to_lps, write_dicom_series, write_image
-from pe_nnunet.volumes.seg.seg_reader import tracking_id
+from pe_nnunet.volumes.seg.seg_contents import tracking_id
 from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
 
 Target = Literal["dicom", "png", "nifti"]
