@@ -42,7 +42,11 @@ class SegFrame:
 
 def damaged(path: Path, reason: object) -> InputError:
     """The error for a SEG that is damaged or contradicts itself."""
-    return InputError("PE-SEG-011", f"{path.name} is damaged: {' '.join(str(reason).split())}", "export it again")
+    return InputError(
+        "PE-SEG-011",
+        f"{path.name} is damaged or contradicts itself: {' '.join(str(reason).split())}",
+        "export it again",
+    )
 
 
 def segment_names(dataset: pydicom.Dataset, path: Path) -> dict[int, str]:

@@ -40,8 +40,9 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
     with quiet_pydicom():
         try:
             dataset = pydicom.dcmread(path)
-        except (pydicom.errors.InvalidDicomError, OSError, EOFError) as error:
-            raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {error}", "fetch it again") from error
+        except Exception as error:  # bytes that are no DICOM make the parser fail in any way
+            reason = " ".join(str(error).split())
+            raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {reason}", "fetch it again") from error
         if scan.dicom is None:
             raise InputError(
                 "PE-SEG-002", f"{path.name} was drawn on a DICOM series, and the scan is none", "convert the DICOM"
@@ -52,9 +53,10 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
         if kind == RTStructureSetStorage:
             numbers = _chosen(roi_names(dataset), names, path)
             return contour_mask(dataset, scan.image, scan.dicom, numbers, path), ()
+    found = pydicom.uid.UID(kind, validation_mode=0).name or "of no known kind"
     raise InputError(
         "PE-SEG-001",
-        f"{path.name} is {pydicom.uid.UID(kind).name or 'of no known kind'}, expected a DICOM SEG or RTSTRUCT",
+        f"{path.name} is {found}, expected a DICOM SEG or RTSTRUCT",
         "give the segmentation",
     )
 

@@ -28,8 +28,9 @@ def require_same_series(dataset: pydicom.Dataset, frames: Sequence[SegFrame], di
         text_of(item, "ReferencedSOPInstanceUID") for s in series for item in items_of(s, "ReferencedInstanceSequence")
     }
     uids |= {uid for frame in frames for uid, _ in frame.sources}
-    of_scan = set(dicom.sop_instance_uids) - {""}
-    if of_scan and uids - {""}:
+    uids.discard("")
+    of_scan = set(dicom.sop_instance_uids)
+    if of_scan and uids:
         if not uids & of_scan:
             text = f"{path.name} names {len(uids)} slices, and none is of this series"
             raise InputError("PE-SEG-002", text, "give the segmentation of this series")
