@@ -44,7 +44,9 @@ def stored_frames(dataset: pydicom.Dataset, wanted: Sequence[int], path: Path) -
     if not syntax.is_compressed and len(pixels) not in {needed, needed + needed % 2}:
         raise damaged(path, f"{len(pixels)} bytes of pixel data, {needed} expected of its rows, columns and frames")
     _require_decoder(syntax, path)
-    if bits == 1 and not syntax.is_compressed and syntax.is_little_endian:
+    if bits == 1 and not syntax.is_compressed:
+        if not syntax.is_little_endian:
+            raise damaged(path, "single bits in big-endian order, which cannot be read here")
         yield from (_unpacked(pixels, frame, rows, columns) for frame in wanted)
     elif wanted:
         dataset.file_meta.TransferSyntaxUID = syntax

@@ -28,9 +28,8 @@ def require_same_series(dataset: pydicom.Dataset, frames: Sequence[SegFrame], di
         text_of(item, "ReferencedSOPInstanceUID") for s in series for item in items_of(s, "ReferencedInstanceSequence")
     }
     uids |= {uid for frame in frames for uid, _ in frame.sources}
-    uids.discard("")
-    of_scan = set(dicom.sop_instance_uids)
-    if of_scan and uids:
+    of_scan = set(dicom.sop_instance_uids) - {""}
+    if of_scan and uids - {""}:
         if not uids & of_scan:
             text = f"{path.name} names {len(uids)} slices, and none is of this series"
             raise InputError("PE-SEG-002", text, "give the segmentation of this series")
@@ -70,7 +69,8 @@ def require_named_slices(
     of_uid: dict[str, list[tuple[int, int]]] = {}
     indices = dicom.frames or (0,) * len(dicom.sop_instance_uids)
     for z, (uid, index) in enumerate(zip(dicom.sop_instance_uids, indices, strict=True)):
-        of_uid.setdefault(uid, []).append((z, index))
+        if uid:
+            of_uid.setdefault(uid, []).append((z, index))
     several_frames = any(indices)
     elsewhere, strangers = [], 0
     for frame, spot in zip(frames, places, strict=True):

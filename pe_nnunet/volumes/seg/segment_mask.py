@@ -114,7 +114,7 @@ class _SegmentGrid:
         if self._seen.setdefault((segment, *spot.key), digest) != digest:
             text = f"two different frames of segment {segment} at one place, on slice {spot.slices.start + 1}"
             raise damaged(self._path, text if segment else "two different frames at one place")
-        rows, columns = np.nonzero(numbers)
+        rows, columns = np.nonzero(numbers > 0)
         voxels = spot.voxels(rows, columns)
         inside = ((voxels >= 0) & (voxels < np.array(self.array.shape)[::-1, None])).all(axis=0)
         self._outside += int((~inside).sum())
