@@ -102,6 +102,18 @@ def test_values_compressed_or_not(make: Make, read: Read, kind: str, syntax: Any
     assert [note.code for note in notes] == ([] if kind == "LABELMAP" else ["PE-SEG-008"])
 
 
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless])
+@pytest.mark.parametrize(("keyword", "value"), [("Rows", 6), ("Rows", 8), ("Columns", 8), ("NumberOfFrames", 1)])
+def test_streams_unlike_their_header(make: Make, read: Read, syntax: Any, keyword: str, value: int) -> None:
+    dataset = make([box(0, 0), box(1, 1)], kind="LABELMAP")
+    compress(dataset, syntax, generate_instance_uid=False)
+    setattr(dataset, keyword, value)
+    if keyword == "NumberOfFrames":
+        dataset.PerFrameFunctionalGroupsSequence.pop()
+    with pytest.raises(InputError, match="PE-SEG-011"):
+        read(dataset)
+
+
 def test_padding_of_a_label_map_is_no_segment(make: Make, read: Read) -> None:
     dataset = make([np.where(box(0, 0) > 0, 1, 255)], kind="LABELMAP")
     with pytest.raises(InputError, match=r"PE-SEG-011.*pixels of segment 255"):
@@ -139,6 +151,12 @@ def _measures(text: str) -> list[pydicom.Dataset]:
     return [measures]
 
 
+def _orientation(cosines: list[float]) -> pydicom.Dataset:
+    axes = pydicom.Dataset()
+    axes.ImageOrientationPatient = cosines
+    return axes
+
+
 def _without(keyword: str) -> Callable[[pydicom.Dataset], None]:
     return lambda dataset: delattr(dataset, keyword)
 
@@ -153,6 +171,10 @@ DAMAGE: dict[str, tuple[Callable[[pydicom.Dataset], Any], str]] = {
     "a segment that is not described": (lambda ds: setattr(ds.SegmentSequence[0], "SegmentNumber", 2), "segment 1"),
     "no position": (_frame("PlanePositionSequence", []), "frame 2 has no valid ImagePositionPatient"),
     "no orientation": (_frame("PlaneOrientationSequence", []), "ImageOrientationPatient"),
+    "axes that are not perpendicular": (
+        _frame("PlaneOrientationSequence", [_orientation([1, 0, 0, 1, 0, 0])]),
+        "ImageOrientationPatient",
+    ),
     "spacing that is no number": (_frame("PixelMeasuresSequence", _measures("NaN\\1.5")), "PixelSpacing"),
     "spacing of zero": (_frame("PixelMeasuresSequence", _measures("0\\1.5")), "PixelSpacing"),
     "negative spacing": (_frame("PixelMeasuresSequence", _measures("-1.25\\1.5")), "PixelSpacing"),

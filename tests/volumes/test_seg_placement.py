@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -257,10 +258,10 @@ def test_a_segmentation_that_nothing_ties_to_the_scan(make_seg: MakeSeg) -> None
 @pytest.mark.parametrize(
     ("spacing", "direction", "shift_mm", "said"),
     [
-        ((0.7, 0.9, 1.25), np.eye(3), (0, 0, 0.625), "0.50.*voxels"),
-        ((0.7, 0.9, 1.25), np.eye(3), (0.35, 0, 0), "0.50.*voxels"),
+        ((0.7, 0.9, 1.25), np.eye(3), (0, 0, 0.625), "(0, 0, 0.5) voxels"),
+        ((0.7, 0.9, 1.25), np.eye(3), (0.35, 0, 0), "(0.5, 0, 0) voxels"),
         ((1.4, 1.8, 1.25), np.eye(3), (0, 0, 0), "measure 1.4 x 1.8 mm"),
-        ((0.72, 0.9, 1.25), np.eye(3), (0, 0, 0), "(measure 0.72 x 0.9 mm|voxels)"),
+        ((0.72, 0.9, 1.25), np.eye(3), (0, 0, 0), "measure 0.72 x 0.9 mm"),
         ((0.7, 0.9, 5.0), np.eye(3), (0, 0, 0), "slices every 5 mm, the scan every 1.25 mm"),
         ((0.7, 0.9, 1.25), Rotation.from_euler("z", 12, degrees=True).as_matrix(), (0, 0, 0), "turned by 12.0 degrees"),
         ((0.7, 0.9, 1.25), Rotation.from_euler("y", 45, degrees=True).as_matrix(), (0, 0, 0), "turned by 45.0 degrees"),
@@ -272,7 +273,7 @@ def test_another_grid_is_refused(make_seg: MakeSeg, spacing: Any, direction: Any
     other.SetOrigin((np.array(image.GetOrigin()) + shift_mm).tolist())
     ids = np.zeros(SHAPE, np.uint16)
     ids[1:4, 2:5, 3:7] = 1
-    with pytest.raises(InputError, match=f"PE-SEG-004.*{said}"):
+    with pytest.raises(InputError, match=f"PE-SEG-004.*{re.escape(said)}"):
         read(make_seg(frames_of(other, ids), FRAME_OF_REFERENCE), image, dicom)
 
 

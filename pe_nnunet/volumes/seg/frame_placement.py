@@ -14,7 +14,9 @@ from pe_nnunet.volumes.geometry import SAME_GRID_TOLERANCE_VOXELS
 
 BETWEEN_SLICES_VOXELS = 0.25  # positions rounded to 0.1 mm lie so far beside the even grid of a series of thin slices
 NEAREST_VOXELS = 0.6  # half a voxel, and the rounding of headers
-AXES_DEGREES = 1.0  # a frame turned by more is called oblique, by less of another pixel spacing
+FAR_VOXELS = 2**31  # beyond every grid, and within whole numbers
+AXES_DEGREES = 1.0  # a frame turned by more is called oblique
+DRIFT_VOXELS = 0.1  # from corner to corner; pixels that drift by more are called of another size
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Placement:
         return found
 
 
+@np.errstate(all="ignore")
 def place(frame: Slice, image: sitk.Image, *, nearest: bool = False) -> Placement | str:
     """Find the voxels of a scan under the pixels of a frame.
 
@@ -65,33 +68,25 @@ def place(frame: Slice, image: sitk.Image, *, nearest: bool = False) -> Placemen
     Source: PS3.3 C.7.6.2.1.1.
     """
     rows_mm, columns_mm = frame.pixel_spacing_mm or (0.0, 0.0)
+    axes = np.array(frame.orientation).reshape(2, 3).T
     spacing_mm = np.array(image.GetSpacing())
-    to_index = np.array(image.GetDirection()).reshape(3, 3).T / spacing_mm[:, None]
-    along = np.array(frame.orientation).reshape(2, 3).T * [columns_mm, rows_mm]
-    steps = to_index @ along
-    corner = to_index @ (np.array(frame.position_mm) - np.array(image.GetOrigin()))
+    to_scan = np.array(image.GetDirection()).reshape(3, 3).T
+    steps = to_scan @ axes * [columns_mm, rows_mm] / spacing_mm[:, None]
+    corner = to_scan @ (np.array(frame.position_mm) - np.array(image.GetOrigin())) / spacing_mm
     whole = np.rint(steps)
     single = np.abs(whole).sum(axis=0).tolist() == [1.0, 1.0] and not whole[:, 0] @ whole[:, 1]
     ends = np.array([[0, frame.columns - 1, 0, frame.columns - 1], [0, 0, frame.rows - 1, frame.rows - 1]])
-    if not single or np.abs((steps - whole) @ ends).max() > 0.5:
-        return _other_pixels(along, to_index, spacing_mm)
-    first = np.rint((corner[:, None] + (steps - whole) @ ends).mean(axis=1))
-    off = np.abs(corner[:, None] + steps @ ends - first[:, None] - whole @ ends).max(axis=1)
+    drift = (steps - whole) @ ends
+    first = np.clip(np.rint(corner + drift.mean(axis=1)), -FAR_VOXELS, FAR_VOXELS)
+    off = np.abs((corner - first)[:, None] + drift).max(axis=1)
     within = NEAREST_VOXELS if nearest else SAME_GRID_TOLERANCE_VOXELS
-    if not (off <= [within, within, BETWEEN_SLICES_VOXELS]).all():
-        x, y, z = off
-        return f"its pixels lie ({x:.2f}, {y:.2f}, {z:.2f}) voxels (x, y, z) beside those of the scan"
-    return Placement(first.astype(np.int64), whole.astype(np.int64), (frame.rows, frame.columns), float(off.max()))
-
-
-def _other_pixels(
-    along: npt.NDArray[np.float64], to_index: npt.NDArray[np.float64], spacing_mm: npt.NDArray[np.float64]
-) -> str:
-    """Why the pixels of a frame are not the voxels of the scan; `along` is one column and one row further in mm."""
-    sizes_mm = np.linalg.norm(along, axis=0)
-    cosines = np.abs(to_index * spacing_mm[:, None] @ along) / sizes_mm
-    angle = math.degrees(math.acos(min(1.0, float(cosines.max(axis=0).min()))))
+    if single and (off <= [within, within, BETWEEN_SLICES_VOXELS]).all():
+        return Placement(first.astype(np.int64), whole.astype(np.int64), (frame.rows, frame.columns), float(off.max()))
+    angle = math.degrees(math.acos(min(1.0, float(np.abs(to_scan @ axes).max(axis=0).min()))))
     if angle > AXES_DEGREES:
         return f"its axes are turned by {angle:.1f} degrees against those of the scan"
-    pixel, voxel = (" x ".join(f"{mm:.5g}" for mm in values) for values in (sizes_mm, spacing_mm))
+    if single and np.abs(drift).max() <= DRIFT_VOXELS:
+        x, y, z = off
+        return f"its pixels lie ({x:.3g}, {y:.3g}, {z:.3g}) voxels (x, y, z) beside those of the scan"
+    pixel, voxel = (" x ".join(f"{mm:.5g}" for mm in sizes) for sizes in ((columns_mm, rows_mm), spacing_mm))
     return f"its pixels measure {pixel} mm (along a row, a column), the voxels of the scan {voxel} mm (x, y, z)"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pydicom
 from pydicom.uid import SegmentationStorage
 
@@ -20,6 +21,7 @@ from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, slices
 from pe_nnunet.volumes.readers import MAX_LABEL
 
 LABEL_MAP_STORAGE = "1.2.840.10008.5.1.4.1.1.66.7"  # in the standard since 2024; pydicom 3.0 has no name for it
+AXES_TOLERANCE = 0.01  # of the products of direction cosines: headers round to two or three digits at worst
 SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
 
 
@@ -120,7 +122,7 @@ def frames_with_places(dataset: pydicom.Dataset, kind: str, path: Path) -> list[
     for k, place in enumerate(slices_of(dataset, path)):
         there = {
             "ImagePositionPatient": place.position_mm is not None,
-            "ImageOrientationPatient": place.orientation is not None and any(place.orientation),
+            "ImageOrientationPatient": _is_orientation(place.orientation),
             "PixelSpacing": place.pixel_spacing_mm is not None and min(place.pixel_spacing_mm) > 0,
             "Rows and Columns": min(place.rows, place.columns) > 0,
         }
@@ -136,6 +138,15 @@ def frames_with_places(dataset: pydicom.Dataset, kind: str, path: Path) -> list[
         sources = (*_sources(listed[k : k + 1]), *shared)
         frames.append(SegFrame(place, None if segment is None else int(segment), sources, between_mm))
     return frames
+
+
+def _is_orientation(cosines: Sequence[float] | None) -> bool:
+    """Whether they are two perpendicular directions of length one, within the rounding of headers."""
+    if cosines is None:
+        return False
+    axes = np.array(cosines).reshape(2, 3)
+    with np.errstate(over="ignore"):
+        return bool(np.abs(axes @ axes.T - np.eye(2)).max() < AXES_TOLERANCE)
 
 
 def _first(dataset: pydicom.Dataset, frame: int, macro: str, keyword: str) -> float | None:

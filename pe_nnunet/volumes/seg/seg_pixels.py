@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from pydicom.encaps import parse_basic_offsets
 from pydicom.pixels import get_decoder, iter_pixels
 from pydicom.uid import UID
 
@@ -40,20 +42,33 @@ def stored_frames(dataset: pydicom.Dataset, wanted: Sequence[int], path: Path) -
     pixels, syntax = value_of(dataset, "PixelData"), transfer_syntax(dataset)
     if not isinstance(pixels, bytes):
         raise damaged(path, "no PixelData")
+    _require_decoder(syntax, path)
     needed = math.ceil(rows * columns * frames * bits / 8)
     if not syntax.is_compressed and len(pixels) not in {needed, needed + needed % 2}:
         raise damaged(path, f"{len(pixels)} bytes of pixel data, {needed} expected of its rows, columns and frames")
-    _require_decoder(syntax, path)
-    if bits == 1 and not syntax.is_compressed:
-        if not syntax.is_little_endian:
-            raise damaged(path, "single bits in big-endian order, which cannot be read here")
-        yield from (_unpacked(pixels, frame, rows, columns) for frame in wanted)
-    elif wanted:
-        dataset.file_meta.TransferSyntaxUID = syntax
-        try:
-            yield from iter_pixels(dataset, indices=list(wanted), raw=True)
-        except Exception as error:  # decoders raise whatever they like
-            raise damaged(path, error) from error
+    if syntax.is_compressed or bits > 1:
+        yield from _decoded(dataset, wanted, frames, path)
+        return
+    if not syntax.is_little_endian:
+        raise damaged(path, "single bits in big-endian order, which cannot be read here")
+    yield from (_unpacked(pixels, frame, rows, columns) for frame in wanted)
+
+
+def _decoded(dataset: pydicom.Dataset, wanted: Sequence[int], frames: int, path: Path) -> Iterator[Values]:
+    """Frames by pydicom, which only warns of a stream that holds more pixels than the header says."""
+    syntax = dataset.file_meta.TransferSyntaxUID = transfer_syntax(dataset)
+    try:
+        stored = len(parse_basic_offsets(dataset.PixelData)) if syntax.is_compressed else 0  # 0: there is no table
+        planes = iter_pixels(dataset, indices=list(wanted), raw=True)
+        for _ in wanted:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("error", message="The decoded RLE segment")
+                plane = next(planes)
+            yield plane
+    except Exception as error:  # decoders raise whatever they like
+        raise damaged(path, error) from error
+    if stored not in {0, frames}:  # found out at the end, so that what decoding has to say comes first
+        raise damaged(path, f"{stored} frames are stored, {frames} described")
 
 
 def _unpacked(pixels: bytes, frame: int, rows: int, columns: int) -> Values:
@@ -114,4 +129,4 @@ class SegValues:
         if self._kind != "FRACTIONAL":
             return []
         text = f"{self._path.name} is fractional: voxels of at least half the highest {self._meaning} are taken"
-        return [Note("PE-SEG-008", "repaired", text)]
+        return [Note("PE-SEG-008", "warning", text)]

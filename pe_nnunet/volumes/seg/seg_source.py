@@ -46,9 +46,11 @@ def require_all_slices(frames: Sequence[SegFrame], places: Sequence[Placement], 
     """Refuse a SEG drawn on every second slice or fewer, where nothing but positions ties it to this series."""
     increment_mm = image.GetSpacing()[2]
     flat = [k for k, spot in enumerate(places) if not spot.steps[2].any()]
-    stated_mm = max((frames[k].between_mm or 0.0 for k in flat), default=0.0)
     steps = {after - before for before, after in pairwise(sorted({int(places[k].corner[2]) for k in flat}))}
-    evenly = len(flat) > 2 and len(steps) == 1 and min(steps) > 1  # of two, each may be an embolus
+    if 1 in steps:
+        return
+    stated_mm = max((frames[k].between_mm or 0.0 for k in flat), default=0.0)
+    evenly = len(flat) > 2 and len(steps) == 1  # of two, each may be an embolus
     between_mm = stated_mm or (min(steps) * increment_mm if evenly else 0.0)
     if between_mm > OTHER_INCREMENT * increment_mm:
         raise InputError(
