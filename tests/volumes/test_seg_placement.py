@@ -95,7 +95,7 @@ def cut(frame: Frame, top: int, left: int, shape: tuple[int, int]) -> Frame:
 @settings(max_examples=60, deadline=None)
 @given(
     usual=st.sampled_from([np.eye(3), np.diag([-1.0, 1.0, -1.0]), np.eye(3)[[1, 2, 0]], np.eye(3)[[2, 0, 1]]]),
-    angles=st.tuples(*[st.floats(-180, 180)] * 3),
+    angles=st.tuples(*[st.integers(-180, 180)] * 3),
     spacing=st.tuples(*[st.floats(0.3, 5.0)] * 3),
     flips=st.tuples(st.booleans(), st.booleans(), st.booleans()),
     part=st.tuples(st.integers(-4, 3), st.integers(-4, 3), st.integers(1, 14), st.integers(1, 14)),

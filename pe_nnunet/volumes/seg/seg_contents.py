@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -166,10 +167,8 @@ def _sources(groups: Sequence[pydicom.Dataset]) -> tuple[tuple[str, tuple[int, .
 
 def _frames_named(source: pydicom.Dataset) -> tuple[int, ...]:
     value = value_of(source, "ReferencedFrameNumber")
-    if value is None:
-        return ()
-    several = isinstance(value, Sequence) and not isinstance(value, str)
-    return tuple(int(number) - 1 for number in (value if several else [value]))  # type: ignore[union-attr,call-overload]
+    several: list[Any] = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return tuple(int(number) - 1 for number in several if number is not None)
 
 
 def items_of(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:

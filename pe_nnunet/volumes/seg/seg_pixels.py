@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.encaps import parse_basic_offsets
-from pydicom.pixels import get_decoder, iter_pixels
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import UID
 
 from pe_nnunet.errors import MissingExtraError, Note
@@ -109,11 +110,14 @@ class SegValues:
         """Segment of each pixel, 0 outside of those wanted."""
         highest = int(stored.max(initial=0))
         if self._kind == "LABELMAP":
-            drawn = stored if self._background is None else np.where(stored == self._background, 0, stored)
-            strangers = np.setdiff1d(drawn, self._known)
+            numbers: Values = stored.copy()
+            if self._background is not None:
+                numbers[numbers == self._background] = 0
+            strangers = np.setdiff1d(numbers, self._known)
             if strangers.size:
                 raise damaged(self._path, f"pixels of segment {strangers[0]}, which is not described")
-            return np.where(np.isin(drawn, wanted), drawn, 0)
+            numbers[~np.isin(numbers, wanted)] = 0
+            return numbers
         if self._kind == "FRACTIONAL":
             if highest > self._highest:
                 raise damaged(self._path, f"a value of {highest}, above its maximum of {self._highest:g}")
@@ -122,7 +126,8 @@ class SegValues:
             drawn = stored > 0
             if not (stored[drawn] == highest).all():
                 raise damaged(self._path, "several values in a binary segmentation")
-        return drawn * np.uint16(segment or 0)
+        numbers = drawn * np.uint16(segment or 0)
+        return numbers
 
     def notes(self) -> list[Note]:
         """What the type made necessary."""
