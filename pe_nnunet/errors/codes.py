@@ -84,6 +84,10 @@ CODES: dict[str, str] = {
     "PE-SEG-005": "contours of a structure set left out: points, open paths, or without data that can be used",
     "PE-SEG-006": "contours of a structure set that the standard leaves open: read by a rule that is said",
     "PE-SEG-007": "a structure set with regions or slices that lack contours, or contours beyond the image",
+    "PE-SEG-008": "fractional segments: voxels of at least half the highest value are taken",
+    "PE-SEG-009": "a DICOM segmentation that reaches beyond the scan, or names slices that are not of it",
+    "PE-SEG-010": "a DICOM segmentation laid on a scan that was resampled",
+    "PE-SEG-011": "a DICOM segmentation that is damaged or contradicts itself",
     "PE-MAT-001": "the MATLAB file lacks the variable",
     # lungs
     "PE-ROI-001": "no lungs in the image",

@@ -104,7 +104,7 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
 
     from pe_nnunet import __version__
     from pe_nnunet.files import atomic_path
-    from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
+    from pe_nnunet.volumes.seg.seg_writer import Origin, Segment, build_segmentation
 
     kept, settings = case.emboli.kept, case.emboli.settings
     if case.dicom is None or not kept:
@@ -131,11 +131,7 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
         content_description="Found by pe-nnunet; research use only, not for diagnosis",
         series_number=SEG_SERIES_NUMBER,
     )
-    try:
-        segmentation = build_segmentation(labels, case.image, case.dicom.files, segments, origin)
-    except UNSUITABLE as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())
-        raise OutputError("PE-OUT-004", f"case {case.case_id}: no DICOM SEG: {reason}") from error
+    segmentation = build_segmentation(labels, case.image, case.dicom.files, segments, origin, f"case {case.case_id}")
     with atomic_path(path) as temporary:
         segmentation.save_as(temporary)
     if len(kept) <= MAX_SEGMENTS:

@@ -45,6 +45,7 @@ class DicomInfo:
         patient_key: The first 16 hexadecimal digits of the SHA-256 of PatientID, for grouping cases by patient. It is a
             pseudonym, not an anonymisation: whoever knows an id can compute its key.
         frames: Index of each slice in its file, from 0; all 0 but for multi-frame files.
+        interpolated: Index z of the slices of the image that were interpolated across a gap.
     """
 
     study_uid: str
@@ -55,6 +56,7 @@ class DicomInfo:
     files: tuple[Path, ...]
     patient_key: str
     frames: tuple[int, ...] = ()
+    interpolated: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     notes = [*left_out, *doubled, *_header_notes(reader, slices), *stack.notes]
     if padded:
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
-    info = _info(headers[slices[0].file], slices if stack.offsets is None else [])
+    info = _info(headers[slices[0].file], slices if stack.offsets is None else [], stack.interpolated)
     return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
 
 
@@ -174,7 +174,7 @@ def _header_notes(reader: _SliceReader, slices: list[Slice]) -> list[Note]:
     return notes
 
 
-def _info(dataset: pydicom.Dataset, slices: list[Slice]) -> DicomInfo:
+def _info(dataset: pydicom.Dataset, slices: list[Slice], interpolated: tuple[int, ...]) -> DicomInfo:
     study = text_of(dataset, "StudyInstanceUID")
     return DicomInfo(
         study_uid=study,
@@ -185,6 +185,7 @@ def _info(dataset: pydicom.Dataset, slices: list[Slice]) -> DicomInfo:
         files=tuple(s.file for s in slices),
         patient_key=patient_key(text_of(dataset, "PatientID")) or patient_key(study),
         frames=tuple(s.frame for s in slices),
+        interpolated=interpolated,
     )
 
 

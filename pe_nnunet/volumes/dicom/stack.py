@@ -52,6 +52,15 @@ class Stack:
     notes: tuple[Note, ...]
     offsets: Points | None = None
 
+    @property
+    def interpolated(self) -> tuple[int, ...]:
+        """Indices of the slices of the grid at whose place there is none."""
+        if self.offsets is None:
+            return ()
+        place = self.offsets[:, 0]
+        depth = int(np.floor(place[-1] + ON_GRID)) + 1
+        return tuple(z for z in range(depth) if np.abs(place - z).min() > ON_GRID)
+
     def resampled(self, hu: Values) -> Values:
         """Slices of HU, (slices, rows, columns), interpolated onto the grid: air where no slice reaches."""
         return hu if self.offsets is None else _fill_gaps(_unshear(hu, self.offsets[:, 1:]), self.offsets[:, 0])
