@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError
-from pe_nnunet.volumes import image_like, laid_on, read_label, read_label_noted, to_lps
+from pe_nnunet.volumes import empty_note, image_like, laid_on, read_label, read_label_noted, to_lps
 from pe_nnunet.volumes.seg.slicer_segmentation import is_segmentation
 from tests.volumes.headers import nrrd
 
@@ -102,7 +102,8 @@ def test_values_of_no_segment_are_left_out_and_said(tmp_path: Path) -> None:
 
 def test_an_empty_segment_is_an_empty_label(tmp_path: Path) -> None:
     path = save(tmp_path / "a.seg.nrrd", [0 * ONE, 0 * ONE], NAMED)
-    assert codes(path) == ["PE-NII-017", "PE-LBL-006"]
+    assert codes(path) == ["PE-NII-017"]
+    assert [note.code for note in empty_note(read_label_noted(path)[0], path.name)] == ["PE-LBL-006"]
 
 
 @pytest.mark.parametrize(
