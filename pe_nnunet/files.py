@@ -94,7 +94,7 @@ def atomic_entries(folder: Path, *, last: str = "") -> Iterator[Path]:
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """A temporary folder beside one that will be written."""
-    temporary = _temporary(folder)
+    temporary, new_parent = _temporary(folder), not folder.parent.exists()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -108,6 +108,9 @@ def _staged(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if new_parent:
+            with suppress(OSError):  # not empty: something was written
+                folder.parent.rmdir()
 
 
 def _temporary(path: Path) -> Path:
