@@ -15,6 +15,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
+from pe_nnunet.calibration.held_out import (
+    Trained,
+    refuse_fold_all,
+    require_held_out,
+    require_predictions_of,
+    require_unseen,
+    splits_of_detectors,
+    splits_of_models,
+)
 from pe_nnunet.calibration.out_of_fold import ValidationCase, cases_of_splits, labelled_scan, masks_as_probability
 from pe_nnunet.calibration.results import calibration_text, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
@@ -70,10 +79,24 @@ def calibrate_models(
     folds = locations[0].folds
     if any(location.folds != folds for location in locations):
         raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
+    refuse_fold_all(folds)
     folders = [location.folder for location in locations]
     pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
     cases = cases_of_splits(folders, folds)
     inference, where = inference or InferenceSettings(), pick_device(device)
+    # one detector a fold: a scan must not be seen by the one that was trained on it
+    detectors = {fold: load_detector(fold_folders(detector, [fold]), where.type) for fold in folds if detector}
+    segmenters = splits_of_models(locations, trust=trust_checkpoint)
+    trained = [*segmenters, *splits_of_detectors({fold: one.records for fold, one in detectors.items()})]
+    for note in require_held_out(trained, cases):
+        print(note, flush=True)
+    if masks:
+        require_predictions_of(locations, cases)
+    further = []
+    if check is not None:
+        if len(folds) < 2:
+            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
+        further = _further_scans(*check, segmenters)
     models: list[TrainedModel] = []
     if not masks or check is not None:
         models = [load_model(location, where, trust_checkpoint) for location in locations]
@@ -85,9 +108,6 @@ def calibrate_models(
     def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
         return masks_as_probability(case, pe_values) if masks else probability(image, case.fold)
 
-    # one detector a fold: a scan must not be seen by the one that was trained on it
-    detectors = {fold: load_detector(fold_folders(detector, [fold]), where.type) for fold in folds if detector}
-
     def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
         return detect(image, detectors[case.fold]).emboli
 
@@ -95,17 +115,15 @@ def calibrate_models(
     scans = [labelled_scan(case, predicted, tubes if detectors else None) for case in bar]
     found = calibrate(scans, max_fp_per_scan, grid)
     shift = None
-    if check is not None:
-        if len(folds) < 2:
-            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
-        shift = measure_shift(_further_scans(*check), folds, probability, found.segmentation.chosen.settings)
+    if further:
+        shift = measure_shift(further, folds, probability, found.segmentation.chosen.settings)
     chosen_on = {
         "dataset": folders[0].parent.name,
         "scans": [scan.case_id for scan in scans],
         "folds": list(folds),
         "source": "masks" if masks else "probabilities",
         "models": [asdict(record) for location in locations for record in model_records(location)],
-        "detector": [asdict(record) for one in detectors.values() for record in one.records] or None,
+        "detector": [record.brief() for one in detectors.values() for record in one.records] or None,
         "inference": asdict(inference),
         "fold_shift": shift,
     }
@@ -124,16 +142,19 @@ def _region_probability(
     return np.asarray(sitk.GetArrayFromImage(paste(image_like(probability, part), region.box, image)))
 
 
-def _further_scans(scans: Path, labels: Path) -> list[tuple[str, sitk.Image, NDArray[Any]]]:
+def _further_scans(scans: Path, labels: Path, trained: Trained) -> list[tuple[str, sitk.Image, NDArray[Any]]]:
     """Name, image in LPS axes, and ids of the emboli of scans that no fold was trained on."""
-    further = []
+    further, hashes = [], {}
     for ref in find_scans(scans):
         path = labels / f"{ref.case_id}.nii.gz"
         if not path.is_file():
             raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
-        image, truth = to_lps(read_scan(ref).image), to_lps(read_label(path))
+        scan = read_scan(ref)
+        hashes[ref.case_id] = (scan.sha256,)
+        image, truth = to_lps(scan.image), to_lps(read_label(path))
         require_same_grid(image, truth, f"the label of case {ref.case_id}")
         further.append((ref.case_id, image, to_instances(sitk.GetArrayFromImage(truth))))
+    require_unseen(trained, hashes)
     return further
 
 

@@ -42,6 +42,13 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
+    from pe_nnunet.calibration.held_out import (
+        checkpoints_of_predictions,
+        refuse_fold_all,
+        require_held_out,
+        require_predictions_of,
+        splits_of_models,
+    )
     from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
     from pe_nnunet.calibration.results import find_best_record, find_best_table
     from pe_nnunet.cases import work_through
@@ -52,7 +59,12 @@ def run(args: argparse.Namespace) -> int:
 
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
     models = model_folders(results, args.trainers, args.plans, args.configurations)
+    refuse_fold_all(args.folds)
     cases = cases_with_probabilities(models, args.folds)
+    checkpoints = checkpoints_of_predictions(models, args.folds)
+    for note in require_held_out(splits_of_models(checkpoints), cases):
+        print(note, flush=True)
+    require_predictions_of(checkpoints, cases)
     names = [folder.name for folder in models]
     candidates = candidates_of(names, args.ensemble_size, args.thresholds, args.min_embolus_mm3)
     work = partial(count_case, candidates=candidates)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.dataset.folders import Split, read_splits, split_of
+from pe_nnunet.dataset.scan_hashes import scan_hashes
+from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.record import RECORD
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.train import detector_name, train_detector
-from pe_nnunet.detection.training_slices import export_slices, extra_images
+from pe_nnunet.detection.training_slices import export_slices, extra_cases, extra_images
 from pe_nnunet.errors import ConfigurationError
 
 
@@ -65,7 +67,13 @@ def train_folds(
             f"{slices.raster.pixel_mm} mm a pixel",
             flush=True,
         )
-        folder = train_detector(slices, name, split, results, settings, others)
+        scans = scan_hashes(raw.name, (*split["train"], *split["val"]))
+        train_scans = {case: scans[case] for case in split["train"]}
+        for other, part in zip(extra, further, strict=True):
+            of_other = scan_hashes(other.name, extra_cases(part, unseen))
+            train_scans |= {f"{other.name}/{case}": hashes for case, hashes in of_other.items()}
+        record = TrainingSplit(raw.name, name, train_scans, {case: scans[case] for case in split["val"]})
+        folder = train_detector(slices, record, split, results, settings, others)
         print(f"fold {name}: written to {folder}", flush=True)
 
 

@@ -133,6 +133,8 @@ CODES: dict[str, str] = {
     "PE-TRAIN-007": "check-fit is asked for a trainer, dataset, plans or configuration that do not exist",
     "PE-TRAIN-008": "no training case holds an embolus",
     "PE-TRAIN-009": "a few patches could not be learned by heart",
+    "PE-TRAIN-010": "a fold would validate on scans that its weights were trained on",
+    "PE-TRAIN-011": "what weights were trained on has changed, is not known for sure, or is validated on too",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",
@@ -170,6 +172,8 @@ CODES: dict[str, str] = {
     "PE-FUS-005": "calibrated settings that were chosen for another ensemble",
     "PE-FUS-006": "no scans to calibrate on",
     "PE-FUS-007": "a detector is given, but its boxes have weight zero",
+    "PE-FUS-008": "calibrated settings that were chosen for other weights or folds",
+    "PE-FUS-009": "calibrated settings that do not say for which weights they were chosen",
     # outputs
     "PE-OUT-001": "a file cannot be written",
     "PE-OUT-002": "an output folder that holds other files, or a file name without an image format",
@@ -197,7 +201,9 @@ CODES: dict[str, str] = {
     "PE-EVAL-008": "two results that cannot be compared: other scans, other labels, or no table of cases",
     "PE-EVAL-009": "no lung mask for a case, so its clot has no side",
     "PE-EVAL-010": "a worker process died while it scored",
-    "PE-EVAL-011": "no probabilities of cross-validation, or they do not fit together",
+    "PE-EVAL-011": "no probabilities of cross-validation, or they do not fit together or their checkpoints",
+    "PE-EVAL-012": "scans that a model was trained on would be scored as held out",
+    "PE-EVAL-013": "whether scans were held out could not be checked for sure",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

@@ -206,7 +206,7 @@ class PEPredictor:
         return {
             "device": str(self.device),
             "fusion": asdict(self.fusion),
-            "detector": None if self.detector is None else [asdict(record) for record in self.detector.records],
+            "detector": None if self.detector is None else [record.brief() for record in self.detector.records],
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
             "along_arteries": self.along_arteries,

@@ -82,7 +82,7 @@ def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(da
     """Outputs are 0.27 and 0.38 everywhere, so that single folds and their mean differ by what is known."""
     (tmp_path / "scans").mkdir()
     (tmp_path / "labels").mkdir()
-    sitk.WriteImage(thorax, str(tmp_path / "scans" / "further.nii.gz"))
+    sitk.WriteImage(thorax + 1, str(tmp_path / "scans" / "further.nii.gz"))
     source = tmp_path / "raw" / "Dataset501_PE" / "labelsTr" / "a.nii.gz"
     sitk.WriteImage(sitk.ReadImage(str(source)), str(tmp_path / "labels" / "further.nii.gz"))
     arguments = ["calibrate", "-d", "501", "-device", "cpu", "--disable_tta", "-step_size", "1", "--thresholds", "0.35"]
