@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
     from pe_nnunet.inference.sharing import install_models
 
-    folders, files = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
+    folders, files, notes = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
+    for note in notes:
+        print(note, flush=True)
     for folder in folders:
         print(folder)
     print(f"{files} files, hashes as they should be", flush=True)
