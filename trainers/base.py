@@ -222,7 +222,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             if self.device.type == "cpu":
                 one_core_for_other_threads()
             super().perform_actual_validation(save_probabilities)
-        if self.local_rank == 0 and checkpoint is not None:
+        if self.local_rank == 0:
             write_validation_record(folder, checkpoint, self.split_record.cases["val"])
 
     # ---- nnU-Net's hooks

@@ -137,7 +137,7 @@ def checkpoints_of_predictions(models: Iterable[Path], folds: Sequence[str]) -> 
             folder = model / f"fold_{fold}"
             record = ValidationRecord.read(folder / VALIDATION)
             name = FINAL if (folder / FINAL).is_file() or not (folder / BEST).is_file() else BEST
-            found.append(ModelLocation(model, (fold,), name if record is None else record.checkpoint))
+            found.append(ModelLocation(model, (fold,), (record and record.checkpoint) or name))
     return found
 
 
@@ -159,7 +159,8 @@ def require_predictions_of(locations: Sequence[ModelLocation], cases: Sequence[V
             if record is None:
                 stale, why = _older(folder, used), "are older than its checkpoint"
             elif record.checkpoint != place.checkpoint:
-                stale, why = list(used), f"were made by {record.checkpoint}, not by {place.checkpoint}"
+                by = record.checkpoint or "weights that were not kept"
+                stale, why = list(used), f"were made by {by}, not by {place.checkpoint}"
             elif not (folder / place.checkpoint).is_file() or file_sha256(folder / place.checkpoint) != record.sha256:
                 stale, why = list(used), f"were made by a {place.checkpoint} that is no longer there"
             else:

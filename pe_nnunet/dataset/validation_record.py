@@ -18,7 +18,7 @@ class ValidationRecord:
     """Who predicted what.
 
     Attributes:
-        checkpoint: Name of its file in the fold's folder.
+        checkpoint: Name of its file in the fold's folder; empty for weights that were not kept.
         sha256: Of that file.
         cases: Case ids.
     """
@@ -37,18 +37,19 @@ class ValidationRecord:
             return None
 
 
-def write_validation_record(folder: Path, checkpoint: Path, cases: Iterable[str]) -> None:
+def write_validation_record(folder: Path, checkpoint: Path | None, cases: Iterable[str]) -> None:
     """Say that a checkpoint predicted these cases.
 
     Args:
         folder: `fold_*/validation`.
-        checkpoint: The file, in the folder above.
+        checkpoint: The file, in the folder above; None for weights that are in none.
         cases: Case ids.
 
     Raises:
         OutputError: PE-OUT-001 if it cannot be written.
     """
-    record = ValidationRecord(checkpoint.name, file_sha256(checkpoint), tuple(sorted(cases)))
+    name, sha256 = ("", "") if checkpoint is None else (checkpoint.name, file_sha256(checkpoint))
+    record = ValidationRecord(name, sha256, tuple(sorted(cases)))
     atomic_json(folder / NAME, asdict(record))
 
 
