@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits
+from pe_nnunet.dataset.dataset_json import read_dataset_json
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, SPLITS, Split, nnunet_folder, read_splits
 from pe_nnunet.dataset.scan_hashes import ScanHashes, scan_hashes
 from pe_nnunet.dataset.training_split import KEY, TrainingSplit, some_names
 from pe_nnunet.dataset.validation_record import ValidationRecord
@@ -17,7 +18,7 @@ from pe_nnunet.inference.locate import FINAL, ModelLocation
 from pe_nnunet.inference.model import read_checkpoint
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
-BEST = "checkpoint_best.pth"
+BEST, ALL = "checkpoint_best.pth", "all"
 _SAYS_NOTHING = "the checkpoint does not name its training scans"
 _NAMES_ALONE = "scans were compared by name alone, as their images are not, or were not, in nnUNet_raw"
 
@@ -31,7 +32,7 @@ def refuse_fold_all(folds: Sequence[str]) -> None:
     Raises:
         ConfigurationError: PE-EVAL-012 if it is among the folds.
     """
-    if "all" in folds:
+    if ALL in folds:
         raise ConfigurationError(
             "PE-EVAL-012", "fold all was trained on every scan, so none is held out", "name numbered folds with -f"
         )
@@ -61,6 +62,26 @@ def splits_of_detectors(detectors: Mapping[str, Sequence[DetectorRecord]]) -> Tr
         detectors: By the fold whose scans they are to look at.
     """
     return [("the detector", fold, record.split) for fold, records in detectors.items() for record in records]
+
+
+def segmenters_of_other_splits(results: Path, fold: str, split: Split) -> list[Note]:
+    """Models whose fold disagrees with a detector's that is about to be trained: they cannot be calibrated together.
+
+    Args:
+        results: The dataset's folder in nnUNet_results.
+        fold: Its name.
+        split: Case ids that the detector is trained and validated on.
+    """
+    notes = []
+    for path in sorted(results.glob(f"*__*__*/fold_{fold}/{FINAL}")) if fold != ALL else ():
+        trained = _split_of(path, fold, trust=False)
+        if trained.unknown:
+            continue
+        both = sorted({*split["train"]} & {*trained.val} | {*split["val"]} & {*trained.train})
+        if both:
+            text = f"fold {fold} of {path.parents[1].name} was trained on another split ({some_names(both)})"
+            notes.append(Note("PE-TRAIN-011", "warning", f"{text}; it cannot be calibrated with this detector"))
+    return notes
 
 
 def require_held_out(trained: Trained, cases: Sequence[ValidationCase]) -> tuple[Note, ...]:
@@ -141,6 +162,23 @@ def checkpoints_of_predictions(models: Iterable[Path], folds: Sequence[str]) -> 
     return found
 
 
+def common_checkpoint(locations: Sequence[ModelLocation]) -> str:
+    """The name of the checkpoint that all of them have, which is what a prediction can be asked for.
+
+    Raises:
+        ConfigurationError: PE-EVAL-011 if there are several.
+    """
+    names = {place.checkpoint: f"{place.folder.name}, fold {' '.join(place.folds)}" for place in locations}
+    if len(names) > 1:
+        raise ConfigurationError(
+            "PE-EVAL-011",
+            "validation predictions of several checkpoints: "
+            + "; ".join(f"{name} of {where}" for name, where in sorted(names.items())),
+            "validate all with one: nnUNetv2_train ... --val --npz, or --val --val_best --npz",
+        )
+    return next(iter(names))
+
+
 def require_predictions_of(locations: Sequence[ModelLocation], cases: Sequence[ValidationCase]) -> None:
     """Refuse validation predictions that the checkpoints which are there now did not make.
 
@@ -211,16 +249,24 @@ def _split_of(path: Path, fold: str, trust: bool) -> TrainingSplit:
 
 def _split_of_nnunet(path: Path, dataset: str, fold: str, why: str) -> TrainingSplit:
     """By what nnU-Net leaves: the cases that it validated after the training, and else the splits as they are now."""
-    try:
-        raw, preprocessed = nnunet_folder(RAW) / dataset, nnunet_folder(PREPROCESSED) / dataset
-        splits = read_splits(preprocessed, raw, code="PE-FUS-006")
-    except ConfigurationError:
-        splits = []
+    splits, file = _splits_now(dataset)
     known = {case for split in splits for part in split.values() for case in part}
     train = set(splits[int(fold)]["train"]) if fold.isdigit() and int(fold) < len(splits) else set()
     if validated := _validated(path):
         train = known - validated
+    if file is not None and path.is_file() and file.stat().st_mtime > path.stat().st_mtime:
+        why += f", and {SPLITS} is newer than it"
     return TrainingSplit(dataset, fold, dict.fromkeys(sorted(train), ()), dict.fromkeys(validated, ()), why)
+
+
+def _splits_now(dataset: str) -> tuple[list[Split], Path | None]:
+    """The splits as they are now, and their file; none where there are none."""
+    try:
+        folders = [nnunet_folder(variable) / dataset for variable in (PREPROCESSED, RAW)]
+        splits = read_splits(*folders, code="PE-FUS-006")
+    except ConfigurationError:
+        return [], None
+    return splits, next(folder / SPLITS for folder in folders if (folder / SPLITS).is_file())
 
 
 def _validated(path: Path) -> set[str]:
@@ -229,9 +275,10 @@ def _validated(path: Path) -> set[str]:
     try:
         if path.is_file() and summary.stat().st_mtime < path.stat().st_mtime:
             return set()
+        ending = read_dataset_json(path.parents[1]).get("file_ending", ".nii.gz")
         cases = json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]
-        return {Path(case["prediction_file"]).name.split(".")[0] for case in cases}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {Path(case["prediction_file"]).name.removesuffix(ending) for case in cases}
+    except (ConfigurationError, OSError, ValueError, KeyError, TypeError):
         return set()
 
 

@@ -44,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
     from pe_nnunet.calibration.held_out import (
         checkpoints_of_predictions,
+        common_checkpoint,
         refuse_fold_all,
         require_held_out,
         require_predictions_of,
@@ -65,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
     for note in require_held_out(splits_of_models(checkpoints), cases):
         print(note, flush=True)
     require_predictions_of(checkpoints, cases)
+    checkpoint = common_checkpoint(checkpoints)
     names = [folder.name for folder in models]
     candidates = candidates_of(names, args.ensemble_size, args.thresholds, args.min_embolus_mm3)
     work = partial(count_case, candidates=candidates)
@@ -92,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         failures,
         dataset=results.name,
         folds=args.folds,
+        checkpoint=checkpoint,
         most_false_positives_per_scan=args.target_fp,
     )
     folder = args.output or results

@@ -62,7 +62,7 @@ def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group.add_argument(
         "--accept-calibration",
         action="store_true",
-        help="use a fusion.json that was chosen for other weights or folds of these models",
+        help="take a fusion.json that was chosen for other weights or folds of these models",
     )
     return group
 

@@ -45,17 +45,22 @@ def scan_hashes(dataset: str, cases: Iterable[str]) -> ScanHashes:
         return dict.fromkeys(names, ())
     images, sources = _images(raw, names), _sources(raw)
     cache = _cache_file(dataset)
-    known = _read(cache) if cache is not None else {}
+    known = _kept(cache) if cache is not None else {}
     states = {case: _state(path) for case, path in images.items()}
-    new = [case for case, state in states.items() if state is not None and known.get(case, [])[:2] != state]
+    new = [case for case, state in states.items() if state is not None and known.get(case, [])[:-1] != state]
     with ThreadPoolExecutor(_THREADS) as pool:
         made = dict(zip(new, pool.map(file_sha256, (images[case] for case in new)), strict=True))
     known |= {case: [*(states[case] or ()), sha256] for case, sha256 in made.items()}
     if new and cache is not None:
         with suppress(OutputError):  # a read-only folder costs time alone
             atomic_json(cache, known)
-    of_image = {case: (str(known[case][2]),) for case, state in states.items() if state is not None}
+    of_image = {case: (str(known[case][-1]),) for case, state in states.items() if state is not None}
     return {case: (*of_image.get(case, ()), *sources.get(case, ())) for case in names}
+
+
+def _kept(cache: Path) -> dict[str, list[Any]]:
+    """What an earlier run has hashed: case id -> state of the file and hash."""
+    return {case: entry for case, entry in _read(cache).items() if isinstance(entry, list) and len(entry) > 1}
 
 
 def _images(raw: Path, cases: Iterable[str]) -> dict[str, Path]:
@@ -84,11 +89,11 @@ def _cache_file(dataset: str) -> Path | None:
 
 
 def _state(path: Path) -> list[int] | None:
-    """Size and time; None where there is no such file."""
+    """What changes with the file, or with what lies under its name; None where there is no such file."""
     if not path.is_file():
         return None
     stat = path.stat()
-    return [stat.st_size, stat.st_mtime_ns]
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns]  # renaming leaves all but the last
 
 
 def _read(path: Path) -> dict[str, Any]:
