@@ -44,7 +44,7 @@ class SplitRecord(Callback):
             self._weights_given = True
 
         self._weights_given = False
-        self._watched = network.register_load_state_dict_post_hook(given)
+        self._watched = network.register_load_state_dict_post_hook(given)  # type: ignore[no-untyped-call]
 
     def compare(self, trainer: PETrainer, train: Sequence[str], val: Sequence[str]) -> None:
         """Refuse a split that validates on what the weights were, or will be, trained on.

@@ -50,7 +50,7 @@ class DetectorRecord:
         if stored := TrainingSplit.from_plain(self.facts.get("split")):
             return stored
         cases: Mapping[str, Sequence[str]] = self.facts.get("cases") or {}
-        train, val = (dict.fromkeys(cases.get(part, ()), ()) for part in ("train", "val"))
+        train, val = ({case: tuple[str, ...]() for case in cases.get(part, ())} for part in ("train", "val"))
         return TrainingSplit(self.dataset, self.fold, train, val, "" if cases else "its record does not name its scans")
 
     def brief(self) -> dict[str, Any]:

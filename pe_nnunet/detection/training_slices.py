@@ -113,8 +113,8 @@ def extra_images(sets: Sequence[SliceSet], unseen_patients: Collection[str]) -> 
 
 
 def extra_cases(extra: SliceSet, unseen_patients: Collection[str]) -> list[str]:
-    """The cases of a further dataset without those of patients that the fold is validated on."""
-    return [case for case in extra.pictures if extra.patients[case] not in unseen_patients]
+    """The cases of a further dataset that have pictures, without those of patients that the fold is validated on."""
+    return [case for case, names in extra.pictures.items() if names and extra.patients[case] not in unseen_patients]
 
 
 def write_picture(folder: Path, name: str, picture: npt.NDArray[np.uint8], lines: Sequence[str]) -> None:
