@@ -16,6 +16,13 @@ from nnunetv2.run.run_training import run_training_entry
 from nnunetv2.training.logging import nnunet_logger
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
+from pe_nnunet.calibration.held_out import (
+    checkpoints_of_predictions,
+    require_held_out,
+    require_predictions_of,
+    splits_of_models,
+)
+from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
 from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.dataset.validation_record import ValidationRecord
 from pe_nnunet.errors import ConfigurationError
@@ -64,6 +71,10 @@ def probabilities(train):
     record = ValidationRecord.read(folder / "validation")
     expected = sha256((folder / "checkpoint_final.pth").read_bytes()).hexdigest()
     assert record == ValidationRecord("checkpoint_final.pth", expected, ("c",))
+    cases = cases_with_probabilities([folder.parent], ["0"])
+    checkpoints = checkpoints_of_predictions([folder.parent], ["0"])
+    assert require_held_out(splits_of_models(checkpoints), cases) == ()
+    require_predictions_of(checkpoints, cases)
     assert values.shape[0] == 2
     assert np.abs(values.astype(np.float32).sum(0) - 1).max() < 1e-2
 
