@@ -15,18 +15,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
-from pe_nnunet.calibration.held_out import (
-    Trained,
-    refuse_fold_all,
-    require_held_out,
-    require_predictions_of,
-    require_unseen,
-    splits_of_detectors,
-    splits_of_models,
-)
+from pe_nnunet.calibration.held_out import refuse_fold_all, require_held_out, require_unseen
 from pe_nnunet.calibration.out_of_fold import ValidationCase, cases_of_splits, labelled_scan, masks_as_probability
+from pe_nnunet.calibration.predicted_by import require_predictions_of
 from pe_nnunet.calibration.results import calibration_text, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
+from pe_nnunet.calibration.trained_on import Trained, splits_of_detectors, splits_of_models
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
