@@ -14,6 +14,7 @@ from torch._dynamo import OptimizedModule
 
 from pe_nnunet.architecture import build_network
 from pe_nnunet.dataset.dataset_json import pe_channel
+from pe_nnunet.dataset.validation_record import remove_validation_record, write_validation_record
 from pe_nnunet.named_classes import check_plans
 from pe_nnunet.networks import SegmentationNetwork
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
@@ -27,6 +28,7 @@ from pe_nnunet.trainers.loaders import to_device, training_and_validation_batche
 from pe_nnunet.trainers.loss import build_loss, initialise_heads
 from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe, validation_scores
 from pe_nnunet.trainers.optimizer import StepwiseLambdaLR, backward_and_step, make_optimizer
+from pe_nnunet.trainers.split_record import SplitRecord
 from pe_nnunet.trainers.stopping import SigtermExit, Stopping, StopSignal
 from pe_nnunet.trainers.weight_average import WeightAverage
 
@@ -110,10 +112,17 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         folder = Path(self.output_folder)
         self.train_outputs: list[dict[str, Any]] = []  # of the running epoch's steps
         self.should_stop = False
+        self.split_record = SplitRecord()
         self.average = WeightAverage(recipe.ema_decay)
         self.checkpoints = Checkpoints(folder, recipe.checkpoint_epochs, recipe.checkpoint_minutes)
         self.stopping = Stopping(folder, recipe.patience)
-        self.callbacks: list[Callback] = [self.average, History(folder), self.checkpoints, self.stopping]
+        self.callbacks: list[Callback] = [
+            self.split_record,
+            self.average,
+            History(folder),
+            self.checkpoints,
+            self.stopping,
+        ]
 
     def _call(self, hook: str, *args: Any) -> None:
         for callback in self.callbacks:
@@ -128,6 +137,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         network = self.bare_network()
         initialise_heads(network, self.recipe.foreground_prior, self.label_manager.has_regions)
         channels_last(network, self._dimensions())
+        self.split_record.watch(network)
 
     def bare_network(self) -> nn.Module:
         """The network without what DDP and the compiler put around it."""
@@ -156,6 +166,12 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
 
     def plot_network_architecture(self) -> None:
         """Not drawn: nnU-Net's drawing needs a package that no longer works."""
+
+    def do_split(self) -> tuple[Any, Any]:
+        """As nnU-Net, but what the weights were trained on is not validated on."""
+        train, val = super().do_split()
+        self.split_record.compare(self, train, val)
+        return train, val
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Patches drawn by embolus, not by voxel."""
@@ -232,7 +248,10 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         return result
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """As nnU-Net, with the averaged weights."""
+        """As nnU-Net, with the averaged weights; beside the predictions stands which checkpoint made them."""
+        folder, checkpoint = Path(self.output_folder) / "validation", self.checkpoints.current
+        if self.local_rank == 0:
+            remove_validation_record(folder)
         averaged, autocast = (
             self.average.applied(self.bare_network()),
             autocast_for(self.device, self.recipe.cpu_bfloat16),
@@ -241,6 +260,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             if self.device.type == "cpu":
                 one_core_for_other_threads()
             super().perform_actual_validation(save_probabilities)
+        if self.local_rank == 0:
+            write_validation_record(folder, checkpoint, self.split_record.cases["val"])
 
     # ---- nnU-Net's hooks
 

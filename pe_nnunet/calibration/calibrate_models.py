@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
+from pe_nnunet.calibration.held_out import refuse_fold_all, require_held_out, require_unseen
 from pe_nnunet.calibration.out_of_fold import (
     ValidationCase,
     cases_of_splits,
@@ -23,8 +24,10 @@ from pe_nnunet.calibration.out_of_fold import (
     require_emboli,
     truth_record,
 )
+from pe_nnunet.calibration.predicted_by import require_predictions_of
 from pe_nnunet.calibration.results import calibration_text, naming_older, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
+from pe_nnunet.calibration.trained_on import Trained, splits_of_detectors, splits_of_models
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.label_values import dataset_json_beside, holds_ids, read_label_values
 from pe_nnunet.detection import Tube, detect, load_detector
@@ -81,12 +84,26 @@ def calibrate_models(
     folds = locations[0].folds
     if any(location.folds != folds for location in locations):
         raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
+    refuse_fold_all(folds)
     folders = [location.folder for location in locations]
     pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
     cases = cases_of_splits(folders, folds, dataset_json)
     with naming_older(folders[0] / NAME):
         require_emboli(cases)  # before hours of prediction
     inference, where = inference or InferenceSettings(), pick_device(device)
+    # one detector a fold: a scan must not be seen by the one that was trained on it
+    detectors = {fold: load_detector(fold_folders(detector, [fold]), where.type) for fold in folds if detector}
+    segmenters = splits_of_models(locations, trust=trust_checkpoint)
+    trained = [*segmenters, *splits_of_detectors({fold: one.records for fold, one in detectors.items()})]
+    for note in require_held_out(trained, cases):
+        print(note, flush=True)
+    if masks:
+        require_predictions_of(locations, cases)
+    further = []
+    if check is not None:
+        if len(folds) < 2:
+            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
+        further = _further_scans(*check, dataset_json, segmenters)
     models: list[TrainedModel] = []
     if not masks or check is not None:
         models = [load_model(location, where, trust_checkpoint) for location in locations]
@@ -98,9 +115,6 @@ def calibrate_models(
     def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
         return masks_as_probability(case, pe_values) if masks else probability(image, case.fold)
 
-    # one detector a fold: a scan must not be seen by the one that was trained on it
-    detectors = {fold: load_detector(fold_folders(detector, [fold]), where.type) for fold in folds if detector}
-
     def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
         return detect(image, detectors[case.fold]).emboli
 
@@ -109,12 +123,8 @@ def calibrate_models(
     with naming_older(folders[0] / NAME):
         found = calibrate(scans, max_fp_per_scan, grid)
     shift = None
-    if check is not None:
-        if len(folds) < 2:
-            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
-        shift = measure_shift(
-            _further_scans(*check, dataset_json), folds, probability, found.segmentation.chosen.settings
-        )
+    if further:
+        shift = measure_shift(further, folds, probability, found.segmentation.chosen.settings)
     chosen_on = {
         "dataset": folders[0].parent.name,
         "scans": [scan.case_id for scan in scans],
@@ -122,7 +132,7 @@ def calibrate_models(
         "labels": truth_record(cases),
         "source": "masks" if masks else "probabilities",
         "models": [asdict(record) for location in locations for record in model_records(location)],
-        "detector": [asdict(record) for one in detectors.values() for record in one.records] or None,
+        "detector": [record.brief() for one in detectors.values() for record in one.records] or None,
         "inference": asdict(inference),
         "fold_shift": shift,
     }
@@ -145,7 +155,7 @@ FurtherScan = tuple[str, sitk.Image, NDArray[Any], NDArray[np.bool_] | None]
 """Name, image in LPS axes, ids of its emboli and which voxels are ignored, if any, (z, y, x); no fold has seen it."""
 
 
-def _further_scans(scans: Path, labels: Path, dataset_json: Path | None) -> list[FurtherScan]:
+def _further_scans(scans: Path, labels: Path, dataset_json: Path | None, trained: Trained) -> list[FurtherScan]:
     """Scans with their labels, which are read by the `dataset.json` beside them; without one, as ids or masks."""
     kind = AUTO
     path = dataset_json or dataset_json_beside(labels)
@@ -153,16 +163,20 @@ def _further_scans(scans: Path, labels: Path, dataset_json: Path | None) -> list
         kind = LabelKind("instances")
     elif path is not None:
         kind = LabelKind("class", *read_label_values(path).for_classes)
-    further = []
+    further: list[FurtherScan] = []
+    hashes = {}
     for ref in find_scans(scans):
         path = labels / f"{ref.case_id}.nii.gz"
         if not path.is_file():
             raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
-        image, label = to_lps(read_scan(ref).image), to_lps(read_label(path))
+        scan = read_scan(ref)
+        hashes[ref.case_id] = (scan.sha256,)
+        image, label = to_lps(scan.image), to_lps(read_label(path))
         require_same_grid(image, label, f"the label of case {ref.case_id}")
         values = sitk.GetArrayFromImage(label)
         require_known_values(values, kind, f"the label of case {ref.case_id}")
         further.append((ref.case_id, image, to_instances(values, kind), ignored_voxels(values, kind)))
+    require_unseen(trained, hashes)
     return further
 
 

@@ -28,7 +28,10 @@ def run(args: argparse.Namespace) -> int:
 
     trust(args)
     locations = models_of(args)
-    names = export_models(locations, args.output, [] if args.detector is None else fold_folders(args.detector))
+    detector = [] if args.detector is None else fold_folders(args.detector)
+    names, notes = export_models(locations, args.output, detector, accept_calibration=args.accept_calibration)
+    for note in notes:
+        print(note, flush=True)
     print("\n".join(names))
     print(f"{len(names)} files in {args.output}, {args.output.stat().st_size / 1e6:.1f} MB", flush=True)
     return DONE

@@ -78,11 +78,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.detection import load_detector
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.fusion.stored import choose_settings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.inference.model import pick_device, weights_of
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.volumes import find_scans
 
@@ -99,13 +101,18 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.artery is not None and args.roi != "artery":
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
-    fusion, notes = choose_settings(
-        [place.folder for place in locations], target_fp=args.target_fp, detector=args.detector is not None, **asked
+    detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
+    fusion = choose_settings(
+        [place.folder for place in locations],
+        weights_of(locations, () if detector is None else detector.records),
+        target_fp=args.target_fp,
+        accept=args.accept_calibration,
+        **asked,
     )
     outputs = kinds_for(args.switches)
     predictor = PEPredictor(
         locations,
-        args.detector,
+        detector,
         device=args.device,
         fusion=fusion,
         margin_mm=args.lung_margin_mm,
@@ -118,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in notes:
+    for note in fusion.notes:
         print(note, flush=True)
     written, failed = predict_batch(
         predictor,

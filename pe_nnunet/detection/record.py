@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Raster
 from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.errors import ConfigurationError
@@ -41,6 +43,19 @@ class DetectorRecord:
     fold: str
     sha256: dict[str, str]
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def split(self) -> TrainingSplit:
+        """What it was trained on; an older detector names cases without hashes."""
+        if stored := TrainingSplit.from_plain(self.facts.get("split")):
+            return stored
+        cases: Mapping[str, Sequence[str]] = self.facts.get("cases") or {}
+        train, val = ({case: tuple[str, ...]() for case in cases.get(part, ())} for part in ("train", "val"))
+        return TrainingSplit(self.dataset, self.fold, train, val, "" if cases else "its record does not name its scans")
+
+    def brief(self) -> dict[str, Any]:
+        """For results: without the hash of every scan."""
+        return asdict(self) | {"facts": {name: fact for name, fact in self.facts.items() if name != "split"}}
 
     def write(self, folder: Path) -> None:
         """Write `detector.json`.

@@ -17,6 +17,7 @@ from torch import nn
 
 from pe_nnunet import __version__
 from pe_nnunet.dataset.folders import Split
+from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.architectures import find_architecture, switch_off
 from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord, export_onnx
 from pe_nnunet.detection.settings import DetectorSettings
@@ -40,7 +41,7 @@ def detector_name(settings: DetectorSettings) -> str:
 
 def train_detector(
     slices: SliceSet,
-    fold: str,
+    scans: TrainingSplit,
     split: Split,
     results: Path,
     settings: DetectorSettings,
@@ -50,7 +51,7 @@ def train_detector(
 
     Args:
         slices: Pictures of all cases.
-        fold: Its name: `0`, `1`, ..., or `all`.
+        scans: What it is trained on, with the name of its fold.
         split: Cases to train and to validate on.
         results: The dataset's folder in nnUNet_results.
         settings: Of the training, the network and its weights.
@@ -65,6 +66,7 @@ def train_detector(
         MissingExtraError: PE-DET-001 if ultralytics is not installed.
         OutputError: If a file cannot be written.
     """
+    fold = scans.fold
     architecture, size = find_architecture(settings.model)
     images = {"train": [*slices.images(split["train"]), *extra], "val": slices.images(split["val"])}
     for part, files in images.items():
@@ -79,6 +81,7 @@ def train_detector(
     if settings.weights is not None:
         _start_from(network, settings.weights, settings.trust_weights)
         weights_sha256 = file_sha256(settings.weights)  # now, as it may be the detector that is trained again
+        scans = scans.after(_split_of_weights(settings.weights, scans))
     folder = results / detector_name(settings) / f"fold_{fold}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +110,7 @@ def train_detector(
         {
             "notice": NOTICE,
             "cases": split,
+            "split": scans.to_plain(),
             "pictures": {part: len(files) for part, files in images.items()} | {"extra": len(extra)},
             "settings": asdict(settings) | {"weights": settings.weights and settings.weights.name},
             "weights_sha256": weights_sha256,
@@ -145,6 +149,17 @@ def _start_from(network: nn.Module, path: Path, trusted: bool) -> None:
         )
     network.load_state_dict(fitting, strict=False)
     print(f"{len(fitting)} of {len(own)} tensors from {path.name}", flush=True)
+
+
+def _split_of_weights(path: Path, scans: TrainingSplit) -> TrainingSplit:
+    """What weights to start from were trained on, if a detector's record lies beside them."""
+    try:
+        record = DetectorRecord.read(path.parent)
+    except ConfigurationError:
+        record = None
+    if record is None or path.name not in record.sha256:
+        return TrainingSplit(scans.dataset, scans.fold, {}, {}, f"it started from {path.name}")
+    return record.split
 
 
 class _Progress:

@@ -146,6 +146,8 @@ CODES: dict[str, str] = {
     "PE-TRAIN-007": "check-fit is asked for a trainer, dataset, plans or configuration that do not exist",
     "PE-TRAIN-008": "no training case holds an embolus",
     "PE-TRAIN-009": "a few patches could not be learned by heart",
+    "PE-TRAIN-010": "a fold would validate on scans that its weights were trained on",
+    "PE-TRAIN-011": "what weights were trained on has changed, is not known for sure, or is validated on too",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",
@@ -186,6 +188,8 @@ CODES: dict[str, str] = {
     "PE-FUS-007": "a detector is given, but its boxes have weight zero",
     "PE-FUS-010": "no setting can be chosen: there is no embolus, or none of the settings finds one",
     "PE-FUS-011": "a part of what is chosen that cannot be chosen: boxes alone, or the choice on the other folds",
+    "PE-FUS-008": "calibrated settings that were chosen for other weights or folds",
+    "PE-FUS-009": "calibrated settings that do not say for which weights they were chosen",
     # outputs
     "PE-OUT-001": "a file cannot be written",
     "PE-OUT-002": "an output folder that holds other files, or a file name without an image format",
@@ -214,12 +218,14 @@ CODES: dict[str, str] = {
     "PE-EVAL-008": "two results that cannot be compared: other scans, other labels, or no table of cases",
     "PE-EVAL-009": "no lung mask for a case, so its clot has no side",
     "PE-EVAL-010": "a worker process died while it scored",
-    "PE-EVAL-011": "no probabilities of cross-validation, or they do not fit together",
     "PE-EVAL-014": "a dataset.json that does not say what the values of labels mean, or which label is an embolus",
     "PE-EVAL-015": "what the values of labels or predictions mean was concluded, and deserves a look",
     "PE-EVAL-016": "a label or prediction with values that its dataset.json does not name",
     "PE-EVAL-017": "two results whose labels were read in different ways",
     "PE-EVAL-018": "a label that is ignored as a whole, or has no embolus outside the voxels that are",
+    "PE-EVAL-011": "no probabilities of cross-validation, or they do not fit together or their checkpoints",
+    "PE-EVAL-012": "scans that a model was trained on would be scored as held out",
+    "PE-EVAL-013": "whether scans were held out could not be checked for sure",
     # networks and planners
     "PE-NET-001": "weights do not describe the network: entries are missing, unknown or of the wrong shape",
     "PE-PLN-001": "the memory target is too small for any patch of the network",

@@ -111,6 +111,8 @@ def _predict_own(
             flush=True,
         )
         for note in notes:
+            if note in predictor.choice.notes:
+                continue  # told once, for all scans
             print(f"    {note}", flush=True)
 
     made, failed = work_through(predict, {ref.case_id: ref for ref in own if ref.case_id not in there}, say=say)

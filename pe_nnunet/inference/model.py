@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
+from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.named_classes import check_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
@@ -135,6 +138,24 @@ def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
     return tuple(
         ModelRecord(folder.name, folder.parent.name, fold, name, file_sha256(folder / f"fold_{fold}" / name))
         for fold in location.folds
+    )
+
+
+def weights_of(locations: Sequence[ModelLocation], detector: Sequence[DetectorRecord] = ()) -> Weights:
+    """What calibrated settings are compared with.
+
+    Args:
+        locations: Models and folds.
+        detector: Folds of a detector.
+    """
+    return weights_of_records([record for place in locations for record in model_records(place)], detector)
+
+
+def weights_of_records(models: Iterable[ModelRecord], detector: Iterable[DetectorRecord] = ()) -> Weights:
+    """See `weights_of`."""
+    return Weights(
+        {(record.model, record.fold): (record.checkpoint, record.sha256) for record in models},
+        {f"fold {record.fold}": record.sha256[ONNX] for record in detector},
     )
 
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
-from pe_nnunet.fusion.stored import choose_settings
+from pe_nnunet.fusion.stored import FusionChoice, choose_settings
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
-from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
+from pe_nnunet.inference.model import TrainedModel, load_model, pick_device, weights_of_records
 from pe_nnunet.inference.search_region import Region, artery_model, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.outputs import CaseResult
@@ -38,7 +38,8 @@ class PEPredictor:
         detector: Folder of a detector (one fold or several), or one that was loaded: what it takes for lungs joins the
             region of interest, and its boxes of emboli change probabilities as `fusion` says. None: segmentation alone.
         device: `auto`, `cuda`, `mps` or `cpu`.
-        fusion: Thresholds; if None, those of `fusion.json` where it was chosen for this ensemble, else the defaults.
+        fusion: Thresholds, or what `choose_settings` chose; if None, those of `fusion.json` where it was chosen for
+            these very weights, else the defaults.
         inference: How the networks are run; the defaults if None.
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
@@ -59,7 +60,7 @@ class PEPredictor:
         detector: Path | str | Detector | None = None,
         *,
         device: str = "auto",
-        fusion: FusionSettings | None = None,
+        fusion: FusionSettings | FusionChoice | None = None,
         inference: InferenceSettings | None = None,
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
@@ -76,12 +77,17 @@ class PEPredictor:
         self.outputs = frozenset(outputs)
         self.repairs = dict(repairs or {})
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
-        folders = [place.folder for place in locations]
-        self.fusion = fusion or choose_settings(folders, detector=detector is not None)[0]
         if isinstance(detector, (str, Path)):
             detector = load_detector(Path(detector), self.device.type)
         self.detector = detector
         self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
+        if fusion is None:
+            records = (record for model in self.models for record in model.records)
+            weights = weights_of_records(records, () if detector is None else detector.records)
+            fusion = choose_settings([place.folder for place in locations], weights)
+        elif isinstance(fusion, FusionSettings):
+            fusion = FusionChoice(fusion, source="given")
+        self.choice, self.fusion = fusion, fusion.settings
         if along_arteries:
             artery_model(self.models)  # whether there is one is known before the first scan
 
@@ -144,7 +150,7 @@ class PEPredictor:
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
         clock.lap("emboli")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
-        notes += self._notes(image_lps)
+        notes += [*self._notes(image_lps), *self.choice.notes]
         return CaseResult(
             case_id=case_id,
             image=image,
@@ -206,7 +212,9 @@ class PEPredictor:
         return {
             "device": str(self.device),
             "fusion": asdict(self.fusion),
-            "detector": None if self.detector is None else [asdict(record) for record in self.detector.records],
+            "fusion_from": self.choice.source,
+            "fusion_sha256": self.choice.source_sha256,
+            "detector": None if self.detector is None else [record.brief() for record in self.detector.records],
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
             "along_arteries": self.along_arteries,

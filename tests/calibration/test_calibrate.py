@@ -1,11 +1,13 @@
 """The command on a tiny dataset with two folds and a known best choice."""
 
 import json
+from hashlib import sha256
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from pe_nnunet.calibration import calibrate_models as module
 from pe_nnunet.calibration.calibrate_models import measure_shift
@@ -78,11 +80,51 @@ def test_masks_of_training_choose_the_smallest_volume_and_prediction_uses_it(dat
     assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored.segmentation.chosen
 
 
+MASKS = ["calibrate", "-d", "501", "--from", "masks", "--min-embolus-mm3", "50", "100"]
+
+
+def test_prediction_does_not_use_what_was_chosen_for_other_weights(dataset, capsys, thorax, tmp_path):
+    assert main(MASKS) == 0
+    stored = read_fusion(dataset / "fusion.json").segmentation.chosen
+    sitk.WriteImage(thorax, str(tmp_path / "scan.nii.gz"))
+    command = ["predict-fused", "-i", str(tmp_path / "scan.nii.gz"), "-d", "501", "-device", "cpu", "--disable_tta"]
+    command += ["-step_size", "1", "-o"]
+
+    def predicted(name, *more):
+        capsys.readouterr()
+        assert main([*command, str(tmp_path / name), *more]) == 0
+        manifest = json.loads((tmp_path / name / "scan.json").read_text())
+        codes = [note["code"] for note in manifest["notes"] if note["code"].startswith("PE-FUS")]
+        return capsys.readouterr().out, codes, manifest["arguments"], manifest["settings"]["min_volume_mm3"]
+
+    told, codes, arguments, volume = predicted("fresh")
+    assert ("PE-FUS" in told, codes, volume) == (False, [], 100)
+    assert arguments["fusion_from"] == dataset.name
+    assert arguments["fusion_sha256"] == sha256((dataset / "fusion.json").read_bytes()).hexdigest()
+
+    path = dataset / "fold_1" / "checkpoint_final.pth"
+    torch.save(torch.load(path, weights_only=True) | {"current_epoch": 9}, path)  # as after another training
+    told, codes, arguments, volume = predicted("stale")
+    assert told.count("PE-FUS-008") == 1
+    assert f"fold 1 of {dataset.name} was trained again" in told
+    assert (codes, volume) == (["PE-FUS-008"], FusionSettings().min_volume_mm3)
+    assert (arguments["fusion_from"], arguments["fusion_sha256"]) == ("defaults", "")
+    predictor = PEPredictor([dataset], device="cpu")
+    assert (predictor.fusion, predictor.choice.notes[0].code) == (FusionSettings(), "PE-FUS-008")
+    assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored
+
+    told, codes, arguments, volume = predicted("accepted", "--accept-calibration")
+    assert (codes, volume, arguments["fusion_from"]) == (["PE-FUS-008"], 100, dataset.name)
+    assert "it is used nevertheless" in told
+    assert main([*command, str(tmp_path / "x"), "--target-fp", "2"]) == 2
+    assert "PE-FUS-004" in capsys.readouterr().err
+
+
 def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):
     """Outputs are 0.27 and 0.38 everywhere, so that single folds and their mean differ by what is known."""
     (tmp_path / "scans").mkdir()
     (tmp_path / "labels").mkdir()
-    sitk.WriteImage(thorax, str(tmp_path / "scans" / "further.nii.gz"))
+    sitk.WriteImage(thorax + 1, str(tmp_path / "scans" / "further.nii.gz"))
     source = tmp_path / "raw" / "Dataset501_PE" / "labelsTr" / "a.nii.gz"
     sitk.WriteImage(sitk.ReadImage(str(source)), str(tmp_path / "labels" / "further.nii.gz"))
     arguments = ["calibrate", "-d", "501", "-device", "cpu", "--disable_tta", "-step_size", "1", "--thresholds", "0.35"]
