@@ -15,6 +15,7 @@ from pe_nnunet.dataset.dataset_json import pe_channel, pe_label_values, read_dat
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits, split_of
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
+from pe_nnunet.inference.locate import FINAL, stored_checkpoints
 from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
 from pe_nnunet.voxels import label_components
 
@@ -133,16 +134,28 @@ def _folds_with_probabilities(model: Path, folds: Sequence[str]) -> dict[str, st
     for fold in folds:
         cases = sorted(path.stem for path in (model / f"fold_{fold}" / VALIDATION).glob("*.npz"))
         if not cases:
-            trainer, plans, configuration = [*model.name.split("__"), "", ""][:3]
             raise ConfigurationError(
                 "PE-EVAL-011",
                 f"fold {fold} of {model.name} has no validation probabilities",
-                f"nnUNetv2_train {model.parent.name} {configuration} {fold} -tr {trainer} -p {plans} --val --npz",
+                _how_to_validate(model, fold),
             )
         if double := sorted(fold_of.keys() & set(cases)):
             raise ConfigurationError("PE-EVAL-011", f"{double[0]} lies in two folds of {model.name}", "train anew")
         fold_of.update(dict.fromkeys(cases, fold))
     return fold_of
+
+
+def _how_to_validate(model: Path, fold: str) -> str:
+    """The command that leaves the probabilities of a fold, by what the fold holds."""
+    trainer, plans, configuration = [*model.name.split("__"), "", ""][:3]
+    command = f"nnUNetv2_train {model.parent.name} {configuration} {fold} -tr {trainer} -p {plans}"
+    held = stored_checkpoints(model).get(fold, ())
+    if FINAL in held:
+        return f"{command} --val --npz"
+    if not held:
+        return f"{command} --npz trains it; where it is trained, {command} --val --npz"
+    # nnU-Net validates no fold without its final checkpoint, --val_best or not
+    return f"it holds {' and '.join(held)}, but no {FINAL}: end its training, {command} --c --npz"
 
 
 def stored_probability(case: ValidationCase, models: Sequence[str], shape: Sequence[int]) -> NDArray[np.float32]:

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.files import atomic_json, atomic_text
+    from pe_nnunet.inference.locate import common_checkpoint
     from pe_nnunet.metrics.cohort_scores import summarise
 
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
         failures,
         dataset=results.name,
         folds=args.folds,
+        checkpoint=common_checkpoint([results / name for name in candidates[best][0]], args.folds),
         most_false_positives_per_scan=args.target_fp,
     )
     folder = args.output or results

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
 from pe_nnunet.outputs import ModelRecord
 from pe_nnunet.precision import channels_last
@@ -151,9 +151,7 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
         ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or none of nnU-Net's (PE-MODEL-003).
     """
     if not path.is_file():
-        raise ConfigurationError(
-            "PE-MODEL-002", f"no checkpoint {path}", "train that fold, or name other folds with -f"
-        )
+        raise no_checkpoint(path.parents[1], (path.parent.name.removeprefix("fold_"),), path.name)
     try:
         content = load_file(path, trust)
     except Exception as error:
