@@ -146,6 +146,10 @@ CODES: dict[str, str] = {
     "PE-MODEL-010": "not enough memory to run a model",
     "PE-MODEL-011": "loose slices: no lungs, no boxes, no volumes",
     "PE-MODEL-012": "a model archive that cannot be taken in",
+    "PE-MODEL-013": "onnx or onnxruntime, which ONNX files are written and run with, is not installed",
+    "PE-MODEL-014": "a network that cannot be written as ONNX, or whose file does not compute what it does",
+    "PE-MODEL-015": "probabilities that cannot be written in nnU-Net's format for these models",
+    "PE-MODEL-016": "probabilities of nnU-Net (`.npz`) that cannot be read",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection
@@ -203,6 +207,7 @@ CODES: dict[str, str] = {
     "PE-PLN-001": "the memory target is too small for any patch of the network",
     "PE-PLN-002": "the planner's settings are not valid: spacing, memory target or name of the plans",
     "PE-PLN-003": "the dataset's labels are not the artery and PE regions that AANet needs",
+    "PE-PLN-009": "a patch or batch size asked for that the network or the memory target does not allow",
     # phantom
     "PE-PHA-001": "a phantom setting that no scan can be made with",
     "PE-PHA-002": "the phantom's output folder holds another cohort",
