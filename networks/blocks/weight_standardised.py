@@ -72,7 +72,7 @@ class StandardisedConv3d(nn.Conv3d):
         return F.conv3d(x, standardise(self.weight), None, self.stride, self.padding, self.dilation)
 
     def plain(self) -> nn.Conv3d:
-        """torch's convolution with these weights, standardised."""
+        """Torch's convolution with these weights, standardised."""
         conv = nn.Conv3d(
             self.in_channels,
             self.out_channels,
@@ -110,7 +110,7 @@ class StandardisedConvTranspose3d(nn.ConvTranspose3d):
         return standardise(self.weight.transpose(0, 1)).reshape(self.weight.shape)
 
     def plain(self) -> nn.ConvTranspose3d:
-        """torch's transposed convolution with these weights, standardised."""
+        """Torch's transposed convolution with these weights, standardised."""
         edges = _triple(self.stride)
         conv = nn.ConvTranspose3d(self.in_channels, self.out_channels, edges, stride=edges, bias=False)
         return _with_weights(conv, weight=self._standardised())
@@ -169,7 +169,7 @@ class GroupNorm(nn.Module):
         return torch.native_group_norm(x.contiguous(), weight, bias, n, c, voxels, self.n_groups, GROUP_EPS)[0]
 
     def plain(self) -> nn.GroupNorm:
-        """torch's module with these weights."""
+        """Torch's module with these weights."""
         norm = nn.GroupNorm(self.n_groups, len(self.weight), eps=GROUP_EPS)
         return _with_weights(norm, weight=self.weight, bias=self.bias)
 

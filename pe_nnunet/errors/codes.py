@@ -133,6 +133,7 @@ CODES: dict[str, str] = {
     "PE-TRAIN-007": "check-fit is asked for a trainer, dataset, plans or configuration that do not exist",
     "PE-TRAIN-008": "no training case holds an embolus",
     "PE-TRAIN-009": "a few patches could not be learned by heart",
+    "PE-TRAIN-021": "a batch size that is too small for the processes, or too large for the device's memory",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",

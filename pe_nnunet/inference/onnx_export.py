@@ -46,8 +46,8 @@ def export_onnx(locations: Sequence[ModelLocation], folder: Path) -> list[Path]:
         The ONNX files.
 
     Raises:
-        ConfigurationError: PE-MODEL-002 or -003 for a checkpoint that is missing or cannot be read, PE-MODEL-004 for two
-            models of one name, PE-MODEL-014 if a network cannot be exported.
+        ConfigurationError: PE-MODEL-002 or -003 for a checkpoint that is missing or cannot be read, PE-MODEL-004 for
+            two models of one name, PE-MODEL-014 if a network cannot be exported.
         MissingExtraError: PE-MODEL-013 if onnx or onnxruntime is not installed.
         OutputError: PE-OUT-001 if a file cannot be written.
     """

@@ -81,13 +81,13 @@ def put(folder, held):
             ["no fold", "-chk checkpoint_best.pth", "fold 0 holds checkpoint_best.pth and checkpoint_latest.pth",
              "fold 1 holds checkpoint_best.pth", "still runs"], ["older"],
         ),
-        ({"0": ["latest"]}, ["0"], "final", ["-chk checkpoint_latest.pth", "fold 0 of M has no"], ["-chk checkpoint_b"]),
+        ({"0": ["latest"]}, ["0"], "final", ["-chk checkpoint_latest.pth", "fold 0 of M has no"], ["_best"]),
         (
             {"0": ["final", "best"], "1": ["best", "latest"], "2": []}, ["0", "1"], "final",
             ["fold 1 of M", "-chk checkpoint_best.pth", "fold 0 holds checkpoint_final.pth", "fold 2 holds none"], [],
         ),
         # no one name does for both: none is advised
-        ({"0": ["best"], "1": ["latest"]}, None, "final", ["fold 0 holds checkpoint_best.pth", "fold 1 holds"], ["-chk"]),
+        ({"0": ["best"], "1": ["latest"]}, None, "final", ["fold 0 holds checkpoint_best.pth", "fold 1"], ["-chk"]),
         ({"0": ["final"]}, None, "best", ["holds checkpoint_best.pth", "-chk checkpoint_final.pth"], ["runs"]),
         ({"0": ["epoch_50"]}, None, "final", ["fold 0 holds checkpoint_epoch_50.pth"], ["-chk"]),
         ({"0": [], "1": []}, None, "final", ["train one first"], ["-chk"]),
