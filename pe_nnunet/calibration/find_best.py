@@ -103,7 +103,7 @@ def score_case(chosen: tuple[ValidationCase, Sequence[Candidate]]) -> list[CaseS
 def _scan(case: ValidationCase, truth: sitk.Image, models: Sequence[str], threshold: float) -> LabelledScan:
     """The part of a case that holds emboli or a probability of at least the threshold."""
     ids = sitk.GetArrayViewFromImage(truth)
-    probability = stored_probability(case, models, ids.shape)
+    probability = stored_probability(case, models, truth)
     box = (Box.around((probability >= threshold) | (ids != 0)) or Box((0, 0, 0), (1, 1, 1))).slices
     return LabelledScan(case.case_id, probability[box], ids[box], spacing_zyx(truth))
 

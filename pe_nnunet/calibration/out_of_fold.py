@@ -11,8 +11,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import LabelledScan
-from pe_nnunet.dataset.dataset_json import pe_channel, pe_label_values, read_dataset_json
+from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits, split_of
+from pe_nnunet.dataset.probabilities import read_pe_probability, reader_of
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.inference.locate import FINAL, stored_checkpoints
@@ -158,35 +159,24 @@ def _how_to_validate(model: Path, fold: str) -> str:
     return f"it holds {' and '.join(held)}, but no {FINAL}: end its training, {command} --c --npz"
 
 
-def stored_probability(case: ValidationCase, models: Sequence[str], shape: Sequence[int]) -> NDArray[np.float32]:
+def stored_probability(case: ValidationCase, models: Sequence[str], like: sitk.Image) -> NDArray[np.float32]:
     """The mean PE probability of several models, as training left it, (z, y, x) on the grid of the label.
 
     Args:
         case: From `cases_with_probabilities`.
         models: Names of their folders.
-        shape: Of the label.
+        like: On the grid of the label.
 
     Raises:
-        InputError: PE-EVAL-011 if a file cannot be read.
+        InputError: PE-EVAL-011 if a file cannot be read, or does not hold what the model's labels say.
         GeometryError: PE-GEO-001 if one is not on the label's grid.
     """
-    total = np.zeros(tuple(shape), np.float32)
+    total = np.zeros(like.GetSize()[::-1], np.float32)
     for model in models:
         path = case.outputs[model]
-        dataset = read_dataset_json(path.parents[2])
-        channel = pe_channel(dataset["labels"], bool(dataset.get("regions_class_order")))
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                probability = np.asarray(stored["probabilities"][channel], np.float32)
-        except Exception as error:  # a damaged archive makes numpy raise whatever its parts raise
-            raise InputError("PE-EVAL-011", f"{path} holds no probabilities: {error}", "validate again") from error
-        if probability.shape != total.shape:
-            raise GeometryError(
-                "PE-GEO-001",
-                f"the probabilities of case {case.case_id} by {model} have shape {probability.shape} (z, y, x), its "
-                f"label {total.shape}",
-            )
-        total += probability / len(models)
+        folder = path.parents[2]
+        reader = reader_of(folder / "plans.json")
+        total += read_pe_probability(path, read_dataset_json(folder), reader, like, "PE-EVAL-011") / len(models)
     return total
 
 

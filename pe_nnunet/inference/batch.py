@@ -15,7 +15,8 @@ from pe_nnunet.cases import CaseFailure, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
-from pe_nnunet.outputs.writers import DEFAULT
+from pe_nnunet.outputs.stock_files import write_stock_descriptions
+from pe_nnunet.outputs.writers import DEFAULT, WRITERS
 from pe_nnunet.volumes import ScanRef, read_label, read_scan
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
@@ -89,6 +90,9 @@ def predict_batch(
     done = written
     if parts > 1:
         done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
+    if "nnunet" in outputs:
+        first = predictor.models[0]
+        write_stock_descriptions(first.plans.plans, first.dataset_json, folder / WRITERS["nnunet"].folder)
     write_summary(done, folder)
     write_errors(failed, folder if parts == 1 else folder / f"part_{part}_of_{parts}")
     if "report" in outputs:

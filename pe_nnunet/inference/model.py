@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
+from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
@@ -114,6 +116,26 @@ def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
         ModelRecord(folder.name, folder.parent.name, fold, name, file_sha256(folder / f"fold_{fold}" / name))
         for fold in location.folds
     )
+
+
+def require_one_scheme(models: Sequence[TrainedModel]) -> None:
+    """Refuse models whose mean cannot be written in nnU-Net's format.
+
+    Raises:
+        ConfigurationError: PE-MODEL-015 if they have different labels, or plans for a reader of pictures.
+    """
+    schemes = [(model.dataset_json["labels"], model.dataset_json.get("regions_class_order")) for model in models]
+    for model, scheme in zip(models, schemes, strict=True):
+        if scheme != schemes[0]:
+            raise ConfigurationError(
+                "PE-MODEL-015",
+                f"{models[0].name} and {model.name} have different labels: their classes have no common mean",
+                "leave --save-nnunet (--save_probabilities) out, or predict with one of them",
+            )
+        if (reader := model.plans.plans["image_reader_writer"]) not in READERS:
+            raise ConfigurationError(
+                "PE-MODEL-015", f"{model.name} was trained on what {reader} reads", f"expected {', '.join(READERS)}"
+            )
 
 
 REQUIRED = ("network_weights", "trainer_name", "init_args")

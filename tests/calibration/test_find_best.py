@@ -119,7 +119,7 @@ def test_a_case_is_scored_as_the_fusion_would_find_it(folders: Path) -> None:
     emboli = to_instances(truth() == 2)
     counts, scores = count_case(case, candidates), score_case((case, candidates))
     for (models, settings), counted, found in zip(candidates, counts, scores, strict=True):
-        mean = np.mean([stored_probability(case, [name], SHAPE) for name in models], axis=0, dtype=np.float32)
+        mean = np.mean([stored_probability(case, [name], case.truth()) for name in models], axis=0, dtype=np.float32)
         direct = evaluate_case(find_emboli(mean, SPACING, settings).labels, emboli, SPACING, case_id="c2")
         assert (found.found, found.findings, found.dice) == (direct.found, direct.findings, direct.dice)
         assert found.emboli == direct.emboli
