@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
-from pe_nnunet.calibration.out_of_fold import ValidationCase, cases_of_splits, labelled_scan, masks_as_probability
+from pe_nnunet.calibration.out_of_fold import (
+    ValidationCase,
+    cases_of_splits,
+    labelled_scan,
+    masks_as_probability,
+    stored_in_lps,
+)
 from pe_nnunet.calibration.results import calibration_text, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
+from pe_nnunet.dataset.probabilities import ENDING
 from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
@@ -41,7 +48,7 @@ def calibrate_models(
     max_fp_per_scan: float | None,
     grid: Grid,
     *,
-    masks: bool = False,
+    source: str = "probabilities",
     device: str = "auto",
     inference: InferenceSettings | None = None,
     trust_checkpoint: bool = False,
@@ -54,7 +61,7 @@ def calibrate_models(
         locations: Models of one dataset, with the same folds.
         max_fp_per_scan: The sensitivity at this many false positives a scan, at most, counts; None: the F1 of emboli.
         grid: Which settings are tried.
-        masks: Take the masks that training left instead of predicting.
+        source: `probabilities` predicts; `npz` and `masks` take the probabilities, or the masks, that training left.
         device: Where the networks run.
         inference: How; the default if None.
         trust_checkpoint: Load checkpoints that hold more than weights.
@@ -72,10 +79,10 @@ def calibrate_models(
         raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
     folders = [location.folder for location in locations]
     pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
-    cases = cases_of_splits(folders, folds)
+    cases = cases_of_splits(folders, folds, ENDING if source == "npz" else "")
     inference, where = inference or InferenceSettings(), pick_device(device)
     models: list[TrainedModel] = []
-    if not masks or check is not None:
+    if source == "probabilities" or check is not None:
         models = [load_model(location, where, trust_checkpoint) for location in locations]
 
     def probability(image: sitk.Image, fold: str) -> NDArray[np.float32]:
@@ -83,7 +90,9 @@ def calibrate_models(
         return _region_probability(single, image, where, inference)
 
     def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
-        return masks_as_probability(case, pe_values) if masks else probability(image, case.fold)
+        if source == "npz":
+            return stored_in_lps(case)
+        return masks_as_probability(case, pe_values) if source == "masks" else probability(image, case.fold)
 
     # one detector a fold: a scan must not be seen by the one that was trained on it
     detectors = {fold: load_detector(fold_folders(detector, [fold]), where.type) for fold in folds if detector}
@@ -103,7 +112,7 @@ def calibrate_models(
         "dataset": folders[0].parent.name,
         "scans": [scan.case_id for scan in scans],
         "folds": list(folds),
-        "source": "masks" if masks else "probabilities",
+        "source": source,
         "models": [asdict(record) for location in locations for record in model_records(location)],
         "detector": [asdict(record) for one in detectors.values() for record in one.records] or None,
         "inference": asdict(inference),

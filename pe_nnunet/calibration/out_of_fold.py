@@ -79,12 +79,13 @@ def validation_case(case: str, fold: str, models: Sequence[Path], output_ending:
     )
 
 
-def cases_of_splits(models: Sequence[Path], folds: Sequence[str]) -> list[ValidationCase]:
+def cases_of_splits(models: Sequence[Path], folds: Sequence[str], output_ending: str = "") -> list[ValidationCase]:
     """The validation scans of every fold, from `splits_final.json`.
 
     Args:
         models: Folders of models of one dataset, which have these folds.
         folds: Their numbers, as text.
+        output_ending: See `validation_case`.
 
     Raises:
         ConfigurationError: PE-FUS-006 if there are no splits, or none for a fold.
@@ -96,7 +97,7 @@ def cases_of_splits(models: Sequence[Path], folds: Sequence[str]) -> list[Valida
     cases = []
     for fold in folds:
         held_back = split_of(splits, fold, dataset=name, code="PE-FUS-006")["val"]
-        cases += [validation_case(case, fold, models) for case in sorted(held_back)]
+        cases += [validation_case(case, fold, models, output_ending) for case in sorted(held_back)]
     if gone := [case.image for case in cases if not case.image.is_file()]:
         raise InputError("PE-FUS-006", f"{gone[0]} is gone", "calibration needs the training scans")
     return cases
@@ -175,8 +176,8 @@ def stored_probability(case: ValidationCase, models: Sequence[str], like: sitk.I
     for model in models:
         path = case.outputs[model]
         folder = path.parents[2]
-        reader = reader_of(folder / "plans.json")
-        total += read_pe_probability(path, read_dataset_json(folder), reader, like, "PE-EVAL-011") / len(models)
+        read = read_pe_probability(path, read_dataset_json(folder), reader_of(folder), like, "PE-EVAL-011")
+        total += read / len(models)
     return total
 
 
@@ -192,6 +193,20 @@ def masks_as_probability(case: ValidationCase, pe_values: Sequence[int]) -> NDAr
     """
     masks = [sitk.GetArrayFromImage(to_lps(read_label(path))) for path in case.outputs.values()]
     return np.asarray(np.mean([np.isin(mask, pe_values) for mask in masks], axis=0), np.float32)
+
+
+def stored_in_lps(case: ValidationCase) -> NDArray[np.float32]:
+    """The mean PE probability of all models of a case, as training left it (`--npz`), in LPS axes.
+
+    Args:
+        case: From `cases_of_splits`, with the outputs of that ending.
+
+    Raises:
+        PEError: As `stored_probability`.
+    """
+    grid = case.truth()
+    stored = image_like(stored_probability(case, list(case.outputs), grid), grid)
+    return np.asarray(sitk.GetArrayFromImage(to_lps(stored)))
 
 
 def labelled_scan(

@@ -1,9 +1,10 @@
 """Probability maps as nnU-Net writes them: `<case>.npz`.
 
-They come of `nnUNetv2_train --npz` and of `nnUNetv2_predict --save_probabilities`. An `.npz` holds `probabilities`, (channels, z, y, x), on the whole grid of the
-scan (what nnU-Net cropped is filled up), with its axes as the reader of the plans gives them. Channels are the classes
-under softmax, background first; under regions those regions in the order of `dataset.json`, each a sigmoid of its own,
-without background. The `.pkl` beside it is not needed, and never unpickled, which would run code from it.
+They come of `nnUNetv2_train --npz` and of `nnUNetv2_predict --save_probabilities`. An `.npz` holds `probabilities`,
+(channels, z, y, x), on the whole grid of the scan (what nnU-Net cropped is filled up), with axes as the reader of the
+plans gives them. Channels are the classes under softmax, background first; under regions those regions in the order of
+`dataset.json`, each a sigmoid of its own, without background. The `.pkl` beside it is not needed, and never unpickled,
+which would run code from it.
 """
 
 from __future__ import annotations
@@ -21,19 +22,30 @@ from pe_nnunet.dataset.dataset_json import foreground_channels, has_regions, pe_
 from pe_nnunet.errors import GeometryError, InputError
 
 ENDING = ".npz"
+_DATASET, _PLANS = "dataset.json", "plans.json"
 DEFAULT_READER = "SimpleITKIO"
 READERS = {"SimpleITKIO": False, "NibabelIO": False, "SimpleITKIOWithReorient": True, "NibabelIOWithReorient": True}
 """nnU-Net's readers of volumes -> whether they turn the axes to RAS."""
 _ROUNDING = 1e-3  # of half precision, by which a probability may leave 0 to 1
 
 
-def reader_of(plans: Path) -> str:
-    """The reader that `plans.json` names; nnU-Net's usual one without such a file, as in folders of ensembles."""
+def reader_of(folder: Path) -> str:
+    """The reader that `plans.json` in a folder names; nnU-Net's usual one without that, as in folders of ensembles."""
     try:
-        content = json.loads(plans.read_text(encoding="utf-8"))
+        content = json.loads((folder / _PLANS).read_text(encoding="utf-8"))
         return str(content.get("image_reader_writer", DEFAULT_READER))
     except (OSError, ValueError, AttributeError):
         return DEFAULT_READER
+
+
+def description_of(path: Path) -> Path | None:
+    """The folder with the `dataset.json` that says what the channels of a map mean; None if there is none.
+
+    Args:
+        path: The `.npz`: of a folder of predictions, which has the file itself, or of a model's `fold_F/validation`.
+    """
+    folders = [path.parent, *([path.parents[2]] if path.parent.name == "validation" else [])]
+    return next((folder for folder in folders if (folder / _DATASET).is_file()), None)
 
 
 def as_read(image: sitk.Image, reader: str) -> sitk.Image:

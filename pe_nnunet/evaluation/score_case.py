@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
+from pe_nnunet.dataset.dataset_json import read_dataset_json
+from pe_nnunet.dataset.probabilities import ENDING, description_of, read_pe_probability, reader_of
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
@@ -90,8 +95,7 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     else:
         probability = None
         if files.probability is not None:
-            image = _on_grid(read_file(files.probability)[0], grid, f"probability of case {case_id}")
-            probability = sitk.GetArrayViewFromImage(image)[box.slices]
+            probability = _probability(files.probability, grid, case_id)[box.slices]
         scored = probability is not None
         markers = markers_of_findings(found_ids, probability)
 
@@ -115,6 +119,15 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     calibration = tuple((m.probability, m.value_in(truth_ids) > 0) for m in markers) if scored else ()
     markers = _moved(markers, box.start)
     return ScoredCase(scores, hits, scored, calibration, markers, aanet_csv(markers, grid))
+
+
+def _probability(path: Path, grid: sitk.Image, case_id: str) -> NDArray[np.float32]:
+    """On the label's grid, (z, y, x)."""
+    described = description_of(path) if path.suffix == ENDING else None
+    if described is not None:
+        return read_pe_probability(path, read_dataset_json(described), reader_of(described), grid)
+    image = _on_grid(read_file(path)[0], grid, f"probability of case {case_id}")
+    return np.asarray(sitk.GetArrayFromImage(image), np.float32)
 
 
 def _on_grid(image: sitk.Image, grid: sitk.Image, what: str) -> sitk.Image:
