@@ -15,7 +15,7 @@ from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Raster
 from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json
-from pe_nnunet.onnx_files import write_onnx
+from pe_nnunet.networks.onnx_files import write_onnx
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 RECORD, ONNX, WEIGHTS, HISTORY = "detector.json", "detector.onnx", "detector.pt", "history.csv"

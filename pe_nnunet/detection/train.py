@@ -23,7 +23,7 @@ from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.training_slices import SliceSet
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_path
-from pe_nnunet.onnx_files import require_onnx
+from pe_nnunet.networks.onnx_files import require_onnx
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 NOTICE = "Trained with ultralytics (AGPL-3.0). Research use only; not a medical device."

@@ -56,7 +56,8 @@ def find_pairs(
     Args:
         predictions: A folder of `<case>.nii.gz` (or .nii, .nrrd, .mha), with `<case>_emboli.csv` or `<case>.csv` and
             `<case>_probability.nii.gz` or nnU-Net's `<case>.npz` beside it or none; of such tables alone; or one file
-            `Scan X Y Z Confidence` of the CAD-PE challenge for all scans, of which those without a line have no findings.
+            `Scan X Y Z Confidence` of the CAD-PE challenge for all scans, of which those without a line have no
+            findings.
         labels: A folder of the same, of CAD-PE's `0001RefStd.nrrd` or `001RefStd.nrrd` for scan `001`, or of one folder
             a case with `emboli.nii.gz` (or .nii, .nrrd, .mha) in it.
         only: Ids of the cases that are meant; all if None.

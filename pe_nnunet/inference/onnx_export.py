@@ -16,8 +16,8 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model
+from pe_nnunet.networks.onnx_files import METADATA, OPSET, require_onnx, write_onnx
 from pe_nnunet.networks.plain import plain_copy
-from pe_nnunet.onnx_files import METADATA, OPSET, require_onnx, write_onnx
 
 IMAGE, LOGITS = "image", "logits"
 TOLERANCE = 1e-4  # of logits; of those beyond 1 relative to the largest

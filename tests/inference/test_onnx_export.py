@@ -13,14 +13,13 @@ import pytest
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from pe_nnunet import onnx_files
 from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.onnx_export import export_onnx
-from pe_nnunet.networks import NETWORKS
+from pe_nnunet.networks import NETWORKS, onnx_files
 
 UNETS = "dynamic_network_architectures.architectures.unet."
 CASES = {
