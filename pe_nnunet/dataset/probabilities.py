@@ -110,4 +110,4 @@ def read_pe_probability(
     low, high = float(channel.min()), float(channel.max())
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
         raise InputError(code, f"{path} has values from {low:g} to {high:g}, expected 0 to 1", "give probabilities")
-    return np.clip(on_grid_of(channel, like, reader), 0, 1)
+    return np.asarray(np.clip(on_grid_of(channel, like, reader), 0, 1), np.float32)

@@ -22,12 +22,13 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.probabilities import as_read, on_grid_of, read_pe_probability
 from pe_nnunet.errors import GeometryError, InputError
+from pe_nnunet.outputs.case import StockClasses
+from pe_nnunet.outputs.stock_files import all_channels
 
 CASES = {
     # the reader of the plans, order of axes, regions
     "softmax": ("SimpleITKIO", (0, 1, 2), False),
     "regions, read in RAS": ("NibabelIOWithReorient", (1, 2, 0), True),
-    "softmax, read in RAS": ("SimpleITKIOWithReorient", (0, 1, 2), False),
 }
 
 
@@ -146,6 +147,17 @@ def test_axes_are_turned_as_by_the_reader_and_back(reader: str, code: str, tmp_p
     (read,), _ = plans.image_reader_writer_class().read_images((path,))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(as_read(image, reader)), read)
     np.testing.assert_array_equal(on_grid_of(read, image, reader), sitk.GetArrayFromImage(image))
+
+
+def test_classes_under_softmax_add_up_to_1_whatever_boxes_did_to_pe() -> None:
+    def image(*values: float) -> sitk.Image:
+        return sitk.GetImageFromArray(np.array(values, np.float32).reshape(1, 1, -1))
+
+    described = {"labels": {"background": 0, "artery": 1, "PE": 2, "vein": 3}}
+    stock_classes = StockClasses({}, described, {1: image(0.5, 0.3, 0.0), 3: image(0.3, 0.2, 0.0)})
+    channels = all_channels(stock_classes, image(0.1, 0.8, 1.0))[:, 0, 0].T
+    # background, artery, PE, vein: as it is; 0.5 shrunk to the 0.2 that PE leaves; nothing left
+    np.testing.assert_allclose(channels, [[0.1, 0.5, 0.1, 0.3], [0, 0.12, 0.8, 0.08], [0, 0, 1, 0]], atol=1e-6)
 
 
 LABELS = {"labels": {"background": 0, "artery": 1, "PE": 2, "ignore": 3}}
