@@ -21,9 +21,11 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from numpy.typing import NDArray
 
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.networks import SegmentationNetwork
-from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, width_for
+from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, usable_bytes, width_for
+from pe_nnunet.planners.sizes import ENVIRONMENT_VARIABLE as SIZES_VARIABLE
+from pe_nnunet.planners.sizes import AskedSizes, require_possible, text
 from pe_nnunet.planners.topology import ISOTROPY_FACTOR, NAMED_CLASSES, Topology, plan_topology, u_shaped_kwargs
 
 FloatArray = NDArray[np.float64]
@@ -69,6 +71,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             suppress_transpose,
         )
         self.memory_target_gib = float(gpu_memory_target_in_gb)
+        self.asked = AskedSizes.from_environment()
         self.own_data = not self.shares_data or bool(
             name != self.default_plans_name
             or overwrite_target_spacing is not None
@@ -98,6 +101,13 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             configurations["3d_fullres"] = self.get_plans_for_configuration(
                 spacing, median_shape, self.generate_data_identifier("3d_fullres"), n_voxels, {}
             )
+        for dimensions, name in ((2, "2d"), (3, "3d_fullres")):
+            if name not in configurations and self.asked.of(dimensions) != (None, None):
+                raise ConfigurationError(
+                    "PE-PLN-009",
+                    f"a size of {name} is asked for, but {type(self).__name__} plans {', '.join(configurations)} here",
+                    f"take it out of {SIZES_VARIABLE}",
+                )
         self.plans = {
             "dataset_name": self.dataset_name,
             "plans_name": self.plans_identifier,
@@ -113,6 +123,8 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         }
         preprocessed = Path(nnUNet_preprocessed) / self.dataset_name
         copyfile(Path(self.raw_dataset_folder) / "dataset.json", preprocessed / "dataset.json")
+        if self.asked.given():
+            self.plans["pe_nnunet_asked_sizes"] = self.asked.given()
         for name, plan in configurations.items():
             print(describe(name, plan))
         self.save_plans(self.plans)
@@ -148,7 +160,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             _cache: Not used; nnU-Net's own search needs it.
 
         Raises:
-            ConfigurationError: If the memory target allows no patch.
+            ConfigurationError: If the memory target allows no patch, or one that is asked for is impossible.
         """
         spacing_mm = [float(s) for s in spacing]
         size = [max(1, round(float(n))) for n in median_shape]
@@ -156,9 +168,15 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         architecture = self.architecture(topology, width_for(self.memory_target_gib, self.network_class.max_width))
         with torch.device("meta"):  # only sizes are asked for
             network = self.build_network(architecture)
+        asked_patch, asked_batch = self.asked.of(len(size))
+        if asked_patch is not None:
+            require_possible(asked_patch, network.divisor, size)
         patch, batch = largest_patch_and_batch(
-            network, spacing_mm, size, approximate_n_voxels_dataset, self.memory_target_gib
+            network, spacing_mm, size, approximate_n_voxels_dataset, self.memory_target_gib, asked_patch, asked_batch
         )
+        if (asked_patch or asked_batch) is not None:
+            for note in self._doubts(network, patch, batch, size):
+                print(note)
         resampling_data, data_kwargs, resampling_seg, seg_kwargs = self.determine_resampling()
         resampling_probabilities, probabilities_kwargs = self.determine_segmentation_softmax_export_fn()
         schemes, use_mask = self.determine_normalization_scheme_and_whether_mask_is_used_for_norm()
@@ -182,6 +200,22 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             "batch_dice": True,
             "estimated_training_memory_gib": round(training_bytes(network, patch, batch) / GIB, 2),
         }
+
+    def _doubts(
+        self, network: SegmentationNetwork, patch: Sequence[int], batch: int, image_size: Sequence[int]
+    ) -> list[Note]:
+        """What a person should know of sizes that were asked for."""
+        needed = training_bytes(network, patch, batch)
+        limit, what = usable_bytes(self.memory_target_gib), f"{batch} patches of {text(patch)}"
+        doubts = []
+        if needed > limit:
+            doubts.append(
+                f"{what} need about {needed / GIB:.2f} GiB, {limit / GIB:.2f} of the {self.memory_target_gib:g} GiB "
+                "target can be used"
+            )
+        if any(side - n >= d for side, n, d in zip(patch, image_size, network.divisor, strict=True)):
+            doubts.append(f"{what} reach beyond the median image of {text(image_size)}: the rest is padding")
+        return [Note("PE-PLN-009", "warning", doubt) for doubt in doubts]
 
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
         """The plans' description of the network.

@@ -21,6 +21,7 @@ from pe_nnunet.precision import autocast_for, channels_last, channels_last_forma
 from pe_nnunet.processes import one_core_for_other_threads
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling import BatchSeeds
+from pe_nnunet.trainers.batch_size import say_batch_size, use_batch_size
 from pe_nnunet.trainers.callback import Callback
 from pe_nnunet.trainers.checkpoints import Checkpoints
 from pe_nnunet.trainers.history import History
@@ -100,6 +101,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         self.check(plans, configuration, dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
         recipe = self.recipe = resolve_recipe(self.recipe_defaults, plans)
+        use_batch_size(self, recipe.batch_size)
         self.num_epochs = recipe.epochs
         self.num_iterations_per_epoch = recipe.iterations
         self.num_val_iterations_per_epoch = recipe.validation_iterations
@@ -138,6 +140,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         initialise_heads(network, self.recipe.foreground_prior, self.label_manager.has_regions)
         channels_last(network, self._dimensions())
         self.split_record.watch(network)
+        say_batch_size(self)
 
     def bare_network(self) -> nn.Module:
         """The network without what DDP and the compiler put around it."""

@@ -22,6 +22,7 @@ from pe_nnunet.calibration.out_of_fold import (
     labelled_scan,
     masks_as_probability,
     require_emboli,
+    stored_in_lps,
     truth_record,
 )
 from pe_nnunet.calibration.predicted_by import require_predictions_of
@@ -30,6 +31,7 @@ from pe_nnunet.calibration.search import calibrate, rates
 from pe_nnunet.calibration.trained_on import Trained, splits_of_detectors, splits_of_models
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.label_values import dataset_json_beside, holds_ids, read_label_values
+from pe_nnunet.dataset.probabilities import ENDING
 from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
@@ -53,7 +55,7 @@ def calibrate_models(
     max_fp_per_scan: float | None,
     grid: Grid,
     *,
-    masks: bool = False,
+    source: str = "probabilities",
     device: str = "auto",
     inference: InferenceSettings | None = None,
     trust_checkpoint: bool = False,
@@ -67,7 +69,7 @@ def calibrate_models(
         locations: Models of one dataset, with the same folds.
         max_fp_per_scan: The sensitivity at this many false positives a scan, at most, counts; None: the F1 of emboli.
         grid: Which settings are tried.
-        masks: Take the masks that training left instead of predicting.
+        source: `probabilities` predicts; `npz` and `masks` take the probabilities, or the masks, that training left.
         device: Where the networks run.
         inference: How; the default if None.
         trust_checkpoint: Load checkpoints that hold more than weights.
@@ -87,7 +89,7 @@ def calibrate_models(
     refuse_fold_all(folds)
     folders = [location.folder for location in locations]
     pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
-    cases = cases_of_splits(folders, folds, dataset_json)
+    cases = cases_of_splits(folders, folds, ENDING if source == "npz" else "", dataset_json)
     with naming_older(folders[0] / NAME):
         require_emboli(cases)  # before hours of prediction
     inference, where = inference or InferenceSettings(), pick_device(device)
@@ -97,7 +99,7 @@ def calibrate_models(
     trained = [*segmenters, *splits_of_detectors({fold: one.records for fold, one in detectors.items()})]
     for note in require_held_out(trained, cases):
         print(note, flush=True)
-    if masks:
+    if source != "probabilities":
         require_predictions_of(locations, cases)
     further = []
     if check is not None:
@@ -105,7 +107,7 @@ def calibrate_models(
             raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
         further = _further_scans(*check, dataset_json, segmenters)
     models: list[TrainedModel] = []
-    if not masks or check is not None:
+    if source == "probabilities" or check is not None:
         models = [load_model(location, where, trust_checkpoint) for location in locations]
 
     def probability(image: sitk.Image, fold: str) -> NDArray[np.float32]:
@@ -113,7 +115,9 @@ def calibrate_models(
         return _region_probability(single, image, where, inference)
 
     def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
-        return masks_as_probability(case, pe_values) if masks else probability(image, case.fold)
+        if source == "npz":
+            return stored_in_lps(case)
+        return masks_as_probability(case, pe_values) if source == "masks" else probability(image, case.fold)
 
     def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
         return detect(image, detectors[case.fold]).emboli
@@ -130,7 +134,7 @@ def calibrate_models(
         "scans": [scan.case_id for scan in scans],
         "folds": list(folds),
         "labels": truth_record(cases),
-        "source": "masks" if masks else "probabilities",
+        "source": source,
         "models": [asdict(record) for location in locations for record in model_records(location)],
         "detector": [record.brief() for one in detectors.values() for record in one.records] or None,
         "inference": asdict(inference),

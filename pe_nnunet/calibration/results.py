@@ -153,6 +153,12 @@ def _outcome(point: OperatingPoint) -> str:
 def predict_command(candidate: Candidate, dataset: str, folds: Sequence[str], checkpoint: str = FINAL) -> str:
     """The `pe-nnunet-predict-fused` that finds emboli in new scans in this way.
 
+    Args:
+        candidate: Models and settings.
+        dataset: Its id or name.
+        folds: Of each model.
+        checkpoint: Of each fold; nnU-Net's final one need not be named.
+
     Example:
         >>> from pe_nnunet.fusion import FusionSettings
         >>> candidate = ("T__P__3d_fullres",), FusionSettings(0.4)

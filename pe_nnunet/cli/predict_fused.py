@@ -16,7 +16,7 @@ from pe_nnunet.cli.model_options import add_device, add_models, add_trust, model
 from pe_nnunet.cli.scan_options import add_reading, repairs
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
-from pe_nnunet.outputs.writers import kinds_for, switch_helps
+from pe_nnunet.outputs.writers import STOCK_SPELLINGS, kinds_for, switch_helps
 
 FUSION = ("threshold", "seed_threshold", "min_volume_mm3", "nms_mm", "box_weight", "box_confidence", "no_box_penalty")
 
@@ -66,7 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
     )
     for switch, text in switch_helps().items():
-        parser.add_argument(switch, dest="switches", action="append_const", const=switch, default=[], help=text)
+        spellings = [switch, *([STOCK_SPELLINGS[switch]] if switch in STOCK_SPELLINGS else [])]
+        parser.add_argument(*spellings, dest="switches", action="append_const", const=switch, default=[], help=text)
     batch = parser.add_argument_group("many scans")
     batch.add_argument(
         "--resume", action="store_true", help="leave out what is complete, with the same models and settings"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
@@ -17,7 +16,8 @@ from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Raster
 from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.files import atomic_json, atomic_path
+from pe_nnunet.files import atomic_json
+from pe_nnunet.networks.onnx_files import write_onnx
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 RECORD, ONNX, WEIGHTS, HISTORY = "detector.json", "detector.onnx", "detector.pt", "history.csv"
@@ -108,7 +108,6 @@ class DetectorRecord:
 
 
 INPUT, OUTPUT = "pictures", "boxes"
-_OPSET = 17
 
 
 class _Detector(nn.Module):
@@ -146,13 +145,9 @@ def export_onnx(network: nn.Module, path: Path) -> None:
         path: The file.
 
     Raises:
+        MissingExtraError: PE-MODEL-013 if onnx is not installed.
         OutputError: PE-OUT-001 if it cannot be written.
     """
     example = torch.zeros((2, 2 * STRIDE, 3 * STRIDE, 3), dtype=torch.uint8)  # unlike sides, so that none is assumed
     axes = {INPUT: {0: "n", 1: "y", 2: "x"}, OUTPUT: {0: "n", 2: "points"}}
-    with warnings.catch_warnings(), torch.no_grad(), atomic_path(path) as temporary:
-        warnings.simplefilter("ignore")  # the tracer's remarks on shapes, which are dynamic where they need to be
-        torch.onnx.export(
-            deployable(network), (example,), str(temporary), input_names=[INPUT], output_names=[OUTPUT],
-            dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
-        )  # fmt: skip
+    write_onnx(deployable(network), example, path, given=INPUT, found=OUTPUT, dynamic=axes)

@@ -24,6 +24,7 @@ from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.training_slices import SliceSet
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_path
+from pe_nnunet.networks.onnx_files import require_onnx
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 NOTICE = "Trained with ultralytics (AGPL-3.0). Research use only; not a medical device."
@@ -63,7 +64,7 @@ def train_detector(
     Raises:
         ConfigurationError: PE-DET-002 no such architecture; PE-DET-004 nothing to train or to validate on; PE-DET-009
             weights that cannot be used.
-        MissingExtraError: PE-DET-001 if ultralytics is not installed.
+        MissingExtraError: PE-DET-001 if ultralytics is not installed, PE-MODEL-013 if onnx is not.
         OutputError: If a file cannot be written.
     """
     fold = scans.fold
@@ -72,6 +73,7 @@ def train_detector(
     for part, files in images.items():
         if not files:
             raise ConfigurationError("PE-DET-004", f"fold {fold} has no picture under {part}", "take another fold")
+    require_onnx()  # what is trained is written with it
     switch_off()
     from pe_nnunet.detection.yolo import SliceTrainer, build_network
 

@@ -148,6 +148,7 @@ CODES: dict[str, str] = {
     "PE-TRAIN-009": "a few patches could not be learned by heart",
     "PE-TRAIN-010": "a fold would validate on scans that its weights were trained on",
     "PE-TRAIN-011": "what weights were trained on has changed, is not known for sure, or is validated on too",
+    "PE-TRAIN-021": "a batch size that is too small for the processes, or too large for the device's memory",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
     "PE-MODEL-002": "a fold or checkpoint is missing",
@@ -162,6 +163,10 @@ CODES: dict[str, str] = {
     "PE-MODEL-011": "loose slices: no lungs, no boxes, no volumes",
     "PE-MODEL-012": "a model archive that cannot be taken in",
     "PE-MODEL-020": "plans that name what is no part of a network, and would be run",
+    "PE-MODEL-013": "onnx or onnxruntime, which ONNX files are written and run with, is not installed",
+    "PE-MODEL-014": "a network that cannot be written as ONNX, or whose file does not compute what it does",
+    "PE-MODEL-015": "probabilities that cannot be written in nnU-Net's format for these models",
+    "PE-MODEL-016": "probabilities of nnU-Net (`.npz`) that cannot be read",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection
@@ -231,6 +236,7 @@ CODES: dict[str, str] = {
     "PE-PLN-001": "the memory target is too small for any patch of the network",
     "PE-PLN-002": "the planner's settings are not valid: spacing, memory target or name of the plans",
     "PE-PLN-003": "the dataset's labels are not the artery and PE regions that AANet needs",
+    "PE-PLN-009": "a patch or batch size asked for that the network or the memory target does not allow",
     # phantom
     "PE-PHA-001": "a phantom setting that no scan can be made with",
     "PE-PHA-002": "the phantom's output folder holds another cohort",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from pe_nnunet.dataset.dataset_json import read_dataset_json
+from pe_nnunet.dataset.probabilities import ENDING, description_of, read_pe_probability, reader_of
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
@@ -127,9 +130,7 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     else:
         probability = None
         if files.probability is not None:
-            what = f"the probability of case {case_id}"
-            image, _ = laid_on(grid, files.label, read_file(files.probability)[0], files.probability, what)
-            probability = sitk.GetArrayViewFromImage(image)[box.slices]
+            probability = _probability(files, files.probability, grid)[box.slices]
         scored = probability is not None
         markers = markers_of_findings(found_ids, probability)
 
@@ -174,6 +175,15 @@ def _label(files: CaseFiles, mask: sitk.Image | None) -> tuple[sitk.Image, list[
         label, laid = laid_on(mask, files.mask, label, files.label, f"the label of case {files.case_id}")
         notes += laid
     return label, notes
+
+
+def _probability(files: CaseFiles, path: Path, grid: sitk.Image) -> NDArray[np.float32]:
+    """On the label's grid, (z, y, x)."""
+    described = description_of(path) if path.suffix == ENDING else None
+    if described is not None:
+        return read_pe_probability(path, read_dataset_json(described), reader_of(described), grid)
+    image, _ = laid_on(grid, files.label, read_file(path)[0], path, f"the probability of case {files.case_id}")
+    return np.asarray(sitk.GetArrayFromImage(image), np.float32)
 
 
 def _moved(markers: Sequence[VoxelMarker], by: Voxel) -> tuple[VoxelMarker, ...]:

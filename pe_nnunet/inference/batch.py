@@ -16,7 +16,8 @@ from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.files import locked
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
-from pe_nnunet.outputs.writers import DEFAULT
+from pe_nnunet.outputs.stock_files import write_stock_descriptions
+from pe_nnunet.outputs.writers import DEFAULT, WRITERS
 from pe_nnunet.volumes import Scan, ScanRef, laid_on, read_label, read_scan
 from pe_nnunet.volumes.files.volume_file import file_sha256, files_sha256
 
@@ -67,6 +68,9 @@ def predict_batch(
             done = written
             if parts > 1:
                 done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
+            if "nnunet" in outputs:
+                first = predictor.models[0]
+                write_stock_descriptions(first.plans.plans, first.dataset_json, folder / WRITERS["nnunet"].folder)
             write_summary(done, folder)
             if "report" in outputs:
                 write_cohort_report(done, failed, folder)

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
+from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.errors import InputError
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.preparation import Prepared, mask_on_network_grid, prepare, probability_slabs
@@ -59,11 +60,12 @@ def predict_ensemble(
     votes = None if agreement_at is None else np.zeros(hu.shape, np.float32)
     for model in models:
         _require_fit(model, hu.shape)
-        prepared = prepare(model, hu, spacing_zyx(image))
+        seen = _as_trained(model)
+        prepared = prepare(model, np.ascontiguousarray(hu[seen]), spacing_zyx(image))
         forward = tuple(model.plans.transpose_forward)
-        mask = None if within is None else mask_on_network_grid(prepared, within, forward)
-        turned = total.transpose(forward)[prepared.inside]
-        turned_votes = None if votes is None else votes.transpose(forward)[prepared.inside]
+        mask = None if within is None else mask_on_network_grid(prepared, within[seen], forward)
+        turned = total[seen].transpose(forward)[prepared.inside]
+        turned_votes = None if votes is None else votes[seen].transpose(forward)[prepared.inside]
         for fold, _ in model.folds:
             odds = _fold_log_odds(model, fold, prepared, mask, device, settings, progress)
             for first, slab in probability_slabs(model, prepared, odds):
@@ -77,6 +79,15 @@ def predict_ensemble(
             if within is not None:
                 volume *= within
     return np.minimum(total, 1, out=total), votes  # a sum of ones may round above their number
+
+
+def _as_trained(model: TrainedModel) -> tuple[slice, slice, slice]:
+    """How to index an image in LPS so that its axes run as in the model's training.
+
+    Some of nnU-Net's readers turn what they read to RAS; the others leave it as the dataset has it, which is LPS.
+    """
+    back = slice(None, None, -1 if READERS.get(model.plans.plans["image_reader_writer"], False) else 1)
+    return slice(None), back, back
 
 
 def _fold_log_odds(

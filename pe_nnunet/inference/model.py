@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
+from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion.weights import Weights
-from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.named_classes import check_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
 from pe_nnunet.outputs import ModelRecord
@@ -159,6 +160,26 @@ def weights_of_records(models: Iterable[ModelRecord], detector: Iterable[Detecto
     )
 
 
+def require_one_scheme(models: Sequence[TrainedModel]) -> None:
+    """Refuse models whose mean cannot be written in nnU-Net's format.
+
+    Raises:
+        ConfigurationError: PE-MODEL-015 if they have different labels, or plans for a reader of pictures.
+    """
+    schemes = [(model.dataset_json["labels"], model.dataset_json.get("regions_class_order")) for model in models]
+    for model, scheme in zip(models, schemes, strict=True):
+        if scheme != schemes[0]:
+            raise ConfigurationError(
+                "PE-MODEL-015",
+                f"{models[0].name} and {model.name} have different labels: their classes have no common mean",
+                "leave --save-nnunet (--save_probabilities) out, or predict with one of them",
+            )
+        if (reader := model.plans.plans["image_reader_writer"]) not in READERS:
+            raise ConfigurationError(
+                "PE-MODEL-015", f"{model.name} was trained on what {reader} reads", f"expected {', '.join(READERS)}"
+            )
+
+
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
@@ -199,9 +220,7 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
         ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or none of nnU-Net's (PE-MODEL-003).
     """
     if not path.is_file():
-        raise ConfigurationError(
-            "PE-MODEL-002", f"no checkpoint {path}", "train that fold, or name other folds with -f"
-        )
+        raise no_checkpoint(path.parents[1], (path.parent.name.removeprefix("fold_"),), path.name)
     try:
         content = load_file(path, trust)
     except Exception as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,16 +13,17 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
+from pe_nnunet.dataset.dataset_json import foreground_channels
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.fusion.stored import FusionChoice, choose_settings
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
-from pe_nnunet.inference.model import TrainedModel, load_model, pick_device, weights_of_records
+from pe_nnunet.inference.model import TrainedModel, load_model, pick_device, require_one_scheme, weights_of_records
 from pe_nnunet.inference.search_region import Region, artery_model, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.outputs import CaseResult
+from pe_nnunet.outputs import CaseResult, StockClasses
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
 from pe_nnunet.volumes.readers import MIN_SLICES_3D
@@ -45,8 +46,8 @@ class PEPredictor:
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
         along_arteries: Look only along the arteries: those of the mask that `predict` is given, else what the first
             model that tells arteries takes for them.
-        outputs: Kinds of files that are to be written: what only some of them need (`agreement`, `segmentation`,
-            `detections`, `detections_table`) is computed and kept where they are among these.
+        outputs: Kinds of files that are to be written: what only some of them need (`agreement`, `nnunet`,
+            `segmentation`, `detections`, `detections_table`) is computed and kept where they are among these.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
@@ -88,6 +89,8 @@ class PEPredictor:
         elif isinstance(fusion, FusionSettings):
             fusion = FusionChoice(fusion, source="given")
         self.choice, self.fusion = fusion, fusion.settings
+        if "nnunet" in self.outputs:
+            require_one_scheme(self.models)
         if along_arteries:
             artery_model(self.models)  # whether there is one is known before the first scan
 
@@ -138,6 +141,9 @@ class PEPredictor:
         )
         clock.lap("segmentation")
 
+        stock = self._stock_classes(part, region, image_lps, image, progress) if "nnunet" in self.outputs else None
+        if stock is not None:
+            clock.lap("other classes")
         agreement = None if votes is None else _on_grid(votes, part, region.box, image_lps, image)
         whole = paste(image_like(probability, part), region.box, image_lps)
         del probability, votes, part
@@ -165,12 +171,28 @@ class PEPredictor:
             },
             models=tuple(record for model in self.models for record in model.records),
             dicom=scan.dicom if isinstance(scan, Scan) else None,
+            stock=stock,
             source=scan.ref.path.name if isinstance(scan, Scan) else "",
             source_sha256=scan.sha256 if isinstance(scan, Scan) else "",
             arguments=self.settings(),
             timings_s=clock.seconds,
             notes=tuple(notes),
         )
+
+    def _stock_classes(
+        self, part: sitk.Image, region: Region, image_lps: sitk.Image, image: sitk.Image, progress: Progress | None
+    ) -> StockClasses:
+        """The other classes of the models, each predicted as PE is: a pass of all networks for each."""
+        first = self.models[0]
+        others = {}
+        for channel in foreground_channels(first.dataset_json):
+            if channel != first.pe_channel:
+                models = [replace(model, pe_channel=channel) for model in self.models]
+                found, _ = predict_ensemble(
+                    models, part, self.device, self.inference, within=region.within, progress=progress
+                )
+                others[channel] = _on_grid(found, part, region.box, image_lps, image)
+        return StockClasses(first.plans.plans, first.dataset_json, others)
 
     def _detect(self, image_lps: sitk.Image) -> Detections | None:
         if self.detector is None or image_lps.GetSize()[2] < MIN_SLICES_3D:

@@ -32,6 +32,8 @@ class Writer:
             allows none: it becomes a note, and the other files do not depend on it.
         applies: Whether a case has it.
         switch: Of the command: `--save-...` asks for the file, `--no-...` leaves it out; empty: there is no choice.
+        folder: Within that of the results; empty for that itself.
+        beside: Suffixes of further files that it writes there.
         slow: Whether it is drawn after the others, beside the other slow ones: it shows all notes, and returns none.
     """
 
@@ -41,6 +43,12 @@ class Writer:
     applies: Callable[[CaseResult], bool] = lambda _: True
     switch: str = ""
     slow: bool = False
+    folder: str = ""
+    beside: tuple[str, ...] = ()
+
+    def name(self, case_id: str) -> str:
+        """The path of the file of a case, from the folder of the results."""
+        return f"{self.folder}/{case_id}{self.suffix}" if self.folder else f"{case_id}{self.suffix}"
 
 
 def _write_emboli(case: CaseResult, path: Path) -> None:
@@ -140,6 +148,12 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
     return (Note("PE-OUT-005", "warning", text),)
 
 
+def _write_stock(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.outputs.stock_files import write_stock
+
+    write_stock(case, path)
+
+
 def _draw_picture(case: CaseResult, path: Path) -> None:
     from pe_nnunet.outputs import overview
 
@@ -181,6 +195,15 @@ WRITERS: dict[str, Writer] = {
         lambda case: case.detections is not None,
         switch="--save-parts",
     ),
+    "nnunet": Writer(
+        ".npz",
+        "in the folder `nnunet`, with `.pkl` and `.nii.gz`: probabilities and labels as nnU-Net writes them",
+        _write_stock,
+        lambda case: case.stock is not None and case.probability is not None,
+        switch="--save-nnunet",
+        folder="nnunet",
+        beside=(".pkl", ".nii.gz"),
+    ),
     "dicom_seg": Writer(
         "_seg.dcm",
         "the emboli that are kept as DICOM SEG, for DICOM scans with at least one",
@@ -200,6 +223,10 @@ WRITERS: dict[str, Writer] = {
     ),
 }
 """By kind, the key of a file in the manifest's `files`, in its order."""
+
+
+STOCK_SPELLINGS = {"--save-nnunet": "--save_probabilities"}
+"""A switch -> what nnU-Net's own command calls the like."""
 
 
 def kinds_for(switches: Collection[str]) -> frozenset[str]:

@@ -120,6 +120,43 @@ def test_prediction_does_not_use_what_was_chosen_for_other_weights(dataset, caps
     assert "PE-FUS-004" in capsys.readouterr().err
 
 
+def test_the_probabilities_that_training_left_choose_the_threshold(dataset, capsys):
+    """The clots have 0.6, a false finding of 320 mm3 in every scan 0.45; a reader that turns axes gives the same."""
+    for path in dataset.glob("fold_*/validation/*.nii.gz"):
+        probability = 0.6 * sitk.GetArrayFromImage(sitk.ReadImage(str(path))).astype(np.float32)
+        probability[10, 10, 5:10] = 0.45
+        np.savez_compressed(
+            path.with_name(f"{path.name[0]}.npz"), probabilities=np.stack([1 - probability, probability])
+        )
+    command = [
+        "calibrate",
+        "-d",
+        "501",
+        "--from",
+        "npz",
+        "--thresholds",
+        "0.4",
+        "0.5",
+        "0.65",
+        "--min-embolus-mm3",
+        "0",
+    ]
+    for reader in ("SimpleITKIO", "SimpleITKIOWithReorient"):
+        plans = json.loads((dataset / "plans.json").read_text())
+        (dataset / "plans.json").write_text(json.dumps({**plans, "image_reader_writer": reader}))
+        if reader != "SimpleITKIO":
+            for path in dataset.glob("fold_*/validation/*.npz"):
+                maps = np.load(path)["probabilities"][:, :, ::-1, ::-1]  # LPS to RAS
+                np.savez_compressed(path, probabilities=maps)
+        assert main(command) == 0
+        assert "8 of 8 emboli, 0.00 false positives a scan" in capsys.readouterr().out
+        assert read_fusion(dataset / "fusion.json").segmentation.chosen.threshold == 0.5
+    assert json.loads((dataset / "fusion.json").read_text())["chosen_on"]["source"] == "npz"
+    (dataset / "fold_0" / "validation" / "a.npz").unlink()
+    assert main(command) == 2
+    assert "PE-EVAL-011" in capsys.readouterr().err
+
+
 def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):
     """Outputs are 0.27 and 0.38 everywhere, so that single folds and their mean differ by what is known."""
     (tmp_path / "scans").mkdir()
