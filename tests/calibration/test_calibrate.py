@@ -307,10 +307,10 @@ def test_labels_of_further_scans_are_read_by_the_dataset_json_beside_them(thorax
     for folder, image in (("scans", thorax), ("labels", label)):
         (tmp_path / folder).mkdir()
         sitk.WriteImage(image, str(tmp_path / folder / "further.nii.gz"))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None)
+    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ignored) == ([1, 2, 2, 3], None)  # ids, as far as anybody says
     described = {"labels": {"background": 0, "artery": [1, 2], "PE": 2, "ignore": 3}}
     (tmp_path / "labels" / "dataset.json").write_text(json.dumps(described))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None)
+    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ids.max()) == ([0, 1, 1, 0], 1)
     assert (ignored[5, 5, 5:9].tolist(), ignored.sum()) == ([False, False, False, True], 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -93,12 +94,19 @@ def test_the_ensemble_that_finds_all_is_chosen(folders: Path, capsys: pytest.Cap
     assert (args.folds, args.threshold, args.min_volume_mm3) == (["0", "1"], 0.4, 0.0)
 
 
-def test_the_command_names_a_checkpoint_where_no_fold_has_the_final_one(folders: Path) -> None:
+def test_the_command_names_a_checkpoint_where_no_fold_has_the_final_one(folders: Path, capsys) -> None:
+    def older_than_its_predictions(path: Path) -> None:
+        path.touch()
+        os.utime(path, (0, 0))
+
     for model, fold in ((A, "0"), (A, "1"), (B, "0"), (B, "1")):
-        (folders / model / f"fold_{fold}" / "checkpoint_best.pth").touch()
-    (folders / A / "fold_0" / "checkpoint_final.pth").touch()
-    assert main([*COMMAND, "--thresholds", "0.4", "--min-embolus-mm3", "0"]) == 0
+        older_than_its_predictions(folders / model / f"fold_{fold}" / "checkpoint_best.pth")
+    command = [*COMMAND, "--thresholds", "0.4", "--min-embolus-mm3", "0"]
+    assert main(command) == 0
     assert " -f 0 1 -chk checkpoint_best.pth --threshold 0.4 " in (folders / "find_best.txt").read_text()
+    older_than_its_predictions(folders / A / "fold_0" / "checkpoint_final.pth")
+    assert main(command) == 2
+    assert "PE-EVAL-011: validation predictions of several checkpoints" in capsys.readouterr().err
 
 
 def test_named_models_alone_and_a_budget_of_false_findings(folders: Path, tmp_path: Path) -> None:
