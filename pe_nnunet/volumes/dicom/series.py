@@ -27,6 +27,7 @@ from pe_nnunet.volumes.dicom.headers import (
 )
 from pe_nnunet.volumes.dicom.pixels import (
     Rescale,
+    bits_of,
     damaged_pixels,
     decoded_hu,
     padding_hu,
@@ -69,6 +70,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
     reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
+    _require_rescale_of_all(slices, reader)
     hu, sha256, padded = _volume(slices, reader)
     if not assume_hu:
         require_hu(hu, padded, ref.case_id)
@@ -143,6 +145,18 @@ def _one_per_position(stack: Stack, reader: _SliceReader) -> tuple[list[Slice], 
     return [group[0] for group in stack.positions], [Note("PE-DCM-002", "repaired", text)] if dropped else []
 
 
+def _require_rescale_of_all(slices: list[Slice], reader: _SliceReader) -> None:
+    """Refuse to take the values of some slices as they are, and to rescale others."""
+    bare = [s for s in slices if reader.rescale(s)[0] is None]
+    if bare and len(bare) < len(slices):
+        raise InputError(
+            "PE-DCM-009",
+            f"{reader.case_id}: {len(bare)} of {len(slices)} slices have no RescaleSlope and RescaleIntercept, the "
+            f"first {bare[0].file.name}; the others have",
+            "export the original images",
+        )
+
+
 def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int]:
     """The array in HU, the hash over the files in this order, and the number of padding voxels."""
     scales = [value for s in slices for value in reader.rescale(s)[:2] if value is not None]
@@ -171,6 +185,16 @@ def _header_notes(reader: _SliceReader, slices: list[Slice]) -> list[Note]:
         notes.append(Note("PE-DCM-023", "repaired", "no PatientID: the study stands for the patient"))
     if len({reader.rescale(s)[:2] for s in slices}) > 1:
         notes.append(Note("PE-DCM-025", "repaired", "the rescale differs between slices: each got its own"))
+    shifted = [bits for dataset in reader.headers.values() if (bits := bits_of(dataset, reader.case_id)).shift]
+    if shifted:
+        bits = shifted[0]
+        text = f"values at the top of their words (HighBit {bits.stored + bits.shift - 1}, BitsStored {bits.stored}): "
+        text += f"shifted right by {bits.shift} bits in {len(shifted)} file(s)"
+        notes.append(Note("PE-DCM-030", "repaired", text))
+    lossy = sum(text_of(dataset, "LossyImageCompression") == "01" for dataset in reader.headers.values())
+    if lossy:
+        text = f"{lossy} file(s) were compressed with loss: HU are a little off, and small emboli may be blurred"
+        notes.append(Note("PE-DCM-029", "warning", text))
     return notes
 
 
