@@ -9,6 +9,7 @@ Source: ITU-T T.81, B.2.2 (JPEG); T.87, C.2.2 (JPEG-LS); T.800, A.5.1 and I.5 (J
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pydicom
 from pydicom.encaps import generate_fragments, get_frame
@@ -122,7 +123,7 @@ def _rle_contradiction(frame: bytes, pixels: int, allocated: int, expected: str)
     if segments != allocated // 8:
         return f"{segments} RLE segment(s), expected {allocated // 8} (BitsAllocated {allocated})"
     starts = [int.from_bytes(frame[k : k + 4], "little") for k in range(4, 4 + 4 * segments, 4)] + [len(frame)]
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in pairwise(starts):
         length = _packed_length(frame[start:end])
         if not pixels <= length <= pixels + MAX_PADDING:
             return f"an RLE segment holds {length} pixels, {expected}"
