@@ -91,6 +91,12 @@ class ConvertOptions:
     pick: Literal["largest-ct"] | None = option(
         None, "take this series where a folder holds several", choices=("largest-ct",)
     )
+    join_series: bool = option(
+        False, "take DICOM series of under four slices for one, where each slice got a SeriesInstanceUID of its own"
+    )
+    only: tuple[str, ...] = option(
+        (), "only DICOM slices with these values, such as ConvolutionKernel=B30f", metavar="KEYWORD=VALUE"
+    )
     resume: bool = option(False, "keep cases that are done, if source and settings are the same")
     overwrite: bool = option(False, "replace the dataset, once the new one is complete")
     num_parts: int = option(1, "for job arrays: so many jobs share the cases; then --resume once", low=1, metavar="N")

@@ -57,7 +57,8 @@ CODES: dict[str, str] = {
     "PE-DCM-032": "several reconstructions interleaved in one series",
     "PE-DCM-033": "a SeriesInstanceUID of its own for every slice",
     "PE-DCM-034": "series joined to one scan by their geometry",
-    "PE-DCM-035": "--only leaves no CT slice",
+    "PE-DCM-035": "no CT slice has the values that `--only` asks for",
+    "PE-DCM-036": "`--only` names no DICOM element and value",
     # volume files
     "PE-NII-001": "not one three-dimensional volume",
     "PE-NII-002": "several values a voxel: colour or vectors",

@@ -96,29 +96,29 @@ def _in_folder(
     studies_with_ct = {h.study_uid for _, headers in folders for h in headers if h.is_ct_slice}
     for path, everything in _joined(folders, join_series=join_series):
         headers = wanted_of(everything, only)
+        if len(headers) < len(everything) and not ct_series(headers):
+            headers = everything  # none is wanted: a case that fails when it is read, and says what there is
         series = ct_series(headers)
         if series_uid is not None:
             series = {uid: members for uid, members in series.items() if uid == series_uid}
-        elif join_series:
-            series = join_small(series)
-        if series_uid is None and pick == "largest-ct" and series:
-            largest = max(series, key=lambda uid: len(series[uid]))
-            series = {largest: series[largest]}
+        else:
+            series = join_small(series) if join_series else series
+            if pick == "largest-ct" and series:
+                largest = max(series, key=lambda uid: len(series[uid]))
+                series = {largest: series[largest]}
         if len(series) == 1:
-            uid, slices = next(iter(series.items()))
-            if len({h.series_uid for h in slices}) > 1:
-                files_of = tuple(h.path for h in slices)
-                found.append(ScanRef("", "dicom", path, files_of, only=only, joined=True))
-                continue
-            # its scout views come along, so that reading can say what it left out
-            members = tuple(h.path for h in headers if h.series_uid == uid)
-            found.append(ScanRef("", "dicom", path, members, uid, only))
+            found.append(_one_series(path, headers, *series.popitem(), only))
         elif series or not studies_with_ct.intersection(h.study_uid for h in headers):
             # several series, or none: a case that fails when it is read; reports beside a CT of their study are none
             found.append(ScanRef("", "dicom", path, tuple(h.path for h in headers), only=only, joined=join_series))
-        elif any(h.is_ct_slice for h in everything) and series_uid is None:  # all left out: fails likewise
-            found.append(ScanRef("", "dicom", path, tuple(h.path for h in everything), only=only))
     return found
+
+
+def _one_series(path: Path, headers: list[FileHeader], uid: str, slices: list[FileHeader], only: Only) -> ScanRef:
+    if len({h.series_uid for h in slices}) > 1:
+        return ScanRef("", "dicom", path, tuple(h.path for h in slices), only=only, joined=True)
+    # its scout views come along, so that reading can say what it left out
+    return ScanRef("", "dicom", path, tuple(h.path for h in headers if h.series_uid == uid), uid, only)
 
 
 def _joined(folders: list[_Folder], *, join_series: bool) -> list[_Folder]:

@@ -63,7 +63,7 @@ def _nothing(ref: ScanRef, found: Sequence[FileHeader]) -> InputError:
     if slices:
         asked = ", ".join(f"{keyword}={value}" for keyword, value in ref.only)
         listed = "; ".join(
-            f"{keyword} {_counted(h.asked[k] or 'nothing' for h in slices)}" for k, (keyword, _) in enumerate(ref.only)
+            f"{keyword} {_counted(h.asked[k] or 'none' for h in slices)}" for k, (keyword, _) in enumerate(ref.only)
         )
         return InputError(
             "PE-DCM-035",
@@ -140,8 +140,8 @@ def parse_only(texts: Iterable[str]) -> Only:
     """
     found = []
     for text in texts:
-        keyword, equals, value = text.partition("=")
-        if not equals or not value.strip() or tag_for_keyword(keyword.strip()) is None:
+        keyword, _, value = text.partition("=")
+        if not keyword.strip() or not value.strip() or tag_for_keyword(keyword.strip()) is None:
             raise ConfigurationError(
                 "PE-DCM-036",
                 f"--only {text!r} is no DICOM element and value",

@@ -84,7 +84,7 @@ def contradiction(dataset: pydicom.Dataset, frame: bytes) -> str:
 
 def surplus_frames(dataset: pydicom.Dataset) -> str:
     """Whether a file holds more compressed frames than NumberOfFrames says; empty if it does not."""
-    starts = (_JPEG, _JPEG_2000, _JP2)
+    starts = b"" if transfer_syntax(dataset) == RLELossless else (_JPEG, _JPEG_2000, _JP2)  # RLE: a fragment a frame
     try:
         fragments = list(generate_fragments(dataset.PixelData))[1:]  # the first is the table of offsets
     except Exception:  # noqa: BLE001 - likewise

@@ -107,6 +107,9 @@ class _SliceReader:
         dataset = read_dataset(content, pixels=True)
         if dataset is None or "PixelData" not in dataset:
             raise damaged_pixels(f"{self.case_id}: {file.name}", "no whole PixelData")
+        if not isinstance(dataset.PixelData, bytes):
+            text = f"PixelData of VR {dataset['PixelData'].VR}, expected OB or OW"
+            raise damaged_pixels(f"{self.case_id}: {file.name}", text)
         self._file, self._dataset = file, dataset
 
     def hu(self, s: Slice, into: npt.NDArray[np.int32] | None = None) -> tuple[Values, float | None]:
