@@ -75,7 +75,7 @@ class ConvertOptions:
         "error", "for a scan without lungs", choices=("error", "full-volume")
     )
     assume_hu: bool = option(False, "the values are HU, whatever header and range say")
-    resample_gaps: bool = option(False, "interpolate one gap of up to 10 mm between DICOM slices")
+    resample_gaps: bool = option(False, "interpolate one gap of up to 10 mm between DICOM slices, or uneven distances")
     fix_tilt: bool = option(False, "shift DICOM slices under a gantry tilt upright")
     lung_finder: LungFinder = option(
         "density",

@@ -143,7 +143,8 @@ def decoded_hu(
     try:
         if not text_of(dataset.file_meta, "TransferSyntaxUID"):
             dataset.file_meta.TransferSyntaxUID = syntax
-        stored, _ = get_decoder(syntax).as_array(dataset, index=s.frame, raw=True, correct_unused_bits=False)
+        words_as_they_are: Any = {"raw": True, "correct_unused_bits": False}
+        stored, _ = get_decoder(syntax).as_array(dataset, index=s.frame, **words_as_they_are)
     except Exception as error:  # decoders raise whatever they like
         raise damaged_pixels(name, error) from error
     try:

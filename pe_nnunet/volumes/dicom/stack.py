@@ -87,7 +87,8 @@ def stack_slices(
     positions = tuple(tuple(slices[i] for i in group) for group in np.split(order, starts[1:]))
     firsts = points[order[starts]]
     sideways_mm, tilted = _sideways(firsts, direction, min(rows_mm, columns_mm), case_id, fix_tilt=fix_tilt)
-    found, resampled = (), False
+    found: tuple[Note, ...] = ()
+    resampled = False
     thickness_mm = slices[0].thickness_mm
     if len(firsts) == 1:
         if not thickness_mm or thickness_mm < 0:

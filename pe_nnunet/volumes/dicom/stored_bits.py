@@ -68,10 +68,11 @@ class StoredBits:
             >>> StoredBits(16, 12, 4, signed=False).values(np.array([[0x0010, 0xFFF0]], np.uint16))
             array([[   1, 4095]], dtype=int32)
         """
-        if words.itemsize > 2:
-            values = words.astype(np.int64)
+        values: Words
+        if words.itemsize > 2 or into is None:
+            values = words.astype(np.int64 if words.itemsize > 2 else np.int32)
         else:
-            values = np.empty(words.shape, np.int32) if into is None else into
+            values = into
             values[...] = words
         lowest, highest = self._limits()
         if self.shift == 0 and values.size and lowest <= values.min() and values.max() <= highest:
