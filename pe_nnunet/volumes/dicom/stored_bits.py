@@ -75,7 +75,8 @@ class StoredBits:
             values = into
             values[...] = words
         lowest, highest = self._limits()
-        if self.shift == 0 and values.size and lowest <= values.min() and values.max() <= highest:
+        fits = self.stored == self.allocated or (lowest <= words.min() and words.max() <= highest)
+        if self.shift == 0 and fits:
             return values
         whole = values.astype(np.int64) & ((1 << self.allocated) - 1) & ~self.overlays
         self._require_nothing_below(whole)
