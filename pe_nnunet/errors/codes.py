@@ -54,7 +54,7 @@ CODES: dict[str, str] = {
     "PE-DCM-029": "compressed with loss",
     "PE-DCM-030": "values at the top of their words shifted down",
     "PE-DCM-031": "positions that are rounded or waver: the mean increment taken",
-    "PE-DCM-032": "several reconstructions interleaved in one series",
+    "PE-DCM-032": "several reconstructions in one series",
     "PE-DCM-033": "a SeriesInstanceUID of its own for every slice",
     "PE-DCM-034": "series joined to one scan by their geometry",
     "PE-DCM-035": "no CT slice has the values that `--only` asks for",

@@ -165,6 +165,16 @@ def test_20_what_differs_without_coming_back_is_one_scan(make_series, only, thor
     assert np.array_equal(voxels(read_scan(only(make_series(edit=edit)))), sitk.GetArrayFromImage(thorax))
 
 
+def test_20_a_stack_of_two_kernels_is_warned_of(make_series, only, thorax: sitk.Image) -> None:
+    """One beyond the other: a volume all the same."""
+    scan = read_scan(
+        only(make_series(edit=lambda ds, k: setattr(ds, "ConvolutionKernel", "B30f" if k < 5 else "B70f")))
+    )
+    text = "parts of the stack differ in how they were made: ConvolutionKernel is B30f (5 slices), B70f (3 slices)"
+    assert [str(note) for note in scan.notes] == [f"PE-DCM-032 warning: {text}"]
+    assert np.array_equal(voxels(scan), sitk.GetArrayFromImage(thorax))
+
+
 def test_20_time_points_are_told_apart_on_request(make_series, only, thorax: sitk.Image) -> None:
     folder = make_series(edit=lambda ds, k: setattr(ds, "AcquisitionNumber", 1))
     for k, path in enumerate(sorted(folder.iterdir())):

@@ -14,7 +14,6 @@ from pe_nnunet.errors import GeometryError, Note
 
 SAME_POSITION_MM = 0.01  # two slices nearer than this are at one position
 WAVER_TOLERANCE = 0.1  # share of the increment that a slice may lie beside its place
-WAVER_NOTED = 0.01  # share from which it is said
 MISSING_FROM = 1.5  # times the usual increment
 CONFIRMED = 0.02  # share within which the slice thickness is the mean increment
 MAX_GAP_MM = 10.0  # across more, interpolated slices are invented
@@ -54,7 +53,7 @@ def increment_of(
     if gaps.size:
         return _across_gap(points, steps_mm, gaps, usual_mm, rounding_mm, case_id, resample_gaps=resample_gaps)
     if even:
-        if off_mm <= max(WAVER_NOTED * mean_mm, SAME_POSITION_MM):
+        if off_mm <= SAME_POSITION_MM:
             return mean_mm, (), False
         text = (
             f"distances between slices of {steps_mm.min():.3f} to {steps_mm.max():.3f} mm, as positions are rounded or "

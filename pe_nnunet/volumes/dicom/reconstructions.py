@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 
-from pe_nnunet.errors import InputError
+from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.dicom.headers import plain_text
 from pe_nnunet.volumes.dicom.increment import SAME_POSITION_MM
 from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources
@@ -43,6 +43,19 @@ _TELLING = {
     "FrameOfReferenceUID": "",
     "SeriesInstanceUID": "",
 }
+# Those that no scan changes half-way. An acquisition may end there, and a new one go on.
+_CONSTANT = frozenset(
+    {
+        "ConvolutionKernel",
+        "EchoNumbers",
+        "KVP",
+        "NominalPercentageOfCardiacPhase",
+        "ReconstructionDiameter",
+        "SliceThickness",
+        "TemporalPositionIdentifier",
+        "TemporalPositionIndex",
+    }
+)
 _TIMES = ("AcquisitionTime", "AcquisitionDateTime", "SeriesTime", "ContentTime", "TriggerTime")
 _MAX_TIMES = 4  # time points; more are the slices' own
 _FEW = 0.25  # share of slices without an element that counts as an oversight
@@ -51,13 +64,16 @@ _SAID = 3  # elements, and values of each, in a message
 Headers = Mapping[Path, pydicom.Dataset]
 
 
-def require_one_reconstruction(slices: Sequence[Slice], headers: Headers, case_id: str) -> None:
+def require_one_reconstruction(slices: Sequence[Slice], headers: Headers, case_id: str) -> tuple[Note, ...]:
     """Check that no element of those that tell reconstructions apart alternates along the stack.
 
     Args:
         slices: Of one series, in any order. Without positions nothing is checked.
         headers: The data set of each file.
         case_id: For messages.
+
+    Returns:
+        A note where the upper part of the stack is another reconstruction than the lower.
 
     Raises:
         InputError: PE-DCM-032.
@@ -72,6 +88,11 @@ def require_one_reconstruction(slices: Sequence[Slice], headers: Headers, case_i
             + _said(telling, placed, headers),
             _way_out(telling, placed, headers),
         )
+    mixed = [k for k in _different(placed, headers) if k in _CONSTANT and "" not in _values(k, placed, headers)]
+    if not mixed:
+        return ()
+    text = "parts of the stack differ in how they were made" + _said(mixed, placed, headers)
+    return (Note("PE-DCM-032", "warning", text),)
 
 
 def differing(slices: Sequence[Slice], headers: Headers) -> str:

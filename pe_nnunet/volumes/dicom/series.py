@@ -66,7 +66,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     for file, dataset in headers.items():
         require_ct_pixels(dataset, file.stat().st_size, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
     found_slices = [s for file, dataset in headers.items() for s in slices_of(dataset, file)]
-    require_one_reconstruction(found_slices, headers, ref.case_id)
+    mixed = require_one_reconstruction(found_slices, headers, ref.case_id)
     stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
     reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
@@ -78,7 +78,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     image.SetSpacing(stack.spacing_mm)
     image.SetOrigin(stack.origin_mm)
     image.SetDirection(stack.direction.ravel().tolist())
-    notes = [*left_out, *doubled, *_header_notes(reader, slices), *stack.notes]
+    notes = [*left_out, *mixed, *doubled, *_header_notes(reader, slices), *stack.notes]
     if padded:
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
     info = _info(headers[slices[0].file], slices if stack.offsets is None else [])
