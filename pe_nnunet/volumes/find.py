@@ -59,7 +59,11 @@ def find_scans(
     if not path.exists():
         raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
     wanted = parse_only(only)
-    found = _in_folder(path, series_uid, pick, wanted, join_series=join_series) if path.is_dir() else [_one_file(path)]
+    found = (
+        _in_folder(path, series_uid, pick, wanted, join_series=join_series)
+        if path.is_dir()
+        else [_one_file(path, wanted)]
+    )
     if not found and series_uid is None:
         raise InputError("PE-IN-001", f"{path} holds no scan", f"name a folder that holds {_FORMATS} files")
     if series_uid is not None:
@@ -73,13 +77,13 @@ def find_scans(
     return [replace(case, case_id=case_id) for case_id, case in zip(ids, found, strict=True)]
 
 
-def _one_file(path: Path) -> ScanRef:
+def _one_file(path: Path, only: Only) -> ScanRef:
     if image_suffix(path):
         return ScanRef("", "file", path, (path,))
     headers = read_headers([path])
     if not headers:
         raise InputError("PE-IN-003", f"{path} is no image that can be read", f"give {_FORMATS}")
-    return ScanRef("", "dicom", path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None)
+    return ScanRef("", "dicom", path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None, only)
 
 
 def _in_folder(

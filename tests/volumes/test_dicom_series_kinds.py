@@ -188,6 +188,9 @@ def test_20_time_points_are_told_apart_on_request(make_series, only, thorax: sit
     for number in (1, 2):
         (ref,) = find_scans(folder, only=[f"AcquisitionNumber={number}"])
         assert np.array_equal(voxels(read_scan(ref)), sitk.GetArrayFromImage(thorax) + 30 * (number - 1))
+    (ref,) = find_scans(folder / "IM00001.dcm", only=["AcquisitionNumber=2"])
+    with pytest.raises(InputError, match="PE-DCM-035.*AcquisitionNumber=2, found AcquisitionNumber 1"):
+        read_scan(ref)
     (ref,) = find_scans(folder, only=["AcquisitionNumber=3"])
     with pytest.raises(InputError, match=r"PE-DCM-035.*16 CT slices.*AcquisitionNumber 1 \(8\), 2 \(8\)"):
         read_scan(ref)
