@@ -12,8 +12,9 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import generate_uid
 
-from pe_nnunet.errors import ConfigurationError, InputError
+from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.volumes import find_scans, read_scan, write_dicom_series
+from pe_nnunet.volumes.dicom.increment import increment_of
 
 
 def codes(scan) -> list[str]:
@@ -88,15 +89,16 @@ def test_6_uneven_distances(make_series, only, thorax: sitk.Image, name: str) ->
     assert np.abs(voxels(scan)[:, 3, 3] - 10 * heights_mm).max() <= 10 * 0.1 * scan.image.GetSpacing()[2] + 1
 
 
-@pytest.mark.parametrize("step_mm", [1.0, 2.0, 0.625])
-@pytest.mark.parametrize("gone", [1, 11, 21])
-def test_1_a_slice_missing_among_whole_positions_is_no_rounding(
-    make_series, only, thorax: sitk.Image, step_mm: float, gone: int
-) -> None:
-    folder = make_series(image=deep(thorax, 24), edit=at(step_mm * NUMBERS))
-    (folder / f"IM{gone + 1:05d}.dcm").unlink()
-    with pytest.raises(InputError, match=r"PE-DCM-001.*about 1 slice"):
-        read_scan(only(folder))
+@pytest.mark.parametrize("step_mm", [1.0, 2.0, 3.0, 0.625, 0.5])
+@pytest.mark.parametrize("count", [6, 24, 100, 400])
+@pytest.mark.parametrize("rounded", [False, True])
+def test_1_a_slice_missing_among_rounded_positions_is_no_rounding(step_mm: float, count: int, rounded: bool) -> None:
+    along_mm = step_mm * np.arange(count) + 0.3
+    for gone in {1, count // 3, count // 2, count - 2}:
+        left_mm = np.delete(np.round(along_mm, 1) if rounded else along_mm - 0.3, gone)
+        points = np.stack([0 * left_mm, 0 * left_mm, left_mm], axis=1)
+        with pytest.raises(GeometryError, match=r"PE-DCM-001.*about 1 slice"):
+            increment_of(points, np.array([0.0, 0.0, 1.0]), step_mm, "scan", resample_gaps=False)
 
 
 def test_positions_as_text_of_many_digits(make_series, only, thorax: sitk.Image) -> None:
@@ -189,7 +191,7 @@ def test_20_time_points_are_told_apart_on_request(make_series, only, thorax: sit
         (ref,) = find_scans(folder, only=[f"AcquisitionNumber={number}"])
         assert np.array_equal(voxels(read_scan(ref)), sitk.GetArrayFromImage(thorax) + 30 * (number - 1))
     (ref,) = find_scans(folder / "IM00001.dcm", only=["AcquisitionNumber=2"])
-    with pytest.raises(InputError, match="PE-DCM-035.*AcquisitionNumber=2, found AcquisitionNumber 1"):
+    with pytest.raises(InputError, match=r"PE-DCM-035.*AcquisitionNumber=2, found AcquisitionNumber 1"):
         read_scan(ref)
     (ref,) = find_scans(folder, only=["AcquisitionNumber=3"])
     with pytest.raises(InputError, match=r"PE-DCM-035.*16 CT slices.*AcquisitionNumber 1 \(8\), 2 \(8\)"):

@@ -48,8 +48,10 @@ def increment_of(
     off_mm = _off_even(along_mm)
     even = off_mm <= max(WAVER_TOLERANCE * mean_mm, rounding_mm / 2 + 1e-6, SAME_POSITION_MM)
     gaps = np.flatnonzero(steps_mm > MISSING_FROM * usual_mm)
-    if gaps.size and even and thickness_mm and abs(thickness_mm - mean_mm) <= CONFIRMED * mean_mm:
-        gaps = gaps[:0]  # 1.25 mm rounded to whole ones: steps of 1 and 2 mm
+    if gaps.size and even and thickness_mm:
+        off_mean_mm, off_usual_mm = abs(thickness_mm - mean_mm), abs(thickness_mm - usual_mm)
+        if off_mean_mm <= CONFIRMED * mean_mm and 2 * off_mean_mm < off_usual_mm:
+            gaps = gaps[:0]  # 1.25 mm rounded to whole ones: steps of 1 and 2 mm
     if gaps.size:
         return _across_gap(points, steps_mm, gaps, usual_mm, rounding_mm, case_id, resample_gaps=resample_gaps)
     if even:
