@@ -97,11 +97,9 @@ def _across_gap(
 
 
 def _uneven(steps_mm: Points, off_mm: float, expected_mm: float, case_id: str, *, resample_gaps: bool) -> GeometryError:
-    way_out = (
-        f"at most {MAX_GAP_MM:g} mm apart, and with no gap beside"
-        if resample_gaps
-        else ("export one reconstruction with even slices, or interpolate these with --resample-gaps")
-    )
+    way_out = "export one reconstruction with even slices, or interpolate these with --resample-gaps"
+    if resample_gaps:
+        way_out = f"export even slices; only distances of up to {MAX_GAP_MM:g} mm, with no gap beside, are interpolated"
     return GeometryError(
         "PE-DCM-007",
         f"{case_id}: the distance between slices varies from {steps_mm.min():.3f} to {steps_mm.max():.3f} mm: "
