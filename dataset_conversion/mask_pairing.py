@@ -181,16 +181,16 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
 
 def scans_of(path: Path, options: ConvertOptions) -> list[ScanRef]:
     """All scans in a folder or file; of a folder with several series the one that the options name."""
-    found = find_scans(path, pick=options.pick)
-    return [_named_series(ref, options.series_uids) for ref in found] if options.series_uids else found
+    found = find_scans(path, pick=options.pick, join_series=options.join_series, only=options.only)
+    return [_named_series(ref, options) for ref in found] if options.series_uids else found
 
 
-def _named_series(ref: ScanRef, series_uids: tuple[str, ...]) -> ScanRef:
+def _named_series(ref: ScanRef, options: ConvertOptions) -> ScanRef:
     if ref.kind != "dicom" or ref.series_uid is not None:
         return ref
-    for uid in series_uids:
+    for uid in options.series_uids:
         with suppress(InputError):  # PE-DCM-024: the series of another case
-            return replace(find_scans(ref.path, series_uid=uid)[0], case_id=ref.case_id)
+            return replace(find_scans(ref.path, series_uid=uid, only=options.only)[0], case_id=ref.case_id)
     return ref  # reading it says which there are
 
 

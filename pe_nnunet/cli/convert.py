@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import REPAIRS
+from pe_nnunet.cli.scan_options import CHOICE, REPAIRS
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="test set, kept out of all folds: a file of case ids, one a line, or `published` for CAD-PE's",
     )
     add_options(crop, ConvertOptions, "folds", "seed")
-    add_options(parser.add_argument_group("reading"), ConvertOptions, "pick", "series_uids", *REPAIRS)
+    add_options(parser.add_argument_group("reading"), ConvertOptions, *CHOICE, "series_uids", *REPAIRS)
     course = parser.add_argument_group("course")
     add_options(course, ConvertOptions, "on_error", "resume", "overwrite", "num_parts", "part_id", "num_processes")
     course.add_argument("--dry-run", action="store_true", help="list the cases and their files, and write nothing")

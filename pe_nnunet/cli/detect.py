@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device
-from pe_nnunet.cli.scan_options import add_reading, repairs
+from pe_nnunet.cli.scan_options import add_reading, choice, repairs
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.dataset is None) == (args.detector is None):
         raise ConfigurationError("PE-DET-005", "no detector named, or two", "give either -d or --detector")
-    refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
+    refs = find_scans(args.input, **choice(args))
 
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.detector import fold_folders, load_detector, locate_detector

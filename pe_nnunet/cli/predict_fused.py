@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
-from pe_nnunet.cli.scan_options import add_reading, repairs
+from pe_nnunet.cli.scan_options import add_reading, choice, repairs
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import STOCK_SPELLINGS, kinds_for, switch_helps
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
     asked = {name: getattr(args, name) for name in FUSION}
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
-    refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
+    refs = find_scans(args.input, **choice(args))
     trust(args)
     locations = models_of(args)
     inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))

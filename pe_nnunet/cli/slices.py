@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_reading, repairs
+from pe_nnunet.cli.scan_options import add_reading, choice, repairs
 
 if TYPE_CHECKING:
     from pe_nnunet.slices import LabelLookup
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.slices import LabelLookup, find_sources
 
     _require_sense(args)
-    sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
+    sources = find_sources(args.src, **choice(args))
     labels = LabelLookup(args.labels, sources) if args.labels is not None else None
     written, failed = work_through(
         lambda source: _convert(source, labels, args),

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.cases import CaseFailure, busy, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
-from pe_nnunet.files import locked
+from pe_nnunet.files import locked, text_sha256
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.stock_files import write_stock_descriptions
@@ -134,7 +134,7 @@ def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:
     inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
     if artery is not None:
         inputs["artery"] = lambda: [_artery_file(artery, ref.case_id)]
-    hashes = {}
+    hashes = {"only": text_sha256(repr(ref.only))} if ref.only else {}
     for name, files in inputs.items():
         try:
             hashes[name] = files_sha256(files())

@@ -23,6 +23,8 @@ class ScanRef:
         series_uid: The DICOM series to read; None for volume files, and for a DICOM folder in which no single CT series
             could be chosen. Reading such a folder raises the error that says why, so that one unclear folder does not
             stop the others.
+        only: Elements that its slices must have, as keyword and value; others of its files are left out.
+        joined: It consists of series of few slices each, to be taken for one by what they share.
     """
 
     case_id: str
@@ -30,6 +32,8 @@ class ScanRef:
     path: Path
     files: tuple[Path, ...]
     series_uid: str | None = None
+    only: tuple[tuple[str, str], ...] = ()
+    joined: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,13 @@ from pydicom.uid import (
 
 from pe_nnunet.files import text_sha256
 
+Only = tuple[tuple[str, str], ...]  # keywords of elements, and the values wanted of them
+
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
+_SHARED = ("FrameOfReferenceUID", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing", "ConvolutionKernel")
+_SHARED_DIGITS = {"ImageOrientationPatient": 2}  # rounding must not tell apart; the stack checks more finely
 _GROUPING = (
+    *_SHARED,
     "ImageType",
     "Modality",
     "PatientID",
@@ -44,6 +50,9 @@ class FileHeader:
         patient_key: See `patient_key`; an empty string without PatientID.
         description: SeriesDescription.
         localizer: ImageType says that this is a scout view.
+        shared: What the slices of one scan share, as text: frame of reference, orientation, rows, columns, spacing and
+            kernel.
+        asked: The values of the elements that `Only` asks for, as text, in its order.
     """
 
     path: Path
@@ -55,6 +64,8 @@ class FileHeader:
     modality: str
     description: str
     localizer: bool
+    shared: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     @property
     def is_ct_slice(self) -> bool:
@@ -103,18 +114,21 @@ def looks_like_dicom(path: Path) -> bool:
     return start[128:] == b"DICM" or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
 
 
-def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: bool = False) -> pydicom.Dataset | None:
+def read_dataset(
+    source: Path | bytes, *, grouping_only: bool = False, asked: Only = (), pixels: bool = False
+) -> pydicom.Dataset | None:
     """Read a DICOM file.
 
     Args:
         source: The file, or its bytes.
         grouping_only: Read only what `header_of` needs.
+        asked: What it needs besides.
         pixels: Read on through the pixel data.
 
     Returns:
         The data set; None if this is no DICOM after all, or cannot be read.
     """
-    tags = list(_GROUPING) if grouping_only else None
+    tags = [*_GROUPING, *(keyword for keyword, _ in asked)] if grouping_only else None
     try:
         with disable_value_validation():
             file = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -124,7 +138,7 @@ def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: b
     return dataset if len(dataset) else None
 
 
-def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:
+def header_of(dataset: pydicom.Dataset, path: Path, asked: Only = ()) -> FileHeader | None:
     """The header that groups a file; None for a DICOMDIR and for what has neither class nor series."""
     sop_class = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
     series = text_of(dataset, "SeriesInstanceUID")
@@ -140,16 +154,18 @@ def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:
         modality=text_of(dataset, "Modality").upper(),
         description=text_of(dataset, "SeriesDescription"),
         localizer="LOCALIZER" in text_of(dataset, "ImageType").upper(),
+        shared=tuple(plain_text(dataset, keyword, _SHARED_DIGITS.get(keyword, 3)) for keyword in _SHARED),
+        asked=tuple(plain_text(dataset, keyword) for keyword, _ in asked),
     )
 
 
-def read_headers(paths: Iterable[Path]) -> list[FileHeader]:
+def read_headers(paths: Iterable[Path], asked: Only = ()) -> list[FileHeader]:
     """Headers of those files that are DICOM objects; DICOMDIR and everything else is left out."""
     headers = []
     with quiet_pydicom():
         for path in paths:
-            dataset = read_dataset(path, grouping_only=True) if looks_like_dicom(path) else None
-            header = header_of(dataset, path) if dataset is not None else None
+            dataset = read_dataset(path, grouping_only=True, asked=asked) if looks_like_dicom(path) else None
+            header = header_of(dataset, path, asked) if dataset is not None else None
             if header is not None:
                 headers.append(header)
     return headers
@@ -186,6 +202,37 @@ def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
     """The value of an element as text; an empty string where it is absent or cannot be decoded."""
     value = value_of(dataset, keyword)
     return "" if value is None else str(value).strip()
+
+
+def plain_text(dataset: pydicom.Dataset, keyword: str, digits: int = 4) -> str:
+    r"""The value of an element as text that is equal where values are: numbers rounded, several apart by a backslash.
+
+    Args:
+        dataset: With the element, or without.
+        keyword: Of the element.
+        digits: Behind the point, of numbers.
+
+    Example:
+        >>> dataset = pydicom.Dataset()
+        >>> dataset.PixelSpacing = ["0.70310", "0.7031"]
+        >>> print(plain_text(dataset, "PixelSpacing"))
+        0.7031\0.7031
+    """
+    value = value_of(dataset, keyword)
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return plain("\\".join("" if v is None else str(v) for v in values), digits)
+
+
+def plain(text: str, digits: int = 4) -> str:
+    """Text as `plain_text` gives it."""
+    return "\\".join(_plain_number(part.strip(), digits) for part in text.split("\\"))
+
+
+def _plain_number(text: str, digits: int) -> str:
+    try:
+        return f"{round(float(text), digits) + 0.0:.15g}" if re.fullmatch(r"[-+.0-9eE]+", text) else text
+    except ValueError:  # a UID
+        return text
 
 
 def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:
