@@ -40,9 +40,8 @@ def check_dataset(
     """
     check_label_names(dataset_json)
     notes = check_channels(dataset_json)
-    if files and not any(
-        Path(path).exists() for paths in files.values() for path in (*paths["images"], paths["label"])
-    ):
+    named = [Path(path) for paths in files.values() for path in (*paths["images"], paths["label"])]
+    if named and not any(path.exists() for path in named):
         return notes  # planned elsewhere, from a fingerprint that was brought along
     _check_files(raw, dataset_json, files)
     splits = _splits(raw, preprocessed, list(files))
@@ -66,9 +65,7 @@ def _check_files(raw: Path, dataset_json: dict[str, Any], files: Mapping[str, Ma
     if not files:
         ending = dataset_json.get("file_ending")
         raise ConfigurationError(
-            "PE-PLN-006",
-            f"{raw} holds no training case",
-            f"images are imagesTr/<case>_0000{ending}, as dataset.json says",
+            "PE-PLN-006", f"{raw} holds no training case", f"dataset.json says: imagesTr/<case>_0000{ending}"
         )
     names = channel_names(dataset_json)
     for case, paths in files.items():

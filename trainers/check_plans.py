@@ -95,6 +95,8 @@ def _wrong_stages(kwargs: Mapping[str, Any], patch: list[int]) -> str | None:
     if any(side % d for side, d in zip(patch, divisor, strict=True)):
         fitting = [max(d, round(side / d) * d) for side, d in zip(patch, divisor, strict=True)]
         return f"patch_size {patch} is not divided by the strides, together {divisor}; {fitting} is"
+    if list(patch) == divisor:
+        return f"of a patch of {patch} the strides, together {divisor}, leave one voxel: instance norms make it zero"
     return None
 
 

@@ -85,10 +85,10 @@ def check_origin(root: Path, plans: Mapping[str, Any], dataset_json: dict[str, A
         )
     stored = _json(root / f"{named}.json")
     if stored is None or stored["configurations"] != plans["configurations"]:
+        found = "is not there" if stored is None else "holds others"
         raise ConfigurationError(
             "PE-TRAIN-019",
-            f"the plans call themselves {named}, but {root / named}.json {'is not there' if stored is None else 'differs'}: "
-            "results would go to those of other plans",
+            f"the plans call themselves {named}, but {root / named}.json {found}: their results would mix",
             "let plans_name be the name of their file",
         )
 

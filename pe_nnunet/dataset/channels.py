@@ -36,6 +36,11 @@ def channel_names(dataset_json: dict[str, Any]) -> list[str]:
     return [str(name) for name in given.values()]
 
 
+def channel_count(dataset_json: dict[str, Any]) -> int:
+    """Image channels of a trained model, one where its `dataset.json` names none."""
+    return len(dataset_json.get("channel_names") or dataset_json.get("modality") or (CT,))
+
+
 def check_channels(dataset_json: dict[str, Any]) -> list[Note]:
     """Refuse images whose first channel nnU-Net would not normalise as CT, and note what becomes of the others.
 

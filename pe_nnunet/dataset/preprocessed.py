@@ -43,11 +43,8 @@ def require_complete(folder: Path, cases: Iterable[str]) -> None:
         ConfigurationError: PE-TRAIN-017, which names the files.
     """
     found = _names(folder)
-    missing = []
-    for case in cases:
-        wanted = [[form.format(case) for form in forms] for forms in FORMATS]
-        lacking = min(([name for name in names if not found.get(name)] for names in wanted), key=len)
-        missing += lacking
+    forms = FORMATS[0] if any(name.endswith(".b2nd") for name in found) else FORMATS[1]
+    missing = [name for case in cases for form in forms if not found.get(name := form.format(case))]
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ConfigurationError(

@@ -215,7 +215,7 @@ CODES: dict[str, str] = {
     "PE-PLN-004": "the labels in dataset.json do not say which one is PE, or are not numbered as nnU-Net needs",
     "PE-PLN-005": "channels: the first is no CT, or names and image files do not match",
     "PE-PLN-006": "no image, or images too small for the network",
-    "PE-PLN-007": "label images that are missing, hold no PE, or hold values that dataset.json does not name",
+    "PE-PLN-007": "images or labels that are missing or hold NaN, no PE, or values that dataset.json does not name",
     "PE-PLN-008": "a channel that is not normalised as CT",
     # phantom
     "PE-PHA-001": "a phantom setting that no scan can be made with",

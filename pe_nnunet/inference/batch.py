@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.cases import CaseFailure, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
+from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.writers import DEFAULT
@@ -53,6 +54,7 @@ def predict_batch(
     Raises:
         OutputError: If the tables of the run cannot be written.
     """
+    refs = without_further_channels(refs, predictor.n_channels)
     own = refs[part::parts]
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
