@@ -134,7 +134,7 @@ def test_splits_unlike_those_of_before_are_named(make_dataset, tmp_path):
     name = make_dataset((64, 64, 64), (1.0, 1.0, 1.0))
     splits(tmp_path / "raw" / name, (["a"], ["b"]))
     splits(tmp_path / "preprocessed" / name, (["b"], ["a"]))
-    with pytest.raises(ConfigurationError, match="PE-TRAIN-012: .*another one than in nnUNet_raw"):
+    with pytest.raises(ConfigurationError, match=r"PE-TRAIN-012: .*another one than in nnUNet_raw"):
         PETARUNetPlanner(name)
 
 

@@ -154,13 +154,15 @@ def test_a_case_that_was_not_preprocessed(dataset):
 
 def test_scans_of_one_patient_on_both_sides(dataset):
     grid = Geometry((4, 4, 4), (1.0,) * 3, (0.0,) * 3, (1, 0, 0, 0, 1, 0, 0, 0, 1), "LPS")
-    records = {
-        case: CaseRecord(
-            case, "dicom", case, {}, "", patient, grid, Box((0, 0, 0), (4, 4, 4)), 10.0, True, "components", {1: 1.0}, 1,
-            0.1, 0.1, 1.0, ()
+
+    def record(case, patient):
+        box = Box((0, 0, 0), (4, 4, 4))
+        ratios = (0.1, 0.1, 1.0)
+        return CaseRecord(
+            case, "dicom", case, {}, "", patient, grid, box, 10.0, True, "components", {1: 1.0}, 1, *ratios, ()
         ).to_json()
-        for case, patient in {"a": "p", "b": "q", "c": "q"}.items()
-    }  # fmt: skip
+
+    records = {case: record(case, patient) for case, patient in {"a": "p", "b": "q", "c": "q"}.items()}
     folder = dataset.folder / "nnUNet_raw" / NAME / "pe_nnunet"
     folder.mkdir(parents=True)
     (folder / "cases.json").write_text(json.dumps({"cases": records}))
