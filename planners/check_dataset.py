@@ -74,7 +74,7 @@ def _check_files(raw: Path, dataset_json: dict[str, Any], files: Mapping[str, Ma
                 "PE-PLN-005",
                 f"{case} has {len(paths['images'])} image files, dataset.json names {len(names)} channels "
                 f"({', '.join(names)})",
-                f"one file a channel: {case}_0000 to {case}_{len(names) - 1:04d}",
+                f"one file a channel: {', '.join(f'{case}_{index:04d}' for index in range(len(names)))}",
             )
         lacking = next((path for path in (*paths["images"], paths["label"]) if not Path(path).is_file()), None)
         if lacking is not None:

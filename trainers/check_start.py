@@ -74,7 +74,7 @@ def check_origin(root: Path, plans: Mapping[str, Any], dataset_json: dict[str, A
         dataset_json: The `dataset.json` beside the plans.
 
     Raises:
-        ConfigurationError: PE-TRAIN-019.
+        ConfigurationError: PE-TRAIN-019; PE-TRAIN-017 if there is no fingerprint.
     """
     named = plans["plans_name"]
     if _json(root / "dataset.json") != dataset_json:
@@ -91,6 +91,9 @@ def check_origin(root: Path, plans: Mapping[str, Any], dataset_json: dict[str, A
             f"the plans call themselves {named}, but {root / named}.json {found}: their results would mix",
             "let plans_name be the name of their file",
         )
+    fingerprint = root / "dataset_fingerprint.json"  # nnU-Net copies it beside the model
+    if not fingerprint.is_file():
+        raise ConfigurationError("PE-TRAIN-017", f"{fingerprint} is not there", "nnUNetv2_extract_fingerprint")
 
 
 def _check_cases(root: Path, folder: Path, fold: int | str, dataset_json: dict[str, Any]) -> list[Note]:

@@ -73,6 +73,7 @@ class Dataset:
                 (data / name).write_bytes(b"x")
             (self.root / "gt_segmentations" / f"{case}.nii.gz").touch()
         (self.root / "dataset.json").write_text(json.dumps(self.facts))
+        (self.root / "dataset_fingerprint.json").write_text("{}")
         (self.root / "PETARUNetPlans.json").write_text(json.dumps(self.plans))
         if self.splits is not None:
             (self.root / "splits_final.json").write_text(json.dumps(self.splits))
@@ -137,7 +138,12 @@ def test_no_embolus(dataset):
 
 @pytest.mark.parametrize(
     "lost",
-    ["PEPlans_3d_fullres/b.pkl", "PEPlans_3d_fullres/c_seg.b2nd", "gt_segmentations/c.nii.gz"],
+    [
+        "PEPlans_3d_fullres/b.pkl",
+        "PEPlans_3d_fullres/c_seg.b2nd",
+        "gt_segmentations/c.nii.gz",
+        "./dataset_fingerprint.json",
+    ],
 )
 def test_files_that_are_missing(dataset, lost):
     dataset.write()
