@@ -62,7 +62,8 @@ def what_is_wrong(settings: Mapping[str, Any], n_channels: int) -> str | None:
         settings: The configuration, with what it inherits.
         n_channels: Of the images.
     """
-    patch, spacing = settings.get("patch_size"), settings.get("spacing")
+    patch: Any = settings.get("patch_size")
+    spacing: Any = settings.get("spacing")
     if not _is_list_of(patch, _is_count) or len(patch) not in (2, 3):
         return f"patch_size is {patch}, expected two or three whole numbers from 1 on"
     if not _is_count(settings.get("batch_size")):
@@ -78,7 +79,7 @@ def what_is_wrong(settings: Mapping[str, Any], n_channels: int) -> str | None:
 
 
 def _wrong_stages(kwargs: Mapping[str, Any], patch: list[int]) -> str | None:
-    n_stages = kwargs.get("n_stages")
+    n_stages: Any = kwargs.get("n_stages")
     if not _is_count(n_stages):
         return f"n_stages is {n_stages}, expected a whole number"
     for name, fewer in PER_STAGE.items():
