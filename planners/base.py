@@ -21,12 +21,22 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from numpy.typing import NDArray
 
+from pe_nnunet.dataset.channels import channel_names
+from pe_nnunet.dataset.folders import SPLITS
 from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.networks import SegmentationNetwork
+from pe_nnunet.planners.check_dataset import check_dataset
 from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, usable_bytes, width_for
 from pe_nnunet.planners.sizes import ENVIRONMENT_VARIABLE as SIZES_VARIABLE
 from pe_nnunet.planners.sizes import AskedSizes, require_possible, text
-from pe_nnunet.planners.topology import ISOTROPY_FACTOR, NAMED_CLASSES, Topology, plan_topology, u_shaped_kwargs
+from pe_nnunet.planners.topology import (
+    ISOTROPY_FACTOR,
+    MIN_EDGE,
+    NAMED_CLASSES,
+    Topology,
+    plan_topology,
+    u_shaped_kwargs,
+)
 
 FloatArray = NDArray[np.float64]
 SHARED_DATA = "PEPlans"
@@ -44,7 +54,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         suppress_transpose: Whether axes stay in their order.
 
     Raises:
-        ConfigurationError: If a setting makes no sense.
+        ConfigurationError: If a setting makes no sense, or the dataset cannot be trained on (`check_dataset`).
     """
 
     network_class: ClassVar[type[SegmentationNetwork]]
@@ -62,14 +72,25 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
     ) -> None:
         name = self.default_plans_name if plans_name is None else plans_name
         check_settings(name, gpu_memory_target_in_gb, overwrite_target_spacing)
-        super().__init__(
-            dataset_name_or_id,
-            gpu_memory_target_in_gb,
-            preprocessor_name,
-            name,
-            overwrite_target_spacing,
-            suppress_transpose,
-        )
+        try:
+            super().__init__(
+                dataset_name_or_id,
+                gpu_memory_target_in_gb,
+                preprocessor_name,
+                name,
+                overwrite_target_spacing,
+                suppress_transpose,
+            )
+        except (AssertionError, LookupError, TypeError, ValueError) as error:
+            if "plans" not in vars(self):
+                raise
+            self._check_dataset()  # nnU-Net compares the splits, and looks at nothing in them before
+            raise ConfigurationError(
+                "PE-TRAIN-012",
+                f"{SPLITS} of {self.dataset_name} in nnUNet_preprocessed is another one than in nnUNet_raw",
+                "delete the former before planning",
+            ) from error
+        self._check_dataset()
         self.memory_target_gib = float(gpu_memory_target_in_gb)
         self.asked = AskedSizes.from_environment()
         self.own_data = not self.shares_data or bool(
@@ -78,6 +99,11 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             or preprocessor_name != "DefaultPreprocessor"
             or suppress_transpose
         )
+
+    def _check_dataset(self) -> None:
+        preprocessed = Path(nnUNet_preprocessed) / self.dataset_name
+        for note in check_dataset(Path(self.raw_dataset_folder), preprocessed, self.dataset_json, self.dataset):
+            print(note)
 
     def plan_experiment(self) -> dict[str, Any]:
         """Plan all configurations and save them as nnU-Net's plans file.
@@ -160,11 +186,19 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             _cache: Not used; nnU-Net's own search needs it.
 
         Raises:
-            ConfigurationError: If the memory target allows no patch, or one that is asked for is impossible.
+            ConfigurationError: If the memory target allows no patch, or one that is asked for is impossible, or
+                the images are too small for the network.
         """
         spacing_mm = [float(s) for s in spacing]
         size = [max(1, round(float(n))) for n in median_shape]
         topology = plan_topology(spacing_mm, size, self.network_class.n_poolings)
+        if len(topology.strides) < 2:
+            raise ConfigurationError(
+                "PE-PLN-006",
+                f"at a spacing of {_by(spacing_mm)} mm half of the images have at most {_by(size)} voxels: too few for "
+                f"{self.network_class.__name__}, which halves them at least once",
+                f"{2 * MIN_EDGE} voxels are needed along an axis; convert the scans, not parts of them",
+            )
         architecture = self.architecture(topology, width_for(self.memory_target_gib, self.network_class.max_width))
         with torch.device("meta"):  # only sizes are asked for
             network = self.build_network(architecture)
@@ -233,12 +267,11 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
     def build_network(self, architecture: dict[str, Any]) -> SegmentationNetwork:
         """The network as it is trained on this dataset."""
         heads = LabelManager(self.dataset_json["labels"], self.dataset_json.get("regions_class_order"))
-        channels = self.dataset_json.get("channel_names") or self.dataset_json["modality"]
         network: SegmentationNetwork = get_network_from_plans(
             architecture["network_class_name"],
             architecture["arch_kwargs"],
             architecture["_kw_requires_import"],
-            len(channels),
+            len(channel_names(self.dataset_json)),
             heads.num_segmentation_heads,
             allow_init=False,
             deep_supervision=True,
@@ -295,11 +328,15 @@ def check_settings(plans_name: str, memory_target_gib: float, spacing_mm: Sequen
         )
 
 
+def _by(values: Sequence[float]) -> str:
+    return "x".join(f"{value:.3g}" for value in values)
+
+
 def describe(name: str, plan: dict[str, Any]) -> str:
     """One line on a configuration."""
     kwargs = plan["architecture"]["arch_kwargs"]
     return (
-        f"{name}: patch {'x'.join(map(str, plan['patch_size']))}, batch {plan['batch_size']}, spacing "
-        f"{'x'.join(f'{s:.3g}' for s in plan['spacing'])} mm, features {kwargs['features_per_stage']}, "
+        f"{name}: patch {_by(plan['patch_size'])}, batch {plan['batch_size']}, spacing "
+        f"{_by(plan['spacing'])} mm, features {kwargs['features_per_stage']}, "
         f"about {plan['estimated_training_memory_gib']} GiB"
     )

@@ -23,6 +23,7 @@ from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling import BatchSeeds
 from pe_nnunet.trainers.batch_size import say_batch_size, use_batch_size
 from pe_nnunet.trainers.callback import Callback
+from pe_nnunet.trainers.check_start import check_start, is_first_process
 from pe_nnunet.trainers.checkpoints import Checkpoints
 from pe_nnunet.trainers.history import History
 from pe_nnunet.trainers.loaders import to_device, training_and_validation_batches
@@ -81,7 +82,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
 
     @classmethod
     def check(cls, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
-        """Refuse what a subclass cannot train; called before anything is written.
+        """Refuse what a subclass cannot train; called before anything is written, by `check_start`.
 
         Args:
             plans: nnU-Net's, as read.
@@ -98,7 +99,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net reads this signature
     ) -> None:
         check_plans(plans, "the plans")
-        self.check(plans, configuration, dataset_json)
+        notes = check_start(type(self), plans, configuration, fold, dataset_json) if is_first_process() else []
         super().__init__(plans, configuration, fold, dataset_json, device)
         recipe = self.recipe = resolve_recipe(self.recipe_defaults, plans)
         use_batch_size(self, recipe.batch_size)
@@ -110,6 +111,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         self.oversample_foreground_percent = recipe.positive_fraction
         self.save_every = sys.maxsize  # `Checkpoints` says when
         self.print_to_log_file(f"Recipe: {recipe}", add_timestamp=False)
+        for note in notes:
+            self.print_to_log_file(str(note), add_timestamp=False)
 
         folder = Path(self.output_folder)
         self.train_outputs: list[dict[str, Any]] = []  # of the running epoch's steps

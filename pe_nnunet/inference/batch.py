@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from pe_nnunet.cases import CaseFailure, busy, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.files import locked, text_sha256
+from pe_nnunet.inference.channels import channel_files, without_further_channels
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.stock_files import write_stock_descriptions
@@ -58,6 +59,7 @@ def predict_batch(
         OutputError: If the tables of the run cannot be written.
         ConfigurationError: PE-OUT-014 if another process predicts into the folder, or this part of it.
     """
+    refs = without_further_channels(refs, predictor.n_channels)
     with sole_writer(folder, None if parts == 1 else part):
         tables = folder if parts == 1 else folder / f"part_{part}_of_{parts}"
         write_errors([], tables)  # before the work: an output that cannot be written is known at once
@@ -89,7 +91,8 @@ def _predict_own(
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
     for ref in own if resume else ():
-        known, changed = completed(predictor, ref.case_id, folder, inputs_sha256(ref, artery), outputs)
+        inputs = inputs_sha256(ref, artery, predictor.n_channels)
+        known, changed = completed(predictor, ref.case_id, folder, inputs, outputs)
         if known is not None:
             there[ref.case_id] = known
         if known is not None or changed:
@@ -97,7 +100,9 @@ def _predict_own(
 
     def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
         with step_bar(title[ref.case_id], "window") as show:
-            inputs = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
+            inputs = inputs_sha256(
+                ref, artery, predictor.n_channels
+            )  # before it is read: a file that changes meanwhile is done again
             started = time.perf_counter()
             scan = read_scan(ref, **predictor.repairs)
             read_s = time.perf_counter() - started
@@ -124,14 +129,17 @@ def _predict_own(
     return [present[ref.case_id] for ref in own if ref.case_id in present], failed
 
 
-def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:
+def inputs_sha256(ref: ScanRef, artery: Path | None = None, channels: int = 1) -> dict[str, str]:
     """Hashes of what the result of a case depends on, beside models and settings; empty for what cannot be read.
 
     Args:
         ref: The scan.
         artery: As in `predict_batch`.
+        channels: That the models need.
     """
     inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
+    if channels > 1:
+        inputs["channels"] = lambda: channel_files(ref, channels)
     if artery is not None:
         inputs["artery"] = lambda: [_artery_file(artery, ref.case_id)]
     hashes = {"only": text_sha256(repr(ref.only))} if ref.only else {}

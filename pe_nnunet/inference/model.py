@@ -16,6 +16,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
+from pe_nnunet.dataset.channels import channel_count
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
 from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.detection.record import ONNX, DetectorRecord
@@ -57,6 +58,11 @@ class TrainedModel:
     mirror_axes: tuple[int, ...]
     pe_channel: int
     regions: bool
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of the images that it was trained on."""
+        return channel_count(self.dataset_json)
 
     @property
     def patch_size(self) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.fusion.stored import FusionChoice, choose_settings
+from pe_nnunet.inference.channels import further_channels, without_further_channels
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, load_model, pick_device, require_one_scheme, weights_of_records
@@ -99,6 +100,7 @@ class PEPredictor:
         scan: Path | str | sitk.Image | Scan,
         *,
         artery: sitk.Image | None = None,
+        further: Sequence[sitk.Image] | None = None,
         case_id: str = "scan",
         progress: Progress | None = None,
     ) -> CaseResult:
@@ -107,6 +109,8 @@ class PEPredictor:
         Args:
             scan: A file, a DICOM folder, an image in HU, or a scan that was read.
             artery: A mask of the pulmonary arteries on the scan's grid: emboli are looked for along it alone.
+            further: Channels beside the CT, on its grid, for models of several; None reads the files `_0001`, ...
+                beside a scan's `_0000`. Lungs are found in the CT alone.
             case_id: For an image; otherwise it comes from the file name.
             progress: Called with a model's name and fold, windows done and in all.
 
@@ -120,13 +124,16 @@ class PEPredictor:
         clock = _Clock()
         scan = self._read(scan)
         image, case_id = (scan.image, scan.case_id) if isinstance(scan, Scan) else (scan, case_id)
+        if further is None and isinstance(scan, Scan):
+            further = further_channels(scan.ref, image, self.n_channels)
+        channels_lps = [to_lps(channel) for channel in further or ()]
         clock.lap("read")
 
         image_lps = to_lps(image)
         detected = self._detect(image_lps)
         if self.detector is not None:
             clock.lap("detection")
-        region = self._region(image_lps, artery, detected, progress)
+        region = self._region(image_lps, channels_lps, artery, detected, progress)
         part = crop(image_lps, region.box)
         clock.lap("roi")
 
@@ -138,6 +145,7 @@ class PEPredictor:
             within=region.within,
             agreement_at=self.fusion.threshold if "agreement" in self.outputs else None,
             progress=progress,
+            further=[crop(channel, region.box) for channel in channels_lps],
         )
         clock.lap("segmentation")
 
@@ -200,7 +208,12 @@ class PEPredictor:
         return detect(image_lps, self.detector)
 
     def _region(
-        self, image_lps: sitk.Image, artery: sitk.Image | None, detected: Detections | None, progress: Progress | None
+        self,
+        image_lps: sitk.Image,
+        channels_lps: Sequence[sitk.Image],
+        artery: sitk.Image | None,
+        detected: Detections | None,
+        progress: Progress | None,
     ) -> Region:
         if artery is not None:
             return artery_region(image_lps, artery, self.margin_mm)
@@ -208,7 +221,7 @@ class PEPredictor:
         lungs = lung_region(image_lps, self.margin_mm, self.on_no_lungs, also=seen)
         if not self.along_arteries:
             return lungs
-        mask = predict_arteries(self.models, image_lps, lungs, self.device, self.inference, progress)
+        mask = predict_arteries(self.models, image_lps, lungs, self.device, self.inference, progress, channels_lps)
         return artery_region(image_lps, mask, self.margin_mm)
 
     def _notes(self, image_lps: sitk.Image) -> list[Note]:
@@ -220,7 +233,7 @@ class PEPredictor:
     def _read(self, scan: Path | str | sitk.Image | Scan) -> sitk.Image | Scan:
         if not isinstance(scan, (str, Path)):
             return scan
-        refs = find_scans(Path(scan))
+        refs = without_further_channels(find_scans(Path(scan)), self.n_channels)
         if len(refs) != 1:
             raise InputError(
                 "PE-IN-005",
@@ -228,6 +241,11 @@ class PEPredictor:
                 "predict them one by one, or name one of them",
             )
         return read_scan(refs[0], **self.repairs)
+
+    @property
+    def n_channels(self) -> int:
+        """Image channels that the models need, the CT included."""
+        return max(model.n_channels for model in self.models)
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, for the record."""
