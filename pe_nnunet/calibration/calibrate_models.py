@@ -37,6 +37,7 @@ from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.stored import NAME
+from pe_nnunet.inference.channels import further_channels
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model, model_records, pick_device
@@ -44,7 +45,16 @@ from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.metrics.instances import AUTO, LabelKind, ignored_voxels, require_known_values, to_instances
 from pe_nnunet.roi import crop, paste
-from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
+from pe_nnunet.volumes import (
+    ScanRef,
+    find_scans,
+    image_like,
+    read_label,
+    read_scan,
+    require_same_grid,
+    spacing_zyx,
+    to_lps,
+)
 
 MARGIN_MM = 10.0
 SHIFT_THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
@@ -110,14 +120,16 @@ def calibrate_models(
     if source == "probabilities" or check is not None:
         models = [load_model(location, where, trust_checkpoint) for location in locations]
 
-    def probability(image: sitk.Image, fold: str) -> NDArray[np.float32]:
+    def probability(image: sitk.Image, fold: str, channels: Sequence[sitk.Image] = ()) -> NDArray[np.float32]:
         single = [replace(model, folds=((fold, dict(model.folds)[fold]),)) for model in models]
-        return _region_probability(single, image, where, inference)
+        return _region_probability(single, image, channels, where, inference)
 
     def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
         if source == "npz":
             return stored_in_lps(case)
-        return masks_as_probability(case, pe_values) if source == "masks" else probability(image, case.fold)
+        if source == "masks":
+            return masks_as_probability(case, pe_values)
+        return probability(image, case.fold, _channels_lps(case, max(model.n_channels for model in models)))
 
     def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
         return detect(image, detectors[case.fold]).emboli
@@ -145,13 +157,26 @@ def calibrate_models(
     return path
 
 
+def _channels_lps(case: ValidationCase, count: int) -> list[sitk.Image]:
+    """The channels of a case beside the CT, in LPS axes."""
+    if count <= 1:
+        return []
+    ref = ScanRef(case.case_id, "file", case.image, (case.image,))
+    return [to_lps(channel) for channel in further_channels(ref, read_scan(ref).image, count)]
+
+
 def _region_probability(
-    models: Sequence[TrainedModel], image: sitk.Image, device: torch.device, settings: InferenceSettings
+    models: Sequence[TrainedModel],
+    image: sitk.Image,
+    channels: Sequence[sitk.Image],
+    device: torch.device,
+    settings: InferenceSettings,
 ) -> NDArray[np.float32]:
     """Predict a scan in LPS axes, or one that is cropped to its lungs, where `PEPredictor` would look: (z, y, x)."""
     region = lung_region(image, MARGIN_MM, "full-volume")
     part = crop(image, region.box)
-    probability, _ = predict_ensemble(models, part, device, settings, within=region.within)
+    further = [crop(channel, region.box) for channel in channels]
+    probability, _ = predict_ensemble(models, part, device, settings, within=region.within, further=further)
     return np.asarray(sitk.GetArrayFromImage(paste(image_like(probability, part), region.box, image)))
 
 

@@ -1,6 +1,7 @@
 """The command on a tiny dataset with two folds and a known best choice."""
 
 import json
+import shutil
 from hashlib import sha256
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import torch
 from pe_nnunet.calibration import calibrate_models as module
 from pe_nnunet.calibration.calibrate_models import measure_shift
 from pe_nnunet.cli import main
+from pe_nnunet.dataset.folders import RAW, nnunet_folder
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import read_fusion
@@ -314,3 +316,24 @@ def test_labels_of_further_scans_are_read_by_the_dataset_json_beside_them(thorax
     ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ids.max()) == ([0, 1, 1, 0], 1)
     assert (ignored[5, 5, 5:9].tolist(), ignored.sum()) == ([False, False, False, True], 1)
+
+
+def test_models_of_two_channels_are_calibrated_on_both(dataset, model_folder, thorax, monkeypatch, capsys):
+    shutil.rmtree(dataset)
+    model_folder(dataset.name, folds=(0, 1), log_odds=(-1.0, -0.5), channels=("CT", "lung mask"))
+    raw = nnunet_folder(RAW) / "Dataset501_PE" / "imagesTr"
+    seen = []
+    real = module.predict_ensemble
+
+    def watched(models, image, *args, further=(), **more):
+        seen.append([float(sitk.GetArrayViewFromImage(channel).max()) for channel in further])
+        return real(models, image, *args, further=further, **more)
+
+    monkeypatch.setattr(module, "predict_ensemble", watched)
+    command = ["calibrate", "-d", "501", "-f", "0", "1", "-device", "cpu", "--disable_tta", "-step_size", "1"]
+    assert main(command) == 2
+    assert "PE-MODEL-005" in capsys.readouterr().err
+    for number, case in enumerate(CASES, 1):
+        sitk.WriteImage(sitk.Cast(thorax > 0, sitk.sitkUInt8) * number, str(raw / f"{case}_0001.nii.gz"))
+    main(command)
+    assert seen == [[1.0], [2.0], [3.0], [4.0]]
