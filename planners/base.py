@@ -27,8 +27,9 @@ from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.networks import SegmentationNetwork
 from pe_nnunet.planners.check_dataset import check_dataset
 from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, usable_bytes, width_for
+from pe_nnunet.planners.settings import by, check_settings, describe
 from pe_nnunet.planners.sizes import ENVIRONMENT_VARIABLE as SIZES_VARIABLE
-from pe_nnunet.planners.sizes import AskedSizes, require_possible, text
+from pe_nnunet.planners.sizes import AskedSizes, require_possible
 from pe_nnunet.planners.topology import (
     ISOTROPY_FACTOR,
     MIN_EDGE,
@@ -195,7 +196,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         if len(topology.strides) < 2:
             raise ConfigurationError(
                 "PE-PLN-006",
-                f"at a spacing of {_by(spacing_mm)} mm half of the images have at most {_by(size)} voxels: too few for "
+                f"at a spacing of {by(spacing_mm)} mm half of the images have at most {by(size)} voxels: too few for "
                 f"{self.network_class.__name__}, which halves them at least once",
                 f"{2 * MIN_EDGE} voxels are needed along an axis; convert the scans, not parts of them",
             )
@@ -240,7 +241,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
     ) -> list[Note]:
         """What a person should know of sizes that were asked for."""
         needed = training_bytes(network, patch, batch)
-        limit, what = usable_bytes(self.memory_target_gib), f"{batch} patches of {text(patch)}"
+        limit, what = usable_bytes(self.memory_target_gib), f"{batch} patches of {by(patch)}"
         doubts = []
         if needed > limit:
             doubts.append(
@@ -248,7 +249,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
                 "target can be used"
             )
         if any(side - n >= d for side, n, d in zip(patch, image_size, network.divisor, strict=True)):
-            doubts.append(f"{what} reach beyond the median image of {text(image_size)}: the rest is padding")
+            doubts.append(f"{what} reach beyond the median image of {by(image_size)}: the rest is padding")
         return [Note("PE-PLN-009", "warning", doubt) for doubt in doubts]
 
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
@@ -303,40 +304,3 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         """
         owner = self.plans_identifier if self.own_data else SHARED_DATA
         return f"{owner}_{configuration_name}"
-
-
-def check_settings(plans_name: str, memory_target_gib: float, spacing_mm: Sequence[float] | None) -> None:
-    """Refuse settings that nnU-Net would trip over later.
-
-    Raises:
-        ConfigurationError: For a name with two underscores in a row, which nnU-Net splits folder names at; for a
-            memory target that is not positive; for a spacing that is not three positive numbers.
-    """
-    if not plans_name or "__" in plans_name or "/" in plans_name:
-        raise ConfigurationError(
-            "PE-PLN-002", f"the plans name is {plans_name!r}", "choose one without '__' and '/' (-overwrite_plans_name)"
-        )
-    if not memory_target_gib > 0:
-        raise ConfigurationError(
-            "PE-PLN-002", f"the memory target is {memory_target_gib} GiB", "give a positive -gpu_memory_target"
-        )
-    if spacing_mm is not None and (len(spacing_mm) != 3 or not all(s > 0 for s in spacing_mm)):
-        raise ConfigurationError(
-            "PE-PLN-002",
-            f"the target spacing is {list(spacing_mm)}, expected three positive numbers in mm",
-            "correct -overwrite_target_spacing",
-        )
-
-
-def _by(values: Sequence[float]) -> str:
-    return "x".join(f"{value:.3g}" for value in values)
-
-
-def describe(name: str, plan: dict[str, Any]) -> str:
-    """One line on a configuration."""
-    kwargs = plan["architecture"]["arch_kwargs"]
-    return (
-        f"{name}: patch {_by(plan['patch_size'])}, batch {plan['batch_size']}, spacing "
-        f"{_by(plan['spacing'])} mm, features {kwargs['features_per_stage']}, "
-        f"about {plan['estimated_training_memory_gib']} GiB"
-    )

@@ -15,6 +15,7 @@ from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.planners.memory import smallest_sides
+from pe_nnunet.planners.settings import by
 from pe_nnunet.recipe.resolve import read_environment
 
 ENVIRONMENT_VARIABLE = "PE_NNUNET_PLAN"
@@ -94,20 +95,10 @@ def require_possible(patch: Sequence[int], divisor: Sequence[int], image_size: S
     above = [max(low, ceil(n / d) * d) for n, d, low in zip(patch, divisor, smallest, strict=True)]
     if list(patch) == below == above:
         return
-    nearest = " or ".join(dict.fromkeys(text(sides) for sides in (below, above)))
+    nearest = " or ".join(dict.fromkeys(by(sides) for sides in (below, above)))
     raise ConfigurationError(
         CODE,
-        f"patch_size_{len(patch)}d is {text(patch)}, but the network's strides need multiples of {text(divisor)}, at "
-        f"least {text(smallest)}",
+        f"patch_size_{len(patch)}d is {by(patch)}, but the network's strides need multiples of {by(divisor)}, at "
+        f"least {by(smallest)}",
         f"nearest: {nearest}",
     )
-
-
-def text(sides: Sequence[int]) -> str:
-    """A size as people write it.
-
-    Example:
-        >>> text((96, 128))
-        '96x128'
-    """
-    return "x".join(map(str, sides))
