@@ -35,7 +35,8 @@ def by(values: Sequence[float]) -> str:
     """Sizes or spacings of the axes as text.
 
     Example:
-
+        >>> by([1024, 64.0, 0.7373])
+        '1024x64x0.737'
     """
     return "x".join(f"{round(float(value), 3):g}" for value in values)
 
