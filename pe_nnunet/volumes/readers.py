@@ -10,6 +10,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.processes import require_memory
 from pe_nnunet.volumes.dicom.series import read_dicom
 from pe_nnunet.volumes.files.volume_file import file_sha256, read_file
 from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
@@ -71,7 +72,7 @@ def _read_volume(ref: ScanRef, *, assume_hu: bool) -> Scan:
     hu = _working_copy(sitk.GetArrayFromImage(image))
     if hu.dtype.kind == "f" and (count := replace_nan(hu, ref.case_id)):
         notes.append(Note("PE-NII-003", "repaired", f"{count} NaN or infinite voxels set to -1024 HU"))
-    padded = replace_padding(hu)
+    padded = replace_padding(hu, ref.case_id)
     if padded:
         notes.append(Note("PE-NII-013", "repaired", f"{padded} voxels of padding set to -1024 HU"))
     if not assume_hu:
@@ -189,8 +190,9 @@ def read_mat(path: Path, variable: str) -> npt.NDArray[np.uint8 | np.uint16]:
         uint8 up to 255, else uint16.
 
     Raises:
-        InputError: PE-LBL-001 no such file, PE-IN-003 no MATLAB file, PE-MAT-001 no such variable, PE-NII-001 not three
-            axes, PE-LBL-002 to PE-LBL-004 other values than whole numbers from 0 to 65,535.
+        InputError: PE-LBL-001 no such file, PE-IN-003 no MATLAB file, PE-MAT-001 no such variable, PE-NII-011 a
+            variable that lies in another file, PE-NII-001 not three axes, PE-LBL-002 to PE-LBL-004 other values than
+            whole numbers from 0 to 65,535.
     """
     if not path.is_file():
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "complete the download")
@@ -224,7 +226,13 @@ def _from_hdf5(path: Path, variable: str) -> Any:
 
     with h5py.File(path, "r") as file:
         _require(variable, [name for name in file if not name.startswith("#")], path)
-        return file[variable][()].T  # MATLAB stores columns first, HDF5 rows
+        stored = file[variable] if isinstance(file.get(variable, getlink=True), h5py.HardLink) else None
+        if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual:
+            raise InputError(
+                "PE-NII-011", f"{path.name} keeps {variable} in another file or place", "save the mask itself"
+            )
+        require_memory(stored.shape, str(path))
+        return stored[()].T  # MATLAB stores columns first, HDF5 rows
 
 
 def _require(variable: str, names: list[str], path: Path) -> None:

@@ -35,6 +35,7 @@ from pe_nnunet.volumes.dicom.pixels import (
 from pe_nnunet.volumes.dicom.reconstructions import differing, require_one_reconstruction, way_out
 from pe_nnunet.volumes.dicom.slice_positions import Slice, slices_of
 from pe_nnunet.volumes.dicom.stack import Stack, stack_slices
+from pe_nnunet.volumes.geometry import require_spacing
 from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 
@@ -68,6 +69,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     found_slices = [s for file, dataset in headers.items() for s in slices_of(dataset, file)]
     mixed = require_one_reconstruction(found_slices, headers, ref.case_id)
     stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
+    require_spacing(stack.spacing_mm, ref.case_id, "PE-DCM-016")
     reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
     _require_rescale_of_all(slices, reader)
@@ -175,7 +177,7 @@ def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int
         reader.take(file, content)
         for k in run:
             plane, padding = reader.hu(slices[k], scratch)
-            padded += replace_padding(plane, padding)
+            padded += replace_padding(plane, f"{reader.case_id}: {file.name}", padding)
             hu[k] = plane  # fits: what lies outside -1500..32000 was padding
     return hu, digest.hexdigest(), padded
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from pathlib import Path
@@ -18,12 +19,13 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams
 from pe_nnunet.volumes.files.file_checks import require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.header_checks import require_readable_header
 from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
 from pe_nnunet.volumes.files.nifti_geometry import read_geometry
 from pe_nnunet.volumes.files.text_headers import data_files
-from pe_nnunet.volumes.geometry import orthonormal
+from pe_nnunet.volumes.geometry import orthonormal, require_spacing
 
 MIN_SPACING_MM = 0.02  # below this along every axis the header is not in millimetres
 
@@ -80,6 +82,7 @@ def _images(
     x_mm, y_mm, z_mm = spacing_mm = tuple(float(mm) for mm in spacing)
     if not all(np.isfinite(mm) and mm > 0 for mm in spacing_mm):
         raise GeometryError("PE-NII-007", f"{path} has spacing {spacing_mm} (x, y, z), expected millimetres above zero")
+    require_spacing(spacing_mm, str(path))
     direction, straightened = orthonormal(axes, path)
     notes = [*found, *straightened]
     if spacing_mm == (1.0, 1.0, 1.0):
@@ -119,6 +122,10 @@ def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
+        require_whole_streams(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from error
+    try:
         reader.ReadImageInformation()
         values = reader.GetNumberOfComponents()
         notes = require_scalar_3d(tuple(reader.GetSize()), 1 if layers else values, path, values)
@@ -148,6 +155,18 @@ def _read_nifti(path: Path) -> Content:
     except Exception as error:  # a damaged header makes nibabel raise whatever its parts raise
         raise unreadable(path, error) from error
     return array, taken.spacing_mm.tolist(), taken.origin_mm.tolist(), taken.axes, (*notes, *doubts)
+
+
+def _stored(header: Any, path: Path) -> npt.NDArray[np.generic]:
+    """Voxels as they are stored, in their order."""
+    if path.suffix.lower() != ".gz":
+        proxy: Any = nib.arrayproxy.ArrayProxy(str(path), header)  # type: ignore[no-untyped-call, unused-ignore]
+        plain: npt.NDArray[np.generic] = np.asanyarray(proxy.get_unscaled()).ravel(order="F")
+        return plain
+    kind, start = np.dtype(header.get_data_dtype()), int(header.get_data_offset())
+    count = int(np.prod(header.get_data_shape(), dtype=np.int64))
+    stored: npt.NDArray[np.generic] = np.frombuffer(gunzip(path, start + count * kind.itemsize), kind, count, start)
+    return stored
 
 
 def other_grids(image: sitk.Image, path: Path) -> Iterator[tuple[str, sitk.Image]]:
@@ -202,9 +221,7 @@ def _scaled(header: Any, path: Path) -> npt.NDArray[np.generic]:
     plain["scl_slope"], plain["scl_inter"] = 1, 0
     plain.check_fix()
     (voxels,) = data_files(path) or [path]
-    proxy: Any = nib.arrayproxy.ArrayProxy(str(voxels), plain)  # type: ignore[no-untyped-call, unused-ignore]
-    stored = np.asanyarray(proxy.get_unscaled())
-    stored = stored.reshape(header.get_data_shape()[:3]).T
+    stored = _stored(plain, voxels).reshape(header.get_data_shape()[:3], order="F").T
     stored = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
     if slope == 1 and intercept == 0:
         return stored
