@@ -82,7 +82,7 @@ def _one_file(path: Path, only: Only) -> ScanRef:
         raise InputError("PE-IN-003", f"{path} is a segmentation of 3D Slicer and no scan", f"give {_FORMATS}")
     if image_suffix(path):
         return ScanRef("", "file", path, (path,))
-    headers = read_headers([path])
+    headers, _ = read_headers([path])
     if not headers:
         raise InputError("PE-IN-003", f"{path} is no image that can be read", f"give {_FORMATS}")
     return ScanRef("", "dicom", path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None, only)
@@ -94,11 +94,15 @@ def _in_folder(
     """The scans below a folder, still without an id."""
     found: list[ScanRef] = []
     folders: list[_Folder] = []
+    damaged: list[Path] = []
     for path, files in _walk(root):
         found += [ScanRef("", "file", file, (file,)) for file in files if _may_be_scan(file)]
-        headers = read_headers((file for file in files if not image_suffix(file)), only)
+        headers, unread = read_headers((file for file in files if not image_suffix(file)), only)
         if headers:
             folders.append((path, headers))
+        elif unread:
+            found.append(ScanRef("", "dicom", path, tuple(unread)))
+        damaged += unread
     studies_with_ct = {h.study_uid for _, headers in folders for h in headers if h.is_ct_slice}
     for path, everything in _joined(folders, join_series=join_series):
         headers = wanted_of(everything, only)
@@ -117,7 +121,13 @@ def _in_folder(
         elif series or not studies_with_ct.intersection(h.study_uid for h in headers):
             # several series, or none: a case that fails when it is read; reports beside a CT of their study are none
             found.append(ScanRef("", "dicom", path, tuple(h.path for h in headers), only=only, joined=join_series))
-    return found
+    return [_with_damaged(ref, damaged) for ref in found]
+
+
+def _with_damaged(ref: ScanRef, damaged: list[Path]) -> ScanRef:
+    folders = {file.parent for file in ref.files}
+    own = tuple(file for file in damaged if file.parent in folders) if ref.kind == "dicom" else ()
+    return replace(ref, damaged=own) if own else ref
 
 
 def _may_be_scan(file: Path) -> bool:

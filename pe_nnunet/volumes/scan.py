@@ -25,6 +25,7 @@ class ScanRef:
             stop the others.
         only: Elements that its slices must have, as keyword and value; others of its files are left out.
         joined: It consists of series of few slices each, to be taken for one by what they share.
+        damaged: Files in its folders that should be DICOM and cannot be read: one of them may be a slice of it.
     """
 
     case_id: str
@@ -34,6 +35,7 @@ class ScanRef:
     series_uid: str | None = None
     only: tuple[tuple[str, str], ...] = ()
     joined: bool = False
+    damaged: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from pe_nnunet.files import text_sha256
 
 Only = tuple[tuple[str, str], ...]  # keywords of elements, and the values wanted of them
 
+ENDING = ".dcm"
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 _SHARED = ("FrameOfReferenceUID", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing", "ConvolutionKernel")
 _SHARED_DIGITS = {"ImageOrientationPatient": 2}  # rounding must not tell apart; the stack checks more finely
@@ -106,12 +107,20 @@ def looks_like_dicom(path: Path) -> bool:
 
     With it, `DICM` stands at byte 128 (PS3.10, 7.1); without, the file must begin with an element of group 2 or 8.
     """
+    start = _start(path)
+    return _has_preamble(start) or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
+
+
+def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            start = file.read(132)
+            return file.read(132)
     except OSError:
-        return False
-    return start[128:] == b"DICM" or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
+        return b""
+
+
+def _has_preamble(start: bytes) -> bool:
+    return start[128:] == b"DICM"
 
 
 def read_dataset(
@@ -159,16 +168,35 @@ def header_of(dataset: pydicom.Dataset, path: Path, asked: Only = ()) -> FileHea
     )
 
 
-def read_headers(paths: Iterable[Path], asked: Only = ()) -> list[FileHeader]:
-    """Headers of those files that are DICOM objects; DICOMDIR and everything else is left out."""
-    headers = []
+def read_headers(paths: Iterable[Path], asked: Only = ()) -> tuple[list[FileHeader], list[Path]]:
+    """Headers of those files that are DICOM objects; DICOMDIR and what is of another kind is left out.
+
+    Args:
+        paths: The files.
+        asked: See `header_of`.
+
+    Returns:
+        The headers; and the files that should be DICOM, by their ending or their preamble, and cannot be read.
+    """
+    headers, damaged = [], []
     with quiet_pydicom():
         for path in paths:
-            dataset = read_dataset(path, grouping_only=True, asked=asked) if looks_like_dicom(path) else None
+            likely = looks_like_dicom(path)
+            if not likely and path.suffix.lower() != ENDING:
+                continue
+            dataset = read_dataset(path, grouping_only=True, asked=asked) if likely else None
             header = header_of(dataset, path, asked) if dataset is not None else None
             if header is not None:
                 headers.append(header)
-    return headers
+            elif path.suffix.lower() == ENDING or _has_preamble(_start(path)):
+                damaged += [path] if dataset is None or not _is_directory(dataset) else []
+    return headers, damaged
+
+
+def _is_directory(dataset: pydicom.Dataset) -> bool:
+    return "DirectoryRecordSequence" in dataset or (
+        text_of(dataset.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    )
 
 
 def ct_series(headers: Iterable[FileHeader]) -> dict[str, list[FileHeader]]:

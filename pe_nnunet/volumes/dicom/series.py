@@ -60,6 +60,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
         InputError: What the series lacks, or where it contradicts itself, with a PE-DCM code.
         MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
     """
+    _require_undamaged(ref)
     datasets = {file: read for file in ref.files if (read := read_dataset(file)) is not None}
     found = [header for file, dataset in datasets.items() if (header := header_of(dataset, file, ref.only)) is not None]
     members, left_out = choose_series(ref, found)
@@ -85,6 +86,19 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
     info = _info(headers[slices[0].file], slices if stack.offsets is None else [], stack.interpolated)
     return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
+
+
+def _require_undamaged(ref: ScanRef) -> None:
+    """Refuse a series beside files that could not be read: one of them may be its first or last slice."""
+    if not ref.damaged:
+        return
+    named = ", ".join(f"{file.name} ({file.stat().st_size} bytes)" for file in ref.damaged[:5])
+    more = f" and {len(ref.damaged) - 5} more" if len(ref.damaged) > 5 else ""
+    raise InputError(
+        "PE-DCM-022",
+        f"{ref.case_id}: {len(ref.damaged)} file(s) in its folder cannot be read as DICOM: {named}{more}",
+        "fetch them again, or remove them if they are no slices of it",
+    )
 
 
 class _SliceReader:
