@@ -1,8 +1,9 @@
-"""Options that several commands share: which series is read, and what may be repaired when it is."""
+"""Options that several commands share: which series is read, what may be repaired when it is, and what cases are called."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
@@ -15,7 +16,14 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add which series is meant where a folder holds several, and what a scan is refused for unless it is asked for."""
     group = parser.add_argument_group("reading")
     group.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
-    add_options(group, ConvertOptions, "pick", *REPAIRS)
+    add_options(group, ConvertOptions, "pick", *REPAIRS, "hash_names")
+
+
+def say_names(*, hash_names: bool, refused: int = 0) -> None:
+    """Say on stderr how cases are called in results, and how many are refused for what they are called."""
+    how = "hashes of their names (--hash-names)" if hash_names else "named by their folders and files"
+    left_out = f"; {refused} would say a patient's name, and are refused (PE-CONV-034)" if refused else ""
+    print(f"cases are {how}{left_out}", file=sys.stderr, flush=True)
 
 
 def repairs(args: argparse.Namespace) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _predict_own(
     def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
         with step_bar(title[ref.case_id], "window") as show:
             inputs = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
-            mask = None if artery is None else read_label(_artery_file(artery, ref.case_id))
+            mask = None if artery is None else read_label(_artery_file(artery, ref.mask_id))
             started = time.perf_counter()
             scan = read_scan(ref, **predictor.repairs)
             read_s = time.perf_counter() - started
@@ -111,7 +111,8 @@ def _predict_own(
         for note in notes:
             print(f"    {note}", flush=True)
 
-    made, failed = work_through(predict, {ref.case_id: ref for ref in own if ref.case_id not in there}, say=say)
+    left = {ref.case_id: ref for ref in own if ref.case_id not in there}
+    made, failed = work_through(predict, left, say=say, hidden={case: ref.hidden for case, ref in left.items()})
     present = there | {case_id: summary for case_id, (summary, _) in made.items()}
     return [present[ref.case_id] for ref in own if ref.case_id in present], failed
 
@@ -125,7 +126,7 @@ def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:
     """
     inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
     if artery is not None:
-        inputs["artery"] = lambda: [_artery_file(artery, ref.case_id)]
+        inputs["artery"] = lambda: [_artery_file(artery, ref.mask_id)]
     hashes = {}
     for name, files in inputs.items():
         try:

@@ -23,6 +23,9 @@ class ScanRef:
         series_uid: The DICOM series to read; None for volume files, and for a DICOM folder in which no single CT series
             could be chosen. Reading such a folder raises the error that says why, so that one unclear folder does not
             stop the others.
+        plain_id: The case id by the names of folders and files where `case_id` is a hash; empty elsewhere.
+        hidden: Names that no message or file of the case may hold.
+        refused: Its name says the patient's: reading it raises PE-CONV-034.
     """
 
     case_id: str
@@ -30,6 +33,19 @@ class ScanRef:
     path: Path
     files: tuple[Path, ...]
     series_uid: str | None = None
+    plain_id: str = ""
+    hidden: tuple[str, ...] = ()
+    refused: bool = False
+
+    @property
+    def mask_id(self) -> str:
+        """What masks of the scan are called by."""
+        return self.plain_id or self.case_id
+
+    @property
+    def shown_name(self) -> str:
+        """The name of the file or folder, or the case's hash in its place."""
+        return self.case_id if self.hidden else self.path.name
 
 
 @dataclass(frozen=True)

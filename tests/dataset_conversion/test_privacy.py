@@ -12,8 +12,8 @@ import pytest
 
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import load_cases
-from pe_nnunet.dataset_conversion.privacy import hashed
 from pe_nnunet.volumes import write_dicom_series, write_image
+from pe_nnunet.volumes.case_names import hashed
 
 TELL_TALES = {
     "PatientName": "Tattletale^Wilhelmina",
