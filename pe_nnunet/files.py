@@ -178,7 +178,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     """A table as CSV with line feeds at line ends.
 
     A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula. A text that does so, and is no number,
-    gets an apostrophe before it, which `csv_value` takes away; control characters in texts are escaped, and a text stays on one line.
+    gets an apostrophe before it, which `csv_value` takes away; control characters in texts are escaped, and a text
+    stays on one line.
 
     Args:
         header: Names of the columns.
@@ -200,7 +201,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     return text.getvalue()
 
 
-_FORMULA = re.compile(r"[\s']*[=+\-@\uff1d\uff0b\uff0d\uff20]")  # full-width signs count too, and what is guarded already
+# Full-width signs count too, and so does what has an apostrophe already, so that reading takes away one alone.
+_FORMULA = re.compile(r"[\s']*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.ASCII)
 
 

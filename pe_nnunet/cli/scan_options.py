@@ -1,4 +1,4 @@
-"""Options that several commands share: which series is read, what may be repaired when it is, and what cases are called."""
+"""Options that several commands share: which series is read, what may be repaired, and what cases are called."""
 
 from __future__ import annotations
 

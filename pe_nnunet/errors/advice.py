@@ -115,6 +115,9 @@ ADVICE: dict[str, str] = {
     "PE-CONV-035": "correct the table, or fetch the scan again",
     "PE-CONV-038": "remove the copies; folds and test set keep them together",
     "PE-CONV-037": "look at some of them; drawn masks are better",
+    "PE-CONV-040": "rename the file or folder",
+    "PE-CONV-041": "`--label-map OLD=NEW,...` for the values that are emboli, `--label-kind instances` for ids",
+    "PE-CONV-042": "check it; `--label-map` says it otherwise",
     "PE-CONV-036": "train a detector on them; volumes and Dice mean little",
     "PE-TRAIN-001": "see [the recipe](recipe.md)",
     "PE-TRAIN-002": "see [the recipe](recipe.md)",
@@ -131,6 +134,7 @@ ADVICE: dict[str, str] = {
     "PE-EVAL-017": "evaluate both with the same dataset.json and `--label-kind`",
     "PE-EVAL-018": "leave the case out; or know that it counts as a scan without emboli",
     "PE-OUT-001": "check free space, permissions and the folder",
+    "PE-OUT-015": "choose a folder with a name in UTF-8",
     "PE-OUT-002": "choose an empty folder; .nii.gz, .nrrd or .mha as ending",
     "PE-PHA-002": "choose another folder, or the same settings",
 }

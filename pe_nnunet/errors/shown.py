@@ -1,4 +1,4 @@
-"""Text from files, headers and names of files as it may be shown: control characters are escaped, names can be hidden."""
+"""Text from files and headers as it may be shown: control characters are escaped, and names can be hidden."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ def without(text: str, names: Iterable[str]) -> str:
         for form in {name, shown(name)} - {""}:
             text = text.replace(form, HIDDEN)
     return text
+
+
+def is_utf8(name: str) -> bool:
+    r"""Whether a file name is text, and not bytes in another encoding.
+
+    Example:
+        >>> is_utf8("M\xfcller"), is_utf8("M\udcfcller")
+        (True, False)
+    """
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _escaped(found: re.Match[str], *, json: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""What cases are called in results: by their folders and files, unless that would say a patient's name; or by hashes."""
+"""What cases are called in results: as their folders and files, unless that says a patient's name; or by hashes."""
 
 from __future__ import annotations
 

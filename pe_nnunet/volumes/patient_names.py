@@ -14,37 +14,27 @@ from itertools import pairwise
 from urllib.parse import unquote
 
 from pe_nnunet.volumes.dicom.patient_header import decoded
+from pe_nnunet.volumes.spellings import plain, spellings
 
 MIN_LETTERS = 3  # of a part of a name that is looked for
 _LONG = 5  # letters of a part that is looked for within longer words too
-_NO_NAMES = frozenset(
-    "anon anonym anonymous anonymised anonymized anonymize anonymise anonyme anonymisiert deidentified identified case "
-    "cases name nameless none null patient patients pat phantom pseudonym pseudo removed subject subj study studies "
-    "test unknown unnamed hidden redacted deleted default empty scan scans series image images dicom volume data "
-    "dataset chest thorax lung lungs embolism embolus emboli positive negative control male female left right ctpa "
-    "head first feet human person dummy demo sample example training train validation val label labels mask masks "
-    "angio angiography contrast pulmonary artery arteries vein veins slice slices axial coronal adult abdomen "
-    "research clinical trial hospital center centre site not available "
-    "prof doctor med mrs miss mister herr frau sir madame von van den der del dos das los las bin ibn abu abd".split()
-)
+_NO_NAMES = frozenset({
+    "anon", "anonym", "anonymous", "anonymised", "anonymized", "anonymize", "anonymise", "anonyme", "anonymisiert",
+    "deidentified", "identified", "case", "cases", "name", "nameless", "none", "null", "patient", "patients", "pat",
+    "phantom", "pseudonym", "pseudo", "removed", "subject", "subj", "study", "studies", "test", "unknown",
+    "unnamed", "hidden", "redacted", "deleted", "default", "empty", "scan", "scans", "series", "image", "images",
+    "dicom", "volume", "data", "dataset", "chest", "thorax", "lung", "lungs", "embolism", "embolus", "emboli",
+    "positive", "negative", "control", "male", "female", "left", "right", "ctpa", "head", "first", "feet", "human",
+    "person", "dummy", "demo", "sample", "example", "training", "train", "validation", "val", "label", "labels",
+    "mask", "masks", "angio", "angiography", "contrast", "pulmonary", "artery", "arteries", "vein", "veins",
+    "slice", "slices", "axial", "coronal", "adult", "abdomen", "research", "clinical", "trial", "hospital",
+    "center", "centre", "site", "not", "available", "prof", "doctor", "med", "mrs", "miss", "mister", "herr",
+    "frau", "sir", "madame", "von", "van", "den", "der", "del", "dos", "das", "los", "las", "bin", "ibn", "abu",
+    "abd",
+})  # fmt: skip
 _WITHIN_WORDS = _NO_NAMES | {"ct", "cta", "dr", "mr", "ms", "de", "la", "le", "el", "al", "di", "da"}
-_LATIN = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i",
-                        "ə": "e", "ħ": "h"})  # fmt: skip
-_GERMAN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
-# Cyrillic as passports have it (ICAO Doc 9303, part 3, section 6), and as it is often written otherwise.
-_CYRILLIC = dict(zip(
-    "абвгдезиклмнопрстуфыэіѓќјѕ", "a b v g d e z i k l m n o p r s t u f y e i g k j dz".split(), strict=True
-)) | {"ё": "e", "ж": "zh", "й": "i", "х": "kh", "ц": "ts", "ч": "ch", "ш": "sh", "щ": "shch", "ъ": "ie", "ь": "",
-      "ю": "iu", "я": "ia", "є": "ie", "ї": "i", "ґ": "g", "ў": "u", "ђ": "dj", "ћ": "c", "љ": "lj", "њ": "nj",
-      "џ": "dz"}  # fmt: skip
-_PASSPORT = str.maketrans(_CYRILLIC)
-_ENGLISH = str.maketrans(_CYRILLIC | {"ё": "yo", "й": "y", "ъ": "", "ю": "yu", "я": "ya", "є": "ye", "ї": "yi"})
-_CENTRAL = str.maketrans(_CYRILLIC | {"ё": "jo", "ж": "z", "й": "j", "х": "h", "ц": "c", "ч": "c", "ш": "s", "щ": "sch",
-                                      "ъ": "", "ю": "ju", "я": "ja", "э": "e"})  # fmt: skip
-_GERMAN_CYRILLIC = str.maketrans(_CYRILLIC | {"в": "w", "ж": "sch", "й": "j", "х": "ch", "ц": "z", "ч": "tsch",
-                                              "ш": "sch", "щ": "schtsch", "ъ": "", "ю": "ju", "я": "ja"})  # fmt: skip
-_MONTHS = (("jan", "ene"), ("feb", "fev"), ("mar", "mrz", "mae"), ("apr", "avr", "abr"), ("may", "mai"), ("jun", "juin"),
-           ("jul", "juil"), ("aug", "aou", "ago"), ("sep", "set"), ("oct", "okt", "out"), ("nov",),
+_MONTHS = (("jan", "ene"), ("feb", "fev"), ("mar", "mrz", "mae"), ("apr", "avr", "abr"), ("may", "mai"),
+           ("jun", "juin"), ("jul", "juil"), ("aug", "aou", "ago"), ("sep", "set"), ("oct", "okt", "out"), ("nov",),
            ("dec", "dez", "dic"))  # fmt: skip
 
 
@@ -77,7 +67,7 @@ def tells_patient(written: Iterable[str], names: Iterable[str], birth_dates: Ite
     initials = {form[0] for part in parts for form in _forms(part)}
     short = {piece for piece in pieces if len(piece) < MIN_LETTERS} | initials
     return any(
-        _made_of(word, looked_for, short) for text in written for form in _texts(text) for word in _words(form)
+        _made_of(word, looked_for, short) for text in written for form in spellings(text) for word in _words(form)
     ) or any(_mangled(part, text) for part in parts for text in written)
 
 
@@ -99,36 +89,13 @@ def _whole(name: str) -> set[str]:
     """Family and given name joined, where each is a sign or two."""
     if any(map(str.isdigit, name)):
         return set()
-    forms = {"".join(_letters(_plain(part))) for part in (name,)}
+    forms = {"".join(_letters(plain(part))) for part in (name,)}
     return {form for form in forms if not form.isascii() and _least(form) < MIN_LETTERS}
 
 
 def _forms(text: str) -> set[str]:
     """A word in lower case without marks: in its own script, and in Latin letters as they are usually put for it."""
-    return {form for text in _texts(text) if (form := "".join(_letters(text.casefold())))}
-
-
-def _texts(text: str) -> set[str]:
-    """A text without marks, ä as a and as ae, Cyrillic also in Latin letters; upper case is kept."""
-    composed = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text))
-    found = {_plain(composed), _plain(_translated(composed, _GERMAN))}
-    if any("\u0400" <= letter <= "\u052f" for letter in composed):
-        tables = (_PASSPORT, _ENGLISH, _CENTRAL, _GERMAN_CYRILLIC)
-        found |= {_plain(_translated(composed, table)) for table in tables}
-    return found
-
-
-def _translated(text: str, table: dict[int, str]) -> str:
-    """By a table of lower-case letters; upper case stays upper case."""
-    return "".join(
-        letter.lower().translate(table).capitalize() if letter.isupper() else letter.translate(table) for letter in text
-    )
-
-
-def _plain(text: str) -> str:
-    """Without marks and ligatures; syllables of Hangul stay whole."""
-    marks_off = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.category(c).startswith("M"))
-    return unicodedata.normalize("NFC", _translated(marks_off, _LATIN))
+    return {form for text in spellings(text) if (form := "".join(_letters(text.casefold())))}
 
 
 def _letters(text: str) -> list[str]:
@@ -184,7 +151,7 @@ def _holds_date(text: str, date: str) -> bool:
         return True
     if any(run in {y2 + m + d, d + m + y2, m + d + y2} for run in runs):
         return True
-    tokens = [_as_number(token) for token in re.findall(r"\d+|[^\W\d_]+", _plain(text.casefold()))]
+    tokens = [_as_number(token) for token in re.findall(r"\d+|[^\W\d_]+", plain(text.casefold()))]
     orders = {(y, *rest) for y in (year, year % 100) for rest in ((month, day), (day, month))}
     orders |= {(*rest, y) for y in (year, year % 100) for rest in ((month, day), (day, month))}
     return any(tuple(tokens[i : i + 3]) in orders for i in range(len(tokens) - 2))

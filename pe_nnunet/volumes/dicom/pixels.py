@@ -19,6 +19,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from pe_nnunet.errors import InputError, MissingExtraError
 from pe_nnunet.volumes.dicom.headers import number_of, text_of, transfer_syntax, value_of
 from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, frames_of
+from pe_nnunet.volumes.files.file_checks import name_for_itk
 
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
@@ -152,7 +153,7 @@ def _decoded_by_gdcm(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArr
         raise missing
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(s.file))
+    reader.SetFileName(name_for_itk(s.file))
     try:
         pixels = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
-from pe_nnunet.volumes.files.file_checks import require_content, require_scalar_3d, unreadable
+from pe_nnunet.volumes.files.file_checks import name_for_itk, require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE, deviation, orthonormal
 
@@ -88,7 +88,7 @@ def _read_by_itk(path: Path) -> Content:
     """NRRD, MHA or MHD."""
     data_files(path)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(name_for_itk(path))
     try:
         reader.ReadImageInformation()
         notes = require_scalar_3d(tuple(reader.GetSize()), reader.GetNumberOfComponents(), path)
