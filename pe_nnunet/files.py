@@ -210,7 +210,7 @@ def _cell(value: Any) -> Any:
     """A cell that no spreadsheet runs, on one line."""
     if not isinstance(value, str | Path):
         return value
-    text = shown_lines(str(value)).replace("\n", " ").replace("\t", " ")
+    text = shown_lines(re.sub(r"[\t\r\n]", " ", str(value)))
     return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
 
 

@@ -57,8 +57,8 @@ def run(args: argparse.Namespace) -> int:
     with names_hidden(root, hide=args.hash_names):
         sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
     sources = named_cases(sources, root, hash_names=args.hash_names)
-    say_names(hash_names=args.hash_names, refused=sum(source.refused for source in sources))
     labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
+    say_names(hash_names=args.hash_names, refused=sum(source.refused for source in sources))
     written, failed = work_through(
         lambda source: _convert(source, labels, args),
         {source.case_id: source for source in sources},

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 _LATIN = str.maketrans({"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i",
@@ -20,6 +21,7 @@ _CENTRAL = str.maketrans(_CYRILLIC | {"ё": "jo", "ж": "z", "й": "j", "х": "h
                                       "щ": "sch", "ъ": "", "ю": "ju", "я": "ja", "э": "e"})  # fmt: skip
 _GERMAN_CYRILLIC = str.maketrans(_CYRILLIC | {"в": "w", "ж": "sch", "й": "j", "х": "ch", "ц": "z", "ч": "tsch",
                                               "ш": "sch", "щ": "schtsch", "ъ": "", "ю": "ju", "я": "ja"})  # fmt: skip
+_YJ = re.compile(r"[иы]й(?![^\W\d_])", re.IGNORECASE)
 
 
 def spellings(text: str) -> set[str]:
@@ -33,7 +35,9 @@ def spellings(text: str) -> set[str]:
     found = {plain(composed), plain(_translated(composed, _GERMAN))}
     if any("\u0400" <= letter <= "\u052f" for letter in composed):
         tables = (_PASSPORT, _ENGLISH, _CENTRAL, _GERMAN_CYRILLIC)
-        found |= {plain(_translated(composed, table)) for table in tables}
+        endings = {composed, *(_YJ.sub(end, composed) for end in "йи")}  # Юрий is Yurii, Yury and Yuri
+        latin = {plain(_translated(word, table)) for word in endings for table in tables}
+        found |= latin | {word.replace("ks", "x") for word in latin}
     return found
 
 
