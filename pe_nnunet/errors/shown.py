@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 HIDDEN = "..."
+_WITHIN_WORDS = 3  # letters of a name that is hidden in longer words too
 # C0, C1, surrogates (bytes of a file name that are no UTF-8) and what Unicode has for formatting: most are not ASCII.
 _SUSPECT = re.compile(r"[^\n\x20-\x7e]")
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -36,15 +37,16 @@ def escaped_for_json(text: str) -> str:
 
 
 def without(text: str, names: Iterable[str]) -> str:
-    """A text in which names are hidden, the longest first.
+    """A text in which names are hidden, the longest first; those of one or two letters where they stand alone.
 
     Example:
-        >>> without("src/Doe_Jane/ct is empty", ["Doe_Jane"])
-        'src/.../ct is empty'
+        >>> without("src/Doe_Jane/ct is empty, and a/b", ["Doe_Jane", "a"])
+        'src/.../ct is empty, and .../b'
     """
     for name in sorted(names, key=len, reverse=True):
         for form in {name, shown(name)} - {""}:
-            text = text.replace(form, HIDDEN)
+            whole = rf"(?<!\w){re.escape(form)}(?!\w)" if len(form) < _WITHIN_WORDS else re.escape(form)
+            text = re.sub(whole, lambda _: HIDDEN, text)
     return text
 
 

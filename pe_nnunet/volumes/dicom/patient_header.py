@@ -10,13 +10,13 @@ from typing import Any
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.filereader import read_partial
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 
 from pe_nnunet.volumes.dicom.headers import quiet_pydicom
 
 _NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson")
 _DATES = ("PatientBirthDate", "PatientBirthDateInAlternativeCalendar")
-_TAGS = [Tag(keyword) for keyword in ("SpecificCharacterSet", *_NAMES, *_DATES)]
+_TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in ("SpecificCharacterSet", *_NAMES, *_DATES)]
 _AFTER_PATIENT = 0x00110000  # elements are sorted: group 0010 is the patient's
 # How names are read whose bytes are not in the character set that the header says, or that says none.
 _OTHER_SETS = ("utf-8", "cp1252", "cp1251", "iso8859-5", "gb18030", "shift_jis", "euc-kr")
