@@ -111,7 +111,6 @@ def _list(kind: str, src: Path, options: ConvertOptions) -> int:
     from pe_nnunet.dataset_conversion.listing import list_cases, part_of
 
     listing = part_of(list_cases(kind, src, options), options)
-    say_names(hash_names=options.hash_names, refused=sum(error.code == "PE-CONV-034" for error in listing.errors))
     print("case", "subset", "files", "scan", "label", "artery", sep="\t")
     for case in listing.cases:
         label, artery = (_mask_name(path, hide=options.hash_names) for path in (case.label, case.artery))
@@ -119,6 +118,7 @@ def _list(kind: str, src: Path, options: ConvertOptions) -> int:
         print(case.case_id, subset, len(case.image.files), case.name, label, artery, sep="\t")
     for error in listing.errors:
         print(error, file=sys.stderr)
+    say_names(hash_names=options.hash_names, refused=sum(error.code == "PE-CONV-034" for error in listing.errors))
     if not listing.cases:
         return NOTHING_DONE
     return SOME_FAILED if listing.errors else DONE

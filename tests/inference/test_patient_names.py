@@ -1,14 +1,18 @@
-"""predict-fused and slices refuse a scan that is called as its patient, and hash names where that is asked for."""
+"""predict-fused, detect and slices refuse a scan that is called as its patient, or hash all names."""
 
 import json
 
+import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.cli import main
-from pe_nnunet.volumes import write_dicom_series
-from pe_nnunet.volumes.case_names import hashed
+from pe_nnunet.detection.raster import Raster
+from pe_nnunet.detection.scans import detect_batch
+from pe_nnunet.detection.suppress import SliceFindings
+from pe_nnunet.volumes import find_scans, write_dicom_series
+from pe_nnunet.volumes.case_names import hashed, named_cases
 
 
 @pytest.fixture
@@ -22,7 +26,7 @@ def scans(tmp_path, thorax):
             dataset.SpecificCharacterSet = "ISO_IR 192"
             dataset.PatientName, dataset.PatientBirthDate = name, "19031224"
             dataset.save_as(file)
-    sitk.WriteImage(thorax, str(tmp_path / "in" / "Smith.nii.gz"))
+    sitk.WriteImage(thorax[:, :, 18:30], str(tmp_path / "in" / "Smith.nii.gz"))
     (tmp_path / "in" / "Jones.nii.gz").write_text("no image")
     return tmp_path / "in"
 
@@ -44,7 +48,7 @@ def tells(text):
 def test_predict_fused(scans, model_folder, tmp_path, capsys):
     model = model_folder(log_odds=(2.0,), patch=(32, 32, 32))
     command = ["predict-fused", "-i", str(scans), "-m", str(model), "-device", "cpu", "--fast", "--resume"]
-    assert main([*command, "-o", str(tmp_path / "plain")]) == 3
+    assert main([*command, "-o", str(tmp_path / "plain"), "--no-report"]) == 3
     assert {path.name for path in (tmp_path / "plain").glob("*.nii.gz")} == {"Zebra_ct.nii.gz", "Smith.nii.gz"}
     errors = json.loads((tmp_path / "plain" / "errors.json").read_text())
     assert [error["code"] for error in errors].count("PE-CONV-034") == 2
@@ -60,6 +64,26 @@ def test_predict_fused(scans, model_folder, tmp_path, capsys):
     found = everything(tmp_path / "hashed", capsys)
     assert "PE-IN-003" in found
     assert tells(found) == []
+
+
+class NothingFound:
+    """A detector that finds nothing."""
+
+    raster, records = Raster(4.0, 64), ()
+
+    def __call__(self, pictures):
+        none = np.zeros(0)
+        return [SliceFindings(np.zeros((0, 4)), none, none.astype(np.intp)) for _ in pictures]
+
+
+@pytest.mark.parametrize("hash_names", [False, True])
+def test_detect(scans, tmp_path, capsys, hash_names):
+    refs = named_cases(find_scans(scans), scans, hash_names=hash_names)
+    found, failed = detect_batch(NothingFound(), refs, tmp_path / "out", {})
+    assert (len(found), len(failed)) == ((4, 1) if hash_names else (2, 3))
+    (name,) = {json.loads(p.read_text())["source"]["names"] for p in (tmp_path / "out").glob("*_detections.json")}
+    assert name == ("hashed" if hash_names else "plain")
+    assert tells(everything(tmp_path / "out", capsys)) == ([] if hash_names else ["Smith", "Jones", "Zebra"])
 
 
 def test_slices(scans, tmp_path, capsys):
