@@ -9,6 +9,7 @@ from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from pe_nnunet.volumes.dicom.patient_header import patients_of
+from pe_nnunet.volumes.find import clean
 from pe_nnunet.volumes.patient_names import tells_patient
 
 TOLD = [
@@ -102,3 +103,10 @@ def test_other_names_dates_of_birth_and_all_files_count(tmp_path):
     names, dates = patients_of([*files, tmp_path / "c", tmp_path / "missing"])
     assert {"Doe^Jane", "Roe^Ann", "Poe^Jane"} <= names
     assert dates == {"19031224"}
+
+
+def test_names_in_other_scripts_stay_two_cases():
+    ids = {clean(name) for name in ("Иванов", "Петров", "王小东_1", "王小红_1")}
+    assert len(ids) == 4
+    assert all(name.isascii() for name in ids)
+    assert clean("Müller") == "M-ller"
