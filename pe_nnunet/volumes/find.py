@@ -175,8 +175,8 @@ def case_ids(paths: Sequence[Path], root: Path) -> list[str]:
 def clean(name: str) -> str:
     """Letters, digits, `_` and `-` only; whatever else becomes one `-`, and none stands at an end.
 
-    A name of more than 120 letters ends in 12 hexadecimal digits of its hash instead. One with letters of another script,
-    of which nothing would be left, has 8 of them at its end, so that two such names stay two.
+    A name of more than 120 letters ends in 12 hexadecimal digits of its hash instead. One with letters of another
+    script, of which nothing would be left, has 8 of them at its end, so that two such names stay two.
 
     Example:
         >>> clean("Müller, P. (2)")
