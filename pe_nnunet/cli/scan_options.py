@@ -21,9 +21,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 def say_names(*, hash_names: bool, refused: int = 0) -> None:
     """Say on stderr how cases are called in results, and how many are refused for what they are called."""
-    how = "hashes of their names (--hash-names)" if hash_names else "named by their folders and files"
+    how = "hashes of their names (--hash-names)" if hash_names else "their folders and files"
     left_out = f"; {refused} would say a patient's name, and are refused (PE-CONV-034)" if refused else ""
-    print(f"cases are {how}{left_out}", file=sys.stderr, flush=True)
+    print(f"cases are named by {how}{left_out}", file=sys.stderr, flush=True)
 
 
 def repairs(args: argparse.Namespace) -> dict[str, Any]:
