@@ -11,10 +11,11 @@ from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
-from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, fixed_part, match_cases
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.volumes import ScanRef, find_scans, image_suffix
+from pe_nnunet.volumes.case_names import refusal, says_patient
 from pe_nnunet.volumes.find import clean
 
 
@@ -67,9 +68,13 @@ class CaseMasks:
             known_negative: The source says that it has no embolus, so that it needs no mask.
 
         Raises:
-            InputError: If a mask that is needed is missing, or could be several files.
+            InputError: If a mask that is needed is missing, or could be several files; PE-CONV-034 if the name of a
+                folder or file says the patient's.
         """
         options, case = self._options, ref.case_id
+        parts = Path(name).parts
+        if not options.hash_names and says_patient(ref, ref.path, parts):
+            raise refusal()
         label = self._labels.find(case) if self._labels else own_label
         needs_label = options.scheme != "artery" and not known_negative and case not in options.negatives
         if label is None and needs_label:
@@ -87,6 +92,9 @@ class CaseMasks:
                 f"no artery mask: {_where_looked(self._arteries, case, '--artery')}",
                 "give --artery, or use --scheme pe",
             )
+        masks = [path.name for path in (label, artery) if path is not None and path.name not in parts]
+        if masks and not options.hash_names and says_patient(ref, ref.path, masks):
+            raise refusal()
         own = label is not None and label == own_label
         kind = own_label_kind if own and options.label_kind == "auto" else options.label_kind
         return CaseSource(case, ref, name, label, artery, kind, own_label=own)
@@ -105,6 +113,8 @@ def one_scan(path: Path, case: str, options: ConvertOptions) -> ScanRef:
     """
     found = scans_of(path, options)
     if len(found) != 1:
+        if not options.hash_names and any(says_patient(ref, path, [case]) for ref in found):
+            raise refusal()
         raise InputError("PE-CONV-009", f"{path} holds {len(found)} scans, one expected", "leave one of them there")
     return replace(found[0], case_id=case)
 
@@ -159,7 +169,7 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
         )
     errors: list[CaseFailure] = []
     if CASE in str(src):  # what stands for it names the scans
-        path_of, root = match_cases(str(src)), _fixed_part(str(src))
+        path_of, root = match_cases(str(src)), fixed_part(src)
         found, errors = work_through(
             lambda case: one_scan(path_of[case], case, options), {case: case for case in path_of}, quiet=True
         )
@@ -196,12 +206,6 @@ def _named_series(ref: ScanRef, options: ConvertOptions) -> ScanRef:
 
 def _where_looked(lookup: MaskLookup | None, case: str, option: str) -> str:
     return lookup.where_looked(case) if lookup else f"the source has none, and {option} was not given"
-
-
-def _fixed_part(pattern: str) -> Path:
-    """The folder of a pattern above its first wildcard."""
-    first = min(pattern.find(sign) for sign in (CASE, "*", "?") if sign in pattern)
-    return Path(pattern[:first] + "x").parent
 
 
 def _require_apart(refs: Iterable[ScanRef], masks: AbstractSet[Path]) -> None:

@@ -103,6 +103,15 @@ def match_cases(pattern: str) -> dict[str, Path]:
     return found
 
 
+def fixed_part(pattern: Path | str) -> Path:
+    """The folder of a pattern above its first wildcard; what is no pattern stays as it is."""
+    text = str(pattern)
+    if CASE not in text:
+        return Path(pattern)
+    first = min(text.find(sign) for sign in (CASE, "*", "?") if sign in text)
+    return Path(text[:first] + "x").parent
+
+
 def _index_folder(root: Path) -> dict[str, list[Path]]:
     """Masks by the case id that they could belong to: that of their own path before that of the folder they lie in."""
     by_path: dict[str, list[Path]] = defaultdict(list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,12 @@ import SimpleITK as sitk
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.labels import map_labels
+from pe_nnunet.dataset_conversion.mask_meaning import (
+    dataset_json_of,
+    emboli_by_name,
+    ignored_values,
+    require_none_ignored,
+)
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import (
     Scan,
@@ -54,9 +60,20 @@ class CaseSource:
     test: bool = False
     hidden: tuple[str, ...] = ()
 
+    @property
+    def meaning(self) -> Path | None:
+        """The `dataset.json` that says what the values of the embolus mask mean, if it comes from such a dataset."""
+        return None if self.own_label else dataset_json_of(self.label)
+
     def digest(self, options: ConvertOptions) -> str:
         """Hash of all bytes and settings that the converted case depends on."""
-        roles = {"image": self.image.files, "label": [self.label], "artery": [self.artery]}
+        roles: dict[str, Sequence[Path | None]] = {
+            "image": self.image.files,
+            "label": [self.label],
+            "artery": [self.artery],
+        }
+        if options.label_map is None and self.meaning is not None:
+            roles["meaning"] = [self.meaning]
         negative = self.case_id in options.negatives
         how = (options.case_digest(), self.label_kind, negative, self.own_label, self.test)
         total = hashlib.sha256(" ".join(map(str, how)).encode())
@@ -127,8 +144,9 @@ def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReade
             masks[role], found = read(path, scan, role, options)
             notes += found
             sha256[role] = file_sha256(path)
-    if "label" in masks and options.label_map is not None:
-        masks["label"] = map_labels(masks["label"], options.label_map)
+    if "label" in masks:
+        masks["label"], found = _emboli_of(masks["label"], source, options)
+        notes += found
     for role, path in (("label", source.label), ("artery", source.artery)):
         if path is not None:
             meaning = "a scan without emboli" if role == "label" else "a scan without arteries"
@@ -145,6 +163,18 @@ def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReade
         sha256,
         tuple(notes),
     )
+
+
+def _emboli_of(mask: sitk.Image, source: CaseSource, options: ConvertOptions) -> tuple[sitk.Image, list[Note]]:
+    """The embolus mask with those values alone that are emboli, as the options or a `dataset.json` beside it say."""
+    if options.label_map is not None:
+        return map_labels(mask, options.label_map), []
+    if (meaning := source.meaning) is None:
+        return mask, []
+    if source.label_kind == "auto":
+        return emboli_by_name(mask, meaning)
+    require_none_ignored(mask, ignored_values(meaning), meaning)
+    return mask, []
 
 
 def read_mask_file(path: Path, scan: Scan, role: str, options: ConvertOptions) -> tuple[sitk.Image, list[Note]]:

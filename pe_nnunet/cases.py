@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 from pe_nnunet.errors import ConfigurationError, OutputError, PEError
+from pe_nnunet.errors.shown import shown, without
 from pe_nnunet.files import atomic_json, locked
 from pe_nnunet.processes import free_bytes, usable_processors, worker_pool
 
@@ -35,7 +36,7 @@ class CaseFailure:
         case_id: The case.
         code: A key of `pe_nnunet.errors.CODES`.
         message: What is wrong.
-        hint: What to do.
+        hint: What to do. Control characters in all three are escaped.
     """
 
     case_id: str
@@ -43,12 +44,20 @@ class CaseFailure:
     message: str
     hint: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("case_id", "message", "hint"):
+            object.__setattr__(self, name, shown(getattr(self, name)))
+
+    def without(self, names: Iterable[str]) -> CaseFailure:
+        """The failure with names of folders and files hidden."""
+        return replace(self, message=without(self.message, names), hint=without(self.hint, names))
+
     @classmethod
     def of(cls, case_id: str, error: Exception) -> CaseFailure:
         """From what was raised; anything but a `PEError` is an internal error with its type's name."""
         if isinstance(error, PEError):
             return cls(case_id, error.code, error.message, error.hint)
-        return cls(case_id, "PE-ENV-006", " ".join(f"{type(error).__name__}: {error}".split()))
+        return cls(case_id, "PE-ENV-006", f"{type(error).__name__}: {error}")
 
     def __str__(self) -> str:
         """One line: case, code, message, hint."""
@@ -105,11 +114,12 @@ def work_through(
     bar: str = "",
     say: Callable[[str, Result, str], None] | None = None,
     quiet: bool = False,
+    hidden: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[dict[str, Result], list[CaseFailure]]:
     """`run_cases`, with the results parted from the failures.
 
     `say` is called with each case that worked, its result, and a text about the time that the rest will take; a case
-    that fails is a line on stderr, unless `quiet`.
+    that fails is a line on stderr, unless `quiet`, and says none of the names that `hidden` has for it.
 
     Returns:
         The results by case id and the failures, both in the order of the cases.
@@ -119,9 +129,9 @@ def work_through(
     started = time.perf_counter()
     for done, (case_id, outcome) in enumerate(run_cases(work, items, workers, ends=ends, bar=bar), 1):
         if isinstance(outcome, CaseFailure):
-            failures.append(outcome)
+            failures.append(outcome.without((hidden or {}).get(case_id, ())))
             if not quiet:
-                tqdm.write(str(outcome), file=sys.stderr)
+                tqdm.write(str(failures[-1]), file=sys.stderr)
             continue
         results[case_id] = outcome
         if say is not None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
-from pe_nnunet.cli.scan_options import add_reading, choice, repairs
+from pe_nnunet.cli.scan_options import add_reading, choice, repairs, say_names
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import STOCK_SPELLINGS, kinds_for, switch_helps
@@ -88,10 +88,14 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.inference.model import pick_device, weights_of
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.volumes import find_scans
+    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     asked = {name: getattr(args, name) for name in FUSION}
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
-    refs = find_scans(args.input, **choice(args))
+    with names_hidden(args.input, hide=args.hash_names):
+        refs = find_scans(args.input, **choice(args))
+    refs = named_cases(refs, args.input, hash_names=args.hash_names)
+    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     trust(args)
     locations = models_of(args)
     inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))

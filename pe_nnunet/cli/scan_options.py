@@ -1,8 +1,9 @@
-"""Options that several commands share: which series is read, and what may be repaired when it is."""
+"""Options that several commands share: which series is read, what may be repaired, and what cases are called."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
@@ -16,12 +17,19 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add which series is meant where a folder holds several, and what a scan is refused for unless it is asked for."""
     group = parser.add_argument_group("reading")
     group.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
-    add_options(group, ConvertOptions, *CHOICE, *REPAIRS)
+    add_options(group, ConvertOptions, *CHOICE, *REPAIRS, "hash_names")
 
 
 def choice(args: argparse.Namespace) -> dict[str, Any]:
     """Which series is read, as `find_scans` takes it."""
     return {name: getattr(args, name) for name in ("series_uid", *CHOICE)}
+
+
+def say_names(*, hash_names: bool, refused: int = 0) -> None:
+    """Say on stderr how cases are called in results, and how many are refused for what they are called."""
+    how = "hashes of their names (--hash-names)" if hash_names else "their folders and files"
+    left_out = f"; {refused} would say a patient's name, and are refused (PE-CONV-034)" if refused else ""
+    print(f"cases are named by {how}{left_out}", file=sys.stderr, flush=True)
 
 
 def repairs(args: argparse.Namespace) -> dict[str, Any]:

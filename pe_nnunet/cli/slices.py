@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_reading, choice, repairs
+from pe_nnunet.cli.scan_options import add_reading, choice, repairs, say_names
 
 if TYPE_CHECKING:
     from pe_nnunet.slices import LabelLookup
@@ -48,16 +48,23 @@ def run(args: argparse.Namespace) -> int:
     """Convert each scan, with one line on stderr for each that fails."""
     from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.dataset_conversion.patterns import fixed_part
     from pe_nnunet.slices import LabelLookup, find_sources
+    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     _require_sense(args)
-    sources = find_sources(args.src, **choice(args))
+    root = fixed_part(args.src)
+    with names_hidden(root, hide=args.hash_names):
+        sources = find_sources(args.src, **choice(args))
+    sources = named_cases(sources, root, hash_names=args.hash_names)
     labels = LabelLookup(args.labels, sources) if args.labels is not None else None
+    say_names(hash_names=args.hash_names, refused=sum(source.refused for source in sources))
     written, failed = work_through(
         lambda source: _convert(source, labels, args),
         {source.case_id: source for source in sources},
         ends=(Exception,) if args.debug else (),
         bar="converting",
+        hidden={source.case_id: source.hidden for source in sources},
     )
     print(f"{len(written)} of {len(sources)} scans written to {args.out}")
     return DONE if not failed else SOME_FAILED if written else NOTHING_DONE
@@ -74,13 +81,13 @@ def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespa
     notes = list(scan.notes)
     name = f"the label of {case}"
     if labels is not None:
-        path = labels.find(case)
+        path = labels.find(source.mask_id)
         label, found = read_label_of(scan, path, segments=args.segments)
-        name, notes = path.name, [*notes, *found]
+        name, notes = name if source.hidden else path.name, [*notes, *found]
     if label is not None:
         notes += empty_note(label, name)
     for note in notes:
-        tqdm.write(f"{case}: {note}", file=sys.stderr)
+        tqdm.write(f"{case}: {note.without(source.hidden)}", file=sys.stderr)
     window = None if args.window is None else (args.window[0], args.window[1])
     export(scan, label, args.out / case, args.to, window_hu=window, round_hu=args.round, algorithm=args.algorithm)
 

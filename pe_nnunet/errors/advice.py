@@ -133,6 +133,9 @@ ADVICE: dict[str, str] = {
     "PE-CONV-035": "correct the table, or fetch the scan again",
     "PE-CONV-038": "remove the copies; folds and test set keep them together",
     "PE-CONV-037": "look at some of them; drawn masks are better",
+    "PE-CONV-040": "rename the file or folder",
+    "PE-CONV-041": "`--label-map OLD=NEW,...` for the values that are emboli, `--label-kind instances` for ids",
+    "PE-CONV-042": "check it; `--label-map` says it otherwise",
     "PE-CONV-036": "train a detector on them; volumes and Dice mean little",
     "PE-TRAIN-001": "see [the recipe](recipe.md)",
     "PE-TRAIN-002": "see [the recipe](recipe.md)",
@@ -161,6 +164,7 @@ ADVICE: dict[str, str] = {
     "PE-PLN-009": "take the nearest size that the message names, or a larger `-gpu_memory_target`",
     "PE-TRAIN-021": "change `batch_size` in the recipe, or `-num_gpus`",
     "PE-OUT-001": "check free space, permissions and the folder",
+    "PE-OUT-015": "choose a folder with a name in UTF-8",
     "PE-OUT-002": "choose an empty folder; .nii.gz, .nrrd or .mha as ending",
     "PE-PHA-002": "choose another folder, or the same settings",
 }

@@ -139,13 +139,16 @@ CODES: dict[str, str] = {
     "PE-CONV-030": "slices too thick for small emboli",
     "PE-CONV-032": "worker processes cannot be started",
     "PE-CONV-033": "a link in the source leads nowhere",
-    "PE-CONV-034": "the name of a folder or file holds a part of the patient's name",
+    "PE-CONV-034": "the name of a folder or file holds a part of the patient's name, or the date of birth",
     "PE-CONV-035": "boxes on slices that the scan lacks, or beyond its edge",
     "PE-CONV-036": "the labels are boxes around emboli, not their outlines",
     "PE-CONV-037": "the arteries were derived by contrast",
     "PE-CONV-038": "the same scan lies there under several names",
-    # training
     "PE-CONV-039": "cases done before that were converted again",
+    "PE-CONV-040": "a file whose name is not UTF-8, which its reader cannot open",
+    "PE-CONV-041": "a mask of an nnU-Net dataset whose values are not known to be emboli, or are to be ignored",
+    "PE-CONV-042": "the emboli of a mask were told from its other values by a dataset.json",
+    # training
     "PE-TRAIN-001": "an unknown key in the training recipe",
     "PE-TRAIN-002": "a bad value in the training recipe",
     "PE-TRAIN-003": "the training recipe cannot be read",
@@ -221,8 +224,9 @@ CODES: dict[str, str] = {
     "PE-OUT-005": "an output that leaves out findings, because there are too many",
     "PE-OUT-011": "a table of emboli that cannot be read",
     "PE-OUT-012": "a manifest of a case that cannot be read",
-    # slices
     "PE-OUT-014": "another process writes results into the folder",
+    "PE-OUT-015": "an output folder whose name is not UTF-8, which the writer of images cannot open",
+    # slices
     "PE-SLC-001": "a folder of PNG slices whose slices.json is missing or cannot be read",
     "PE-SLC-002": "a PNG slice or mask that is missing, damaged, coloured or of another size",
     "PE-SLC-003": "PNG slices of a window, which cannot become a scan again",

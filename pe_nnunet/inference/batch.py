@@ -100,9 +100,8 @@ def _predict_own(
 
     def predict(ref: ScanRef) -> tuple[CaseSummary, tuple[Note, ...]]:
         with step_bar(title[ref.case_id], "window") as show:
-            inputs = inputs_sha256(
-                ref, artery, predictor.n_channels
-            )  # before it is read: a file that changes meanwhile is done again
+            # before it is read: a file that changes meanwhile is done again
+            inputs = inputs_sha256(ref, artery, predictor.n_channels)
             started = time.perf_counter()
             scan = read_scan(ref, **predictor.repairs)
             read_s = time.perf_counter() - started
@@ -124,7 +123,8 @@ def _predict_own(
                 continue  # told once, for all scans
             print(f"    {note}", flush=True)
 
-    made, failed = work_through(predict, {ref.case_id: ref for ref in own if ref.case_id not in there}, say=say)
+    left = {ref.case_id: ref for ref in own if ref.case_id not in there}
+    made, failed = work_through(predict, left, say=say, hidden={case: ref.hidden for case, ref in left.items()})
     present = there | {case_id: summary for case_id, (summary, _) in made.items()}
     return [present[ref.case_id] for ref in own if ref.case_id in present], failed
 
@@ -141,7 +141,7 @@ def inputs_sha256(ref: ScanRef, artery: Path | None = None, channels: int = 1) -
     if channels > 1:
         inputs["channels"] = lambda: channel_files(ref, channels)
     if artery is not None:
-        inputs["artery"] = lambda: [_artery_file(artery, ref.case_id)]
+        inputs["artery"] = lambda: [_artery_file(artery, ref.mask_id)]
     hashes = {"only": text_sha256(repr(ref.only))} if ref.only else {}
     for name, files in inputs.items():
         try:
@@ -212,7 +212,7 @@ def _summary(folder: Path, case_id: str) -> CaseSummary | None:
 
 
 def _artery_mask(path: Path, scan: Scan) -> sitk.Image:
-    file = _artery_file(path, scan.case_id)
+    file = _artery_file(path, scan.ref.mask_id)
     scan_path = scan.ref.path if scan.ref.kind == "file" else None
     return laid_on(scan.image, scan_path, read_label(file), file, "the artery mask")[0]
 

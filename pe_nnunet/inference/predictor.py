@@ -27,6 +27,7 @@ from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.outputs import CaseResult, StockClasses
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
+from pe_nnunet.volumes.case_names import HASHED, PLAIN
 from pe_nnunet.volumes.readers import MIN_SLICES_3D
 from pe_nnunet.voxels import Box
 
@@ -180,7 +181,8 @@ class PEPredictor:
             models=tuple(record for model in self.models for record in model.records),
             dicom=scan.dicom if isinstance(scan, Scan) else None,
             stock=stock,
-            source=scan.ref.path.name if isinstance(scan, Scan) else "",
+            source=scan.ref.shown_name if isinstance(scan, Scan) else "",
+            names=HASHED if isinstance(scan, Scan) and scan.ref.hidden else PLAIN,
             source_sha256=scan.sha256 if isinstance(scan, Scan) else "",
             arguments=self.settings(),
             timings_s=clock.seconds,

@@ -63,6 +63,7 @@ class CaseResult:
             for, or if there was no detector.
         detections: What the detector found, in voxels of the LPS version of `image`; None as for `segmentation`.
         source: Where the scan came from, as the user gave it.
+        names: `"plain"` where case id and source are names of folders and files, `"hashed"` where they are hashes.
         source_sha256: Hash of the scan, empty if not known.
         inputs_sha256: Hash of all files that the result depends on, by what they are: `"scan"`, `"artery"`.
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
@@ -86,6 +87,7 @@ class CaseResult:
     segmentation: sitk.Image | None = None
     detections: Detections | None = None
     source: str = ""
+    names: str = "plain"
     source_sha256: str = ""
     inputs_sha256: Mapping[str, str] = field(default_factory=dict)
     roi: Mapping[str, Any] = field(default_factory=dict)

@@ -112,7 +112,7 @@ def case_manifest(
         "files": files,
         "files_sha256": files_sha256,
         "asked_for": sorted(kinds),
-        "source": {"path": case.source, "sha256": case.source_sha256},
+        "source": {"path": case.source, "names": case.names, "sha256": case.source_sha256},
         "inputs_sha256": dict(case.inputs_sha256),
         "grid": {
             "size_xyz": list(image.GetSize()),

@@ -82,7 +82,7 @@ def _write_detections(case: CaseResult, path: Path) -> None:
     from pe_nnunet.files import atomic_json
 
     found = cast("Detections", case.detections)  # `applies` has asked
-    facts = {"notice": DISCLAIMER, "source": {"path": case.source, "sha256": case.source_sha256}}
+    facts = {"notice": DISCLAIMER, "source": {"path": case.source, "names": case.names, "sha256": case.source_sha256}}
     atomic_json(path, detections_json(found, case.image, case.case_id, facts))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -182,6 +183,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield folder, [folder / f for f in sorted(files) if not f.startswith(".") and (folder / f).is_file()]
 
 
+_LAST_LATIN = 0x24F  # what lies above is of other scripts
 MAX_LENGTH = 120  # file systems take 255 bytes, and endings, suffixes and a temporary prefix come on top
 GENERIC_NAMES = frozenset({"ct", "ctpa", "image", "img", "scan", "volume", "dicom", "dcm", "series"})
 
@@ -225,13 +227,18 @@ def case_ids(paths: Sequence[Path], root: Path) -> list[str]:
 def clean(name: str) -> str:
     """Letters, digits, `_` and `-` only; whatever else becomes one `-`, and none stands at an end.
 
-    A name of more than 120 letters ends in 12 hexadecimal digits of its hash instead.
+    A name of more than 120 letters ends in 12 hexadecimal digits of its hash instead. One with letters of another
+    script, of which nothing would be left, has 8 of them at its end, so that two such names stay two.
 
     Example:
         >>> clean("Müller, P. (2)")
         'M-ller-P-2'
+        >>> clean("Иванов"), clean("王小东_1")
+        ('case-37f3ddd4', '_1-253f266a')
     """
     cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "case"
+    if any(letter.isalpha() and ord(letter) > _LAST_LATIN for letter in name):
+        cleaned = f"{cleaned}-{text_sha256(unicodedata.normalize('NFC', name))[:8]}"
     if len(cleaned) <= MAX_LENGTH:
         return cleaned
     return f"{cleaned[: MAX_LENGTH - 13]}-{text_sha256(cleaned)[:12]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.processes import require_memory
+from pe_nnunet.volumes.case_names import refusal
 from pe_nnunet.volumes.dicom.series import read_dicom
 from pe_nnunet.volumes.files.volume_file import file_sha256, read_file
 from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
@@ -34,17 +36,20 @@ def read_scan(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = Fa
 
     Raises:
         InputError: With the code that says what is wrong: PE-DCM for DICOM, PE-NII and PE-IN for volume files,
-            PE-HU-001 for values that are no HU.
+            PE-HU-001 for values that are no HU, PE-CONV-034 for a name that says the patient's.
     """
+    if ref.refused:
+        raise refusal()
     if ref.kind == "dicom":
         scan = read_dicom(ref, assume_hu=assume_hu, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
     else:
         scan = _read_volume(ref, assume_hu=assume_hu)
     slices = scan.image.GetSize()[2]
-    if slices >= MIN_SLICES_3D:
-        return scan
-    note = Note("PE-DCM-019", "warning", f"{slices} slice(s): for 2D models only, and volumes mean little")
-    return Scan(scan.case_id, scan.image, ref, (*scan.notes, note), scan.dicom, scan.sha256)
+    notes = tuple(note.without(ref.hidden) for note in scan.notes)
+    if slices < MIN_SLICES_3D:
+        text = f"{slices} slice(s): for 2D models only, and volumes mean little"
+        notes += (Note("PE-DCM-019", "warning", text),)
+    return replace(scan, notes=notes)
 
 
 def require_volume(image: sitk.Image, what: str) -> None:

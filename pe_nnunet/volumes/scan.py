@@ -26,6 +26,9 @@ class ScanRef:
         only: Elements that its slices must have, as keyword and value; others of its files are left out.
         joined: It consists of series of few slices each, to be taken for one by what they share.
         damaged: Files in its folders that should be DICOM and cannot be read: one of them may be a slice of it.
+        plain_id: The case id by the names of folders and files where `case_id` is a hash; empty elsewhere.
+        hidden: Names that no message or file of the case may hold.
+        refused: Its name says the patient's: reading it raises PE-CONV-034.
     """
 
     case_id: str
@@ -36,6 +39,19 @@ class ScanRef:
     only: tuple[tuple[str, str], ...] = ()
     joined: bool = False
     damaged: tuple[Path, ...] = ()
+    plain_id: str = ""
+    hidden: tuple[str, ...] = ()
+    refused: bool = False
+
+    @property
+    def mask_id(self) -> str:
+        """What masks of the scan are called by."""
+        return self.plain_id or self.case_id
+
+    @property
+    def shown_name(self) -> str:
+        """The name of the file or folder, or the case's hash in its place."""
+        return self.case_id if self.hidden else self.path.name
 
 
 @dataclass(frozen=True)

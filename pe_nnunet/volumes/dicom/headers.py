@@ -189,14 +189,16 @@ def read_headers(paths: Iterable[Path], asked: Only = ()) -> tuple[list[FileHead
             if header is not None:
                 headers.append(header)
             elif path.suffix.lower() == ENDING or _has_preamble(_start(path)):
-                damaged += [path] if dataset is None or not _is_directory(dataset) else []
+                damaged += [] if _is_directory(path) else [path]
     return headers, damaged
 
 
-def _is_directory(dataset: pydicom.Dataset) -> bool:
-    return "DirectoryRecordSequence" in dataset or (
-        text_of(dataset.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
-    )
+def _is_directory(path: Path) -> bool:
+    try:
+        meta = pydicom.filereader.read_file_meta_info(path)
+    except Exception:  # noqa: BLE001 - bytes that are no DICOM make the parser fail in any way
+        return False
+    return text_of(meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
 
 
 def ct_series(headers: Iterable[FileHeader]) -> dict[str, list[FileHeader]]:

@@ -21,6 +21,7 @@ from pe_nnunet.volumes.dicom.codestream import codestream_of, contradiction, fra
 from pe_nnunet.volumes.dicom.headers import number_of, text_of, transfer_syntax
 from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, frames_of
 from pe_nnunet.volumes.dicom.stored_bits import StoredBits, padding_word, stored_bits
+from pe_nnunet.volumes.files.file_checks import name_for_itk
 
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
@@ -200,7 +201,7 @@ def _decoded_by_gdcm(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArr
         raise missing
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(s.file))
+    reader.SetFileName(name_for_itk(s.file))
     try:
         pixels = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:

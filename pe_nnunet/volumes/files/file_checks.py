@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path
 
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.errors.shown import is_utf8
 from pe_nnunet.processes import require_memory
 from pe_nnunet.volumes.files.image_writer import PAIR_SUFFIX, image_suffix
 
@@ -39,6 +40,18 @@ def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path, layer
         )
     require_memory((*shape[:2], shape[2] * layers), str(path))
     return (Note("PE-NII-010", "repaired", "an extra axis of length one dropped"),) if len(shape) > 3 else ()
+
+
+def name_for_itk(path: Path) -> str:
+    """The name of a file as ITK takes it, which ends the process at bytes that are not UTF-8.
+
+    Raises:
+        InputError: PE-CONV-040 for such a name.
+    """
+    name = str(path)
+    if not is_utf8(name):
+        raise InputError("PE-CONV-040", f"the name {name} is not UTF-8", "rename the file or folder")
+    return name
 
 
 # header size 348 or 540, either order

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from isal import igzip
 
 from pe_nnunet.errors import OutputError
+from pe_nnunet.errors.shown import is_utf8
 from pe_nnunet.files import atomic_path
 
 GZIP_LEVEL = 3  # ISA-L's highest
@@ -44,8 +45,11 @@ def write_image(image: sitk.Image, path: Path) -> None:
         path: Ends in .nii.gz, .nii, .nrrd or .mha.
 
     Raises:
-        OutputError: PE-OUT-001 if it cannot be written, PE-OUT-002 for another ending.
+        OutputError: PE-OUT-001 if it cannot be written, PE-OUT-002 for another ending, PE-OUT-015 for a name that is
+            not UTF-8, at which ITK would end the process.
     """
+    if not is_utf8(str(path)):
+        raise OutputError("PE-OUT-015", f"the name {path} is not UTF-8", "choose an output folder with another name")
     suffix = image_suffix(path)
     if suffix not in {".nii.gz", ".nii", ".nrrd", ".mha"}:
         raise OutputError(

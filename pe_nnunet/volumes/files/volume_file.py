@@ -20,7 +20,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams
-from pe_nnunet.volumes.files.file_checks import require_content, require_scalar_3d, unreadable
+from pe_nnunet.volumes.files.file_checks import name_for_itk, require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.header_checks import require_readable_header
 from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
 from pe_nnunet.volumes.files.nifti_geometry import read_geometry
@@ -120,7 +120,7 @@ def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
     data_files(path)
     doubts = require_readable_header(path)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(name_for_itk(path))
     try:
         require_whole_streams(path)
     except (OSError, EOFError, zlib.error) as error:
