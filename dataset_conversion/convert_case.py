@@ -14,7 +14,6 @@ from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheet
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.prepare import prepare
-from pe_nnunet.dataset_conversion.privacy import require_nameless, without_names
 from pe_nnunet.dataset_conversion.registry import source_kind
 from pe_nnunet.dataset_conversion.sources import CaseSource
 from pe_nnunet.errors import OutputError
@@ -46,9 +45,8 @@ def convert_case(
     kept = _keep_earlier(source, earlier, options, folder)
     if kept is not None:
         return kept, True
-    require_nameless(source)
     images, record = prepare(kind, source, source_kind(kind).read_case(source, options), options)
-    record = replace(record, notes=without_names(record.notes, source.hidden))
+    record = replace(record, notes=tuple(note.without(source.hidden) for note in record.notes))
     for role in CASE_FILES:
         path = case_file(folder, role, source.case_id, test=source.test)
         if role == "sheet":

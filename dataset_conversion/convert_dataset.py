@@ -27,7 +27,6 @@ from pe_nnunet.dataset_conversion.convert_case import convert_case
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.labels import dataset_json
 from pe_nnunet.dataset_conversion.listing import list_cases, part_of
-from pe_nnunet.dataset_conversion.privacy import hashed, hide
 from pe_nnunet.dataset_conversion.public_dataset import Published, count_notes
 from pe_nnunet.dataset_conversion.registry import published
 from pe_nnunet.dataset_conversion.sources import Listing
@@ -35,6 +34,7 @@ from pe_nnunet.dataset_conversion.splits import duplicate_notes, make_splits, pa
 from pe_nnunet.dataset_conversion.staging import Staging, staged
 from pe_nnunet.errors import InputError, Note, OutputError
 from pe_nnunet.files import atomic_json
+from pe_nnunet.volumes.case_names import HASHED, PLAIN, hashed
 
 # A scan of 512x512x500 with two masks was measured to take 2.1 GiB while it is converted; the rest is for larger ones.
 GIB_PER_WORKER = 3
@@ -152,7 +152,7 @@ def _run(
         for case, found in chain(((error.case_id, error) for error in listing.errors), converted):
             outcome: Outcome
             if isinstance(found, CaseFailure):
-                outcome = hide(found, sources[case]) if case in sources else found
+                outcome = found.without(sources[case].hidden) if case in sources else found
                 failures.append(outcome)
             else:
                 outcome, kept = found
@@ -204,7 +204,14 @@ def _finish(
         seed=options.seed,
     )
     raw.remove_leftovers(folder, records)
-    heading = {"converted_by": program, "kind": kind, "scheme": options.scheme, "notes": [str(n) for n in counts]}
+    names, notes_text = HASHED if options.hash_names else PLAIN, [str(n) for n in counts]
+    heading = {
+        "converted_by": program,
+        "kind": kind,
+        "scheme": options.scheme,
+        "names": names,
+        "notes": notes_text,
+    }
     raw.write_cases(folder, records, heading)
     raw.write_report(folder, records, splits)
     write_sheets_page(folder, records, title=name)

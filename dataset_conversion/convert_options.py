@@ -52,7 +52,7 @@ class ConvertOptions:
     )
     segments: str | None = option(
         None,
-        "segments of a DICOM SEG or regions of an RTSTRUCT that are emboli, such as 'embol*'",
+        "segments of a DICOM SEG or .seg.nrrd, or regions of an RTSTRUCT, that are emboli, such as 'embol*'",
         metavar="NAMES",
         default_text="all, if they are called alike",
     )
@@ -75,7 +75,7 @@ class ConvertOptions:
         "error", "for a scan without lungs", choices=("error", "full-volume")
     )
     assume_hu: bool = option(False, "the values are HU, whatever header and range say")
-    resample_gaps: bool = option(False, "interpolate one gap of up to 10 mm between DICOM slices")
+    resample_gaps: bool = option(False, "interpolate one gap of up to 10 mm between DICOM slices, or uneven distances")
     fix_tilt: bool = option(False, "shift DICOM slices under a gantry tilt upright")
     lung_finder: LungFinder = option(
         "density",
@@ -90,6 +90,12 @@ class ConvertOptions:
     )
     pick: Literal["largest-ct"] | None = option(
         None, "take this series where a folder holds several", choices=("largest-ct",)
+    )
+    join_series: bool = option(
+        False, "take DICOM series of under four slices for one, where each slice got a SeriesInstanceUID of its own"
+    )
+    only: tuple[str, ...] = option(
+        (), "only DICOM slices with these values, such as ConvolutionKernel=B30f", metavar="KEYWORD=VALUE"
     )
     resume: bool = option(False, "keep cases that are done, if source and settings are the same")
     overwrite: bool = option(False, "replace the dataset, once the new one is complete")

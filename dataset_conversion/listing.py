@@ -8,12 +8,13 @@ from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
-from pe_nnunet.dataset_conversion.patterns import CASE
-from pe_nnunet.dataset_conversion.privacy import with_hashed_names
+from pe_nnunet.dataset_conversion.patterns import CASE, fixed_part
+from pe_nnunet.dataset_conversion.privacy import with_hashed_names, without_refused_names
 from pe_nnunet.dataset_conversion.public_dataset import Published
 from pe_nnunet.dataset_conversion.registry import published, source_kind
 from pe_nnunet.dataset_conversion.sources import Listing
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.volumes.case_names import names_hidden
 from pe_nnunet.volumes.find import clean
 
 
@@ -27,10 +28,11 @@ def list_cases(kind: str, src: Path, options: ConvertOptions) -> Listing:
     """
     if options.hash_names and published(kind) is not None:
         raise ConfigurationError("PE-CONV-004", "names of a public dataset are not hashed", "leave --hash-names out")
-    listing = add_broken_links(Path(src), source_kind(kind).find_cases(Path(src), options))
+    with names_hidden(fixed_part(src), hide=options.hash_names):
+        listing = add_broken_links(Path(src), source_kind(kind).find_cases(Path(src), options))
     require_known(listing, options.negatives, "PE-CONV-010", "cases listed as negative")
     listing = mark_test_cases(listing, options, published(kind))
-    return with_hashed_names(Path(src), listing) if options.hash_names else listing
+    return with_hashed_names(Path(src), listing) if options.hash_names else without_refused_names(listing)
 
 
 def part_of(listing: Listing, options: ConvertOptions) -> Listing:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
-from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, fixed_part, match_cases
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.volumes import ScanRef, find_scans, image_suffix
+from pe_nnunet.volumes.case_names import refusal, says_patient
 from pe_nnunet.volumes.find import clean
 
 
@@ -23,16 +24,17 @@ class CaseMasks:
 
     Args:
         options: Where the masks are, and which cases have no embolus.
+        scans: The files of the scans, resolved, where masks may lie among them.
 
     Raises:
         ConfigurationError: If a folder of masks does not exist.
     """
 
-    def __init__(self, options: ConvertOptions) -> None:
+    def __init__(self, options: ConvertOptions, scans: AbstractSet[Path] = frozenset()) -> None:
         self._options = options
-        self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label")
+        self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label", scans)
         named = None if options.arteries_by_contrast else options.artery
-        self._arteries = None if named is None else MaskLookup(named, "artery mask")
+        self._arteries = None if named is None else MaskLookup(named, "artery mask", scans)
 
     def files(self) -> set[Path]:
         """All masks that the options name, of whatever case, resolved."""
@@ -66,9 +68,13 @@ class CaseMasks:
             known_negative: The source says that it has no embolus, so that it needs no mask.
 
         Raises:
-            InputError: If a mask that is needed is missing, or could be several files.
+            InputError: If a mask that is needed is missing, or could be several files; PE-CONV-034 if the name of a
+                folder or file says the patient's.
         """
         options, case = self._options, ref.case_id
+        parts = Path(name).parts
+        if not options.hash_names and says_patient(ref, ref.path, parts):
+            raise refusal()
         label = self._labels.find(case) if self._labels else own_label
         needs_label = options.scheme != "artery" and not known_negative and case not in options.negatives
         if label is None and needs_label:
@@ -86,6 +92,9 @@ class CaseMasks:
                 f"no artery mask: {_where_looked(self._arteries, case, '--artery')}",
                 "give --artery, or use --scheme pe",
             )
+        masks = [path.name for path in (label, artery) if path is not None and path.name not in parts]
+        if masks and not options.hash_names and says_patient(ref, ref.path, masks):
+            raise refusal()
         own = label is not None and label == own_label
         kind = own_label_kind if own and options.label_kind == "auto" else options.label_kind
         return CaseSource(case, ref, name, label, artery, kind, own_label=own)
@@ -104,6 +113,8 @@ def one_scan(path: Path, case: str, options: ConvertOptions) -> ScanRef:
     """
     found = scans_of(path, options)
     if len(found) != 1:
+        if not options.hash_names and any(says_patient(ref, path, [case]) for ref in found):
+            raise refusal()
         raise InputError("PE-CONV-009", f"{path} holds {len(found)} scans, one expected", "leave one of them there")
     return replace(found[0], case_id=case)
 
@@ -156,17 +167,18 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
         raise ConfigurationError(
             "PE-CONV-004", "no embolus labels were named", f"give --labels FOLDER, or a pattern with {CASE}"
         )
-    masks = CaseMasks(options)
     errors: list[CaseFailure] = []
     if CASE in str(src):  # what stands for it names the scans
-        path_of, root = match_cases(str(src)), _fixed_part(str(src))
+        path_of, root = match_cases(str(src)), fixed_part(src)
         found, errors = work_through(
             lambda case: one_scan(path_of[case], case, options), {case: case for case in path_of}, quiet=True
         )
         refs = {case: ref for case, ref in found.items() if (ref.kind == "dicom") == dicom}
+        masks = CaseMasks(options)
     else:
         root = src if src.is_dir() else src.parent
         refs = {ref.case_id: ref for ref in scans_of(src, options) if (ref.kind == "dicom") == dicom}
+        masks = CaseMasks(options, {ref.path.resolve() for ref in refs.values()})
         _require_apart(refs.values(), masks.files())
     if not refs and not errors:
         wanted, other = ("DICOM series", "nifti") if dicom else ("NIfTI, NRRD or MHA volume", "dicom")
@@ -179,27 +191,21 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
 
 def scans_of(path: Path, options: ConvertOptions) -> list[ScanRef]:
     """All scans in a folder or file; of a folder with several series the one that the options name."""
-    found = find_scans(path, pick=options.pick)
-    return [_named_series(ref, options.series_uids) for ref in found] if options.series_uids else found
+    found = find_scans(path, pick=options.pick, join_series=options.join_series, only=options.only)
+    return [_named_series(ref, options) for ref in found] if options.series_uids else found
 
 
-def _named_series(ref: ScanRef, series_uids: tuple[str, ...]) -> ScanRef:
+def _named_series(ref: ScanRef, options: ConvertOptions) -> ScanRef:
     if ref.kind != "dicom" or ref.series_uid is not None:
         return ref
-    for uid in series_uids:
+    for uid in options.series_uids:
         with suppress(InputError):  # PE-DCM-024: the series of another case
-            return replace(find_scans(ref.path, series_uid=uid)[0], case_id=ref.case_id)
+            return replace(find_scans(ref.path, series_uid=uid, only=options.only)[0], case_id=ref.case_id)
     return ref  # reading it says which there are
 
 
 def _where_looked(lookup: MaskLookup | None, case: str, option: str) -> str:
     return lookup.where_looked(case) if lookup else f"the source has none, and {option} was not given"
-
-
-def _fixed_part(pattern: str) -> Path:
-    """The folder of a pattern above its first wildcard."""
-    first = min(pattern.find(sign) for sign in (CASE, "*", "?") if sign in pattern)
-    return Path(pattern[:first] + "x").parent
 
 
 def _require_apart(refs: Iterable[ScanRef], masks: AbstractSet[Path]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import re
 from collections import defaultdict
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, InputError
-from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.image_writer import SEGMENTATION_SUFFIX, image_suffix
 from pe_nnunet.volumes.find import clean
 
 CASE = "{case}"
@@ -23,12 +24,14 @@ class MaskLookup:
             by `_` is the case id is looked for, in an image format or as `.dcm`; or a pattern such as
             `masks/{case}*RefStd.nrrd`, in which `*`, `?` and `**/` match as in a shell.
         what: What the masks are, for messages: "embolus label".
+        scans: Files that are scans; one of them that lies beside a `.seg.nrrd` of its name, as 3D Slicer saves
+            segmentations, is no mask of the case.
 
     Raises:
         ConfigurationError: If the folder does not exist.
     """
 
-    def __init__(self, where: str, what: str) -> None:
+    def __init__(self, where: str, what: str, scans: AbstractSet[Path] = frozenset()) -> None:
         self._where, self._what = where, what
         self._index: dict[str, list[Path]] = {}
         if CASE not in where:
@@ -36,7 +39,7 @@ class MaskLookup:
                 raise ConfigurationError(
                     "PE-IN-002", f"no folder {where} with {what}s", f"name a folder, or a pattern with {CASE} in it"
                 )
-            self._index = _index_folder(Path(where))
+            self._index = {case: _masks(paths, scans) for case, paths in _index_folder(Path(where)).items()}
 
     def find(self, case_id: str) -> Path | None:
         """The mask of a case, or None.
@@ -72,7 +75,7 @@ class MaskLookup:
 
 
 def match_cases(pattern: str) -> dict[str, Path]:
-    """Files that match a pattern, by the text that stands for `{case}`, cleaned.
+    """Scans that match a pattern, by the text that stands for `{case}`, cleaned.
 
     Args:
         pattern: A path in which `{case}` stands for the name of a file or folder, or a part of it, and where it occurs
@@ -85,7 +88,7 @@ def match_cases(pattern: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in _matches(_escape_brackets(pattern).replace(CASE, "*")):
         match = expression.fullmatch(Path(name).as_posix())
-        if match is None:
+        if match is None or image_suffix(Path(name)) == SEGMENTATION_SUFFIX:  # a label, never a scan
             continue
         case_id = clean(match["case"].removesuffix("_0000"))
         if case_id in found:
@@ -98,6 +101,15 @@ def match_cases(pattern: str) -> dict[str, Path]:
     if not found:
         raise InputError("PE-IN-001", f"nothing matches {pattern}", "check the pattern: {case} stands for one name")
     return found
+
+
+def fixed_part(pattern: Path | str) -> Path:
+    """The folder of a pattern above its first wildcard; what is no pattern stays as it is."""
+    text = str(pattern)
+    if CASE not in text:
+        return Path(pattern)
+    first = min(text.find(sign) for sign in (CASE, "*", "?") if sign in text)
+    return Path(text[:first] + "x").parent
 
 
 def _index_folder(root: Path) -> dict[str, list[Path]]:
@@ -113,6 +125,13 @@ def _index_folder(root: Path) -> dict[str, list[Path]]:
         if folders:
             by_folder[clean("_".join(folders))].append(path)
     return {**by_folder, **by_path}
+
+
+def _masks(paths: list[Path], scans: AbstractSet[Path]) -> list[Path]:
+    """The files of a case without its scan, where a segmentation of 3D Slicer lies beside it."""
+    if not any(image_suffix(path) == SEGMENTATION_SUFFIX for path in paths):
+        return paths
+    return [path for path in paths if path.resolve() not in scans]
 
 
 def _matches(pattern: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,24 +12,26 @@ import SimpleITK as sitk
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
 from pe_nnunet.dataset_conversion.labels import map_labels
-from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.dataset_conversion.mask_meaning import (
+    dataset_json_of,
+    emboli_by_name,
+    ignored_values,
+    require_none_ignored,
+)
+from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import (
     Scan,
     ScanRef,
     empty_note,
-    from_lps,
     image_like,
     image_suffix,
+    laid_on,
     read_dicom_label,
     read_label_noted,
     read_scan,
-    require_same_grid,
-    to_lps,
 )
 from pe_nnunet.volumes.files.volume_file import file_sha256
-
-# Doubts about a grid, which are said of the scan already: a mask has been found to lie on the same one.
-_GRID_NOTES = frozenset({"PE-NII-005", "PE-NII-008", "PE-NII-012"})
+from pe_nnunet.volumes.label_grid import GRID_NOTES
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,20 @@ class CaseSource:
     test: bool = False
     hidden: tuple[str, ...] = ()
 
+    @property
+    def meaning(self) -> Path | None:
+        """The `dataset.json` that says what the values of the embolus mask mean, if it comes from such a dataset."""
+        return None if self.own_label else dataset_json_of(self.label)
+
     def digest(self, options: ConvertOptions) -> str:
         """Hash of all bytes and settings that the converted case depends on."""
-        roles = {"image": self.image.files, "label": [self.label], "artery": [self.artery]}
+        roles: dict[str, Sequence[Path | None]] = {
+            "image": self.image.files,
+            "label": [self.label],
+            "artery": [self.artery],
+        }
+        if options.label_map is None and self.meaning is not None:
+            roles["meaning"] = [self.meaning]
         negative = self.case_id in options.negatives
         how = (options.case_digest(), self.label_kind, negative, self.own_label, self.test)
         total = hashlib.sha256(" ".join(map(str, how)).encode())
@@ -131,8 +144,9 @@ def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReade
             masks[role], found = read(path, scan, role, options)
             notes += found
             sha256[role] = file_sha256(path)
-    if "label" in masks and options.label_map is not None:
-        masks["label"] = map_labels(masks["label"], options.label_map)
+    if "label" in masks:
+        masks["label"], found = _emboli_of(masks["label"], source, options)
+        notes += found
     for role, path in (("label", source.label), ("artery", source.artery)):
         if path is not None:
             meaning = "a scan without emboli" if role == "label" else "a scan without arteries"
@@ -151,33 +165,33 @@ def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReade
     )
 
 
+def _emboli_of(mask: sitk.Image, source: CaseSource, options: ConvertOptions) -> tuple[sitk.Image, list[Note]]:
+    """The embolus mask with those values alone that are emboli, as the options or a `dataset.json` beside it say."""
+    if options.label_map is not None:
+        return map_labels(mask, options.label_map), []
+    if (meaning := source.meaning) is None:
+        return mask, []
+    if source.label_kind == "auto":
+        return emboli_by_name(mask, meaning)
+    require_none_ignored(mask, ignored_values(meaning), meaning)
+    return mask, []
+
+
 def read_mask_file(path: Path, scan: Scan, role: str, options: ConvertOptions) -> tuple[sitk.Image, list[Note]]:
     """Read a mask that lies on the grid of its scan, its axes perhaps others, or that DICOM ties to its slices.
 
     Raises:
         PEError: If it cannot be read, or lies on another grid.
     """
+    names = options.segments if role == "label" else None
     if not image_suffix(path):
-        names = options.segments if role == "label" else None
         label, found = read_dicom_label(path, scan, names=names)
         return label, list(found)
-    mask, found = read_label_noted(path)
-    label, turned = _on_grid_of(scan.image, mask, f"the {role} {path.name}")
-    return label, [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in _GRID_NOTES] + turned
-
-
-def _on_grid_of(image: sitk.Image, mask: sitk.Image, what: str) -> tuple[sitk.Image, list[Note]]:
-    """The mask with the axes of the image, for masks drawn on a converted copy of a DICOM series often have others."""
-    try:
-        require_same_grid(image, mask, what)
-    except GeometryError as error:
-        try:
-            require_same_grid(to_lps(image), to_lps(mask), what)
-        except GeometryError:
-            raise error from None
-        text = f"{what} has other axes than the scan, on the same grid: turned"
-        return from_lps(to_lps(mask), image), [Note("PE-CONV-022", "repaired", text)]
-    return mask, []
+    mask, found = read_label_noted(path, names=names)
+    # doubts about a grid are said of the scan already, when the mask lies on the same one
+    scan_path = scan.ref.path if scan.ref.kind == "file" else None
+    label, laid = laid_on(scan.image, scan_path, mask, path, f"the {role} {path.name}")
+    return label, [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in GRID_NOTES] + laid
 
 
 def _artery_alone(mask: sitk.Image, name: str) -> sitk.Image:

@@ -7,18 +7,20 @@ import hashlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from pe_nnunet.errors.shown import shown_lines
+
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
 def render(template: str, **values: Any) -> str:
-    """A page as text.
+    """A page as text; control and format characters in it are escaped.
 
     Args:
         template: Name of a file in `templates`.
         **values: What it shows; one that it asks for and does not get is an error.
     """
-    return _environment().get_template(template).render(values)
+    return shown_lines(_environment().get_template(template).render(values))
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ from functools import partial
 from pe_nnunet.lazy import on_first_use
 from pe_nnunet.networks import NETWORKS, NetworkEntry
 
-__all__ = ["PEPlanner", *(entry.planner for entry in NETWORKS.values())]
+__all__ = ["PEFingerprintExtractor", "PEPlanner", *(entry.planner for entry in NETWORKS.values())]
 
 
 def _make(entry: NetworkEntry) -> type:
@@ -28,6 +28,7 @@ def _make(entry: NetworkEntry) -> type:
 
 __getattr__ = on_first_use(
     __name__,
-    {"PEPlanner": "base"} | {entry.planner: entry.module for entry in NETWORKS.values() if entry.own_planner},
+    {"PEFingerprintExtractor": "fingerprint", "PEPlanner": "base"}
+    | {entry.planner: entry.module for entry in NETWORKS.values() if entry.own_planner},
     {entry.planner: partial(_make, entry) for entry in NETWORKS.values() if not entry.own_planner},
 )

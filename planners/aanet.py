@@ -32,15 +32,19 @@ class PEAANetPlanner(PEPlanner):
         return np.array(self.overwrite_target_spacing or SPACING_MM, dtype=float)
 
     def determine_normalization_scheme_and_whether_mask_is_used_for_norm(self) -> tuple[list[str], list[bool]]:
-        """nnU-Net's CT scheme whatever the channels are called: it clips, shifts and scales."""
-        n_channels = len(self.dataset_json.get("channel_names") or self.dataset_json["modality"])
-        return ["CTNormalization"] * n_channels, [False] * n_channels
+        """nnU-Net's CT scheme for the first channel, whatever it is called: it clips, shifts and scales."""
+        schemes, use_mask = super().determine_normalization_scheme_and_whether_mask_is_used_for_norm()
+        return ["CTNormalization", *schemes[1:]], [False, *use_mask[1:]]
 
     def intensity_properties(self) -> dict[str, Any]:
         """The fingerprint's, but for what the CT scheme reads: clip to the window, subtract, divide."""
         low, high = WINDOW_HU
         window = {"percentile_00_5": low, "percentile_99_5": high, "mean": low, "std": high - low}
-        return {channel: {**found, **window} for channel, found in super().intensity_properties().items()}
+        schemes, _ = self.determine_normalization_scheme_and_whether_mask_is_used_for_norm()
+        return {
+            channel: {**found, **(window if schemes[int(channel)] == "CTNormalization" else {})}
+            for channel, found in super().intensity_properties().items()
+        }
 
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
         """The plans' description of the network; its norm and activation are its own."""

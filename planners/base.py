@@ -21,10 +21,23 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from numpy.typing import NDArray
 
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.dataset.channels import channel_names
+from pe_nnunet.dataset.folders import SPLITS
+from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.networks import SegmentationNetwork
-from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, width_for
-from pe_nnunet.planners.topology import ISOTROPY_FACTOR, NAMED_CLASSES, Topology, plan_topology, u_shaped_kwargs
+from pe_nnunet.planners.check_dataset import check_dataset
+from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, usable_bytes, width_for
+from pe_nnunet.planners.settings import by, check_settings, describe
+from pe_nnunet.planners.sizes import ENVIRONMENT_VARIABLE as SIZES_VARIABLE
+from pe_nnunet.planners.sizes import AskedSizes, require_possible
+from pe_nnunet.planners.topology import (
+    ISOTROPY_FACTOR,
+    MIN_EDGE,
+    NAMED_CLASSES,
+    Topology,
+    plan_topology,
+    u_shaped_kwargs,
+)
 
 FloatArray = NDArray[np.float64]
 SHARED_DATA = "PEPlans"
@@ -42,7 +55,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         suppress_transpose: Whether axes stay in their order.
 
     Raises:
-        ConfigurationError: If a setting makes no sense.
+        ConfigurationError: If a setting makes no sense, or the dataset cannot be trained on (`check_dataset`).
     """
 
     network_class: ClassVar[type[SegmentationNetwork]]
@@ -60,21 +73,38 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
     ) -> None:
         name = self.default_plans_name if plans_name is None else plans_name
         check_settings(name, gpu_memory_target_in_gb, overwrite_target_spacing)
-        super().__init__(
-            dataset_name_or_id,
-            gpu_memory_target_in_gb,
-            preprocessor_name,
-            name,
-            overwrite_target_spacing,
-            suppress_transpose,
-        )
+        try:
+            super().__init__(
+                dataset_name_or_id,
+                gpu_memory_target_in_gb,
+                preprocessor_name,
+                name,
+                overwrite_target_spacing,
+                suppress_transpose,
+            )
+        except (AssertionError, LookupError, TypeError, ValueError) as error:
+            if "plans" not in vars(self):
+                raise
+            self._check_dataset()  # nnU-Net compares the splits, and looks at nothing in them before
+            raise ConfigurationError(
+                "PE-TRAIN-012",
+                f"{SPLITS} of {self.dataset_name} in nnUNet_preprocessed is another one than in nnUNet_raw",
+                "delete the former before planning",
+            ) from error
+        self._check_dataset()
         self.memory_target_gib = float(gpu_memory_target_in_gb)
+        self.asked = AskedSizes.from_environment()
         self.own_data = not self.shares_data or bool(
             name != self.default_plans_name
             or overwrite_target_spacing is not None
             or preprocessor_name != "DefaultPreprocessor"
             or suppress_transpose
         )
+
+    def _check_dataset(self) -> None:
+        preprocessed = Path(nnUNet_preprocessed) / self.dataset_name
+        for note in check_dataset(Path(self.raw_dataset_folder), preprocessed, self.dataset_json, self.dataset):
+            print(note)
 
     def plan_experiment(self) -> dict[str, Any]:
         """Plan all configurations and save them as nnU-Net's plans file.
@@ -98,6 +128,13 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             configurations["3d_fullres"] = self.get_plans_for_configuration(
                 spacing, median_shape, self.generate_data_identifier("3d_fullres"), n_voxels, {}
             )
+        for dimensions, name in ((2, "2d"), (3, "3d_fullres")):
+            if name not in configurations and self.asked.of(dimensions) != (None, None):
+                raise ConfigurationError(
+                    "PE-PLN-009",
+                    f"a size of {name} is asked for, but {type(self).__name__} plans {', '.join(configurations)} here",
+                    f"take it out of {SIZES_VARIABLE}",
+                )
         self.plans = {
             "dataset_name": self.dataset_name,
             "plans_name": self.plans_identifier,
@@ -113,6 +150,8 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         }
         preprocessed = Path(nnUNet_preprocessed) / self.dataset_name
         copyfile(Path(self.raw_dataset_folder) / "dataset.json", preprocessed / "dataset.json")
+        if self.asked.given():
+            self.plans["pe_nnunet_asked_sizes"] = self.asked.given()
         for name, plan in configurations.items():
             print(describe(name, plan))
         self.save_plans(self.plans)
@@ -148,17 +187,31 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             _cache: Not used; nnU-Net's own search needs it.
 
         Raises:
-            ConfigurationError: If the memory target allows no patch.
+            ConfigurationError: If the memory target allows no patch, or one that is asked for is impossible, or
+                the images are too small for the network.
         """
         spacing_mm = [float(s) for s in spacing]
         size = [max(1, round(float(n))) for n in median_shape]
         topology = plan_topology(spacing_mm, size, self.network_class.n_poolings)
+        if len(topology.strides) < 2:
+            raise ConfigurationError(
+                "PE-PLN-006",
+                f"at a spacing of {by(spacing_mm)} mm half of the images have at most {by(size)} voxels: too few for "
+                f"{self.network_class.__name__}, which halves them at least once",
+                f"{2 * MIN_EDGE} voxels are needed along an axis; convert the scans, not parts of them",
+            )
         architecture = self.architecture(topology, width_for(self.memory_target_gib, self.network_class.max_width))
         with torch.device("meta"):  # only sizes are asked for
             network = self.build_network(architecture)
+        asked_patch, asked_batch = self.asked.of(len(size))
+        if asked_patch is not None:
+            require_possible(asked_patch, network.divisor, size)
         patch, batch = largest_patch_and_batch(
-            network, spacing_mm, size, approximate_n_voxels_dataset, self.memory_target_gib
+            network, spacing_mm, size, approximate_n_voxels_dataset, self.memory_target_gib, asked_patch, asked_batch
         )
+        if (asked_patch or asked_batch) is not None:
+            for note in self._doubts(network, patch, batch, size):
+                print(note)
         resampling_data, data_kwargs, resampling_seg, seg_kwargs = self.determine_resampling()
         resampling_probabilities, probabilities_kwargs = self.determine_segmentation_softmax_export_fn()
         schemes, use_mask = self.determine_normalization_scheme_and_whether_mask_is_used_for_norm()
@@ -183,6 +236,22 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             "estimated_training_memory_gib": round(training_bytes(network, patch, batch) / GIB, 2),
         }
 
+    def _doubts(
+        self, network: SegmentationNetwork, patch: Sequence[int], batch: int, image_size: Sequence[int]
+    ) -> list[Note]:
+        """What a person should know of sizes that were asked for."""
+        needed = training_bytes(network, patch, batch)
+        limit, what = usable_bytes(self.memory_target_gib), f"{batch} patches of {by(patch)}"
+        doubts = []
+        if needed > limit:
+            doubts.append(
+                f"{what} need about {needed / GIB:.2f} GiB, {limit / GIB:.2f} of the {self.memory_target_gib:g} GiB "
+                "target can be used"
+            )
+        if any(side - n >= d for side, n, d in zip(patch, image_size, network.divisor, strict=True)):
+            doubts.append(f"{what} reach beyond the median image of {by(image_size)}: the rest is padding")
+        return [Note("PE-PLN-009", "warning", doubt) for doubt in doubts]
+
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
         """The plans' description of the network.
 
@@ -199,12 +268,11 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
     def build_network(self, architecture: dict[str, Any]) -> SegmentationNetwork:
         """The network as it is trained on this dataset."""
         heads = LabelManager(self.dataset_json["labels"], self.dataset_json.get("regions_class_order"))
-        channels = self.dataset_json.get("channel_names") or self.dataset_json["modality"]
         network: SegmentationNetwork = get_network_from_plans(
             architecture["network_class_name"],
             architecture["arch_kwargs"],
             architecture["_kw_requires_import"],
-            len(channels),
+            len(channel_names(self.dataset_json)),
             heads.num_segmentation_heads,
             allow_init=False,
             deep_supervision=True,
@@ -236,36 +304,3 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         """
         owner = self.plans_identifier if self.own_data else SHARED_DATA
         return f"{owner}_{configuration_name}"
-
-
-def check_settings(plans_name: str, memory_target_gib: float, spacing_mm: Sequence[float] | None) -> None:
-    """Refuse settings that nnU-Net would trip over later.
-
-    Raises:
-        ConfigurationError: For a name with two underscores in a row, which nnU-Net splits folder names at; for a
-            memory target that is not positive; for a spacing that is not three positive numbers.
-    """
-    if not plans_name or "__" in plans_name or "/" in plans_name:
-        raise ConfigurationError(
-            "PE-PLN-002", f"the plans name is {plans_name!r}", "choose one without '__' and '/' (-overwrite_plans_name)"
-        )
-    if not memory_target_gib > 0:
-        raise ConfigurationError(
-            "PE-PLN-002", f"the memory target is {memory_target_gib} GiB", "give a positive -gpu_memory_target"
-        )
-    if spacing_mm is not None and (len(spacing_mm) != 3 or not all(s > 0 for s in spacing_mm)):
-        raise ConfigurationError(
-            "PE-PLN-002",
-            f"the target spacing is {list(spacing_mm)}, expected three positive numbers in mm",
-            "correct -overwrite_target_spacing",
-        )
-
-
-def describe(name: str, plan: dict[str, Any]) -> str:
-    """One line on a configuration."""
-    kwargs = plan["architecture"]["arch_kwargs"]
-    return (
-        f"{name}: patch {'x'.join(map(str, plan['patch_size']))}, batch {plan['batch_size']}, spacing "
-        f"{'x'.join(f'{s:.3g}' for s in plan['spacing'])} mm, features {kwargs['features_per_stage']}, "
-        f"about {plan['estimated_training_memory_gib']} GiB"
-    )

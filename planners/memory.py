@@ -94,6 +94,8 @@ def largest_patch_and_batch(
     image_size: Sequence[int],
     n_voxels_dataset: float,
     memory_target_gib: float,
+    patch: tuple[int, ...] | None = None,
+    batch: int | None = None,
 ) -> tuple[tuple[int, ...], int]:
     """The largest patch that fits with the smallest batch, and then the largest batch that fits.
 
@@ -103,6 +105,8 @@ def largest_patch_and_batch(
         image_size: Median size of the images in voxels.
         n_voxels_dataset: Voxels of all training images.
         memory_target_gib: `-gpu_memory_target`.
+        patch: Keep this one, whether it fits or not.
+        batch: Keep this one; the largest patch that fits with it is taken.
 
     Returns:
         The patch in voxels per axis, and patches per step.
@@ -111,19 +115,32 @@ def largest_patch_and_batch(
         ConfigurationError: If the target allows no patch.
     """
     budget = usable_bytes(memory_target_gib)
+    if patch is None:
+        patch = _largest_patch_for(network, spacing_mm, image_size, memory_target_gib, batch or MIN_BATCH_SIZE)
+    if batch is None:
+        batch = largest_batch(patch, n_voxels_dataset, lambda n: training_bytes(network, patch, n) <= budget)
+    return patch, batch
+
+
+def _largest_patch_for(
+    network: SegmentationNetwork,
+    spacing_mm: Sequence[float],
+    image_size: Sequence[int],
+    memory_target_gib: float,
+    batch: int,
+) -> tuple[int, ...]:
+    budget = usable_bytes(memory_target_gib)
     candidates = candidate_patches(spacing_mm, image_size, network.divisor)
-    best = largest_patch(candidates, lambda patch: training_bytes(network, patch, MIN_BATCH_SIZE) <= budget)
+    best = largest_patch(candidates, lambda patch: training_bytes(network, patch, batch) <= budget)
     if best is None:
-        needed = training_bytes(network, candidates[0], MIN_BATCH_SIZE)
+        needed = training_bytes(network, candidates[0], batch)
         raise ConfigurationError(
             "PE-PLN-001",
             f"{type(network).__name__} in {len(image_size)}D needs {needed / GIB:.2f} GiB to train on its smallest "
             f"patch {candidates[0]}, {budget / GIB:.2f} GiB of the {memory_target_gib:g} GiB target can be used",
             "raise -gpu_memory_target, or choose a coarser -overwrite_target_spacing",
         )
-    patch = candidates[best]
-    batch = largest_batch(patch, n_voxels_dataset, lambda n: training_bytes(network, patch, n) <= budget)
-    return patch, batch
+    return candidates[best]
 
 
 def candidate_patches(
@@ -141,7 +158,7 @@ def candidate_patches(
         [(8, 8), (8, 12), (8, 16), (12, 16)]
     """
     largest = [ceil(n / d) * d for n, d in zip(image_size, divisor, strict=True)]
-    smallest = [min(MIN_BOTTLENECK * d, n) for d, n in zip(divisor, largest, strict=True)]
+    smallest = smallest_sides(image_size, divisor)
     edges_mm = {
         d * count * s for s, d, n in zip(spacing_mm, divisor, largest, strict=True) for count in range(1, n // d + 1)
     }
@@ -151,6 +168,16 @@ def candidate_patches(
         return tuple(min(max(n, low), high) for n, low, high in zip(sides, smallest, largest, strict=True))
 
     return sorted({patch(edge) for edge in edges_mm}, key=prod)
+
+
+def smallest_sides(image_size: Sequence[int], divisor: Sequence[int]) -> list[int]:
+    """The smallest sides of a patch: two voxels remain at the coarsest stage, unless the image has no more than one.
+
+    Example:
+        >>> smallest_sides((3, 100), (4, 4))
+        [4, 8]
+    """
+    return [min(MIN_BOTTLENECK * d, ceil(n / d) * d) for d, n in zip(divisor, image_size, strict=True)]
 
 
 def largest_patch(candidates: Sequence[tuple[int, ...]], fits: Callable[[tuple[int, ...]], bool]) -> int | None:

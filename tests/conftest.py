@@ -254,14 +254,20 @@ def model_folder(tmp_path: Path) -> ModelFolder:
         regions: bool = False,
         log_odds: Sequence[float] | None = None,
         gain: float = 1.0,
+        channels: Sequence[str] = ("CT",),
     ) -> Path:
         folder = tmp_path / "results" / "Dataset501_PE" / name
         plans = plans_of(patch, spacing, forward, resampling)
         ((configuration, settings),) = plans["configurations"].items()
+        settings["normalization_schemes"] += ["NoNormalization"] * (len(channels) - 1)
+        settings["use_mask_for_norm"] += [False] * (len(channels) - 1)
+        intensities = plans["foreground_intensity_properties_per_channel"]
+        intensities |= {str(index): intensities["0"] for index in range(len(channels))}
         labels: dict[str, Any] = (
             {"background": 0, "artery": [1, 2], "PE": [2]} if regions else {"background": 0, "PE": 1}
         )
-        dataset = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 4, "file_ending": ".nii.gz"}
+        named = {str(index): channel for index, channel in enumerate(channels)}
+        dataset = {"channel_names": named, "labels": labels, "numTraining": 4, "file_ending": ".nii.gz"}
         if regions:
             dataset["regions_class_order"] = [1, 2]
         folder.mkdir(parents=True)
@@ -273,7 +279,7 @@ def model_folder(tmp_path: Path) -> ModelFolder:
                 settings["architecture"]["network_class_name"],
                 settings["architecture"]["arch_kwargs"],
                 settings["architecture"]["_kw_requires_import"],
-                1,
+                len(channels),
                 2,
                 deep_supervision=False,
             )

@@ -14,19 +14,23 @@ from torch._dynamo import OptimizedModule
 
 from pe_nnunet.architecture import build_network
 from pe_nnunet.dataset.dataset_json import pe_channel
+from pe_nnunet.dataset.validation_record import remove_validation_record, write_validation_record
 from pe_nnunet.named_classes import check_plans
 from pe_nnunet.networks import SegmentationNetwork
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
 from pe_nnunet.processes import one_core_for_other_threads
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling import BatchSeeds
+from pe_nnunet.trainers.batch_size import say_batch_size, use_batch_size
 from pe_nnunet.trainers.callback import Callback
+from pe_nnunet.trainers.check_start import check_start, is_first_process
 from pe_nnunet.trainers.checkpoints import Checkpoints
 from pe_nnunet.trainers.history import History
 from pe_nnunet.trainers.loaders import to_device, training_and_validation_batches
 from pe_nnunet.trainers.loss import build_loss, initialise_heads
 from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe, validation_scores
 from pe_nnunet.trainers.optimizer import StepwiseLambdaLR, backward_and_step, make_optimizer
+from pe_nnunet.trainers.split_record import SplitRecord
 from pe_nnunet.trainers.stopping import SigtermExit, Stopping, StopSignal
 from pe_nnunet.trainers.weight_average import WeightAverage
 
@@ -78,7 +82,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
 
     @classmethod
     def check(cls, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
-        """Refuse what a subclass cannot train; called before anything is written.
+        """Refuse what a subclass cannot train; called before anything is written, by `check_start`.
 
         Args:
             plans: nnU-Net's, as read.
@@ -95,9 +99,10 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         device: torch.device = torch.device("cuda"),  # noqa: B008 - nnU-Net reads this signature
     ) -> None:
         check_plans(plans, "the plans")
-        self.check(plans, configuration, dataset_json)
+        notes = check_start(type(self), plans, configuration, fold, dataset_json) if is_first_process() else []
         super().__init__(plans, configuration, fold, dataset_json, device)
         recipe = self.recipe = resolve_recipe(self.recipe_defaults, plans)
+        use_batch_size(self, recipe.batch_size)
         self.num_epochs = recipe.epochs
         self.num_iterations_per_epoch = recipe.iterations
         self.num_val_iterations_per_epoch = recipe.validation_iterations
@@ -106,14 +111,23 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         self.oversample_foreground_percent = recipe.positive_fraction
         self.save_every = sys.maxsize  # `Checkpoints` says when
         self.print_to_log_file(f"Recipe: {recipe}", add_timestamp=False)
+        for note in notes:
+            self.print_to_log_file(str(note), add_timestamp=False)
 
         folder = Path(self.output_folder)
         self.train_outputs: list[dict[str, Any]] = []  # of the running epoch's steps
         self.should_stop = False
+        self.split_record = SplitRecord()
         self.average = WeightAverage(recipe.ema_decay)
         self.checkpoints = Checkpoints(folder, recipe.checkpoint_epochs, recipe.checkpoint_minutes)
         self.stopping = Stopping(folder, recipe.patience)
-        self.callbacks: list[Callback] = [self.average, History(folder), self.checkpoints, self.stopping]
+        self.callbacks: list[Callback] = [
+            self.split_record,
+            self.average,
+            History(folder),
+            self.checkpoints,
+            self.stopping,
+        ]
 
     def _call(self, hook: str, *args: Any) -> None:
         for callback in self.callbacks:
@@ -128,6 +142,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         network = self.bare_network()
         initialise_heads(network, self.recipe.foreground_prior, self.label_manager.has_regions)
         channels_last(network, self._dimensions())
+        self.split_record.watch(network)
+        say_batch_size(self)
 
     def bare_network(self) -> nn.Module:
         """The network without what DDP and the compiler put around it."""
@@ -156,6 +172,12 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
 
     def plot_network_architecture(self) -> None:
         """Not drawn: nnU-Net's drawing needs a package that no longer works."""
+
+    def do_split(self) -> tuple[Any, Any]:
+        """As nnU-Net, but what the weights were trained on is not validated on."""
+        train, val = super().do_split()
+        self.split_record.compare(self, train, val)
+        return train, val
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Patches drawn by embolus, not by voxel."""
@@ -232,7 +254,10 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         return result
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
-        """As nnU-Net, with the averaged weights."""
+        """As nnU-Net, with the averaged weights; beside the predictions stands which checkpoint made them."""
+        folder, checkpoint = Path(self.output_folder) / "validation", self.checkpoints.current
+        if self.local_rank == 0:
+            remove_validation_record(folder)
         averaged, autocast = (
             self.average.applied(self.bare_network()),
             autocast_for(self.device, self.recipe.cpu_bfloat16),
@@ -241,6 +266,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             if self.device.type == "cpu":
                 one_core_for_other_threads()
             super().perform_actual_validation(save_probabilities)
+        if self.local_rank == 0:
+            write_validation_record(folder, checkpoint, self.split_record.cases["val"])
 
     # ---- nnU-Net's hooks
 

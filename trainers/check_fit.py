@@ -22,6 +22,7 @@ from pe_nnunet.precision import autocast_for
 from pe_nnunet.registration.names import TRAINERS, load_class
 from pe_nnunet.sampling import seeded
 from pe_nnunet.trainers.base import PETrainer
+from pe_nnunet.trainers.check_start import no_embolus
 from pe_nnunet.trainers.loaders import plain_loader, to_device
 from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe
 
@@ -124,11 +125,7 @@ def _fixed_batches(trainer: PETrainer, patches: int) -> list[dict[str, Any]]:
     loader = plain_loader(trainer, training)
     sampler = loader.sampler
     if not sampler.positive_cases:
-        raise ConfigurationError(
-            "PE-TRAIN-008",
-            f"none of the {len(sampler.cases)} training cases of fold {trainer.fold} holds an embolus",
-            "look at the labels with pe-nnunet analyse, and at splits_final.json",
-        )
+        raise no_embolus(len(sampler.cases), trainer.fold)
     batches = []
     with seeded(trainer.recipe.seed) as rng:
         for _ in range(max(1, round(patches / trainer.batch_size))):

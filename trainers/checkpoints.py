@@ -110,12 +110,16 @@ class Checkpoints(Callback):
         folder: Of the fold.
         epochs: After how many one is due; 0 is a tenth of the training, at most 50.
         minutes: After how many one is due at the next epoch's end.
+
+    Attributes:
+        current: The file that was written or read last, whose weights the network has after the last epoch.
     """
 
     def __init__(self, folder: Path, epochs: int, minutes: float) -> None:
         self.folder = folder
         self.epochs = epochs
         self.minutes = minutes
+        self.current: Path | None = None
         self._saved_at = monotonic()
 
     def on_train_start(self, trainer: PETrainer, /) -> None:  # noqa: ARG002
@@ -169,6 +173,7 @@ class Checkpoints(Callback):
         for callback in trainer.callbacks:
             callback.on_save_checkpoint(trainer, content)
         write_checkpoint(path, content, path.with_name(OLDER) if path.name == LATEST else None)
+        self.current = path
 
     def load(self, trainer: PETrainer, stored: dict[str, Any] | str) -> None:
         """Take over a state, and say where the recipe has changed since.
@@ -181,6 +186,7 @@ class Checkpoints(Callback):
             ConfigurationError: PE-TRAIN-005 if it cannot be read or is another trainer's.
         """
         if not isinstance(stored, dict):
+            self.current = Path(stored)
             stored = read_checkpoint(Path(stored), trainer.device)
         before, now = stored["pe_recipe"], trainer.recipe.as_dict()
         changed = [f"{key} {before[key]} -> {now[key]}" for key in now if key in before and before[key] != now[key]]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from pe_nnunet.files import atomic_json, atomic_text
+from pe_nnunet.files import atomic_csv, atomic_json
 from pe_nnunet.sampling.build import voxel_mm3
 from pe_nnunet.trainers.callback import Callback
 from pe_nnunet.trainers.monitor import SIZE_NAMES, collapse_warning, count_emboli, summarise
@@ -153,8 +151,4 @@ def write_history(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         path: The CSV file.
         rows: One an epoch, with the same keys; None becomes an empty cell.
     """
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    atomic_text(path, text.getvalue())
+    atomic_csv(path, list(rows[0]), rows)

@@ -7,11 +7,13 @@ Source: Qiao et al., "Micro-Batch Training with Batch-Channel Normalization and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 EPS = 1e-6
 GROUP_EPS = 1e-5
 CHANNELS_PER_GROUP = 4
@@ -69,6 +71,19 @@ class StandardisedConv3d(nn.Conv3d):
         """(n, in_channels, z, y, x) to (n, out_channels, ...)."""
         return F.conv3d(x, standardise(self.weight), None, self.stride, self.padding, self.dilation)
 
+    def plain(self) -> nn.Conv3d:
+        """Torch's convolution with these weights, standardised."""
+        conv = nn.Conv3d(
+            self.in_channels,
+            self.out_channels,
+            _triple(self.kernel_size),
+            stride=_triple(self.stride),
+            padding=_triple([int(n) for n in self.padding]),
+            dilation=_triple(self.dilation),
+            bias=False,
+        )
+        return _with_weights(conv, weight=standardise(self.weight))
+
 
 class StandardisedConvTranspose3d(nn.ConvTranspose3d):
     """A transposed convolution without bias, its kernel the stride, its weights standardised on each use.
@@ -89,8 +104,16 @@ class StandardisedConvTranspose3d(nn.ConvTranspose3d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:  # noqa: ARG002 torch's signature
         """(n, in_channels, z, y, x) to (n, out_channels, ...), larger by the stride."""
-        weight = standardise(self.weight.transpose(0, 1)).reshape(self.weight.shape)
-        return F.conv_transpose3d(x, weight, None, self.stride)
+        return F.conv_transpose3d(x, self._standardised(), None, self.stride)
+
+    def _standardised(self) -> Tensor:
+        return standardise(self.weight.transpose(0, 1)).reshape(self.weight.shape)
+
+    def plain(self) -> nn.ConvTranspose3d:
+        """Torch's transposed convolution with these weights, standardised."""
+        edges = _triple(self.stride)
+        conv = nn.ConvTranspose3d(self.in_channels, self.out_channels, edges, stride=edges, bias=False)
+        return _with_weights(conv, weight=self._standardised())
 
 
 class StandardisedUnit(nn.Module):
@@ -145,6 +168,11 @@ class GroupNorm(nn.Module):
         # contiguous: for channels-last maps with few channels to a group the kernel is some twenty times slower
         return torch.native_group_norm(x.contiguous(), weight, bias, n, c, voxels, self.n_groups, GROUP_EPS)[0]
 
+    def plain(self) -> nn.GroupNorm:
+        """Torch's module with these weights."""
+        norm = nn.GroupNorm(self.n_groups, len(self.weight), eps=GROUP_EPS)
+        return _with_weights(norm, weight=self.weight, bias=self.bias)
+
 
 def unit(
     in_channels: int,
@@ -169,6 +197,13 @@ def unit(
     padding = tuple(d * (k // 2) if k % 2 else 0 for k, d in zip(kernel_size, spread, strict=True))
     conv = StandardisedConv3d(in_channels, out_channels, kernel_size, stride=stride, dilation=spread, padding=padding)
     return StandardisedUnit(conv, activation=activation)
+
+
+def _with_weights(module: ModuleT, **weights: Tensor) -> ModuleT:
+    with torch.no_grad():
+        for name, values in weights.items():
+            module.get_parameter(name).copy_(values)
+    return module.to(next(iter(weights.values())).device)
 
 
 def _triple(values: Sequence[int]) -> tuple[int, int, int]:

@@ -15,23 +15,29 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pe_nnunet.calibration.counts import EMBOLI, Grid, LabelledScan, count_findings
+from pe_nnunet.calibration.held_out import refuse_fold_all, require_held_out, require_unseen
 from pe_nnunet.calibration.out_of_fold import (
     ValidationCase,
     cases_of_splits,
     labelled_scan,
     masks_as_probability,
     require_emboli,
+    stored_in_lps,
     truth_record,
 )
+from pe_nnunet.calibration.predicted_by import require_predictions_of
 from pe_nnunet.calibration.results import calibration_text, naming_older, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
+from pe_nnunet.calibration.trained_on import Trained, splits_of_detectors, splits_of_models
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.label_values import dataset_json_beside, holds_ids, read_label_values
+from pe_nnunet.dataset.probabilities import ENDING
 from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.detector import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.stored import NAME
+from pe_nnunet.inference.channels import further_channels
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model, model_records, pick_device
@@ -39,7 +45,16 @@ from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.metrics.instances import AUTO, LabelKind, ignored_voxels, require_known_values, to_instances
 from pe_nnunet.roi import crop, paste
-from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
+from pe_nnunet.volumes import (
+    ScanRef,
+    find_scans,
+    image_like,
+    read_label,
+    read_scan,
+    require_same_grid,
+    spacing_zyx,
+    to_lps,
+)
 
 MARGIN_MM = 10.0
 SHIFT_THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
@@ -50,7 +65,7 @@ def calibrate_models(
     max_fp_per_scan: float | None,
     grid: Grid,
     *,
-    masks: bool = False,
+    source: str = "probabilities",
     device: str = "auto",
     inference: InferenceSettings | None = None,
     trust_checkpoint: bool = False,
@@ -64,7 +79,7 @@ def calibrate_models(
         locations: Models of one dataset, with the same folds.
         max_fp_per_scan: The sensitivity at this many false positives a scan, at most, counts; None: the F1 of emboli.
         grid: Which settings are tried.
-        masks: Take the masks that training left instead of predicting.
+        source: `probabilities` predicts; `npz` and `masks` take the probabilities, or the masks, that training left.
         device: Where the networks run.
         inference: How; the default if None.
         trust_checkpoint: Load checkpoints that hold more than weights.
@@ -81,25 +96,40 @@ def calibrate_models(
     folds = locations[0].folds
     if any(location.folds != folds for location in locations):
         raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
+    refuse_fold_all(folds)
     folders = [location.folder for location in locations]
     pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
-    cases = cases_of_splits(folders, folds, dataset_json)
+    cases = cases_of_splits(folders, folds, ENDING if source == "npz" else "", dataset_json)
     with naming_older(folders[0] / NAME):
         require_emboli(cases)  # before hours of prediction
     inference, where = inference or InferenceSettings(), pick_device(device)
-    models: list[TrainedModel] = []
-    if not masks or check is not None:
-        models = [load_model(location, where, trust_checkpoint) for location in locations]
-
-    def probability(image: sitk.Image, fold: str) -> NDArray[np.float32]:
-        single = [replace(model, folds=((fold, dict(model.folds)[fold]),)) for model in models]
-        return _region_probability(single, image, where, inference)
-
-    def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
-        return masks_as_probability(case, pe_values) if masks else probability(image, case.fold)
-
     # one detector a fold: a scan must not be seen by the one that was trained on it
     detectors = {fold: load_detector(fold_folders(detector, [fold]), where.type) for fold in folds if detector}
+    segmenters = splits_of_models(locations, trust=trust_checkpoint)
+    trained = [*segmenters, *splits_of_detectors({fold: one.records for fold, one in detectors.items()})]
+    for note in require_held_out(trained, cases):
+        print(note, flush=True)
+    if source != "probabilities":
+        require_predictions_of(locations, cases)
+    further = []
+    if check is not None:
+        if len(folds) < 2:
+            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
+        further = _further_scans(*check, dataset_json, segmenters)
+    models: list[TrainedModel] = []
+    if source == "probabilities" or check is not None:
+        models = [load_model(location, where, trust_checkpoint) for location in locations]
+
+    def probability(image: sitk.Image, fold: str, channels: Sequence[sitk.Image] = ()) -> NDArray[np.float32]:
+        single = [replace(model, folds=((fold, dict(model.folds)[fold]),)) for model in models]
+        return _region_probability(single, image, channels, where, inference)
+
+    def predicted(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
+        if source == "npz":
+            return stored_in_lps(case)
+        if source == "masks":
+            return masks_as_probability(case, pe_values)
+        return probability(image, case.fold, _channels_lps(case, max(model.n_channels for model in models)))
 
     def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
         return detect(image, detectors[case.fold]).emboli
@@ -109,20 +139,16 @@ def calibrate_models(
     with naming_older(folders[0] / NAME):
         found = calibrate(scans, max_fp_per_scan, grid)
     shift = None
-    if check is not None:
-        if len(folds) < 2:
-            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
-        shift = measure_shift(
-            _further_scans(*check, dataset_json), folds, probability, found.segmentation.chosen.settings
-        )
+    if further:
+        shift = measure_shift(further, folds, probability, found.segmentation.chosen.settings)
     chosen_on = {
         "dataset": folders[0].parent.name,
         "scans": [scan.case_id for scan in scans],
         "folds": list(folds),
         "labels": truth_record(cases),
-        "source": "masks" if masks else "probabilities",
+        "source": source,
         "models": [asdict(record) for location in locations for record in model_records(location)],
-        "detector": [asdict(record) for one in detectors.values() for record in one.records] or None,
+        "detector": [record.brief() for one in detectors.values() for record in one.records] or None,
         "inference": asdict(inference),
         "fold_shift": shift,
     }
@@ -131,13 +157,26 @@ def calibrate_models(
     return path
 
 
+def _channels_lps(case: ValidationCase, count: int) -> list[sitk.Image]:
+    """The channels of a case beside the CT, in LPS axes."""
+    if count <= 1:
+        return []
+    ref = ScanRef(case.case_id, "file", case.image, (case.image,))
+    return [to_lps(channel) for channel in further_channels(ref, read_scan(ref).image, count)]
+
+
 def _region_probability(
-    models: Sequence[TrainedModel], image: sitk.Image, device: torch.device, settings: InferenceSettings
+    models: Sequence[TrainedModel],
+    image: sitk.Image,
+    channels: Sequence[sitk.Image],
+    device: torch.device,
+    settings: InferenceSettings,
 ) -> NDArray[np.float32]:
     """Predict a scan in LPS axes, or one that is cropped to its lungs, where `PEPredictor` would look: (z, y, x)."""
     region = lung_region(image, MARGIN_MM, "full-volume")
     part = crop(image, region.box)
-    probability, _ = predict_ensemble(models, part, device, settings, within=region.within)
+    further = [crop(channel, region.box) for channel in channels]
+    probability, _ = predict_ensemble(models, part, device, settings, within=region.within, further=further)
     return np.asarray(sitk.GetArrayFromImage(paste(image_like(probability, part), region.box, image)))
 
 
@@ -145,7 +184,7 @@ FurtherScan = tuple[str, sitk.Image, NDArray[Any], NDArray[np.bool_] | None]
 """Name, image in LPS axes, ids of its emboli and which voxels are ignored, if any, (z, y, x); no fold has seen it."""
 
 
-def _further_scans(scans: Path, labels: Path, dataset_json: Path | None) -> list[FurtherScan]:
+def _further_scans(scans: Path, labels: Path, dataset_json: Path | None, trained: Trained) -> list[FurtherScan]:
     """Scans with their labels, which are read by the `dataset.json` beside them; without one, as ids or masks."""
     kind = AUTO
     path = dataset_json or dataset_json_beside(labels)
@@ -153,16 +192,20 @@ def _further_scans(scans: Path, labels: Path, dataset_json: Path | None) -> list
         kind = LabelKind("instances")
     elif path is not None:
         kind = LabelKind("class", *read_label_values(path).for_classes)
-    further = []
+    further: list[FurtherScan] = []
+    hashes = {}
     for ref in find_scans(scans):
         path = labels / f"{ref.case_id}.nii.gz"
         if not path.is_file():
             raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
-        image, label = to_lps(read_scan(ref).image), to_lps(read_label(path))
+        scan = read_scan(ref)
+        hashes[ref.case_id] = (scan.sha256,)
+        image, label = to_lps(scan.image), to_lps(read_label(path))
         require_same_grid(image, label, f"the label of case {ref.case_id}")
         values = sitk.GetArrayFromImage(label)
         require_known_values(values, kind, f"the label of case {ref.case_id}")
         further.append((ref.case_id, image, to_instances(values, kind), ignored_voxels(values, kind)))
+    require_unseen(trained, hashes)
     return further
 
 

@@ -122,7 +122,7 @@ def _scan(
     """The part of a case that holds emboli or a probability of at least the threshold."""
     truth, ignored = truth_and_ignored
     ids = sitk.GetArrayViewFromImage(truth)
-    probability = stored_probability(case, models, ids.shape)
+    probability = stored_probability(case, models, truth)
     box = (Box.around((probability >= threshold) | (ids != 0)) or Box((0, 0, 0), (1, 1, 1))).slices
     mask = None if ignored is None else sitk.GetArrayViewFromImage(ignored)[box] > 0
     return LabelledScan(case.case_id, probability[box], ids[box], spacing_zyx(truth), ignored=mask)

@@ -12,11 +12,13 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import LabelledScan
-from pe_nnunet.dataset.dataset_json import DATASET, pe_channel, read_dataset_json
+from pe_nnunet.dataset.dataset_json import DATASET, read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits, split_of
 from pe_nnunet.dataset.label_values import LabelValues, dataset_json_beside, read_label_values
+from pe_nnunet.dataset.probabilities import read_pe_probability, reader_of
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
+from pe_nnunet.inference.locate import FINAL, stored_checkpoints
 from pe_nnunet.metrics.ignored import without_ignored
 from pe_nnunet.metrics.instances import LabelKind, ignored_voxels, require_known_values, to_instances
 from pe_nnunet.volumes import find_scans, image_like, read_label, read_scan, require_same_grid, spacing_zyx, to_lps
@@ -138,13 +140,14 @@ def validation_case(
 
 
 def cases_of_splits(
-    models: Sequence[Path], folds: Sequence[str], dataset_json: Path | None = None
+    models: Sequence[Path], folds: Sequence[str], output_ending: str = "", dataset_json: Path | None = None
 ) -> list[ValidationCase]:
     """The validation scans of every fold, from `splits_final.json`.
 
     Args:
         models: Folders of models of one dataset, which have these folds.
         folds: Their numbers, as text.
+        output_ending: See `validation_case`.
         dataset_json: See `validation_case`.
 
     Raises:
@@ -157,7 +160,7 @@ def cases_of_splits(
     cases = []
     for fold in folds:
         held_back = split_of(splits, fold, dataset=name, code="PE-FUS-006")["val"]
-        cases += [validation_case(case, fold, models, dataset_json=dataset_json) for case in sorted(held_back)]
+        cases += [validation_case(case, fold, models, output_ending, dataset_json) for case in sorted(held_back)]
     if gone := [case.image for case in cases if not case.image.is_file()]:
         raise InputError("PE-FUS-006", f"{gone[0]} is gone", "calibration needs the training scans")
     return cases
@@ -199,11 +202,10 @@ def _folds_with_probabilities(model: Path, folds: Sequence[str]) -> dict[str, st
     for fold in folds:
         cases = sorted(path.stem for path in (model / f"fold_{fold}" / VALIDATION).glob("*.npz"))
         if not cases:
-            trainer, plans, configuration = [*model.name.split("__"), "", ""][:3]
             raise ConfigurationError(
                 "PE-EVAL-011",
                 f"fold {fold} of {model.name} has no validation probabilities",
-                f"nnUNetv2_train {model.parent.name} {configuration} {fold} -tr {trainer} -p {plans} --val --npz",
+                _how_to_validate(model, fold),
             )
         if double := sorted(fold_of.keys() & set(cases)):
             raise ConfigurationError("PE-EVAL-011", f"{double[0]} lies in two folds of {model.name}", "train anew")
@@ -211,35 +213,37 @@ def _folds_with_probabilities(model: Path, folds: Sequence[str]) -> dict[str, st
     return fold_of
 
 
-def stored_probability(case: ValidationCase, models: Sequence[str], shape: Sequence[int]) -> NDArray[np.float32]:
+def _how_to_validate(model: Path, fold: str) -> str:
+    """The command that leaves the probabilities of a fold, by what the fold holds."""
+    trainer, plans, configuration = [*model.name.split("__"), "", ""][:3]
+    command = f"nnUNetv2_train {model.parent.name} {configuration} {fold} -tr {trainer} -p {plans}"
+    held = stored_checkpoints(model).get(fold, ())
+    if FINAL in held:
+        return f"{command} --val --npz"
+    if not held:
+        return f"{command} --npz trains it; where it is trained, {command} --val --npz"
+    # nnU-Net validates no fold without its final checkpoint, --val_best or not
+    return f"it holds {' and '.join(held)}, but no {FINAL}: end its training, {command} --c --npz"
+
+
+def stored_probability(case: ValidationCase, models: Sequence[str], like: sitk.Image) -> NDArray[np.float32]:
     """The mean PE probability of several models, as training left it, (z, y, x) on the grid of the label.
 
     Args:
         case: From `cases_with_probabilities`.
         models: Names of their folders.
-        shape: Of the label.
+        like: On the grid of the label.
 
     Raises:
-        InputError: PE-EVAL-011 if a file cannot be read.
+        InputError: PE-EVAL-011 if a file cannot be read, or does not hold what the model's labels say.
         GeometryError: PE-GEO-001 if one is not on the label's grid.
     """
-    total = np.zeros(tuple(shape), np.float32)
+    total = np.zeros(like.GetSize()[::-1], np.float32)
     for model in models:
         path = case.outputs[model]
-        dataset = read_dataset_json(path.parents[2])
-        channel = pe_channel(dataset["labels"], bool(dataset.get("regions_class_order")))
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                probability = np.asarray(stored["probabilities"][channel], np.float32)
-        except Exception as error:  # a damaged archive makes numpy raise whatever its parts raise
-            raise InputError("PE-EVAL-011", f"{path} holds no probabilities: {error}", "validate again") from error
-        if probability.shape != total.shape:
-            raise GeometryError(
-                "PE-GEO-001",
-                f"the probabilities of case {case.case_id} by {model} have shape {probability.shape} (z, y, x), its "
-                f"label {total.shape}",
-            )
-        total += probability / len(models)
+        folder = path.parents[2]
+        read = read_pe_probability(path, read_dataset_json(folder), reader_of(folder), like, "PE-EVAL-011")
+        total += read / len(models)
     return total
 
 
@@ -255,6 +259,20 @@ def masks_as_probability(case: ValidationCase, pe_values: Sequence[int]) -> NDAr
     """
     masks = [sitk.GetArrayFromImage(to_lps(read_label(path))) for path in case.outputs.values()]
     return np.asarray(np.mean([np.isin(mask, pe_values) for mask in masks], axis=0), np.float32)
+
+
+def stored_in_lps(case: ValidationCase) -> NDArray[np.float32]:
+    """The mean PE probability of all models of a case, as training left it (`--npz`), in LPS axes.
+
+    Args:
+        case: From `cases_of_splits`, with the outputs of that ending.
+
+    Raises:
+        PEError: As `stored_probability`.
+    """
+    grid = case.truth()
+    stored = image_like(stored_probability(case, list(case.outputs), grid), grid)
+    return np.asarray(sitk.GetArrayFromImage(to_lps(stored)))
 
 
 def labelled_scan(

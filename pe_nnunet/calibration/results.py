@@ -20,6 +20,7 @@ from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.files import atomic_json
 from pe_nnunet.fusion.stored import FORMAT, NAME, OperatingPoints
+from pe_nnunet.inference.locate import FINAL
 from pe_nnunet.metrics.cohort_scores import CohortScores
 from pe_nnunet.metrics.ratios import f1
 
@@ -149,8 +150,14 @@ def _outcome(point: OperatingPoint) -> str:
     )
 
 
-def predict_command(candidate: Candidate, dataset: str, folds: Sequence[str]) -> str:
+def predict_command(candidate: Candidate, dataset: str, folds: Sequence[str], checkpoint: str = FINAL) -> str:
     """The `pe-nnunet-predict-fused` that finds emboli in new scans in this way.
+
+    Args:
+        candidate: Models and settings.
+        dataset: Its id or name.
+        folds: Of each model.
+        checkpoint: Of each fold; nnU-Net's final one need not be named.
 
     Example:
         >>> from pe_nnunet.fusion import FusionSettings
@@ -162,6 +169,7 @@ def predict_command(candidate: Candidate, dataset: str, folds: Sequence[str]) ->
     trainers, plans, configurations = zip(*(name.split("__") for name in models), strict=True)
     words = ["pe-nnunet-predict-fused", "-i", "STUDY", "-o", "OUT", "-d", dataset]
     words += ["-tr", *trainers, "-p", *plans, "-c", *configurations, "-f", *folds]
+    words += [] if checkpoint == FINAL else ["-chk", checkpoint]
     words += ["--threshold", f"{settings.threshold:g}", "--min-embolus-mm3", f"{settings.min_volume_mm3:g}"]
     return shlex.join(words)
 
@@ -201,7 +209,8 @@ def find_best_record(
         held_out: Of the choices that were made on the other folds; None with a single fold, or where none can be made.
         failures: Cases that count nowhere.
         notes: What deserves a look.
-        **how: `dataset`, `folds` and `most_false_positives_per_scan` as asked for; `labels` as they were read.
+        **how: `dataset`, `folds` and `most_false_positives_per_scan` as asked for; `labels` as they were read; name of
+            the `checkpoint` that was validated.
     """
     rows = [
         {"models": list(models), "threshold": settings.threshold, "min_volume_mm3": settings.min_volume_mm3}
@@ -210,7 +219,7 @@ def find_best_record(
     return {
         **how,
         "best": rows[best],
-        "command": predict_command(candidates[best], how["dataset"], how["folds"]),
+        "command": predict_command(candidates[best], how["dataset"], how["folds"], how["checkpoint"]),
         "cohort": cohort.to_dict(),
         "held_out": None if held_out is None else held_out.to_dict(),
         "candidates": [row | candidate_numbers(of) for row, of in zip(rows, counts, strict=True)],

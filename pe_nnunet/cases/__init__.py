@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -99,11 +99,12 @@ def work_through(
     bar: str = "",
     say: Callable[[str, Result, str], None] | None = None,
     quiet: bool = False,
+    hidden: Mapping[str, Iterable[str]] | None = None,
 ) -> tuple[dict[str, Result], list[CaseFailure]]:
     """`run_cases`, with the results parted from the failures.
 
     `say` is called with each case that worked, its result, and a text about the time that the rest will take; a case
-    that fails is a line on stderr, unless `quiet`.
+    that fails is a line on stderr, unless `quiet`, and says none of the names that `hidden` has for it.
 
     Returns:
         The results by case id and the failures, both in the order of the cases.
@@ -114,9 +115,9 @@ def work_through(
     outcomes = run_cases(work, items, workers, read=read, limits=limits, ends=ends, died=died, bar=bar)
     for done, (case_id, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, CaseFailure):
-            failures.append(outcome)
+            failures.append(outcome.without((hidden or {}).get(case_id, ())))
             if not quiet:
-                tqdm.write(str(outcome), file=sys.stderr)
+                tqdm.write(str(failures[-1]), file=sys.stderr)
             continue
         results[case_id] = outcome
         if say is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from pe_nnunet.errors import InputError, PEError
+from pe_nnunet.errors.shown import shown, without
 from pe_nnunet.options import option, require_limits
 from pe_nnunet.processes.case_process import Lost
 
@@ -54,13 +56,21 @@ class CaseFailure:
         case_id: The case.
         code: A key of `pe_nnunet.errors.CODES`.
         message: What is wrong.
-        hint: What to do.
+        hint: What to do. Control characters in all three are escaped.
     """
 
     case_id: str
     code: str
     message: str
     hint: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("case_id", "message", "hint"):
+            object.__setattr__(self, name, shown(getattr(self, name)))
+
+    def without(self, names: Iterable[str]) -> CaseFailure:
+        """The failure with names of folders and files hidden."""
+        return replace(self, message=without(self.message, names), hint=without(self.hint, names))
 
     @classmethod
     def of(cls, case_id: str, error: Exception) -> CaseFailure:
@@ -70,7 +80,7 @@ class CaseFailure:
         if isinstance(error, MemoryError):
             text = "it needs more memory than is free" + (f": {' '.join(str(error).split())}" if str(error) else "")
             return cls(case_id, CODES["memory"], text, HINTS["memory"])
-        return cls(case_id, "PE-ENV-006", " ".join(f"{type(error).__name__}: {error}".split()))
+        return cls(case_id, "PE-ENV-006", f"{type(error).__name__}: {error}")
 
     @classmethod
     def of_lost(cls, case_id: str, lost: Lost, died: str = CODES["died"]) -> CaseFailure:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import NoReturn
 
+from pe_nnunet.cli.terminal import print_traceback, shown_output
 from pe_nnunet.errors import PEError
+from pe_nnunet.errors.shown import shown
 
 DONE, USAGE, NOTHING_DONE, SOME_FAILED = 0, 1, 2, 3
 
@@ -55,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {message}\n")
+        self.exit(USAGE, f"{self.prog}: {shown(message)}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -110,10 +112,11 @@ def _run_command(name: str, arguments: Sequence[str], prog: str) -> int:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     try:
         _refuse_renamed(parser, name, arguments)
-        return int(module.run(parser.parse_args(arguments)))
+        with nullcontext() if name == "run" else shown_output():  # nnU-Net's own commands print as they do without us
+            return int(module.run(parser.parse_args(arguments)))
     except PEError as error:
         if "--debug" in arguments:
-            traceback.print_exc()
+            print_traceback()
         print(error, file=sys.stderr)
         return NOTHING_DONE
     except KeyboardInterrupt:
@@ -124,9 +127,9 @@ def _run_command(name: str, arguments: Sequence[str], prog: str) -> int:
         return NOTHING_DONE
     except Exception as error:  # noqa: BLE001 - the last line of defence: one line for the user, the rest with --debug
         if "--debug" in arguments:
-            traceback.print_exc()
+            print_traceback()
         print(
-            f"PE-ENV-006: {type(error).__name__}: {' '.join(str(error).split())}; see it whole with --debug",
+            f"PE-ENV-006: {type(error).__name__}: {shown(str(error))}; see it whole with --debug",
             file=sys.stderr,
         )
         return NOTHING_DONE

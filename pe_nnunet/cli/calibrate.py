@@ -36,10 +36,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     goal.add_argument(
         "--from",
         dest="source",
-        choices=("probabilities", "masks"),
+        choices=("probabilities", "npz", "masks"),
         default="probabilities",
-        help="predict the scans, or take the masks that training left in fold_*/validation: quick, but only the "
-        "smallest volume can be chosen; default %(default)s",
+        help="predict the scans, or take what training left in fold_*/validation: npz, the probabilities that "
+        "nnUNetv2_train --npz wrote, or masks, by which only the smallest volume can be chosen; default %(default)s",
     )
     add_search(goal)
     add_dataset_json(goal)
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         locations,
         args.target_fp,
         Grid(thresholds, (0.0,) if args.source == "masks" else grid.seeds, volumes),
-        masks=args.source == "masks",
+        source=args.source,
         device=args.device,
         inference=inference,
         trust_checkpoint=args.trust_checkpoint,

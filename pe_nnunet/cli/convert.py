@@ -16,10 +16,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import REPAIRS, add_limits, limits
+from pe_nnunet.cli.scan_options import CHOICE, REPAIRS, add_limits, limits, say_names
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.registry import KINDS
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.shown import HIDDEN
 from pe_nnunet.options import add_options, chosen
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="test set, kept out of all folds: a file of case ids, one a line, or `published` for CAD-PE's",
     )
     add_options(crop, ConvertOptions, "folds", "seed")
-    add_options(parser.add_argument_group("reading"), ConvertOptions, "pick", "series_uids", *REPAIRS)
+    add_options(parser.add_argument_group("reading"), ConvertOptions, *CHOICE, "series_uids", *REPAIRS)
     course = parser.add_argument_group("course")
     add_options(course, ConvertOptions, "on_error", "resume", "overwrite", "num_parts", "part_id", "num_processes")
     add_limits(course)
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
             if isinstance(outcome, CaseFailure):
                 tqdm.write(str(outcome), file=sys.stderr)
 
+        say_names(hash_names=options.hash_names)
         report = convert(args.kind, args.src, args.dataset_id, args.name, options, progress=show, limits=may_take)
     if args.part_id is not None:
         return _print_part(report, args.part_id, args.num_parts)
@@ -112,15 +114,19 @@ def _list(kind: str, src: Path, options: ConvertOptions) -> int:
     listing = part_of(list_cases(kind, src, options), options)
     print("case", "subset", "files", "scan", "label", "artery", sep="\t")
     for case in listing.cases:
-        label = case.label.name if case.label else "-"
-        artery = case.artery.name if case.artery else "-"
+        label, artery = (_mask_name(path, hide=options.hash_names) for path in (case.label, case.artery))
         subset = "test" if case.test else "train"
         print(case.case_id, subset, len(case.image.files), case.name, label, artery, sep="\t")
     for error in listing.errors:
         print(error, file=sys.stderr)
+    say_names(hash_names=options.hash_names, refused=sum(error.code == "PE-CONV-034" for error in listing.errors))
     if not listing.cases:
         return NOTHING_DONE
     return SOME_FAILED if listing.errors else DONE
+
+
+def _mask_name(path: Path | None, *, hide: bool) -> str:
+    return "-" if path is None else HIDDEN if hide else path.name
 
 
 def _case_list(path: Path | None) -> frozenset[str]:

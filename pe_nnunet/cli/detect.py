@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device
-from pe_nnunet.cli.scan_options import add_limits, add_reading, limits, repairs
+from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,10 +34,14 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.volumes import find_scans
+    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     if (args.dataset is None) == (args.detector is None):
         raise ConfigurationError("PE-DET-005", "no detector named, or two", "give either -d or --detector")
-    refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
+    with names_hidden(args.input, hide=args.hash_names):
+        refs = find_scans(args.input, **choice(args))
+    refs = named_cases(refs, args.input, hash_names=args.hash_names)
+    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
 
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.detector import fold_folders, load_detector, locate_detector

@@ -44,8 +44,11 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
+    from pe_nnunet.calibration.held_out import refuse_fold_all, require_held_out
     from pe_nnunet.calibration.out_of_fold import cases_with_probabilities, truth_record
+    from pe_nnunet.calibration.predicted_by import checkpoints_of_predictions, common_checkpoint, require_predictions_of
     from pe_nnunet.calibration.results import find_best_record, find_best_table, naming_older
+    from pe_nnunet.calibration.trained_on import splits_of_models
     from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
@@ -57,7 +60,13 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("PE-MODEL-007", f"--target-fp is {args.target_fp}, expected 0 or more")
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
     models = model_folders(results, args.trainers, args.plans, args.configurations)
+    refuse_fold_all(args.folds)
     cases = cases_with_probabilities(models, args.folds, args.dataset_json)
+    checkpoints = checkpoints_of_predictions(models, args.folds)
+    for note in require_held_out(splits_of_models(checkpoints), cases):
+        print(note, flush=True)
+    require_predictions_of(checkpoints, cases)
+    checkpoint = common_checkpoint(checkpoints)
     names = [folder.name for folder in models]
     candidates = candidates_of(names, args.ensemble_size, args.thresholds, args.min_embolus_mm3)
     work = partial(count_case, candidates=candidates)
@@ -92,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         notes,
         dataset=results.name,
         folds=args.folds,
+        checkpoint=checkpoint,
         most_false_positives_per_scan=args.target_fp,
         labels=truth_record(cases),
     )

@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.inference.sharing import install_models
 
     trust(args)
-    folders, files = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
+    folders, files, notes = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)
+    for note in notes:
+        print(note, flush=True)
     for folder in folders:
         print(folder)
     print(f"{files} files, hashes as they should be", flush=True)

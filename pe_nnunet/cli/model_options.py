@@ -94,11 +94,16 @@ def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool)
 
 
 def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add models, by dataset or by folder, and a detector; returns the group, for what else belongs there."""
+    """Add models, by dataset or by folder, a detector and their calibration; returns the group, for further options."""
     group = parser.add_argument_group("models", "by dataset, or by folder with -m")
     add_models_of_dataset(group, required=False)
     group.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
     group.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
+    group.add_argument(
+        "--accept-calibration",
+        action="store_true",
+        help="take a fusion.json that was chosen for other weights or folds of these models",
+    )
     return group
 
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
-from pe_nnunet.cli.scan_options import add_limits, add_reading, limits, repairs
+from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
-from pe_nnunet.outputs.writers import kinds_for, switch_helps
+from pe_nnunet.outputs.writers import STOCK_SPELLINGS, kinds_for, switch_helps
 
 FUSION = ("threshold", "seed_threshold", "min_volume_mm3", "nms_mm", "box_weight", "box_confidence", "no_box_penalty")
 
@@ -66,7 +66,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
     )
     for switch, text in switch_helps().items():
-        parser.add_argument(switch, dest="switches", action="append_const", const=switch, default=[], help=text)
+        spellings = [switch, *([STOCK_SPELLINGS[switch]] if switch in STOCK_SPELLINGS else [])]
+        parser.add_argument(*spellings, dest="switches", action="append_const", const=switch, default=[], help=text)
     batch = parser.add_argument_group("many scans")
     batch.add_argument(
         "--resume", action="store_true", help="leave out what is complete, with the same models and settings"
@@ -79,17 +80,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.detection import load_detector
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.fusion.stored import choose_settings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.inference.model import pick_device, weights_of
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.volumes import find_scans
+    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     asked = {name: getattr(args, name) for name in FUSION}
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
-    refs = find_scans(args.input, series_uid=args.series_uid, pick=args.pick)
+    with names_hidden(args.input, hide=args.hash_names):
+        refs = find_scans(args.input, **choice(args))
+    refs = named_cases(refs, args.input, hash_names=args.hash_names)
+    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     trust(args)
     locations = models_of(args)
     inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))
@@ -100,13 +107,18 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.artery is not None and args.roi != "artery":
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
-    fusion, notes = choose_settings(
-        [place.folder for place in locations], target_fp=args.target_fp, detector=args.detector is not None, **asked
+    detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
+    fusion = choose_settings(
+        [place.folder for place in locations],
+        weights_of(locations, () if detector is None else detector.records),
+        target_fp=args.target_fp,
+        accept=args.accept_calibration,
+        **asked,
     )
     outputs = kinds_for(args.switches)
     predictor = PEPredictor(
         locations,
-        args.detector,
+        detector,
         device=args.device,
         fusion=fusion,
         margin_mm=args.lung_margin_mm,
@@ -119,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in notes:
+    for note in fusion.notes:
         print(note, flush=True)
     written, failed = predict_batch(
         predictor,

@@ -1,14 +1,16 @@
-"""Options that several commands share: which series is read, what may be repaired, how long a case may take."""
+"""Options that several commands share: which series is read and how, what cases are called, how long one may take."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 from pe_nnunet.cases.outcome import CaseLimits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 
+CHOICE = ("pick", "join_series", "only")
 REPAIRS = ("assume_hu", "resample_gaps", "fix_tilt")
 
 
@@ -16,7 +18,19 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     """Add which series is meant where a folder holds several, and what a scan is refused for unless it is asked for."""
     group = parser.add_argument_group("reading")
     group.add_argument("--series-uid", metavar="UID", help="only this DICOM series")
-    add_options(group, ConvertOptions, "pick", *REPAIRS)
+    add_options(group, ConvertOptions, *CHOICE, *REPAIRS, "hash_names")
+
+
+def choice(args: argparse.Namespace) -> dict[str, Any]:
+    """Which series is read, as `find_scans` takes it."""
+    return {name: getattr(args, name) for name in ("series_uid", *CHOICE)}
+
+
+def say_names(*, hash_names: bool, refused: int = 0) -> None:
+    """Say on stderr how cases are called in results, and how many are refused for what they are called."""
+    how = "hashes of their names (--hash-names)" if hash_names else "their folders and files"
+    left_out = f"; {refused} would say a patient's name, and are refused (PE-CONV-034)" if refused else ""
+    print(f"cases are named by {how}{left_out}", file=sys.stderr, flush=True)
 
 
 def add_limits(parser: argparse._ActionsContainer) -> None:

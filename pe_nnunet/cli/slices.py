@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.scan_options import add_limits, add_reading, limits, repairs
+from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
 
 if TYPE_CHECKING:
     from pe_nnunet.errors import Note
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("src", type=Path, metavar="SRC", help="scan, folder of scans or of PNG slices, or a pattern with {case}")
     add("out", type=Path, metavar="OUT", help="folder to write to")
     add("--labels", metavar="WHERE", help="masks: one for one scan, a folder with <case>.*, or a pattern with {case}")
-    add("--segments", metavar="NAMES", help="which segments of a SEG or RTSTRUCT to take, such as 'embol*'")
+    add("--segments", metavar="NAMES", help="which segments of a SEG, RTSTRUCT or .seg.nrrd to take, such as 'embol*'")
     add(
         "--window",
         type=float,
@@ -51,11 +51,17 @@ def run(args: argparse.Namespace) -> int:
     """Convert each scan, with one line on stderr for each that fails."""
     from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.dataset_conversion.patterns import fixed_part
     from pe_nnunet.slices import LabelLookup, find_sources
+    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     _require_sense(args)
-    sources = find_sources(args.src, series_uid=args.series_uid, pick=args.pick)
-    labels = LabelLookup(args.labels, len(sources)) if args.labels is not None else None
+    root = fixed_part(args.src)
+    with names_hidden(root, hide=args.hash_names):
+        sources = find_sources(args.src, **choice(args))
+    sources = named_cases(sources, root, hash_names=args.hash_names)
+    labels = LabelLookup(args.labels, sources) if args.labels is not None else None
+    say_names(hash_names=args.hash_names, refused=sum(source.refused for source in sources))
     written, failed = work_through(
         partial(_convert, labels=labels, args=args),
         {source.case_id: source for source in sources},
@@ -63,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         say=_say,
         ends=(Exception,) if args.debug else (),
         bar="converting",
+        hidden={source.case_id: source.hidden for source in sources},
     )
     print(f"{len(written)} of {len(sources)} scans written to {args.out}")
     return DONE if not failed else SOME_FAILED if written else NOTHING_DONE
@@ -85,9 +92,9 @@ def _convert(source: ScanRef, labels: LabelLookup | None, args: argparse.Namespa
     notes = list(scan.notes)
     name = f"the label of {case}"
     if labels is not None:
-        path = labels.find(case)
+        path = labels.find(source.mask_id)
         label, found = read_label_of(scan, path, segments=args.segments)
-        name, notes = path.name, [*notes, *found]
+        name, notes = name if source.hidden else path.name, [*notes, *found]
     if label is not None:
         notes += empty_note(label, name)
     window = None if args.window is None else (args.window[0], args.window[1])

@@ -10,6 +10,7 @@ to nnUNet_results/DatasetXXX_Name/PEDetector__MODEL__SIZEpx/fold_F. ultralytics 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from pe_nnunet.cli.model_options import add_device
 from pe_nnunet.options import add_options, chosen
@@ -47,11 +48,21 @@ def run(args: argparse.Namespace) -> int:
     raw, *extra = (dataset_folder(nnunet_folder(RAW), dataset) for dataset in (args.dataset, *args.extra_boxes))
     preprocessed, results = (nnunet_folder(variable) / raw.name for variable in (PREPROCESSED, RESULTS))
 
+    from pe_nnunet.calibration.held_out import segmenters_of_other_splits
     from pe_nnunet.detection.train_folds import train_folds
     from pe_nnunet.inference.model import pick_device
 
     settings = DetectorSettings(
         **chosen(args, DetectorSettings), device=pick_device(args.device).type, overrides=overrides
     )
-    train_folds(raw, preprocessed, results, settings, folds=args.folds, extra=extra, overwrite=args.overwrite)
+    train_folds(
+        raw,
+        preprocessed,
+        results,
+        settings,
+        folds=args.folds,
+        extra=extra,
+        overwrite=args.overwrite,
+        compare=partial(segmenters_of_other_splits, results),
+    )
     return DONE

@@ -148,6 +148,32 @@ def artery_channel(labels: Mapping[str, Any], regions: bool) -> int | None:
     return _regions(labels).index("artery") if regions and "artery" in labels else None
 
 
+def has_regions(dataset_json: Mapping[str, Any]) -> bool:
+    """Whether channels are sigmoid regions: where a label has several values, as nnU-Net decides.
+
+    Example:
+        >>> has_regions({"labels": {"background": 0, "artery": [1, 2], "PE": 2}, "regions_class_order": [1, 2]})
+        True
+        >>> has_regions({"labels": {"background": 0, "PE": [1]}, "regions_class_order": [1]})
+        False
+    """
+    return any(isinstance(value, (list, tuple)) and len(value) > 1 for value in dataset_json["labels"].values())
+
+
+def foreground_channels(dataset_json: Mapping[str, Any]) -> list[int]:
+    """The output channels that are not background.
+
+    Example:
+        >>> foreground_channels({"labels": {"background": 0, "artery": 1, "PE": 2, "ignore": 3}})
+        [1, 2]
+        >>> foreground_channels({"labels": {"background": 0, "artery": [1, 2], "PE": 2}})
+        [0, 1]
+    """
+    count = len(_regions(dataset_json["labels"]))
+    return list(range(count)) if has_regions(dataset_json) else list(range(1, count + 1))
+
+
 def _regions(labels: Mapping[str, Any]) -> list[str]:
     """Region names in the order of a network's channels."""
-    return [key for key in labels if key not in ("background", "ignore")]
+    background = (0, [0], (0,))
+    return [key for key, value in labels.items() if key not in ("background", "ignore") and value not in background]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.errors.shown import is_utf8
 from pe_nnunet.files.json_reader import MALFORMED, read_json, why
 
 RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
@@ -32,6 +33,8 @@ def nnunet_folder(variable: str) -> Path:
         quoted = value[0] in "\"'" or value[-1] in "\"'"
         hint = "take the quotation marks out of the value" if quoted else "make the folder, or correct the variable"
         raise ConfigurationError("PE-ENV-001", f"{variable} is {value!r}, which is no folder", hint)
+    if not is_utf8(value):
+        raise ConfigurationError("PE-ENV-001", f"{variable} is {value!r}, which is not UTF-8", "rename the folder")
     return Path(value)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.shown import shown_lines
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 
 Watcher = Callable[[str], "str | None"]  # a line of output -> what to show of it
@@ -82,7 +83,7 @@ class StepRunner:
         seconds = time.perf_counter() - started
         if code:
             tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
-            print("\n".join(f"    | {line}" for line in tail), file=sys.stderr, flush=True)
+            print("\n".join(f"    | {shown_lines(line)}" for line in tail), file=sys.stderr, flush=True)
             raise ConfigurationError(
                 "PE-DEMO-001", f"{step.command[0]} ended with exit code {code}", f"its output: {log}"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Raster
 from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.files import atomic_json, atomic_path
+from pe_nnunet.files import atomic_json
 from pe_nnunet.files.json_reader import MALFORMED, read_object, require_types, why
+from pe_nnunet.networks.onnx_files import write_onnx
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 RECORD, ONNX, WEIGHTS, HISTORY = "detector.json", "detector.onnx", "detector.pt", "history.csv"
@@ -41,6 +43,19 @@ class DetectorRecord:
     fold: str
     sha256: dict[str, str]
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def split(self) -> TrainingSplit:
+        """What it was trained on; an older detector names cases without hashes."""
+        if stored := TrainingSplit.from_plain(self.facts.get("split")):
+            return stored
+        cases: Mapping[str, Sequence[str]] = self.facts.get("cases") or {}
+        train, val = ({case: tuple[str, ...]() for case in cases.get(part, ())} for part in ("train", "val"))
+        return TrainingSplit(self.dataset, self.fold, train, val, "" if cases else "its record does not name its scans")
+
+    def brief(self) -> dict[str, Any]:
+        """For results: without the hash of every scan."""
+        return asdict(self) | {"facts": {name: fact for name, fact in self.facts.items() if name != "split"}}
 
     def write(self, folder: Path) -> None:
         """Write `detector.json`.
@@ -96,7 +111,6 @@ class DetectorRecord:
 
 
 INPUT, OUTPUT = "pictures", "boxes"
-_OPSET = 17
 
 
 class _Detector(nn.Module):
@@ -134,13 +148,9 @@ def export_onnx(network: nn.Module, path: Path) -> None:
         path: The file.
 
     Raises:
+        MissingExtraError: PE-MODEL-013 if onnx is not installed.
         OutputError: PE-OUT-001 if it cannot be written.
     """
     example = torch.zeros((2, 2 * STRIDE, 3 * STRIDE, 3), dtype=torch.uint8)  # unlike sides, so that none is assumed
     axes = {INPUT: {0: "n", 1: "y", 2: "x"}, OUTPUT: {0: "n", 2: "points"}}
-    with warnings.catch_warnings(), torch.no_grad(), atomic_path(path) as temporary:
-        warnings.simplefilter("ignore")  # the tracer's remarks on shapes, which are dynamic where they need to be
-        torch.onnx.export(
-            deployable(network), (example,), str(temporary), input_names=[INPUT], output_names=[OUTPUT],
-            dynamic_axes=axes, opset_version=_OPSET, dynamo=False,
-        )  # fmt: skip
+    write_onnx(deployable(network), example, path, given=INPUT, found=OUTPUT, dynamic=axes)

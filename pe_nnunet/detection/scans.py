@@ -23,6 +23,7 @@ from pe_nnunet.detection.slice_labels import EMBOLUS, LUNG
 from pe_nnunet.detection.suppress import SliceFindings
 from pe_nnunet.errors import Note
 from pe_nnunet.volumes import Scan, ScanRef, spacing_zyx, to_lps
+from pe_nnunet.volumes.case_names import HASHED, PLAIN
 from pe_nnunet.volumes.readers import read_timed
 from pe_nnunet.voxels import Box
 
@@ -131,7 +132,11 @@ def detect_batch(
         facts = {
             "notice": DISCLAIMER,
             "notes": [asdict(note) for note in notes],
-            "source": {"path": ref.path.name, "sha256": scan.sha256},
+            "source": {
+                "path": ref.shown_name,
+                "names": HASHED if ref.hidden else PLAIN,
+                "sha256": scan.sha256,
+            },
             "detectors": [
                 {"model": r.model, "dataset": r.dataset, "fold": r.fold, "sha256": r.sha256} for r in detector.records
             ],
@@ -151,7 +156,12 @@ def detect_batch(
     with sole_writer(folder):
         write_errors([], folder)  # before the work: an output that cannot be written is known at once
         found, failed = work_through(
-            find, {ref.case_id: ref for ref in refs}, read=partial(read_timed, repairs=repairs), limits=limits, say=say
+            find,
+            {ref.case_id: ref for ref in refs},
+            read=partial(read_timed, repairs=repairs),
+            limits=limits,
+            say=say,
+            hidden={ref.case_id: ref.hidden for ref in refs},
         )
         write_errors(failed, folder)
     return {case_id: result for case_id, (result, _, _) in found.items()}, failed

@@ -17,12 +17,14 @@ from torch import nn
 
 from pe_nnunet import __version__
 from pe_nnunet.dataset.folders import Split
+from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.architectures import find_architecture, switch_off
 from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord, export_onnx
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.training_slices import SliceSet
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_path
+from pe_nnunet.networks.onnx_files import require_onnx
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 NOTICE = "Trained with ultralytics (AGPL-3.0). Research use only; not a medical device."
@@ -40,7 +42,7 @@ def detector_name(settings: DetectorSettings) -> str:
 
 def train_detector(
     slices: SliceSet,
-    fold: str,
+    scans: TrainingSplit,
     split: Split,
     results: Path,
     settings: DetectorSettings,
@@ -50,7 +52,7 @@ def train_detector(
 
     Args:
         slices: Pictures of all cases.
-        fold: Its name: `0`, `1`, ..., or `all`.
+        scans: What it is trained on, with the name of its fold.
         split: Cases to train and to validate on.
         results: The dataset's folder in nnUNet_results.
         settings: Of the training, the network and its weights.
@@ -62,14 +64,16 @@ def train_detector(
     Raises:
         ConfigurationError: PE-DET-002 no such architecture; PE-DET-004 nothing to train or to validate on; PE-DET-009
             weights that cannot be used.
-        MissingExtraError: PE-DET-001 if ultralytics is not installed.
+        MissingExtraError: PE-DET-001 if ultralytics is not installed, PE-MODEL-013 if onnx is not.
         OutputError: If a file cannot be written.
     """
+    fold = scans.fold
     architecture, size = find_architecture(settings.model)
     images = {"train": [*slices.images(split["train"]), *extra], "val": slices.images(split["val"])}
     for part, files in images.items():
         if not files:
             raise ConfigurationError("PE-DET-004", f"fold {fold} has no picture under {part}", "take another fold")
+    require_onnx()  # what is trained is written with it
     switch_off()
     from pe_nnunet.detection.yolo import SliceTrainer, build_network
 
@@ -79,6 +83,7 @@ def train_detector(
     if settings.weights is not None:
         _start_from(network, settings.weights, settings.trust_weights)
         weights_sha256 = file_sha256(settings.weights)  # now, as it may be the detector that is trained again
+        scans = scans.after(_split_of_weights(settings.weights, scans))
     folder = results / detector_name(settings) / f"fold_{fold}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +112,7 @@ def train_detector(
         {
             "notice": NOTICE,
             "cases": split,
+            "split": scans.to_plain(),
             "pictures": {part: len(files) for part, files in images.items()} | {"extra": len(extra)},
             "settings": asdict(settings) | {"weights": settings.weights and settings.weights.name},
             "weights_sha256": weights_sha256,
@@ -145,6 +151,17 @@ def _start_from(network: nn.Module, path: Path, trusted: bool) -> None:
         )
     network.load_state_dict(fitting, strict=False)
     print(f"{len(fitting)} of {len(own)} tensors from {path.name}", flush=True)
+
+
+def _split_of_weights(path: Path, scans: TrainingSplit) -> TrainingSplit:
+    """What weights to start from were trained on, if a detector's record lies beside them."""
+    try:
+        record = DetectorRecord.read(path.parent)
+    except ConfigurationError:
+        record = None
+    if record is None or path.name not in record.sha256:
+        return TrainingSplit(scans.dataset, scans.fold, {}, {}, f"it started from {path.name}")
+    return record.split
 
 
 class _Progress:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pe_nnunet.dataset.folders import Split, read_splits, split_of
+from pe_nnunet.dataset.scan_hashes import scan_hashes
+from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.record import RECORD
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.train import detector_name, train_detector
-from pe_nnunet.detection.training_slices import export_slices, extra_images
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.detection.training_slices import export_slices, extra_cases, extra_images
+from pe_nnunet.errors import ConfigurationError, Note
 
 
 def train_folds(
@@ -23,6 +25,7 @@ def train_folds(
     folds: Sequence[str] | None = None,
     extra: Sequence[Path] = (),
     overwrite: bool = False,
+    compare: Callable[[str, Split], Sequence[Note]] | None = None,
 ) -> None:
     """Write the pictures and train the folds, one after another, saying what is done.
 
@@ -34,6 +37,7 @@ def train_folds(
         folds: Names; every fold of the splits if None.
         extra: Further datasets in nnUNet_raw, of whose cases only slices with emboli are taken, for training alone.
         overwrite: Train folds again that are trained.
+        compare: Says before the training what else does not fit to a fold and its split.
 
     Raises:
         PEError: If a dataset, fold or setting does not fit, or PE-MODEL-009 if a fold is trained already.
@@ -56,6 +60,8 @@ def train_folds(
     for note in (note for part in (slices, *further) for note in part.notes):
         print(note, flush=True)
     splits = {name: load_fold(raw, preprocessed, name, list(slices.pictures)) for name in names}
+    for note in (note for name, split in splits.items() for note in (compare(name, split) if compare else ())):
+        print(note, flush=True)
     for name, split in splits.items():
         unseen = [] if name == "all" else [slices.patients[case] for case in split["val"] if case in slices.patients]
         others = extra_images(further, unseen)
@@ -65,7 +71,13 @@ def train_folds(
             f"{slices.raster.pixel_mm} mm a pixel",
             flush=True,
         )
-        folder = train_detector(slices, name, split, results, settings, others)
+        scans = scan_hashes(raw.name, (*split["train"], *split["val"]))
+        train_scans = {case: scans[case] for case in split["train"]}
+        for other, part in zip(extra, further, strict=True):
+            of_other = scan_hashes(other.name, extra_cases(part, unseen))
+            train_scans |= {f"{other.name}/{case}": hashes for case, hashes in of_other.items()}
+        record = TrainingSplit(raw.name, name, train_scans, {case: scans[case] for case in split["val"]})
+        folder = train_detector(slices, record, split, results, settings, others)
         print(f"fold {name}: written to {folder}", flush=True)
 
 

@@ -113,11 +113,12 @@ def export_slices(raw: Path, folder: Path, settings: DetectorSettings, pixel_mm:
 
 def extra_images(sets: Sequence[SliceSet], unseen_patients: Collection[str]) -> list[Path]:
     """Pictures of further datasets, to train on only, without those of patients that the fold is validated on."""
-    return [
-        path
-        for extra in sets
-        for path in extra.images([case for case in extra.pictures if extra.patients[case] not in unseen_patients])
-    ]
+    return [path for extra in sets for path in extra.images(extra_cases(extra, unseen_patients))]
+
+
+def extra_cases(extra: SliceSet, unseen_patients: Collection[str]) -> list[str]:
+    """The cases of a further dataset that have pictures, without those of patients that the fold is validated on."""
+    return [case for case, names in extra.pictures.items() if names and extra.patients[case] not in unseen_patients]
 
 
 def write_picture(folder: Path, name: str, picture: npt.NDArray[np.uint8], lines: Sequence[str]) -> None:

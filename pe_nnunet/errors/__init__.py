@@ -6,10 +6,12 @@ repaired or only deserves a warning is a `Note`, collected beside the result ins
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pe_nnunet.errors.codes import CODES
+from pe_nnunet.errors.shown import shown, without
 
 __all__ = [
     "CODES",
@@ -28,7 +30,8 @@ class PEError(Exception):
 
     Args:
         code: A key of `CODES`, for example `"PE-DCM-003"`.
-        message: What is wrong, with which case or file, what was expected and what was found, in one line.
+        message: What is wrong, with which case or file, what was expected and what was found, in one line. Control
+            characters in it, which come from files and names, are escaped.
         hint: What to do about it.
 
     Raises:
@@ -44,8 +47,8 @@ class PEError(Exception):
             raise KeyError(code)
         super().__init__(code, message, hint)
         self.code = code
-        self.message = " ".join(message.split())
-        self.hint = " ".join(hint.split())
+        self.message = shown(message)
+        self.hint = shown(hint)
 
     def __str__(self) -> str:
         """One line: code, message, hint."""
@@ -79,7 +82,7 @@ class Note:
     Attributes:
         code: A key of `CODES`.
         kind: `"repaired"`, or `"warning"`.
-        message: One line.
+        message: One line; control characters in it are escaped.
     """
 
     code: str
@@ -89,6 +92,11 @@ class Note:
     def __post_init__(self) -> None:
         if self.code not in CODES:
             raise KeyError(self.code)
+        object.__setattr__(self, "message", shown(self.message))
+
+    def without(self, names: Iterable[str]) -> Note:
+        """The note with names of folders and files hidden."""
+        return replace(self, message=without(self.message, names))
 
     def __str__(self) -> str:
         """One line: code, kind, message."""

@@ -138,6 +138,7 @@ def evaluate_folder(
                 [] if lungs is None else sorted(files.keys() - masks.keys()),
                 [case.scores.case_id for case in done if case.ignores and not case.scores.positive],
             ),
+            *(note for case in done for note in case.notes),
         ),
         settings=settings,
         detections=tuple(

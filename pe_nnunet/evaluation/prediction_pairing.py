@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure
+from pe_nnunet.dataset.probabilities import ENDING, description_of
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation.text_tables import read_cad_pe
 from pe_nnunet.metrics.instances import AUTO, LabelKind
@@ -33,7 +34,7 @@ class CaseFiles:
         label: File of the true emboli.
         mask: Ids of findings, or a mask.
         table: `id,x,y,z,prob`, LPS mm.
-        probability: Beside the mask.
+        probability: Beside the mask: an image, or what nnU-Net's `--save_probabilities` and `--npz` leave.
         markers: Of a file of all scans, in place of the others.
         lungs: A mask of its lungs, or None.
         patient: Key that scans of one patient share; empty where each scan is one.
@@ -64,8 +65,9 @@ def find_pairs(
 
     Args:
         predictions: A folder of `<case>.nii.gz` (or .nii, .nrrd, .mha), with `<case>_emboli.csv` or `<case>.csv` and
-            `<case>_probability.nii.gz` beside it or none; of such tables alone; or one file `Scan X Y Z Confidence` of
-            the CAD-PE challenge for all scans, of which those without a line have no findings.
+            `<case>_probability.nii.gz` or nnU-Net's `<case>.npz` beside it or none; of such tables alone; or one file
+            `Scan X Y Z Confidence` of the CAD-PE challenge for all scans, of which those without a line have no
+            findings.
         labels: A folder of the same, of CAD-PE's `0001RefStd.nrrd` or `001RefStd.nrrd` for scan `001`, or of one folder
             a case with `emboli.nii.gz` (or .nii, .nrrd, .mha) in it.
         only: Ids of the cases that are meant; all if None.
@@ -137,7 +139,13 @@ def _of_folder(folder: Path, labels: Mapping[str, Path]) -> dict[str, list[CaseF
     found: dict[str, list[CaseFiles]] = {}
     for case, masks in _by_case(path for path in images if _stem(path) not in probabilities).items():
         found[case] = [
-            CaseFiles(case, labels[case], mask, _table(mask), probabilities.get(_stem(mask) + PROBABILITY_ENDING))
+            CaseFiles(
+                case,
+                labels[case],
+                mask,
+                _table(mask),
+                probabilities.get(_stem(mask) + PROBABILITY_ENDING) or _stock_probability(mask),
+            )
             for mask in masks
             if case in labels
         ]
@@ -170,6 +178,12 @@ def is_study_label(label: Path) -> bool:
 def written_by_us(mask: Path) -> bool:
     """Whether a prediction lies beside the table or the manifest that this package writes with it."""
     return any(mask.with_name(_stem(mask) + ending).is_file() for ending in (TABLE_ENDINGS[0], MANIFEST_ENDING))
+
+
+def _stock_probability(mask: Path) -> Path | None:
+    """What nnU-Net wrote beside a mask, where it is known what the channels mean."""
+    path = mask.with_name(_stem(mask) + ENDING)
+    return path if path.is_file() and description_of(path) is not None else None
 
 
 def _table(mask: Path) -> Path | None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.errors import InputError
+from pe_nnunet.dataset.dataset_json import read_dataset_json
+from pe_nnunet.dataset.probabilities import ENDING, description_of, read_pe_probability, reader_of
+from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
@@ -28,8 +31,10 @@ from pe_nnunet.metrics.markers import Voxel, VoxelMarker, markers_of_findings, m
 from pe_nnunet.metrics.protocols import PROTOCOLS, ProtocolName
 from pe_nnunet.outputs.emboli_table import read_emboli_csv
 from pe_nnunet.volumes.files.volume_file import read_file
-from pe_nnunet.volumes.geometry import require_same_grid, spacing_zyx
-from pe_nnunet.volumes.readers import read_label
+from pe_nnunet.volumes.geometry import spacing_zyx
+from pe_nnunet.volumes.label_grid import GRID_NOTES, laid_on
+from pe_nnunet.volumes.readers import read_label, read_label_noted
+from pe_nnunet.volumes.seg.slicer_segmentation import is_segmentation
 from pe_nnunet.voxels import Box
 
 MAIN_PROTOCOL: ProtocolName = "cad-pe"  # of the sensitivity at a number of false positives
@@ -48,6 +53,7 @@ class ScoredCase:
         markers: On the label's grid.
         marker_table: The same as `id,x,y,z,prob` in LPS mm.
         ignores: Whether some of its voxels are ignored.
+        notes: Doubts of the label's grid, from which lengths and volumes follow, and how others were laid on it.
     """
 
     scores: CaseScores
@@ -57,6 +63,7 @@ class ScoredCase:
     markers: tuple[VoxelMarker, ...]
     marker_table: str
     ignores: bool = False
+    notes: tuple[Note, ...] = ()
 
 
 def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
@@ -72,16 +79,20 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
         GeometryError: PE-GEO-001 or PE-GEO-002 where they are not on the label's grid.
     """
     case_id = files.case_id
-    grid = read_label(files.label)
+    mask = None if files.mask is None else read_label(files.mask)
+    grid, notes = _label(files, mask)
     spacing_mm = spacing_zyx(grid)
     truth = sitk.GetArrayViewFromImage(grid)
     require_known_values(truth, files.label_kind, f"the label of case {case_id}")
-    ignored = _ignored(files, grid)
+    ignored, said = _ignored(files, grid)
+    notes += said
     if ignored is not None and ignored.all():
         raise InputError("PE-EVAL-018", f"every voxel of the label of case {case_id} is ignored", "leave the case out")
-    found_image = (
-        None if files.mask is None else _on_grid(read_label(files.mask), grid, f"prediction of case {case_id}")
-    )
+    found_image = None
+    if files.mask is not None and mask is not None:
+        what = f"the prediction of case {case_id}"
+        found_image, laid = laid_on(grid, files.label, mask, files.mask, what)
+        notes += laid
     found = None if found_image is None else sitk.GetArrayViewFromImage(found_image)
     if found is not None:
         require_known_values(found, files.prediction_kind, f"the prediction of case {case_id}")
@@ -101,7 +112,10 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
         found_ids = without_ignored(to_instances(found[box.slices], files.prediction_kind), ignored_here)
     lungs = None
     if files.lungs is not None:
-        lungs = LungGeometry.of(_on_grid(read_label(files.lungs), grid, f"lung mask of case {case_id}"))
+        what = f"the lung mask of case {case_id}"
+        lung_mask, laid = laid_on(grid, files.label, read_label(files.lungs), files.lungs, what)
+        notes += laid
+        lungs = LungGeometry.of(lung_mask)
         lungs = None if lungs is None else lungs.part(box.slices)
 
     scored = True
@@ -116,8 +130,7 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     else:
         probability = None
         if files.probability is not None:
-            image = _on_grid(read_file(files.probability)[0], grid, f"probability of case {case_id}")
-            probability = sitk.GetArrayViewFromImage(image)[box.slices]
+            probability = _probability(files, files.probability, grid)[box.slices]
         scored = probability is not None
         markers = markers_of_findings(found_ids, probability)
 
@@ -140,20 +153,37 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     )
     calibration = tuple((m.probability, m.value_in(truth_ids) > 0) for m in markers) if scored else ()
     markers = _moved(markers, box.start)
-    return ScoredCase(scores, hits, scored, calibration, markers, aanet_csv(markers, grid), ignored is not None)
+    said = [Note(note.code, note.kind, f"{case_id}: {note.message}") for note in notes]
+    table = aanet_csv(markers, grid)
+    return ScoredCase(scores, hits, scored, calibration, markers, table, ignored is not None, tuple(said))
 
 
-def _ignored(files: CaseFiles, grid: sitk.Image) -> NDArray[np.bool_] | None:
-    """The voxels of a case of which nobody says what they are; None where there are none."""
+def _ignored(files: CaseFiles, grid: sitk.Image) -> tuple[NDArray[np.bool_] | None, list[Note]]:
+    """The voxels of a case of which nobody says what they are, None where there are none; and how they were laid on."""
     if files.ignored_in is None:
-        return ignored_voxels(sitk.GetArrayViewFromImage(grid), files.label_kind)
-    classes = _on_grid(read_label(files.ignored_in), grid, f"label of classes of case {files.case_id}")
-    return ignored_voxels(sitk.GetArrayViewFromImage(classes), LabelKind(ignored=files.ignored_values))
+        return ignored_voxels(sitk.GetArrayViewFromImage(grid), files.label_kind), []
+    what = f"the label of classes of case {files.case_id}"
+    classes, notes = laid_on(grid, files.label, read_label(files.ignored_in), files.ignored_in, what)
+    return ignored_voxels(sitk.GetArrayViewFromImage(classes), LabelKind(ignored=files.ignored_values)), list(notes)
 
 
-def _on_grid(image: sitk.Image, grid: sitk.Image, what: str) -> sitk.Image:
-    require_same_grid(grid, image, f"the {what}")
-    return image
+def _label(files: CaseFiles, mask: sitk.Image | None) -> tuple[sitk.Image, list[Note]]:
+    """The label, whose grid is the case's, with doubts of that grid; a cropped segmentation is placed on the mask's."""
+    label, found = read_label_noted(files.label)
+    notes = [note for note in found if note.code in GRID_NOTES]
+    if files.mask is not None and mask is not None and is_segmentation(files.label):
+        label, laid = laid_on(mask, files.mask, label, files.label, f"the label of case {files.case_id}")
+        notes += laid
+    return label, notes
+
+
+def _probability(files: CaseFiles, path: Path, grid: sitk.Image) -> NDArray[np.float32]:
+    """On the label's grid, (z, y, x)."""
+    described = description_of(path) if path.suffix == ENDING else None
+    if described is not None:
+        return read_pe_probability(path, read_dataset_json(described), reader_of(described), grid)
+    image, _ = laid_on(grid, files.label, read_file(path)[0], path, f"the probability of case {files.case_id}")
+    return np.asarray(sitk.GetArrayFromImage(image), np.float32)
 
 
 def _moved(markers: Sequence[VoxelMarker], by: Voxel) -> tuple[VoxelMarker, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.files import csv_text
+from pe_nnunet.files import csv_text, csv_value
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.definitions import METRICS, OF_CASE
@@ -47,7 +47,10 @@ def read_cases(folder: Path) -> list[CaseScores]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)
-            cases = [CaseScores(r["case"], {n: value(n, r[n]) for n in OF_CASE}, r["patient"]) for r in rows]
+            cases = [
+                CaseScores(csv_value(r["case"]), {n: value(n, r[n]) for n in OF_CASE}, csv_value(r["patient"]))
+                for r in rows
+            ]
     except (KeyError, TypeError, ValueError) as error:
         raise InputError("PE-EVAL-008", f"{path} is no table of scored cases: {error}", "evaluate again") from error
     return sorted(cases, key=lambda case: case.case_id)
@@ -76,7 +79,7 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
                 f"{path} has no column {', '.join(missing)}",
                 f"it has {', '.join(reader.fieldnames or ())}",
             )
-        rows = [(clean(row["case"] or ""), (row[column] or "").strip()) for row in reader]
+        rows = [(clean(csv_value(row["case"] or "")), csv_value((row[column] or "").strip())) for row in reader]
     return {case: group for case, group in rows if group}
 
 

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import OutputError, PEError
+from pe_nnunet.errors.shown import escaped_for_json, shown_lines
 
 if sys.platform != "win32":
     import fcntl
@@ -94,7 +96,7 @@ def atomic_entries(folder: Path, *, last: str = "") -> Iterator[Path]:
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """A temporary folder beside one that will be written."""
-    temporary = _temporary(folder)
+    temporary, new_parent = _temporary(folder), not folder.parent.exists()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
@@ -108,6 +110,9 @@ def _staged(folder: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if new_parent:
+            with suppress(OSError):  # not empty: something was written
+                folder.parent.rmdir()
 
 
 def _temporary(path: Path) -> Path:
@@ -127,22 +132,25 @@ def _replace(made: Path, target: Path) -> None:
 
 
 def atomic_text(path: Path, text: str) -> None:
-    """Write text as UTF-8 with line feeds at line ends.
+    """Write text as UTF-8 with line feeds at line ends; bytes of a file name that are no UTF-8 are escaped.
 
     Raises:
         OutputError: PE-OUT-001.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def atomic_json(path: Path, obj: Any) -> None:
     """Write an object as JSON in its own key order: NumPy scalars and arrays and paths as plain values, NaN as null.
 
+    Control and format characters, and bytes of a file name that are no UTF-8, are written as JSON's escapes.
+
     Raises:
         OutputError: PE-OUT-001.
     """
-    atomic_text(path, json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(_plain(obj), indent=2, ensure_ascii=False, allow_nan=False)
+    atomic_text(path, escaped_for_json(text) + "\n")
 
 
 def _plain(obj: Any) -> Any:
@@ -172,24 +180,56 @@ def atomic_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]])
 def csv_text(header: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     """A table as CSV with line feeds at line ends.
 
+    A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula. A text that does so, and is no number,
+    gets an apostrophe before it, which `csv_value` takes away; control characters in texts are escaped, and a text
+    stays on one line.
+
     Args:
         header: Names of the columns.
         rows: The cells of each row in this order, or a mapping that has a cell for each name; None is an empty cell.
 
+    Source: OWASP, CSV Injection.
+
     Example:
         >>> csv_text(["id", "note"], [(1, None), {"note": "a,b", "id": 2}]).split()
         ['id,note', '1,', '2,"a,b"']
+        >>> csv_text(["note"], [["=1+1"], ["-3.5"], ["-a"]]).split()
+        ['note', "'=1+1", '-3.5', "'-a"]
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([row[name] for name in header] if isinstance(row, Mapping) else row for row in rows)
+    writer.writerow(map(_cell, header))
+    cells = ([row[name] for name in header] if isinstance(row, Mapping) else row for row in rows)
+    writer.writerows(map(_cell, row) for row in cells)
     return text.getvalue()
+
+
+# Full-width signs count too, and so does what has an apostrophe already, so that reading takes away one alone.
+_FORMULA = re.compile(r"[\s']*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.ASCII)
+
+
+def _cell(value: Any) -> Any:
+    """A cell that no spreadsheet runs, on one line."""
+    if not isinstance(value, str | Path):
+        return value
+    text = shown_lines(re.sub(r"[\t\r\n]", " ", str(value)))
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def csv_value(cell: str) -> str:
+    """The text that a cell of `csv_text` was made of.
+
+    Example:
+        >>> csv_value("'=1+1"), csv_value("'quoted'")
+        ('=1+1', "'quoted'")
+    """
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def text_sha256(text: str) -> str:
     """SHA-256 of a text as UTF-8, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 @contextmanager

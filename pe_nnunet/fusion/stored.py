@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.fusion.weights import Weights
 
 NAME = "fusion.json"
 FORMAT = 2
+DEFAULTS = "defaults"
 
 Point = TypeVar("Point")
 
@@ -39,12 +42,14 @@ class StoredFusion:
         fusion: For segmenters and a detector; None if it was calibrated without one.
         boxes_confidence: Lowest confidence of the detector's boxes as findings of their own; None without one.
         ensemble: Names of the model folders whose mean they are for.
+        weights: Of the models and the detector that they were chosen with; None if it does not say.
     """
 
     segmentation: OperatingPoints[FusionSettings]
     fusion: OperatingPoints[FusionSettings] | None = None
     boxes_confidence: float | None = None
     ensemble: tuple[str, ...] = ()
+    weights: Weights | None = None
 
     def at(self, target_fp: float | None, *, detector: bool) -> FusionSettings:
         """The settings for at most that many false positives a scan.
@@ -83,6 +88,7 @@ def read_fusion(path: Path) -> StoredFusion:
             None if fusion is None else _points(fusion),
             None if boxes is None else float(boxes["confidence"]),
             tuple(str(name) for name in content["ensemble"]),
+            Weights.from_json(content.get("chosen_on")),
         )
     except MALFORMED as error:
         raise ConfigurationError(
@@ -92,53 +98,93 @@ def read_fusion(path: Path) -> StoredFusion:
         ) from error
 
 
-def find_fusion(folders: Sequence[Path]) -> tuple[StoredFusion | None, Path | None]:
-    """The settings for this very ensemble among its model folders.
+@dataclass(frozen=True)
+class Misfit:
+    """Why calibrated settings are not, or not surely, for the weights that are used.
+
+    Attributes:
+        code: PE-FUS-005 another ensemble, PE-FUS-008 other weights, PE-FUS-009 nothing is known of the weights.
+        text: In words, without what follows from it.
+    """
+
+    code: str
+    text: str
+
+    def note(self, outcome: str) -> Note:
+        """With what follows from it."""
+        return Note(self.code, "warning", f"{self.text}; {outcome}")
+
+
+def misfit(path: Path, models: Collection[str], weights: Weights) -> Misfit | None:
+    """Compare a `fusion.json` with the weights that are used.
 
     Args:
-        folders: All model folders that are used.
+        path: The file.
+        models: Names of the model folders.
+        weights: Their weights.
 
     Returns:
-        The settings, and a `fusion.json` that is there but for another ensemble, if that is all there is.
+        None if it was chosen for these models and weights, or for more folds of them.
 
     Raises:
-        ConfigurationError: PE-FUS-004 if one cannot be read.
+        ConfigurationError: PE-FUS-004 or PE-FUS-001 if it cannot be read.
     """
-    names = sorted(folder.resolve().name for folder in folders)
-    other = None
-    for folder in folders:
-        if (folder / NAME).is_file():
-            stored = read_fusion(folder / NAME)
-            if sorted(stored.ensemble) == names:
-                return stored, None
-            other = folder / NAME
-    return None, other
+    stored = read_fusion(path)
+    if sorted(stored.ensemble) != sorted(models):
+        return Misfit("PE-FUS-005", f"{path} was chosen for other models")
+    if stored.weights is None:
+        return Misfit("PE-FUS-009", f"{path} does not say for which weights it was chosen")
+    if others := weights.not_among(stored.weights):
+        return Misfit("PE-FUS-008", f"{path} was chosen for other weights ({', '.join(others)})")
+    return None
+
+
+@dataclass(frozen=True)
+class FusionChoice:
+    """The settings of a prediction and where they come from.
+
+    Attributes:
+        settings: They.
+        notes: What a person should know about them.
+        source: `"defaults"`, or the model folder whose `fusion.json` they are from, before what a person gave.
+        source_sha256: Of that file; empty without one.
+    """
+
+    settings: FusionSettings
+    notes: tuple[Note, ...] = ()
+    source: str = DEFAULTS
+    source_sha256: str = ""
 
 
 def choose_settings(
-    folders: Sequence[Path], *, target_fp: float | None = None, detector: bool = False, **asked: float | None
-) -> tuple[FusionSettings, tuple[Note, ...]]:
+    folders: Sequence[Path],
+    weights: Weights,
+    *,
+    target_fp: float | None = None,
+    accept: bool = False,
+    **asked: float | None,
+) -> FusionChoice:
     """Find the settings of an ensemble.
 
     Args:
         folders: Its model folders.
+        weights: What is used of them; a detector among it has boxes.
         target_fp: Take those calibrated for at most this many false positives a scan.
-        detector: Whether there are boxes.
+        accept: Take settings that were chosen for other weights of this ensemble.
         **asked: Fields of `FusionSettings` that a person gave; those that are None were not given.
-
-    Returns:
-        The settings, and what a person should know about them.
 
     Raises:
         ConfigurationError: PE-FUS-004 if a number of false positives is asked for and nothing is calibrated, or what is
             cannot be read; PE-FUS-001 if the settings are impossible.
     """
-    stored, other = find_fusion(folders)
+    path, why = _find(folders, weights, accept)
     notes: list[Note] = []
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    settings = FusionSettings()
-    if stored is not None:
-        settings = stored.at(target_fp, detector=detector)
+    settings, detector = FusionSettings(), bool(weights.detector)
+    if path is not None:
+        settings = read_fusion(path).at(target_fp, detector=detector)
+        if why is not None:
+            notes.append(why.note("it is used nevertheless"))
         if "threshold" in given:
             given.setdefault("seed_threshold", None)  # hysteresis belongs to the threshold that it was chosen with
             given["candidate_threshold"] = min(settings.candidate_threshold, given["threshold"])
@@ -146,16 +192,32 @@ def choose_settings(
         raise ConfigurationError(
             "PE-FUS-004",
             f"no fusion.json for this ensemble in {folders[0]}, so nothing is known of {target_fp:g} false "
-            "positives a scan",
+            f"positives a scan{'' if why is None else f': {why.text}'}",
             "run pe-nnunet calibrate, or give --threshold",
         )
-    elif other is not None:
-        notes.append(Note("PE-FUS-005", "warning", f"{other} was chosen for other models; the defaults count"))
+    elif why is not None:
+        hint = "" if why.code == "PE-FUS-005" else "; pe-nnunet calibrate chooses anew, --accept-calibration takes it"
+        notes.append(why.note(f"the defaults count{hint}"))
     settings = replace(settings, **given)
     if detector and not settings.uses_detection:
         text = "boxes have weight zero: the detector's lungs count alone; pe-nnunet calibrate --detector finds weights"
         notes.append(Note("PE-FUS-007", "warning", text))
-    return settings, tuple(notes)
+    if path is None:
+        return FusionChoice(settings, tuple(notes))
+    return FusionChoice(settings, tuple(notes), path.parent.name, sha256(path.read_bytes()).hexdigest())
+
+
+def _find(folders: Sequence[Path], weights: Weights, accept: bool) -> tuple[Path | None, Misfit | None]:
+    """The `fusion.json` to use, and what is doubtful about it, or about one that is not to be used."""
+    models, why = [folder.resolve().name for folder in folders], None
+    for folder in folders:
+        path = folder / NAME
+        if not path.is_file():
+            continue
+        why = misfit(path, models, weights)
+        if why is None or why.code == "PE-FUS-009" or (accept and why.code == "PE-FUS-008"):
+            return path, why
+    return None, why
 
 
 def _points(content: Mapping[str, Any]) -> OperatingPoints[FusionSettings]:

@@ -13,10 +13,12 @@ from pe_nnunet.cases import CaseFailure, CaseLimits, busy, sole_writer, step_bar
 from pe_nnunet.errors import Note, PEError
 from pe_nnunet.files import locked
 from pe_nnunet.files.json_reader import MALFORMED, read_object
+from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.inputs import CaseInputs, inputs_sha256, read_inputs
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
-from pe_nnunet.outputs.writers import DEFAULT
+from pe_nnunet.outputs.stock_files import write_stock_descriptions
+from pe_nnunet.outputs.writers import DEFAULT, WRITERS
 from pe_nnunet.volumes import ScanRef
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
@@ -60,6 +62,7 @@ def predict_batch(
         OutputError: If the tables of the run cannot be written.
         ConfigurationError: PE-OUT-014 if another process predicts into the folder, or this part of it.
     """
+    refs = without_further_channels(refs, predictor.n_channels)
     with sole_writer(folder, None if parts == 1 else part):
         tables = folder if parts == 1 else folder / f"part_{part}_of_{parts}"
         write_errors([], tables)  # before the work: an output that cannot be written is known at once
@@ -70,6 +73,9 @@ def predict_batch(
             done = written
             if parts > 1:
                 done = [row for ref in refs if (row := _summary(folder, ref.case_id)) is not None]
+            if "nnunet" in outputs:
+                first = predictor.models[0]
+                write_stock_descriptions(first.plans.plans, first.dataset_json, folder / WRITERS["nnunet"].folder)
             write_summary(done, folder)
             if "report" in outputs:
                 write_cohort_report(done, failed, folder)
@@ -89,7 +95,8 @@ def _predict_own(
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
     for ref in own if resume else ():
-        known, changed = completed(predictor, ref.case_id, folder, inputs_sha256(ref, artery), outputs)
+        inputs = inputs_sha256(ref, artery, predictor.n_channels)
+        known, changed = completed(predictor, ref.case_id, folder, inputs, outputs)
         if known is not None:
             there[ref.case_id] = known
         if known is not None or changed:
@@ -99,7 +106,10 @@ def _predict_own(
         timeout_s = None if limits is None else limits.case_timeout_s
         with step_bar(title[case.scan.case_id], "window", timeout_s) as show:
             result = predictor.predict(
-                case.scan, artery=case.artery, progress=lambda part, done, all_: show(done, all_, part)
+                case.scan,
+                artery=case.artery,
+                further=case.further,
+                progress=lambda part, done, all_: show(done, all_, part),
             )
         result = replace(result, timings_s={**result.timings_s, "read": case.seconds}, inputs_sha256=case.sha256)
         summary = write_case(result, folder, outputs)
@@ -113,14 +123,18 @@ def _predict_own(
             flush=True,
         )
         for note in notes:
+            if note in predictor.choice.notes:
+                continue  # told once, for all scans
             print(f"    {note}", flush=True)
 
+    left = {ref.case_id: ref for ref in own if ref.case_id not in there}
     made, failed = work_through(
         predict,
-        {ref.case_id: ref for ref in own if ref.case_id not in there},
-        read=partial(read_inputs, artery=artery, repairs=predictor.repairs),
+        left,
+        read=partial(read_inputs, artery=artery, repairs=predictor.repairs, channels=predictor.n_channels),
         limits=limits,
         say=say,
+        hidden={case: ref.hidden for case, ref in left.items()},
     )
     present = there | {case_id: summary for case_id, (summary, _) in made.items()}
     return [present[ref.case_id] for ref in own if ref.case_id in present], failed

@@ -9,6 +9,7 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
+from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.errors import InputError
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.preparation import Prepared, mask_on_network_grid, prepare, probability_slabs
@@ -28,6 +29,7 @@ def predict_ensemble(
     within: NDArray[np.bool_] | None = None,
     agreement_at: float | None = None,
     progress: Progress | None = None,
+    further: Sequence[sitk.Image] = (),
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Mean over models and folds of the PE probability; every fold of every model counts alike.
 
@@ -43,13 +45,14 @@ def predict_ensemble(
         within: (z, y, x); outside it the probability is 0, and windows that lie outside it are not computed.
         agreement_at: Also count the members whose probability is at least this.
         progress: Called with a model's name and fold, windows done and in all.
+        further: Channels beside the CT, on its grid; a model takes as many of the first ones as it was trained on.
 
     Returns:
         On the image's grid, (z, y, x): the mean of the members' PE probabilities; and the share of members whose own
         reaches `agreement_at`, None without it.
 
     Raises:
-        InputError: PE-MODEL-005 if a model needs more than one image channel, or a volume where there is a slice.
+        InputError: PE-MODEL-005 if a model needs more image channels, or a volume where there is a slice.
     """
     if not models:
         raise ValueError("an ensemble needs at least one model")
@@ -58,12 +61,14 @@ def predict_ensemble(
     total = np.zeros(hu.shape, np.float32)
     votes = None if agreement_at is None else np.zeros(hu.shape, np.float32)
     for model in models:
-        _require_fit(model, hu.shape)
-        prepared = prepare(model, hu, spacing_zyx(image))
+        _require_fit(model, hu.shape, 1 + len(further))
+        seen = _as_trained(model)
+        others = [sitk.GetArrayViewFromImage(channel)[seen] for channel in further[: model.n_channels - 1]]
+        prepared = prepare(model, np.ascontiguousarray(hu[seen]), spacing_zyx(image), others)
         forward = tuple(model.plans.transpose_forward)
-        mask = None if within is None else mask_on_network_grid(prepared, within, forward)
-        turned = total.transpose(forward)[prepared.inside]
-        turned_votes = None if votes is None else votes.transpose(forward)[prepared.inside]
+        mask = None if within is None else mask_on_network_grid(prepared, within[seen], forward)
+        turned = total[seen].transpose(forward)[prepared.inside]
+        turned_votes = None if votes is None else votes[seen].transpose(forward)[prepared.inside]
         for fold, _ in model.folds:
             odds = _fold_log_odds(model, fold, prepared, mask, device, settings, progress)
             for first, slab in probability_slabs(model, prepared, odds):
@@ -77,6 +82,15 @@ def predict_ensemble(
             if within is not None:
                 volume *= within
     return np.minimum(total, 1, out=total), votes  # a sum of ones may round above their number
+
+
+def _as_trained(model: TrainedModel) -> tuple[slice, slice, slice]:
+    """How to index an image in LPS so that its axes run as in the model's training.
+
+    Some of nnU-Net's readers turn what they read to RAS; the others leave it as the dataset has it, which is LPS.
+    """
+    back = slice(None, None, -1 if READERS.get(model.plans.plans["image_reader_writer"], False) else 1)
+    return slice(None), back, back
 
 
 def _fold_log_odds(
@@ -106,10 +120,13 @@ def _fold_log_odds(
     )
 
 
-def _require_fit(model: TrainedModel, shape: tuple[int, ...]) -> None:
-    channels = model.dataset_json.get("channel_names", {"0": "CT"})
-    if len(channels) != 1:
-        raise InputError("PE-MODEL-005", f"{model.name} needs {len(channels)} channels, a scan has one")
+def _require_fit(model: TrainedModel, shape: tuple[int, ...], channels: int) -> None:
+    if model.n_channels > channels:
+        raise InputError(
+            "PE-MODEL-005",
+            f"{model.name} needs {model.n_channels} channels, the scan has {channels}",
+            "give the further ones beside the CT: <case>_0001, ... beside <case>_0000",
+        )
     if len(model.patch_size) == 3 and min(shape) < 4:
         raise InputError(
             "PE-MODEL-005", f"{model.name} is 3D, the scan has {shape} voxels", "use a 2d model for single slices"

@@ -9,7 +9,9 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, PEError
-from pe_nnunet.volumes import Scan, ScanRef, read_label
+from pe_nnunet.files import text_sha256
+from pe_nnunet.inference.channels import channel_files, further_channels
+from pe_nnunet.volumes import Scan, ScanRef, laid_on, read_label
 from pe_nnunet.volumes.files.volume_file import files_sha256
 from pe_nnunet.volumes.readers import read_timed
 
@@ -21,44 +23,53 @@ class CaseInputs:
     Attributes:
         scan: In HU.
         artery: Mask of its arteries, if one was named.
+        further: Its channels beside the CT.
         sha256: See `inputs_sha256`.
         seconds: That reading the scan took.
     """
 
     scan: Scan
     artery: sitk.Image | None
+    further: list[sitk.Image]
     sha256: dict[str, str]
     seconds: float
 
 
-def read_inputs(ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool]) -> CaseInputs:
+def read_inputs(ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool], channels: int = 1) -> CaseInputs:
     """Read a case.
 
     Args:
         ref: The scan.
         artery: Mask of the arteries, or a folder with one a case.
         repairs: Keywords of `read_scan`.
+        channels: That the models need.
 
     Raises:
         PEError: If the scan or mask cannot be read.
     """
-    hashes = inputs_sha256(ref, artery)  # before it is read: a file that changes meanwhile is done again
-    mask = None if artery is None else read_label(artery_file(artery, ref.case_id))
+    hashes = inputs_sha256(ref, artery, channels)  # before it is read: a file that changes meanwhile is done again
     scan, seconds = read_timed(ref, repairs)
-    return CaseInputs(scan, mask, hashes, seconds)
+    mask = None
+    if artery is not None:
+        file, path = artery_file(artery, ref.mask_id), ref.path if ref.kind == "file" else None
+        mask = laid_on(scan.image, path, read_label(file), file, "the artery mask")[0]
+    return CaseInputs(scan, mask, further_channels(ref, scan.image, channels), hashes, seconds)
 
 
-def inputs_sha256(ref: ScanRef, artery: Path | None = None) -> dict[str, str]:
+def inputs_sha256(ref: ScanRef, artery: Path | None = None, channels: int = 1) -> dict[str, str]:
     """Hashes of what the result of a case depends on, beside models and settings; empty for what cannot be read.
 
     Args:
         ref: The scan.
         artery: As in `predict_batch`.
+        channels: That the models need.
     """
     inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
+    if channels > 1:
+        inputs["channels"] = lambda: channel_files(ref, channels)
     if artery is not None:
-        inputs["artery"] = lambda: [artery_file(artery, ref.case_id)]
-    hashes = {}
+        inputs["artery"] = lambda: [artery_file(artery, ref.mask_id)]
+    hashes = {"only": text_sha256(repr(ref.only))} if ref.only else {}
     for name, files in inputs.items():
         try:
             hashes[name] = files_sha256(files())

@@ -10,6 +10,8 @@ from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
 
 FINAL = "checkpoint_final.pth"
+PREFERRED = (FINAL, "checkpoint_best.pth", "checkpoint_latest.pth")  # what a training leaves, worth more first
+OLDER = "checkpoint_latest_older.pth"  # kept for a training that goes on, where the latest is damaged
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,54 @@ def locate_folder(folder: Path, folds: Sequence[str] | None, checkpoint: str = F
         raise ConfigurationError(
             "PE-MODEL-001", f"no trained model in {folder}", f"there: {', '.join(beside) or 'none'}"
         )
-    trained = sorted(path.parent.name.removeprefix("fold_") for path in folder.glob(f"fold_*/{checkpoint}"))
+    trained = [fold for fold, files in stored_checkpoints(folder).items() if checkpoint in files]
     if folds is None:
         # "all" was trained on every case; mixing it with folds would count those cases twice
         folds = [fold for fold in trained if fold != "all"] or trained
         if not folds:
-            raise ConfigurationError("PE-MODEL-002", f"no fold of {folder.name} holds {checkpoint}", "train one first")
+            raise no_checkpoint(folder, (), checkpoint)
     missing = [fold for fold in folds if fold not in trained]
     if missing:
-        raise ConfigurationError(
-            "PE-MODEL-002",
-            f"fold {', '.join(missing)} of {folder.name} has no {checkpoint}",
-            f"trained: {', '.join(trained) or 'none'}",
-        )
+        raise no_checkpoint(folder, missing, checkpoint)
     return ModelLocation(folder, tuple(dict.fromkeys(folds)), checkpoint)
+
+
+def stored_checkpoints(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Fold -> names of the checkpoints that it holds, those that are worth more first; folds without any are there too.
+
+    Args:
+        folder: Of a model.
+    """
+    folds = sorted(path for path in folder.glob("fold_*") if path.is_dir())
+    held = {fold.name.removeprefix("fold_"): {path.name for path in fold.glob("*.pth")} - {OLDER} for fold in folds}
+    return {
+        fold: tuple(sorted(names, key=lambda name: (PREFERRED.index(name) if name in PREFERRED else 9, name)))
+        for fold, names in held.items()
+    }
+
+
+def no_checkpoint(folder: Path, folds: Sequence[str], checkpoint: str) -> ConfigurationError:
+    """The error for folds that lack a checkpoint, with what they hold instead and the option that takes it.
+
+    Args:
+        folder: Of the model.
+        folds: Those that were asked for and lack it; none where any would do.
+        checkpoint: The name that was looked for.
+    """
+    held = stored_checkpoints(folder)
+    what = f"fold {', '.join(folds)} of {folder.name} has" if folds else f"no fold of {folder.name} holds"
+    what += f" no {checkpoint}" if folds else f" {checkpoint}"
+    asked = [held.get(fold, ()) for fold in folds] or [files for files in held.values() if files]
+    instead = next((name for name in PREFERRED if asked and all(name in files for files in asked)), None)
+    by_content: dict[tuple[str, ...], list[str]] = {}
+    for fold, files in held.items():
+        by_content.setdefault(files, []).append(fold)
+    there = "; ".join(
+        f"fold {', '.join(of)} {'holds' if len(of) == 1 else 'hold'} {' and '.join(files) or 'none'}"
+        for files, of in by_content.items()
+    )
+    there = f"there: {there}" if any(held.values()) else "no fold is trained: train one first"
+    if instead not in (None, checkpoint):
+        unfinished = "; training was interrupted or still runs" if checkpoint == FINAL else ""
+        return ConfigurationError("PE-MODEL-002", f"{what}{unfinished}", f"-chk {instead} takes what is there; {there}")
+    return ConfigurationError("PE-MODEL-002", what, there)

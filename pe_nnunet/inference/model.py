@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,13 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
+from pe_nnunet.dataset.channels import channel_count
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
+from pe_nnunet.dataset.probabilities import READERS
+from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.fusion.weights import Weights
+from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
 from pe_nnunet.outputs import ModelRecord
@@ -52,6 +57,11 @@ class TrainedModel:
     mirror_axes: tuple[int, ...]
     pe_channel: int
     regions: bool
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of the images that it was trained on."""
+        return channel_count(self.dataset_json)
 
     @property
     def patch_size(self) -> tuple[int, ...]:
@@ -117,6 +127,44 @@ def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
     )
 
 
+def weights_of(locations: Sequence[ModelLocation], detector: Sequence[DetectorRecord] = ()) -> Weights:
+    """What calibrated settings are compared with.
+
+    Args:
+        locations: Models and folds.
+        detector: Folds of a detector.
+    """
+    return weights_of_records([record for place in locations for record in model_records(place)], detector)
+
+
+def weights_of_records(models: Iterable[ModelRecord], detector: Iterable[DetectorRecord] = ()) -> Weights:
+    """See `weights_of`."""
+    return Weights(
+        {(record.model, record.fold): (record.checkpoint, record.sha256) for record in models},
+        {f"fold {record.fold}": record.sha256[ONNX] for record in detector},
+    )
+
+
+def require_one_scheme(models: Sequence[TrainedModel]) -> None:
+    """Refuse models whose mean cannot be written in nnU-Net's format.
+
+    Raises:
+        ConfigurationError: PE-MODEL-015 if they have different labels, or plans for a reader of pictures.
+    """
+    schemes = [(model.dataset_json["labels"], model.dataset_json.get("regions_class_order")) for model in models]
+    for model, scheme in zip(models, schemes, strict=True):
+        if scheme != schemes[0]:
+            raise ConfigurationError(
+                "PE-MODEL-015",
+                f"{models[0].name} and {model.name} have different labels: their classes have no common mean",
+                "leave --save-nnunet (--save_probabilities) out, or predict with one of them",
+            )
+        if (reader := model.plans.plans["image_reader_writer"]) not in READERS:
+            raise ConfigurationError(
+                "PE-MODEL-015", f"{model.name} was trained on what {reader} reads", f"expected {', '.join(READERS)}"
+            )
+
+
 MOST_UNPACKED = 20
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
@@ -161,9 +209,7 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
         ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or none of nnU-Net's (PE-MODEL-003).
     """
     if not path.is_file():
-        raise ConfigurationError(
-            "PE-MODEL-002", f"no checkpoint {path}", "train that fold, or name other folds with -f"
-        )
+        raise no_checkpoint(path.parents[1], (path.parent.name.removeprefix("fold_"),), path.name)
     try:
         content = load_file(path, trust)
     except Exception as error:

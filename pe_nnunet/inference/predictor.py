@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,18 +13,21 @@ import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
+from pe_nnunet.dataset.dataset_json import foreground_channels
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
-from pe_nnunet.fusion.stored import choose_settings
+from pe_nnunet.fusion.stored import FusionChoice, choose_settings
+from pe_nnunet.inference.channels import further_channels, without_further_channels
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
-from pe_nnunet.inference.model import TrainedModel, load_model, pick_device
+from pe_nnunet.inference.model import TrainedModel, load_model, pick_device, require_one_scheme, weights_of_records
 from pe_nnunet.inference.search_region import Region, artery_model, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.outputs import CaseResult
+from pe_nnunet.outputs import CaseResult, StockClasses
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
+from pe_nnunet.volumes.case_names import HASHED, PLAIN
 from pe_nnunet.volumes.readers import MIN_SLICES_3D
 from pe_nnunet.voxels import Box
 
@@ -38,14 +41,15 @@ class PEPredictor:
         detector: Folder of a detector (one fold or several), or one that was loaded: what it takes for lungs joins the
             region of interest, and its boxes of emboli change probabilities as `fusion` says. None: segmentation alone.
         device: `auto`, `cuda`, `mps` or `cpu`.
-        fusion: Thresholds; if None, those of `fusion.json` where it was chosen for this ensemble, else the defaults.
+        fusion: Thresholds, or what `choose_settings` chose; if None, those of `fusion.json` where it was chosen for
+            these very weights, else the defaults.
         inference: How the networks are run; the defaults if None.
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
         along_arteries: Look only along the arteries: those of the mask that `predict` is given, else what the first
             model that tells arteries takes for them.
-        outputs: Kinds of files that are to be written: what only some of them need (`agreement`, `segmentation`,
-            `detections`, `detections_table`) is computed and kept where they are among these.
+        outputs: Kinds of files that are to be written: what only some of them need (`agreement`, `nnunet`,
+            `segmentation`, `detections`, `detections_table`) is computed and kept where they are among these.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
@@ -59,7 +63,7 @@ class PEPredictor:
         detector: Path | str | Detector | None = None,
         *,
         device: str = "auto",
-        fusion: FusionSettings | None = None,
+        fusion: FusionSettings | FusionChoice | None = None,
         inference: InferenceSettings | None = None,
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
@@ -76,12 +80,19 @@ class PEPredictor:
         self.outputs = frozenset(outputs)
         self.repairs = dict(repairs or {})
         locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
-        folders = [place.folder for place in locations]
-        self.fusion = fusion or choose_settings(folders, detector=detector is not None)[0]
         if isinstance(detector, (str, Path)):
             detector = load_detector(Path(detector), self.device.type)
         self.detector = detector
         self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
+        if fusion is None:
+            records = (record for model in self.models for record in model.records)
+            weights = weights_of_records(records, () if detector is None else detector.records)
+            fusion = choose_settings([place.folder for place in locations], weights)
+        elif isinstance(fusion, FusionSettings):
+            fusion = FusionChoice(fusion, source="given")
+        self.choice, self.fusion = fusion, fusion.settings
+        if "nnunet" in self.outputs:
+            require_one_scheme(self.models)
         if along_arteries:
             artery_model(self.models)  # whether there is one is known before the first scan
 
@@ -90,6 +101,7 @@ class PEPredictor:
         scan: Path | str | sitk.Image | Scan,
         *,
         artery: sitk.Image | None = None,
+        further: Sequence[sitk.Image] | None = None,
         case_id: str = "scan",
         progress: Progress | None = None,
     ) -> CaseResult:
@@ -98,6 +110,8 @@ class PEPredictor:
         Args:
             scan: A file, a DICOM folder, an image in HU, or a scan that was read.
             artery: A mask of the pulmonary arteries on the scan's grid: emboli are looked for along it alone.
+            further: Channels beside the CT, on its grid, for models of several; None reads the files `_0001`, ...
+                beside a scan's `_0000`. Lungs are found in the CT alone.
             case_id: For an image; otherwise it comes from the file name.
             progress: Called with a model's name and fold, windows done and in all.
 
@@ -111,13 +125,16 @@ class PEPredictor:
         clock = _Clock()
         scan = self._read(scan)
         image, case_id = (scan.image, scan.case_id) if isinstance(scan, Scan) else (scan, case_id)
+        if further is None and isinstance(scan, Scan):
+            further = further_channels(scan.ref, image, self.n_channels)
+        channels_lps = [to_lps(channel) for channel in further or ()]
         clock.lap("read")
 
         image_lps = to_lps(image)
         detected = self._detect(image_lps)
         if self.detector is not None:
             clock.lap("detection")
-        region = self._region(image_lps, artery, detected, progress)
+        region = self._region(image_lps, channels_lps, artery, detected, progress)
         part = crop(image_lps, region.box)
         clock.lap("roi")
 
@@ -129,9 +146,13 @@ class PEPredictor:
             within=region.within,
             agreement_at=self.fusion.threshold if "agreement" in self.outputs else None,
             progress=progress,
+            further=[crop(channel, region.box) for channel in channels_lps],
         )
         clock.lap("segmentation")
 
+        stock = self._stock_classes(part, region, image_lps, image, progress) if "nnunet" in self.outputs else None
+        if stock is not None:
+            clock.lap("other classes")
         agreement = None if votes is None else _on_grid(votes, part, region.box, image_lps, image)
         whole = paste(image_like(probability, part), region.box, image_lps)
         del probability, votes, part
@@ -144,7 +165,7 @@ class PEPredictor:
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
         clock.lap("emboli")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
-        notes += self._notes(image_lps)
+        notes += [*self._notes(image_lps), *self.choice.notes]
         return CaseResult(
             case_id=case_id,
             image=image,
@@ -159,12 +180,29 @@ class PEPredictor:
             },
             models=tuple(record for model in self.models for record in model.records),
             dicom=scan.dicom if isinstance(scan, Scan) else None,
-            source=scan.ref.path.name if isinstance(scan, Scan) else "",
+            stock=stock,
+            source=scan.ref.shown_name if isinstance(scan, Scan) else "",
+            names=HASHED if isinstance(scan, Scan) and scan.ref.hidden else PLAIN,
             source_sha256=scan.sha256 if isinstance(scan, Scan) else "",
             arguments=self.settings(),
             timings_s=clock.seconds,
             notes=tuple(notes),
         )
+
+    def _stock_classes(
+        self, part: sitk.Image, region: Region, image_lps: sitk.Image, image: sitk.Image, progress: Progress | None
+    ) -> StockClasses:
+        """The other classes of the models, each predicted as PE is: a pass of all networks for each."""
+        first = self.models[0]
+        others = {}
+        for channel in foreground_channels(first.dataset_json):
+            if channel != first.pe_channel:
+                models = [replace(model, pe_channel=channel) for model in self.models]
+                found, _ = predict_ensemble(
+                    models, part, self.device, self.inference, within=region.within, progress=progress
+                )
+                others[channel] = _on_grid(found, part, region.box, image_lps, image)
+        return StockClasses(first.plans.plans, first.dataset_json, others)
 
     def _detect(self, image_lps: sitk.Image) -> Detections | None:
         if self.detector is None or image_lps.GetSize()[2] < MIN_SLICES_3D:
@@ -172,7 +210,12 @@ class PEPredictor:
         return detect(image_lps, self.detector)
 
     def _region(
-        self, image_lps: sitk.Image, artery: sitk.Image | None, detected: Detections | None, progress: Progress | None
+        self,
+        image_lps: sitk.Image,
+        channels_lps: Sequence[sitk.Image],
+        artery: sitk.Image | None,
+        detected: Detections | None,
+        progress: Progress | None,
     ) -> Region:
         if artery is not None:
             return artery_region(image_lps, artery, self.margin_mm)
@@ -180,7 +223,7 @@ class PEPredictor:
         lungs = lung_region(image_lps, self.margin_mm, self.on_no_lungs, also=seen)
         if not self.along_arteries:
             return lungs
-        mask = predict_arteries(self.models, image_lps, lungs, self.device, self.inference, progress)
+        mask = predict_arteries(self.models, image_lps, lungs, self.device, self.inference, progress, channels_lps)
         return artery_region(image_lps, mask, self.margin_mm)
 
     def _notes(self, image_lps: sitk.Image) -> list[Note]:
@@ -192,7 +235,7 @@ class PEPredictor:
     def _read(self, scan: Path | str | sitk.Image | Scan) -> sitk.Image | Scan:
         if not isinstance(scan, (str, Path)):
             return scan
-        refs = find_scans(Path(scan))
+        refs = without_further_channels(find_scans(Path(scan)), self.n_channels)
         if len(refs) != 1:
             raise InputError(
                 "PE-IN-005",
@@ -201,12 +244,19 @@ class PEPredictor:
             )
         return read_scan(refs[0], **self.repairs)
 
+    @property
+    def n_channels(self) -> int:
+        """Image channels that the models need, the CT included."""
+        return max(model.n_channels for model in self.models)
+
     def settings(self) -> dict[str, Any]:
         """What was asked for, for the record."""
         return {
             "device": str(self.device),
             "fusion": asdict(self.fusion),
-            "detector": None if self.detector is None else [asdict(record) for record in self.detector.records],
+            "fusion_from": self.choice.source,
+            "fusion_sha256": self.choice.source_sha256,
+            "detector": None if self.detector is None else [record.brief() for record in self.detector.records],
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
             "along_arteries": self.along_arteries,

@@ -27,7 +27,7 @@ class Prepared:
     """An image as a network sees it.
 
     Attributes:
-        data: (1, z, y, x), normalised, on the plans' spacing and order of axes.
+        data: (channels, z, y, x), normalised, on the plans' spacing and order of axes.
         inside: Which part of the image, its axes in the plans' order, it covers.
         shape: Of that part.
         spacing_mm: Of that part.
@@ -41,20 +41,29 @@ class Prepared:
     new_spacing_mm: tuple[float, ...]
 
 
-def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Prepared:
+def prepare(
+    model: TrainedModel,
+    image: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    further: Sequence[NDArray[Any]] = (),
+) -> Prepared:
     """Do what nnU-Net's preprocessing does to one CT: transpose, crop zeros at the edge, normalise, resample.
 
     Args:
         model: Whose plans count.
         image: HU, (z, y, x), with axes as in training (LPS).
         spacing_mm: (z, y, x).
+        further: Further channels on the same grid, as many as the model has beside the first.
     """
     forward = list(model.plans.transpose_forward)
     turned = image.transpose(forward)
     spacing = tuple(float(spacing_mm[axis]) for axis in forward)
     target = tuple(float(s) for s in model.configuration.spacing)
     target = target if len(target) == 3 else (spacing[0], *target)
-    inside = (Box.around(turned != 0) or Box.whole(turned.shape)).slices
+    not_zero = turned != 0
+    for channel in further:
+        not_zero |= channel.transpose(forward) != 0
+    inside = (Box.around(not_zero) or Box.whole(turned.shape)).slices
     part = turned[inside]
     new_shape = resampled_shape(part.shape, spacing, target)
     require_network_memory(new_shape, model.name)
@@ -63,7 +72,7 @@ def prepare(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, f
         settings["resampling_fn_data"], settings["resampling_fn_data_kwargs"], part.shape, new_shape, spacing, target
     )
     if resampling is None or not _is_plain(model):
-        data = _by_nnunet(model, image, spacing_mm)
+        data = _by_nnunet(model, np.stack([image, *further]), spacing_mm)
     else:
         scheme = CTNormalization(False, model.plans.foreground_intensity_properties_per_channel["0"])
 
@@ -156,9 +165,9 @@ def _is_plain(model: TrainedModel) -> bool:
     return bool(configuration.preprocessor_name == "DefaultPreprocessor" and schemes == ["CTNormalization"])
 
 
-def _by_nnunet(model: TrainedModel, image: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Tensor:
+def _by_nnunet(model: TrainedModel, channels: NDArray[Any], spacing_mm: tuple[float, float, float]) -> Tensor:
     preprocessor = model.configuration.preprocessor_class(verbose=False)
     data, _, _ = preprocessor.run_case_npy(
-        image[None], None, {"spacing": list(spacing_mm)}, model.plans, model.configuration, model.dataset_json
+        channels, None, {"spacing": list(spacing_mm)}, model.plans, model.configuration, model.dataset_json
     )
     return as_tensor(data)

@@ -173,6 +173,7 @@ def predict_arteries(
     device: torch.device,
     settings: InferenceSettings,
     progress: Progress | None = None,
+    further: Sequence[sitk.Image] = (),
 ) -> sitk.Image:
     """A mask of the arteries within the lungs' hull.
 
@@ -183,6 +184,7 @@ def predict_arteries(
         device: Where the network runs.
         settings: Of the ensemble; mirroring is off here, and windows do not overlap.
         progress: See `predict_ensemble`.
+        further: Channels beside the CT, on its grid.
 
     Returns:
         uint8, on the image's grid.
@@ -193,7 +195,13 @@ def predict_arteries(
     part = crop(image_lps, lungs.box)
     quick = replace(settings, mirroring=False, step=1.0)
     probability, _ = predict_ensemble(
-        [artery_model(models)], part, device, quick, within=lungs.within, progress=progress
+        [artery_model(models)],
+        part,
+        device,
+        quick,
+        within=lungs.within,
+        progress=progress,
+        further=[crop(channel, lungs.box) for channel in further],
     )
     min_voxels = max(1, round(MIN_MM3 / float(np.prod(spacing_zyx(image_lps)))))
     mask = cc3d.dust(probability >= MIN_PROBABILITY, threshold=min_voxels, connectivity=26)

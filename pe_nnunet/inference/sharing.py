@@ -10,17 +10,21 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pe_nnunet.detection.detector import require_self_contained
-from pe_nnunet.errors import ConfigurationError, OutputError
+from pe_nnunet.detection.record import ONNX
+from pe_nnunet.errors import ConfigurationError, Note, OutputError
 from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object, why
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
+from pe_nnunet.fusion.stored import Misfit, misfit
+from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import load_file, read_checkpoint
+from pe_nnunet.inference.model import load_file, read_checkpoint, weights_of
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.outputs import versions
 from pe_nnunet.volumes.files.volume_file import file_sha256
@@ -29,22 +33,25 @@ INDEX = "pe_nnunet_model.json"
 FORMAT = 1
 OF_A_MODEL = ("plans.json", "dataset.json")
 FINGERPRINT = "dataset_fingerprint.json"  # nnU-Net writes NaN into it where no voxel is foreground
-IF_THERE = (FINGERPRINT, FUSION_FILE)
+IF_THERE = (FINGERPRINT,)
 ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
 MAX_INDEX_BYTES = 10_000_000
 BLOCK = 1 << 20
 
 
-def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequence[Path] = ()) -> list[str]:
+def export_models(
+    locations: Sequence[ModelLocation], path: Path, detector: Sequence[Path] = (), *, accept_calibration: bool = False
+) -> tuple[list[str], list[Note]]:
     """Write models, with `fusion.json` and detector, into a zip file.
 
     Args:
         locations: Models and their folds, of one dataset.
         path: The zip file; it appears whole or not at all.
         detector: Folders of a detector's folds.
+        accept_calibration: Whether a `fusion.json` that was chosen for other weights goes with them.
 
     Returns:
-        Names of the files in it.
+        Names of the files in it, and what is doubtful about their calibration.
 
     Raises:
         ConfigurationError: PE-MODEL-004 if the models belong to different datasets, PE-MODEL-002 or -003 if a
@@ -56,6 +63,7 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
     if any(place.folder.parent != locations[0].folder.parent for place in locations):
         raise ConfigurationError("PE-MODEL-004", "models of different datasets", "export them one by one")
     files: dict[str, Path] = {}
+    of_detector: dict[str, str] = {}
     for place in locations:
         base = PurePosixPath(*place.folder.relative_to(results).parts)
         wanted = [*OF_A_MODEL, *(name for name in IF_THERE if (place.folder / name).is_file())]
@@ -66,8 +74,21 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
             read_checkpoint(place.folder / f"fold_{fold}" / place.checkpoint)
     for fold_folder in detector:
         base = PurePosixPath(locations[0].folder.parent.name, fold_folder.parent.name, fold_folder.name)
-        names = _files_of_detector(fold_folder / "detector.json")
-        files |= {str(base / name): fold_folder / name for name in ("detector.json", *names)}
+        hashes = _files_of_detector(fold_folder / "detector.json")
+        files |= {str(base / name): fold_folder / name for name in ("detector.json", *hashes)}
+        of_detector[f"{fold_folder.name} of {fold_folder.parent.name}"] = hashes.get(ONNX, "")
+    weights = Weights(weights_of(locations).models, of_detector)
+    notes = []
+    for place in locations:
+        if not (place.folder / FUSION_FILE).is_file():
+            continue
+        why = _doubt(place.folder / FUSION_FILE, [other.folder.name for other in locations], weights)
+        shipped = why is None or why.code == "PE-FUS-009" or (accept_calibration and why.code != "PE-FUS-004")
+        if why is not None:
+            notes.append(why.note("it is exported nevertheless" if shipped else "it is left out"))
+        if shipped:
+            base = PurePosixPath(*place.folder.relative_to(results).parts)
+            files[str(base / FUSION_FILE)] = place.folder / FUSION_FILE
     index = {
         "format": FORMAT,
         "versions": versions(),
@@ -84,10 +105,10 @@ def export_models(locations: Sequence[ModelLocation], path: Path, detector: Sequ
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OutputError("PE-OUT-001", f"{path} cannot be written: {error.strerror}") from error
-    return sorted(files)
+    return sorted(files), notes
 
 
-def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tuple[list[Path], int]:
+def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tuple[list[Path], int, list[Note]]:
     """Take the models of a zip file into `nnUNet_results`.
 
     Nothing is written before everything is checked: names stay inside the folder, no links, nothing that the index does
@@ -100,7 +121,8 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
         overwrite: Whether a model of the same name is replaced.
 
     Returns:
-        The folders of models and detector that were written, and how many files are in them.
+        The folders of models and detector that were written, how many files are in them, and what is doubtful about
+        their calibration.
 
     Raises:
         ConfigurationError: PE-MODEL-012 if the archive is refused, PE-MODEL-020 for names in its plans, PE-MODEL-009 if
@@ -124,6 +146,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
                     _extract(archive, member, facts, unpacked / member)
                 for member in index:
                     _check_content(unpacked / member, f"{path}: {member}")
+                notes = _calibration_notes(unpacked, index)
                 for parts, target in zip(folders, targets, strict=True):
                     _put(unpacked.joinpath(*parts), target)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
@@ -132,7 +155,35 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
         if not path.is_file():
             raise refused(path, "there is no such file") from error
         raise OutputError("PE-OUT-001", f"{results} cannot be written: {error.strerror}") from error
-    return list(targets), len(index)
+    return list(targets), len(index), notes
+
+
+def _calibration_notes(unpacked: Path, index: Mapping[str, Mapping[str, Any]]) -> list[Note]:
+    """What is doubtful about each `fusion.json`, by the weights that come with it."""
+    models, detector = {}, {}
+    for name, facts in index.items():
+        folder, fold = PurePosixPath(name).parts[1:3]
+        if name.endswith(".pth"):
+            models[folder, fold.removeprefix("fold_")] = (PurePosixPath(name).name, str(facts["sha256"]))
+        elif name.endswith(f"/{ONNX}"):
+            detector[f"{fold} of {folder}"] = str(facts["sha256"])
+    names = {folder for folder, _ in models}
+    notes = []
+    for name in index:
+        if name.endswith(f"/{FUSION_FILE}"):
+            why = _doubt(unpacked / name, names, Weights(models, detector))
+            if why is not None:
+                text = why.text.replace(f"{unpacked}/", "")
+                notes.append(replace(why, text=text).note("prediction says what comes of it"))
+    return notes
+
+
+def _doubt(path: Path, models: Collection[str], weights: Weights) -> Misfit | None:
+    """As `misfit`; here one that cannot be read stops nothing."""
+    try:
+        return misfit(path, models, weights)
+    except ConfigurationError as error:
+        return Misfit(error.code, error.message)
 
 
 def refused(path: Path, why: str) -> ConfigurationError:
@@ -140,15 +191,15 @@ def refused(path: Path, why: str) -> ConfigurationError:
     return ConfigurationError("PE-MODEL-012", f"{path} is not installed: {why}", "get it anew from whoever made it")
 
 
-def _files_of_detector(path: Path) -> list[str]:
-    """Names of the files that a record of a detector lists."""
+def _files_of_detector(path: Path) -> dict[str, str]:
+    """Hashes of the files that a record of a detector lists, by their names."""
     try:
-        names = list(read_object(path)["sha256"])
-        if any(not isinstance(name, str) or PurePosixPath(name).name != name for name in names):
+        hashes = {name: str(sha256) for name, sha256 in read_object(path)["sha256"].items()}
+        if any(PurePosixPath(name).name != name for name in hashes):
             raise ValueError("its files lie elsewhere")
     except MALFORMED as error:
         raise ConfigurationError("PE-DET-006", f"{path} cannot be read: {why(error)}", "train it again") from error
-    return names
+    return hashes
 
 
 def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, Any]]:

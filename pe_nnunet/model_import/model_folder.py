@@ -10,6 +10,7 @@ import torch
 
 from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import RESULTS, VARIABLES, dataset_folder_name, nnunet_folder, require_free_id
+from pe_nnunet.dataset.training_split import KEY, TrainingSplit
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json, atomic_path
 from pe_nnunet.model_import.plans import CONFIGURATION, PLANS, dataset_json, published_plans
@@ -66,6 +67,7 @@ def import_checkpoint(checkpoint: Path, dataset_id: int, name: str | None = None
                         "dataset_json": dataset_facts,
                     },
                     "inference_allowed_mirroring_axes": None,  # the original does not mirror
+                    KEY: TrainingSplit(dataset, "0", {}, {}, "its weights are AANet's published ones").to_plain(),
                 },
                 path,
             )

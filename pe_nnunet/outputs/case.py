@@ -35,6 +35,21 @@ class ModelRecord:
 
 
 @dataclass(frozen=True)
+class StockClasses:
+    """What nnU-Net's files of a case hold beside the probability of PE.
+
+    Attributes:
+        plans: nnU-Net's plans, of the (first) model.
+        dataset_json: Of that model: what its channels mean.
+        others: Probabilities of the other channels that are not background, by their number, on the scan's grid.
+    """
+
+    plans: Mapping[str, Any]
+    dataset_json: Mapping[str, Any]
+    others: Mapping[int, sitk.Image]
+
+
+@dataclass(frozen=True)
 class CaseResult:
     """The results for one case, all on the grid of the scan as it was given.
 
@@ -48,6 +63,7 @@ class CaseResult:
             for, or if there was no detector.
         detections: What the detector found, in voxels of the LPS version of `image`; None as for `segmentation`.
         source: Where the scan came from, as the user gave it.
+        names: `"plain"` where case id and source are names of folders and files, `"hashed"` where they are hashes.
         source_sha256: Hash of the scan, empty if not known.
         inputs_sha256: Hash of all files that the result depends on, by what they are: `"scan"`, `"artery"`.
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
@@ -57,6 +73,7 @@ class CaseResult:
         notes: Repairs and warnings.
         artery_mm: Diameter of the artery around kept emboli, by id; `write_case` measures them where there are none.
         dicom: The series that the scan was read from; None for other formats.
+        stock: What nnU-Net's own files need beside the probability; None if they were not asked for.
 
     Raises:
         GeometryError: PE-GEO-001 or PE-GEO-002 if the parts do not share one grid.
@@ -70,6 +87,7 @@ class CaseResult:
     segmentation: sitk.Image | None = None
     detections: Detections | None = None
     source: str = ""
+    names: str = "plain"
     source_sha256: str = ""
     inputs_sha256: Mapping[str, str] = field(default_factory=dict)
     roi: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +97,7 @@ class CaseResult:
     notes: tuple[Note, ...] = ()
     artery_mm: Mapping[int, float] = field(default_factory=dict)
     dicom: DicomInfo | None = None
+    stock: StockClasses | None = None
 
     def __post_init__(self) -> None:
         shape = self.image.GetSize()[::-1]

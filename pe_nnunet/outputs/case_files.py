@@ -46,8 +46,9 @@ def write_case(case: CaseResult, folder: Path, kinds: Collection[str] = DEFAULT)
     """
     started = time.perf_counter()
     manifest_path = folder / f"{case.case_id}.json"
-    paths = {kind: folder / f"{case.case_id}{writer.suffix}" for kind, writer in WRITERS.items()}
-    for path in (manifest_path, *paths.values()):  # from here on an older run's result is no longer complete
+    paths = {kind: folder / writer.name(case.case_id) for kind, writer in WRITERS.items()}
+    beside = [paths[k].with_name(f"{case.case_id}{suffix}") for k, w in WRITERS.items() for suffix in w.beside]
+    for path in (manifest_path, *paths.values(), *beside):  # from here on an older run's result is no longer complete
         _remove(path)
     case = replace(case, artery_mm=case.artery_mm or artery_diameters_mm(case.image, case.emboli))
     chosen = [kind for kind, writer in WRITERS.items() if kind in kinds and writer.applies(case)]
@@ -65,7 +66,8 @@ def write_case(case: CaseResult, folder: Path, kinds: Collection[str] = DEFAULT)
         list(pool.map(lambda kind: WRITERS[kind].write(case, paths[kind]), slow))
     case = replace(case, timings_s={**case.timings_s, "outputs": time.perf_counter() - started})
     hashes = {kind: file_sha256(paths[kind]) for kind in chosen}
-    manifest = case_manifest(case, {kind: paths[kind].name for kind in chosen}, hashes, kinds)
+    names = {kind: WRITERS[kind].name(case.case_id) for kind in chosen}
+    manifest = case_manifest(case, names, hashes, kinds)
     atomic_json(manifest_path, manifest)
     return CaseSummary.from_manifest(manifest)
 
@@ -110,7 +112,7 @@ def case_manifest(
         "files": files,
         "files_sha256": files_sha256,
         "asked_for": sorted(kinds),
-        "source": {"path": case.source, "sha256": case.source_sha256},
+        "source": {"path": case.source, "names": case.names, "sha256": case.source_sha256},
         "inputs_sha256": dict(case.inputs_sha256),
         "grid": {
             "size_xyz": list(image.GetSize()),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,8 @@ from typing import Any
 
 from pe_nnunet.cases import DISCLAIMER, CaseFailure
 from pe_nnunet.errors import InputError
-from pe_nnunet.files import atomic_text
+from pe_nnunet.errors.shown import shown
+from pe_nnunet.files import atomic_csv, atomic_text
 from pe_nnunet.files.json_reader import MALFORMED, read_object, require_types, why
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.pages import render
@@ -48,7 +47,7 @@ class CaseSummary:
             emboli=int(manifest["emboli"]),
             volume_mm3=float(manifest["volume_mm3"]),
             seconds=float(manifest["seconds"]),
-            notes=tuple(f"{n['code']} {n['kind']}: {n['message']}" for n in manifest["notes"]),
+            notes=tuple(shown(f"{n['code']} {n['kind']}: {n['message']}") for n in manifest["notes"]),
         )
         require_types(summary)
         return summary
@@ -80,22 +79,19 @@ def write_summary(rows: Sequence[CaseSummary], folder: Path) -> Path:
     Raises:
         OutputError: If it cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(SUMMARY_COLUMNS)
-    for row in rows:
-        writer.writerow(
-            [
-                row.case_id,
-                f"{row.pe_score:.6g}",
-                row.emboli,
-                f"{row.volume_mm3:.3f}",
-                f"{row.seconds:.2f}",
-                " | ".join(row.notes),
-            ]
-        )
+    cells = [
+        [
+            row.case_id,
+            f"{row.pe_score:.6g}",
+            row.emboli,
+            f"{row.volume_mm3:.3f}",
+            f"{row.seconds:.2f}",
+            " | ".join(row.notes),
+        ]
+        for row in rows
+    ]
     path = folder / "summary.csv"
-    atomic_text(path, text.getvalue())
+    atomic_csv(path, SUMMARY_COLUMNS, cells)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.files import csv_text
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.metrics.markers import Marker
 from pe_nnunet.outputs.artery import level_of
@@ -35,14 +35,12 @@ def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image, artery_mm: Ma
         CSV with the columns `COLUMNS`: x, y, z in LPS mm of the most certain voxel, `kept` as 1 or 0, and that voxel's
         index counted from 0.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for row in candidates:
         k, j, i = row.voxel_zyx
         x, y, z = image.TransformIndexToPhysicalPoint((i, j, k))
         mm = (artery_mm or {}).get(row.id)
-        writer.writerow(
+        rows.append(
             [
                 row.id,
                 *(f"{v:.3f}" for v in (x, y, z)),
@@ -56,7 +54,7 @@ def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image, artery_mm: Ma
                 *(("", "") if mm is None else (f"{mm:.1f}", level_of(mm))),
             ]
         )
-    return text.getvalue()
+    return csv_text(COLUMNS, rows)
 
 
 def read_emboli_csv(path: Path) -> list[Marker]:

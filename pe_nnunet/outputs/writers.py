@@ -32,6 +32,8 @@ class Writer:
             allows none: it becomes a note, and the other files do not depend on it.
         applies: Whether a case has it.
         switch: Of the command: `--save-...` asks for the file, `--no-...` leaves it out; empty: there is no choice.
+        folder: Within that of the results; empty for that itself.
+        beside: Suffixes of further files that it writes there.
         slow: Whether it is drawn after the others, beside the other slow ones: it shows all notes, and returns none.
     """
 
@@ -41,6 +43,12 @@ class Writer:
     applies: Callable[[CaseResult], bool] = lambda _: True
     switch: str = ""
     slow: bool = False
+    folder: str = ""
+    beside: tuple[str, ...] = ()
+
+    def name(self, case_id: str) -> str:
+        """The path of the file of a case, from the folder of the results."""
+        return f"{self.folder}/{case_id}{self.suffix}" if self.folder else f"{case_id}{self.suffix}"
 
 
 def _write_emboli(case: CaseResult, path: Path) -> None:
@@ -74,7 +82,7 @@ def _write_detections(case: CaseResult, path: Path) -> None:
     from pe_nnunet.files import atomic_json
 
     found = cast("Detections", case.detections)  # `applies` has asked
-    facts = {"notice": DISCLAIMER, "source": {"path": case.source, "sha256": case.source_sha256}}
+    facts = {"notice": DISCLAIMER, "source": {"path": case.source, "names": case.names, "sha256": case.source_sha256}}
     atomic_json(path, detections_json(found, case.image, case.case_id, facts))
 
 
@@ -104,7 +112,7 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
 
     from pe_nnunet import __version__
     from pe_nnunet.files import atomic_path
-    from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
+    from pe_nnunet.volumes.seg.seg_writer import Origin, Segment, build_segmentation
 
     kept, settings = case.emboli.kept, case.emboli.settings
     if case.dicom is None or not kept:
@@ -131,17 +139,19 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
         content_description="Found by pe-nnunet; research use only, not for diagnosis",
         series_number=SEG_SERIES_NUMBER,
     )
-    try:
-        segmentation = build_segmentation(labels, case.image, case.dicom.files, segments, origin)
-    except UNSUITABLE as error:
-        reason = " ".join(f"{type(error).__name__} {error}".split())
-        raise OutputError("PE-OUT-004", f"case {case.case_id}: no DICOM SEG: {reason}") from error
+    segmentation = build_segmentation(labels, case.image, case.dicom.files, segments, origin, f"case {case.case_id}")
     with atomic_path(path) as temporary:
         segmentation.save_as(temporary)
     if len(kept) <= MAX_SEGMENTS:
         return ()
     text = f"the DICOM SEG holds the {MAX_SEGMENTS} emboli of the highest score, of {len(kept)}"
     return (Note("PE-OUT-005", "warning", text),)
+
+
+def _write_stock(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.outputs.stock_files import write_stock
+
+    write_stock(case, path)
 
 
 def _draw_picture(case: CaseResult, path: Path) -> None:
@@ -185,6 +195,15 @@ WRITERS: dict[str, Writer] = {
         lambda case: case.detections is not None,
         switch="--save-parts",
     ),
+    "nnunet": Writer(
+        ".npz",
+        "in the folder `nnunet`, with `.pkl` and `.nii.gz`: probabilities and labels as nnU-Net writes them",
+        _write_stock,
+        lambda case: case.stock is not None and case.probability is not None,
+        switch="--save-nnunet",
+        folder="nnunet",
+        beside=(".pkl", ".nii.gz"),
+    ),
     "dicom_seg": Writer(
         "_seg.dcm",
         "the emboli that are kept as DICOM SEG, for DICOM scans with at least one",
@@ -204,6 +223,10 @@ WRITERS: dict[str, Writer] = {
     ),
 }
 """By kind, the key of a file in the manifest's `files`, in its order."""
+
+
+STOCK_SPELLINGS = {"--save-nnunet": "--save_probabilities"}
+"""A switch -> what nnU-Net's own command calls the like."""
 
 
 def kinds_for(switches: Collection[str]) -> frozenset[str]:

@@ -12,6 +12,11 @@ from pe_nnunet.options import option, require_limits
 RENAMED = {"minimum_embolus_mm3": "min_embolus_mm3", "replicate_most": "replicate_max"}
 """Former name of a key -> the one of today."""
 
+ELSEWHERE = {
+    "patch_size": "the planner sets it: PE_NNUNET_PLAN='patch_size_3d=96x96x96' when planning",
+}
+"""What is no key here, though one may look for it -> where it is."""
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
@@ -30,6 +35,7 @@ class TrainingRecipe:
     epochs: int = option(1000, "epochs", low=1)
     iterations: int = option(250, "training steps an epoch", low=1)
     validation_iterations: int = option(50, "validation batches an epoch", low=1)
+    batch_size: int = option(0, "patches a training step, over all processes; 0 is what the plans say", low=0)
     patience: int = option(0, "epochs without a better averaged pseudo Dice of PE that end training; 0 is never", low=0)
     checkpoint_epochs: int = option(0, "epochs between checkpoints; 0 is a tenth of the training, at most 50", low=0)
     checkpoint_minutes: float = option(30.0, "minutes after which the next epoch's end writes one in any case", low=0)
@@ -121,6 +127,7 @@ class TrainingRecipe:
         if unknown:
             now = RENAMED.get(unknown[0])
             hint = f"known: {', '.join(types)}" if now is None else f"it is now called {now}"
+            hint = ELSEWHERE.get(unknown[0], hint)
             raise ConfigurationError("PE-TRAIN-001", f"unknown recipe key {unknown[0]!r} in {source}", hint)
         return replace(self, **{name: _converted(name, value, types[name]) for name, value in values.items()})
 

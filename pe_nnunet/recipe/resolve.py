@@ -42,14 +42,16 @@ def resolve_recipe(class_defaults: Mapping[str, Any], plans: Mapping[str, Any]) 
     )
 
 
-def read_environment(text: str) -> dict[str, Any]:
+def read_environment(text: str, variable: str = ENVIRONMENT_VARIABLE, code: str = "PE-TRAIN-003") -> dict[str, Any]:
     """Values from `key=value` pairs or from a TOML file.
 
     Args:
         text: For example `"epochs=20 iterations=50"`, or the path of a `.toml` file.
+        variable: Where it comes from, for errors.
+        code: Of errors.
 
     Raises:
-        ConfigurationError: If it is neither (PE-TRAIN-003).
+        ConfigurationError: If it is neither.
 
     Example:
         >>> read_environment("epochs=20 optimizer=sgd")
@@ -60,15 +62,15 @@ def read_environment(text: str) -> dict[str, Any]:
         try:
             values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise ConfigurationError("PE-TRAIN-003", f"cannot read the recipe {path}: {error}") from error
+            raise ConfigurationError(code, f"cannot read {path}, named by {variable}: {error}") from error
         return values
     values = {}
     for pair in shlex.split(text.replace(",", " ")):
         name, sign, value = pair.partition("=")
         if not sign:
             raise ConfigurationError(
-                "PE-TRAIN-003",
-                f"{ENVIRONMENT_VARIABLE} holds {pair!r}",
+                code,
+                f"{variable} holds {pair!r}",
                 "write key=value pairs or the path of a .toml file",
             )
         values[name] = value

@@ -13,7 +13,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from pe_nnunet.registration.names import CLASSES, load_class
+from pe_nnunet.registration.names import CLASSES, EXTRACTORS, load_class, meant_by
 
 MODULE = "nnunetv2.utilities.find_class_by_name"
 PUBLIC, PRIVATE = "recursive_find_python_class", "_recursive_find_python_class"
@@ -58,8 +58,9 @@ def _ours_first(stock: Lookup) -> Lookup:
     @wraps(stock)
     def find(folder: str, class_name: str, *args: Any, **kwargs: Any) -> Any:
         # ours first: a miss makes nnU-Net import every trainer that it ships, which takes seconds
-        if class_name in CLASSES:
-            return load_class(class_name)
+        meant = meant_by(class_name, sys.argv)
+        if meant in CLASSES or meant in EXTRACTORS:
+            return load_class(meant)
         return stock(folder, class_name, *args, **kwargs)
 
     setattr(find, MARK, True)

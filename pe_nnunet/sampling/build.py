@@ -10,6 +10,7 @@ import numpy as np
 
 from pe_nnunet.dataset.dataset_json import artery_label_values, ignored_values, pe_channel, pe_label_values
 from pe_nnunet.dataset.folders import RAW
+from pe_nnunet.dataset.label_checks import declared_values
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.sampling.arteries import store_arteries
@@ -51,11 +52,19 @@ def make_loader(
         training: False for validation, whose patches are never synthetic.
 
     Raises:
-        ConfigurationError: PE-TRAIN-006 if emboli are to be replicated in images that are not in HU.
+        ConfigurationError: PE-TRAIN-006 if emboli are to be replicated in images that are not in HU, or in one of
+            several CT channels alone; what `index_dataset` raises.
     """
     labels = dataset_json["labels"]
     values = pe_label_values(labels)
-    index = index_dataset(dataset, values, bright_range(plans, configuration), raw_masks(plans), ignored_values(labels))
+    index = index_dataset(
+        dataset,
+        values,
+        bright_range(plans, configuration),
+        raw_masks(plans),
+        ignored=ignored_values(labels),
+        declared=declared_values(dataset_json),
+    )
     label_manager = plans.get_label_manager(dataset_json)
     # without augmentation targets are label maps, under regions too
     channel = pe_channel(labels, regions=True) if label_manager.has_regions and transforms is not None else None
@@ -112,6 +121,13 @@ def _replicate(
             "PE-TRAIN-006",
             f"replicate_probability is {recipe.replicate_probability:g}, but the images are not in Hounsfield units",
             "name the channel CT in dataset.json, plan and preprocess again, or leave the key at 0",
+        )
+    if list(configuration.normalization_schemes).count("CTNormalization") > 1:
+        raise ConfigurationError(
+            "PE-TRAIN-006",
+            f"replicate_probability is {recipe.replicate_probability:g}, but several channels are CT: an embolus would "
+            "be put into the first alone",
+            "leave the key at 0",
         )
     values = pe_label_values(labels)
     smallest = recipe.min_embolus_mm3 / voxel_mm3(plans, configuration)

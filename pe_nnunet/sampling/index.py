@@ -8,9 +8,10 @@ none, a 26-connected component of the preprocessed label.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from zlib import crc32
 
@@ -18,13 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pe_nnunet.dataset.label_checks import UNDECLARED_HINT, undeclared
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.sampling.raw_masks import RawMasks, artery_points, nearest_ids
 from pe_nnunet.voxels import label_components
 
 FOLDER = "pe_nnunet_emboli"
 POINTS_PER_EMBOLUS = 128
 BRIGHT_POINTS = 1024
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -128,8 +131,11 @@ def index_dataset(
     bright_range: tuple[float, float],
     source: RawMasks | None = None,
     ignored: Sequence[int] = (),
+    declared: Collection[int] | None = None,
 ) -> dict[str, CaseEmboli]:
     """The emboli of every case of a preprocessed dataset, read from a cache beside it where that is up to date.
+
+    Indexing reads every voxel, once: so it is here that a case is refused for what only its voxels tell.
 
     Args:
         dataset: An nnU-Net dataset (`nnUNetBaseDataset`): `identifiers`, `load_case`, `source_folder`.
@@ -137,9 +143,14 @@ def index_dataset(
         bright_range: See `index_case`.
         source: The masks of the raw dataset; a cached index stays good where they have gone since.
         ignored: See `index_case`.
+        declared: Values that labels may hold; None for any.
 
     Returns:
         By case id.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-017 if a case cannot be read, PE-TRAIN-020 if its image holds NaN or infinity, or
+            its label other values.
     """
     folder = Path(dataset.source_folder) / FOLDER
     folder.mkdir(exist_ok=True)
@@ -150,7 +161,7 @@ def index_dataset(
         path = folder / f"{case}.npz"
         known = _read(path, stamp, source_stamp)
         if known is None:
-            known = _index_stored(dataset, case, pe_values, bright_range, source, ignored)
+            known = _index_stored(dataset, case, pe_values, bright_range, source, ignored, declared)
             _write(path, known, stamp, source_stamp)
         index[case] = known
     return index
@@ -163,8 +174,10 @@ def _index_stored(
     bright_range: tuple[float, float],
     source: RawMasks | None,
     ignored: Sequence[int],
+    declared: Collection[int] | None,
 ) -> CaseEmboli:
-    image, label, _, properties = dataset.load_case(case)
+    image, label, properties = _load(dataset, case)
+    _require_values(image, label, f"{Path(dataset.source_folder) / case}", declared)
     seed = crc32(case.encode())
     given: dict[str, Any] = {"ignored": ignored}
     if source is not None and source.stamp(case):
@@ -173,7 +186,33 @@ def _index_stored(
             "artery": source.read("arteries", case, properties),
             "source_spacing_mm": source.spacing_mm(properties),
         }
-    return index_case(np.asarray(image[0]), np.asarray(label[0]), pe_values, bright_range, seed, **given)
+    return index_case(image[0], label, pe_values, bright_range, seed, **given)
+
+
+def _load(dataset: Any, case: str) -> tuple[NDArray[Any], NDArray[Any], dict[str, Any]]:
+    """Image (channels, z, y, x), label (z, y, x) and what nnU-Net's preprocessing noted."""
+    try:
+        image, label, _, properties = dataset.load_case(case)
+        return np.asarray(image[:]), np.asarray(label[0]), properties
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+        raise ConfigurationError(
+            "PE-TRAIN-017",
+            f"{Path(dataset.source_folder) / case} cannot be read: {error}",
+            "nnUNetv2_preprocess with this configuration",
+        ) from error
+
+
+def _require_values(image: NDArray[Any], label: NDArray[Any], what: str, declared: Collection[int] | None) -> None:
+    for number, channel in enumerate(image):
+        bad = channel.size - int(np.count_nonzero(np.isfinite(channel)))
+        if bad:
+            raise ConfigurationError(
+                "PE-TRAIN-020",
+                f"{what}: {bad} voxels of channel {number} are NaN or infinite",
+                "correct the image in imagesTr, and preprocess again",
+            )
+    if declared is not None and (problem := undeclared(np.unique(label[label != 0]), declared)) is not None:
+        raise ConfigurationError("PE-TRAIN-020", f"{what} holds {problem}", UNDECLARED_HINT)
 
 
 def _stamp(

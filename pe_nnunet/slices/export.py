@@ -18,8 +18,9 @@ from pe_nnunet.slices.png import MASKS, SCAN, write_png_scan
 from pe_nnunet.slices.slice_masks import slice_names
 from pe_nnunet.volumes import Scan, image_like, to_lps, write_dicom_series, write_image
 from pe_nnunet.volumes.dicom.dicom_writer import require_free
-from pe_nnunet.volumes.seg.seg_reader import tracking_id
-from pe_nnunet.volumes.seg.seg_writer import UNSUITABLE, Origin, Segment, build_segmentation
+from pe_nnunet.volumes.dicom.headers import number_of, text_of
+from pe_nnunet.volumes.seg.seg_contents import tracking_id
+from pe_nnunet.volumes.seg.seg_writer import Origin, Segment, build_segmentation
 
 Target = Literal["dicom", "png", "nifti"]
 
@@ -49,8 +50,9 @@ def export(
         algorithm: For DICOM: the program that made the label, see `write_segmentation`.
 
     Raises:
-        InputError: PE-SLC-006 if DICOM without a label should become DICOM, PE-SEG-004 if it can have no SEG.
-        OutputError: PE-OUT-001 and PE-OUT-002 if it cannot be written, PE-OUT-003 if HU are not whole.
+        InputError: PE-SLC-006 if DICOM without a label should become DICOM.
+        OutputError: PE-OUT-001 and PE-OUT-002 if it cannot be written, PE-OUT-003 if HU are not whole, PE-OUT-004 if
+            its series can have no SEG.
     """
     image = _rounded(scan.image) if round_hu else scan.image
     files = scan.dicom.files if scan.dicom is not None else ()
@@ -95,8 +97,7 @@ def write_segmentation(label: sitk.Image, slices: Sequence[Path], path: Path, *,
 
     Raises:
         GeometryError: PE-GEO-001 if there is not one file a slice.
-        InputError: PE-SEG-004 if the slices lack what a SEG needs of them.
-        OutputError: PE-OUT-001 if it cannot be written.
+        OutputError: PE-OUT-004 if the slices lack what a SEG needs of them, PE-OUT-001 if it cannot be written.
     """
     ids = sitk.GetArrayFromImage(label)
     if len(slices) != len(ids) or len(set(slices)) != len(slices):
@@ -109,20 +110,16 @@ def write_segmentation(label: sitk.Image, slices: Sequence[Path], path: Path, *,
     numbers = np.searchsorted([0, *values], ids).astype(np.uint8 if len(values) < 256 else np.uint16)
     segments = [Segment(number, f"Embolus {value}", tracking_id(value)) for number, value in enumerate(values, 1)]
     first = pydicom.dcmread(slices[0], stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "SeriesNumber"])
-    try:
-        origin = Origin(
-            command="slices",
-            algorithm=None if algorithm is None else _algorithm(algorithm),
-            series_description="Emboli",
-            content_label="PULMONARY_EMBOLI",
-            content_description="Pulmonary emboli",
-            series_number=int(first.get("SeriesNumber") or 0) + 100,
-            seeds=[first.SeriesInstanceUID, hashlib.sha256(ids.tobytes()).hexdigest(), algorithm or ""],
-        )
-        segmentation = build_segmentation(numbers, label, slices, segments, origin)
-    except UNSUITABLE as error:
-        reason = " ".join(str(error).split())
-        raise InputError("PE-SEG-004", f"{path.name}: no SEG of these slices: {reason}", "use NIfTI") from error
+    origin = Origin(
+        command="slices",
+        algorithm=None if algorithm is None else _algorithm(algorithm),
+        series_description="Emboli",
+        content_label="PULMONARY_EMBOLI",
+        content_description="Pulmonary emboli",
+        series_number=int(number_of(first, "SeriesNumber") or 0) + 100,
+        seeds=[text_of(first, "SeriesInstanceUID"), hashlib.sha256(ids.tobytes()).hexdigest(), algorithm or ""],
+    )
+    segmentation = build_segmentation(numbers, label, slices, segments, origin, path.name)
     with atomic_path(path) as temporary:
         segmentation.save_as(temporary)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 
@@ -12,7 +14,7 @@ from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
 from pe_nnunet.errors import InputError
 from pe_nnunet.slices.png import MANIFEST, read_png_scan
 from pe_nnunet.volumes import Scan, ScanRef, find_scans, read_scan
-from pe_nnunet.volumes.find import Pick, case_ids
+from pe_nnunet.volumes.find import case_ids
 
 
 def read_source(ref: ScanRef, **repairs: bool) -> tuple[Scan, sitk.Image | None]:
@@ -32,13 +34,12 @@ def read_source(ref: ScanRef, **repairs: bool) -> tuple[Scan, sitk.Image | None]
     return Scan(ref.case_id, image, ref, (), None, hashlib.sha256(manifest).hexdigest()), label
 
 
-def find_sources(src: Path, *, series_uid: str | None = None, pick: Pick | None = None) -> list[ScanRef]:
+def find_sources(src: Path, **choice: Any) -> list[ScanRef]:
     """Find the scans in a path: folders of PNG slices if there are any, else what `find_scans` finds.
 
     Args:
         src: A file, a folder, or a pattern in which `{case}` stands for the name of a case.
-        series_uid: Only this DICOM series.
-        pick: `"largest-ct"` takes that series from a folder with several.
+        choice: Which DICOM series is read, as keywords of `find_scans`.
 
     Raises:
         InputError: PE-IN-001 nothing there, PE-IN-002 no such path, PE-IN-004 two cases with one id, PE-IN-005 a match
@@ -47,14 +48,14 @@ def find_sources(src: Path, *, series_uid: str | None = None, pick: Pick | None 
     if CASE in str(src):
         found = []
         for case, path in match_cases(str(src)).items():
-            sources = find_sources(path, series_uid=series_uid, pick=pick)
+            sources = find_sources(path, **choice)
             if len(sources) != 1:
                 raise InputError("PE-IN-005", f"{path} holds {len(sources)} scans, expected one", "name it further")
             found.append(replace(sources[0], case_id=case))
         return found
     folders = sorted(path.parent for path in src.rglob(MANIFEST)) if src.is_dir() else []
     if not folders:
-        return find_scans(src, series_uid=series_uid, pick=pick)
+        return find_scans(src, **choice)
     root = src.resolve()
     ids = case_ids([root / folder.relative_to(src) for folder in folders], root)
     return [ScanRef(case, "file", folder, (folder / MANIFEST,)) for case, folder in zip(ids, folders, strict=True)]
@@ -66,18 +67,19 @@ class LabelLookup:
     Args:
         where: One label for one scan, a folder with `<case>.*` or a folder `<case>` of PNGs, or a pattern with
             `{case}`.
-        cases: How many scans there are.
+        sources: The scans.
 
     Raises:
         ConfigurationError: PE-IN-002 if there is no such file or folder.
     """
 
-    def __init__(self, where: str, cases: int) -> None:
+    def __init__(self, where: str, sources: Sequence[ScanRef]) -> None:
         path = Path(where)
         self._where = where
-        self._one = path if cases == 1 and (path.is_file() or _holds_png(path)) else None
+        self._one = path if len(sources) == 1 and (path.is_file() or _holds_png(path)) else None
         self._folders = path if self._one is None and path.is_dir() else None
-        self._lookup = None if self._one is not None else MaskLookup(where, "label")
+        scans = {source.path.resolve() for source in sources}
+        self._lookup = None if self._one is not None else MaskLookup(where, "label", scans)
 
     def find(self, case_id: str) -> Path:
         """The label of a case.

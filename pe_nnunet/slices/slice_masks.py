@@ -85,8 +85,8 @@ def slice_names(dicom: DicomInfo | None, slices: int) -> tuple[str, ...]:
 
     Args:
         dicom: Of a scan read from DICOM: slices are then called by SOPInstanceUID, with the number of the slice
-            behind it where the frames of one file share it. None for other volumes, whose slices are numbered, as
-            are those of a series that was resampled.
+            behind it where slices share it. None for other volumes, whose slices are numbered, as are those of a
+            series that was resampled, or one of whose slices has no SOPInstanceUID.
         slices: How many there are.
 
     Example:
@@ -95,7 +95,7 @@ def slice_names(dicom: DicomInfo | None, slices: int) -> tuple[str, ...]:
     """
     numbers = tuple(f"{k + 1:04d}" for k in range(slices))
     uids = () if dicom is None else dicom.sop_instance_uids
-    if not uids:
+    if not uids or not all(uids):
         return numbers
     if len(set(uids)) == len(uids):
         return uids

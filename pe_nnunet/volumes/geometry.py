@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
 
@@ -160,6 +161,7 @@ def _short(values: tuple[float, ...]) -> str:
 
 
 ORTHONORMAL_TOLERANCE = 1e-3
+POSSIBLE_SPACING_MM = (1e-4, 100.0)  # from a header in metres to more than any slice is thick
 ROUNDING = 1e-5  # of float32 headers and of quaternions: mended without a word
 
 
@@ -177,6 +179,28 @@ def deviation(matrix: npt.NDArray[np.float64]) -> float:
     return float(np.abs(unit.T @ unit - np.eye(3)).max())
 
 
+def require_spacing(spacing_mm: Sequence[float], what: str, code: str = "PE-NII-007") -> None:
+    """Check that voxels have a size that voxels of a scan can have.
+
+    Headers in metres are below any CT, and no scan has voxels of decimetres: resampling by either would take all of
+    the memory, or leave nothing.
+
+    Args:
+        spacing_mm: Along the axes, in any order.
+        what: Case or file, for the message.
+        code: Of the error.
+
+    Raises:
+        GeometryError: If one is not above 1e-4 and up to 100 mm.
+    """
+    low, high = POSSIBLE_SPACING_MM
+    if not all(low <= mm <= high for mm in spacing_mm):
+        shown = ", ".join(f"{mm:g}" for mm in spacing_mm)
+        raise GeometryError(
+            code, f"{what} has voxels of {shown} mm, expected {low:g} to {high:g}", "correct the header"
+        )
+
+
 def orthonormal(direction: npt.NDArray[np.float64], path: Path) -> tuple[npt.NDArray[np.float64], tuple[Note, ...]]:
     """The nearest orthonormal matrix, with a note where that changes more than rounding does.
 
@@ -190,7 +214,7 @@ def orthonormal(direction: npt.NDArray[np.float64], path: Path) -> tuple[npt.NDA
             f"{path} has axes off perpendicular by {off:.2g}, expected at most {ORTHONORMAL_TOLERANCE:g}",
             "resample it to a rectangular grid first",
         )
-    if off < 1e-12:
+    if off < 1e-12 and np.abs(np.linalg.norm(direction, axis=0) - 1).max() < 1e-12:
         return direction, ()
     u, _, vt = np.linalg.svd(direction)
     nearest: npt.NDArray[np.float64] = u @ vt

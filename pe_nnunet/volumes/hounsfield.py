@@ -11,6 +11,8 @@ from pe_nnunet.errors import InputError
 
 AIR_HU = -1024
 PADDING_BELOW_HU = -1500  # no tissue, no noise and no interpolation reaches it; -2000 and -3024 are usual
+NO_PADDING_BELOW_HU = -5000  # between here and -1500 lie padding and what resampling makes of its edges
+MAX_PADDING_VALUES = 32  # further away: one or two values of padding, a few more where it was resampled
 PADDING_ABOVE_HU = 32000  # beyond the extended CT scale (30,710): a negative number that was read without its sign
 BLANKS_TISSUE_HU = (-1000, 3071)  # a padding value inside this range is tissue elsewhere in the image
 AIR_BELOW_HU = -200
@@ -22,17 +24,29 @@ MAX_NAN_SHARE = 1e-3
 Values = npt.NDArray[Any]
 
 
-def replace_padding(hu: Values, padding: float | None = None) -> int:
+def replace_padding(hu: Values, what: str, padding: float | None = None) -> int:
     """Set what lies outside the reconstructed field of view to air, in place.
 
     Args:
         hu: Any shape.
+        what: Case or file, for the message.
         padding: The value that the header declares; ignored where it could be tissue.
 
     Returns:
         How many voxels were set.
+
+    Raises:
+        InputError: PE-HU-001 if so many values lie far outside that they are no padding.
     """
     outside = (hu <= PADDING_BELOW_HU) | (hu > PADDING_ABOVE_HU)
+    far = hu[(hu < NO_PADDING_BELOW_HU) | (hu > PADDING_ABOVE_HU)]
+    if far.size > MAX_PADDING_VALUES and len(np.unique(far)) > MAX_PADDING_VALUES:
+        raise InputError(
+            "PE-HU-001",
+            f"{what}: {far.size} voxels have {len(np.unique(far))} different values between {far.min():g} and "
+            f"{far.max():g}, which neither tissue nor padding has: the file is damaged, or holds no HU",
+            "copy or export the scan again",
+        )
     if padding is not None and not BLANKS_TISSUE_HU[0] <= padding <= BLANKS_TISSUE_HU[1]:
         outside |= hu == padding
     count = int(np.count_nonzero(outside))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.volumes.case_names import refusal
 from pe_nnunet.volumes.dicom.series import read_dicom
 from pe_nnunet.volumes.files.declared_size import require_plausible_array
 from pe_nnunet.volumes.files.volume_file import file_sha256, read_file
 from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
 from pe_nnunet.volumes.scan import Scan, ScanRef
+from pe_nnunet.volumes.seg.slicer_segmentation import is_segmentation, read_segmentation
 
 MIN_SLICES_3D = 4
 
@@ -35,17 +38,20 @@ def read_scan(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = Fa
 
     Raises:
         InputError: With the code that says what is wrong: PE-DCM for DICOM, PE-NII and PE-IN for volume files,
-            PE-HU-001 for values that are no HU.
+            PE-HU-001 for values that are no HU, PE-CONV-034 for a name that says the patient's.
     """
+    if ref.refused:
+        raise refusal()
     if ref.kind == "dicom":
         scan = read_dicom(ref, assume_hu=assume_hu, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
     else:
         scan = _read_volume(ref, assume_hu=assume_hu)
     slices = scan.image.GetSize()[2]
-    if slices >= MIN_SLICES_3D:
-        return scan
-    note = Note("PE-DCM-019", "warning", f"{slices} slice(s): for 2D models only, and volumes mean little")
-    return Scan(scan.case_id, scan.image, ref, (*scan.notes, note), scan.dicom, scan.sha256)
+    notes = tuple(note.without(ref.hidden) for note in scan.notes)
+    if slices < MIN_SLICES_3D:
+        text = f"{slices} slice(s): for 2D models only, and volumes mean little"
+        notes += (Note("PE-DCM-019", "warning", text),)
+    return replace(scan, notes=notes)
 
 
 def read_timed(ref: ScanRef, repairs: Mapping[str, bool]) -> tuple[Scan, float]:
@@ -79,7 +85,7 @@ def _read_volume(ref: ScanRef, *, assume_hu: bool) -> Scan:
     hu = _working_copy(sitk.GetArrayFromImage(image))
     if hu.dtype.kind == "f" and (count := replace_nan(hu, ref.case_id)):
         notes.append(Note("PE-NII-003", "repaired", f"{count} NaN or infinite voxels set to -1024 HU"))
-    padded = replace_padding(hu)
+    padded = replace_padding(hu, ref.case_id)
     if padded:
         notes.append(Note("PE-NII-013", "repaired", f"{padded} voxels of padding set to -1024 HU"))
     if not assume_hu:
@@ -110,7 +116,7 @@ def read_label(path: Path) -> sitk.Image:
     """Read a label image on its own grid.
 
     Args:
-        path: Ends in .nii, .nii.gz, .nrrd, .mha or .mhd.
+        path: Ends in .nii, .nii.gz, .nrrd, .seg.nrrd, .mha or .mhd.
 
     Returns:
         uint8 up to 255, else uint16. Whether values are classes or ids of emboli is the caller's to know.
@@ -122,16 +128,20 @@ def read_label(path: Path) -> sitk.Image:
     return read_label_noted(path)[0]
 
 
-def read_label_noted(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
+def read_label_noted(path: Path, *, names: str | None = None) -> tuple[sitk.Image, tuple[Note, ...]]:
     """`read_label`, with what was repaired or deserves a look.
 
     Values within 1e-3 of a whole number are rounded (PE-LBL-005). Whether the label is empty, `empty_note` says once it
     is known which of its values are meant.
+
+    Args:
+        path: As in `read_label`.
+        names: Which segments of a 3D Slicer segmentation to take, see `read_segmentation`; others have no names.
     """
     if not path.is_file():
         hint = "a scan without emboli needs an empty label file, not a missing one"
         raise InputError("PE-LBL-001", f"the label {path} does not exist", hint)
-    image, found = read_file(path)
+    image, found = read_segmentation(path, names) if is_segmentation(path) else read_file(path)
     array, notes = _whole(sitk.GetArrayViewFromImage(image), path, list(found))
     ids = _as_ids(array, str(path))
     if array.dtype == ids.dtype:
@@ -193,8 +203,9 @@ def read_mat(path: Path, variable: str) -> npt.NDArray[np.uint8 | np.uint16]:
         uint8 up to 255, else uint16.
 
     Raises:
-        InputError: PE-LBL-001 no such file, PE-IN-003 no MATLAB file, PE-MAT-001 no such variable, PE-NII-001 not three
-            axes, PE-LBL-002 to PE-LBL-004 other values than whole numbers from 0 to 65,535.
+        InputError: PE-LBL-001 no such file, PE-IN-003 no MATLAB file, PE-MAT-001 no such variable, PE-NII-011 a
+            variable that lies in another file, PE-NII-001 not three axes, PE-LBL-002 to PE-LBL-004 other values than
+            whole numbers from 0 to 65,535.
     """
     if not path.is_file():
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "complete the download")
@@ -229,8 +240,13 @@ def _from_hdf5(path: Path, variable: str) -> Any:
 
     with h5py.File(path, "r") as file:
         _require(variable, [name for name in file if not name.startswith("#")], path)
-        require_plausible_array(file[variable].shape, path)
-        return file[variable][()].T  # MATLAB stores columns first, HDF5 rows
+        stored = file[variable] if isinstance(file.get(variable, getlink=True), h5py.HardLink) else None
+        if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual:
+            raise InputError(
+                "PE-NII-011", f"{path.name} keeps {variable} in another file or place", "save the mask itself"
+            )
+        require_plausible_array(stored.shape, path)
+        return stored[()].T  # MATLAB stores columns first, HDF5 rows
 
 
 def _require(variable: str, names: list[str], path: Path) -> None:

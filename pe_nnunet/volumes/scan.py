@@ -23,6 +23,12 @@ class ScanRef:
         series_uid: The DICOM series to read; None for volume files, and for a DICOM folder in which no single CT series
             could be chosen. Reading such a folder raises the error that says why, so that one unclear folder does not
             stop the others.
+        only: Elements that its slices must have, as keyword and value; others of its files are left out.
+        joined: It consists of series of few slices each, to be taken for one by what they share.
+        damaged: Files in its folders that should be DICOM and cannot be read: one of them may be a slice of it.
+        plain_id: The case id by the names of folders and files where `case_id` is a hash; empty elsewhere.
+        hidden: Names that no message or file of the case may hold.
+        refused: Its name says the patient's: reading it raises PE-CONV-034.
     """
 
     case_id: str
@@ -30,6 +36,22 @@ class ScanRef:
     path: Path
     files: tuple[Path, ...]
     series_uid: str | None = None
+    only: tuple[tuple[str, str], ...] = ()
+    joined: bool = False
+    damaged: tuple[Path, ...] = ()
+    plain_id: str = ""
+    hidden: tuple[str, ...] = ()
+    refused: bool = False
+
+    @property
+    def mask_id(self) -> str:
+        """What masks of the scan are called by."""
+        return self.plain_id or self.case_id
+
+    @property
+    def shown_name(self) -> str:
+        """The name of the file or folder, or the case's hash in its place."""
+        return self.case_id if self.hidden else self.path.name
 
 
 @dataclass(frozen=True)
@@ -45,6 +67,7 @@ class DicomInfo:
         patient_key: The first 16 hexadecimal digits of the SHA-256 of PatientID, for grouping cases by patient. It is a
             pseudonym, not an anonymisation: whoever knows an id can compute its key.
         frames: Index of each slice in its file, from 0; all 0 but for multi-frame files.
+        interpolated: Index z of the slices of the image that were interpolated across a gap.
     """
 
     study_uid: str
@@ -55,6 +78,7 @@ class DicomInfo:
     files: tuple[Path, ...]
     patient_key: str
     frames: tuple[int, ...] = ()
+    interpolated: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

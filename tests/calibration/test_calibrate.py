@@ -1,15 +1,19 @@
 """The command on a tiny dataset with two folds and a known best choice."""
 
 import json
+import shutil
+from hashlib import sha256
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from pe_nnunet.calibration import calibrate_models as module
 from pe_nnunet.calibration.calibrate_models import measure_shift
 from pe_nnunet.cli import main
+from pe_nnunet.dataset.folders import RAW, nnunet_folder
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import read_fusion
@@ -78,11 +82,88 @@ def test_masks_of_training_choose_the_smallest_volume_and_prediction_uses_it(dat
     assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored.segmentation.chosen
 
 
+MASKS = ["calibrate", "-d", "501", "--from", "masks", "--min-embolus-mm3", "50", "100"]
+
+
+def test_prediction_does_not_use_what_was_chosen_for_other_weights(dataset, capsys, thorax, tmp_path):
+    assert main(MASKS) == 0
+    stored = read_fusion(dataset / "fusion.json").segmentation.chosen
+    sitk.WriteImage(thorax, str(tmp_path / "scan.nii.gz"))
+    command = ["predict-fused", "-i", str(tmp_path / "scan.nii.gz"), "-d", "501", "-device", "cpu", "--disable_tta"]
+    command += ["-step_size", "1", "-o"]
+
+    def predicted(name, *more):
+        capsys.readouterr()
+        assert main([*command, str(tmp_path / name), *more]) == 0
+        manifest = json.loads((tmp_path / name / "scan.json").read_text())
+        codes = [note["code"] for note in manifest["notes"] if note["code"].startswith("PE-FUS")]
+        return capsys.readouterr().out, codes, manifest["arguments"], manifest["settings"]["min_volume_mm3"]
+
+    told, codes, arguments, volume = predicted("fresh")
+    assert ("PE-FUS" in told, codes, volume) == (False, [], 100)
+    assert arguments["fusion_from"] == dataset.name
+    assert arguments["fusion_sha256"] == sha256((dataset / "fusion.json").read_bytes()).hexdigest()
+
+    path = dataset / "fold_1" / "checkpoint_final.pth"
+    torch.save(torch.load(path, weights_only=True) | {"current_epoch": 9}, path)  # as after another training
+    told, codes, arguments, volume = predicted("stale")
+    assert told.count("PE-FUS-008") == 1
+    assert f"fold 1 of {dataset.name} was trained again" in told
+    assert (codes, volume) == (["PE-FUS-008"], FusionSettings().min_volume_mm3)
+    assert (arguments["fusion_from"], arguments["fusion_sha256"]) == ("defaults", "")
+    predictor = PEPredictor([dataset], device="cpu")
+    assert (predictor.fusion, predictor.choice.notes[0].code) == (FusionSettings(), "PE-FUS-008")
+    assert PEPredictor([locate_folder(dataset, ["0"])], device="cpu").fusion == stored
+
+    told, codes, arguments, volume = predicted("accepted", "--accept-calibration")
+    assert (codes, volume, arguments["fusion_from"]) == (["PE-FUS-008"], 100, dataset.name)
+    assert "it is used nevertheless" in told
+    assert main([*command, str(tmp_path / "x"), "--target-fp", "2"]) == 2
+    assert "PE-FUS-004" in capsys.readouterr().err
+
+
+def test_the_probabilities_that_training_left_choose_the_threshold(dataset, capsys):
+    """The clots have 0.6, a false finding of 320 mm3 in every scan 0.45; a reader that turns axes gives the same."""
+    for path in dataset.glob("fold_*/validation/*.nii.gz"):
+        probability = 0.6 * sitk.GetArrayFromImage(sitk.ReadImage(str(path))).astype(np.float32)
+        probability[10, 10, 5:10] = 0.45
+        np.savez_compressed(
+            path.with_name(f"{path.name[0]}.npz"), probabilities=np.stack([1 - probability, probability])
+        )
+    command = [
+        "calibrate",
+        "-d",
+        "501",
+        "--from",
+        "npz",
+        "--thresholds",
+        "0.4",
+        "0.5",
+        "0.65",
+        "--min-embolus-mm3",
+        "0",
+    ]
+    for reader in ("SimpleITKIO", "SimpleITKIOWithReorient"):
+        plans = json.loads((dataset / "plans.json").read_text())
+        (dataset / "plans.json").write_text(json.dumps({**plans, "image_reader_writer": reader}))
+        if reader != "SimpleITKIO":
+            for path in dataset.glob("fold_*/validation/*.npz"):
+                maps = np.load(path)["probabilities"][:, :, ::-1, ::-1]  # LPS to RAS
+                np.savez_compressed(path, probabilities=maps)
+        assert main(command) == 0
+        assert "8 of 8 emboli, 0.00 false positives a scan" in capsys.readouterr().out
+        assert read_fusion(dataset / "fusion.json").segmentation.chosen.threshold == 0.5
+    assert json.loads((dataset / "fusion.json").read_text())["chosen_on"]["source"] == "npz"
+    (dataset / "fold_0" / "validation" / "a.npz").unlink()
+    assert main(command) == 2
+    assert "PE-EVAL-011" in capsys.readouterr().err
+
+
 def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):
     """Outputs are 0.27 and 0.38 everywhere, so that single folds and their mean differ by what is known."""
     (tmp_path / "scans").mkdir()
     (tmp_path / "labels").mkdir()
-    sitk.WriteImage(thorax, str(tmp_path / "scans" / "further.nii.gz"))
+    sitk.WriteImage(thorax + 1, str(tmp_path / "scans" / "further.nii.gz"))
     source = tmp_path / "raw" / "Dataset501_PE" / "labelsTr" / "a.nii.gz"
     sitk.WriteImage(sitk.ReadImage(str(source)), str(tmp_path / "labels" / "further.nii.gz"))
     arguments = ["calibrate", "-d", "501", "-device", "cpu", "--disable_tta", "-step_size", "1", "--thresholds", "0.35"]
@@ -228,10 +309,31 @@ def test_labels_of_further_scans_are_read_by_the_dataset_json_beside_them(thorax
     for folder, image in (("scans", thorax), ("labels", label)):
         (tmp_path / folder).mkdir()
         sitk.WriteImage(image, str(tmp_path / folder / "further.nii.gz"))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None)
+    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ignored) == ([1, 2, 2, 3], None)  # ids, as far as anybody says
     described = {"labels": {"background": 0, "artery": [1, 2], "PE": 2, "ignore": 3}}
     (tmp_path / "labels" / "dataset.json").write_text(json.dumps(described))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None)
+    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ids.max()) == ([0, 1, 1, 0], 1)
     assert (ignored[5, 5, 5:9].tolist(), ignored.sum()) == ([False, False, False, True], 1)
+
+
+def test_models_of_two_channels_are_calibrated_on_both(dataset, model_folder, thorax, monkeypatch, capsys):
+    shutil.rmtree(dataset)
+    model_folder(dataset.name, folds=(0, 1), log_odds=(-1.0, -0.5), channels=("CT", "lung mask"))
+    raw = nnunet_folder(RAW) / "Dataset501_PE" / "imagesTr"
+    seen = []
+    real = module.predict_ensemble
+
+    def watched(models, image, *args, further=(), **more):
+        seen.append([float(sitk.GetArrayViewFromImage(channel).max()) for channel in further])
+        return real(models, image, *args, further=further, **more)
+
+    monkeypatch.setattr(module, "predict_ensemble", watched)
+    command = ["calibrate", "-d", "501", "-f", "0", "1", "-device", "cpu", "--disable_tta", "-step_size", "1"]
+    assert main(command) == 2
+    assert "PE-MODEL-005" in capsys.readouterr().err
+    for number, case in enumerate(CASES, 1):
+        sitk.WriteImage(sitk.Cast(thorax > 0, sitk.sitkUInt8) * number, str(raw / f"{case}_0001.nii.gz"))
+    main(command)
+    assert seen == [[1.0], [2.0], [3.0], [4.0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,21 @@ def test_the_ensemble_that_finds_all_is_chosen(folders: Path, capsys: pytest.Cap
     assert (args.folds, args.threshold, args.min_volume_mm3) == (["0", "1"], 0.4, 0.0)
 
 
+def test_the_command_names_a_checkpoint_where_no_fold_has_the_final_one(folders: Path, capsys) -> None:
+    def older_than_its_predictions(path: Path) -> None:
+        path.touch()
+        os.utime(path, (0, 0))
+
+    for model, fold in ((A, "0"), (A, "1"), (B, "0"), (B, "1")):
+        older_than_its_predictions(folders / model / f"fold_{fold}" / "checkpoint_best.pth")
+    command = [*COMMAND, "--thresholds", "0.4", "--min-embolus-mm3", "0"]
+    assert main(command) == 0
+    assert " -f 0 1 -chk checkpoint_best.pth --threshold 0.4 " in (folders / "find_best.txt").read_text()
+    older_than_its_predictions(folders / A / "fold_0" / "checkpoint_final.pth")
+    assert main(command) == 2
+    assert "PE-EVAL-011: validation predictions of several checkpoints" in capsys.readouterr().err
+
+
 def test_named_models_alone_and_a_budget_of_false_findings(folders: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = [*COMMAND, "-tr", "TA", "-p", "P", "-o", str(out), "--thresholds", "0.1", "0.6"]
@@ -112,7 +128,7 @@ def test_a_case_is_scored_as_the_fusion_would_find_it(folders: Path) -> None:
     emboli = to_instances(truth() == 2)
     counts, scores = count_case(case, candidates), score_case((case, candidates))
     for (models, settings), counted, found in zip(candidates, counts, scores, strict=True):
-        mean = np.mean([stored_probability(case, [name], SHAPE) for name in models], axis=0, dtype=np.float32)
+        mean = np.mean([stored_probability(case, [name], case.truth()) for name in models], axis=0, dtype=np.float32)
         direct = evaluate_case(find_emboli(mean, SPACING, settings).labels, emboli, SPACING, case_id="c2")
         assert (found.found, found.findings, found.dice) == (direct.found, direct.findings, direct.dice)
         assert found.emboli == direct.emboli

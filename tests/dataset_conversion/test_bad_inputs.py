@@ -81,6 +81,30 @@ def test_4_one_of_several_series_is_taken_by_name_or_size(two_series: Path, nnun
     }
 
 
+def test_4_slices_with_series_of_their_own_are_joined_and_kernels_told_apart_on_request(
+    nnunet: Path, tmp_path: Path, thorax: Any
+) -> None:
+    """In one folder two reconstructions lie between one another, and each slice has a SeriesInstanceUID of its own."""
+    folder = tmp_path / "src" / "a" / "ct"
+    write_dicom_series(thorax.ct, folder, patient_id="a")
+    write_image(thorax.emboli, tmp_path / "src" / "a" / "emboli.nii.gz")
+    for k, file in enumerate(sorted(folder.iterdir())):
+        dataset = pydicom.dcmread(file)
+        dataset.SeriesInstanceUID, dataset.ConvolutionKernel = f"1.2.3.{k}", "B30f"
+        dataset.save_as(file)
+        dataset.ImagePositionPatient[2] = float(dataset.ImagePositionPatient[2]) + thorax.ct.GetSpacing()[2] / 2
+        dataset.SeriesInstanceUID, dataset.ConvolutionKernel = f"1.2.4.{k}", "B70f"
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.5.{k}"
+        dataset.save_as(folder / f"sharp{file.name}")
+    assert [error.code for error in converted("studies", tmp_path / "src").errors] == ["PE-DCM-033"]
+    assert [e.code for e in converted("studies", tmp_path / "src", join_series=True).errors] == ["PE-DCM-005"]
+    command = ["convert", "studies", str(tmp_path / "src"), "-d", "501"]
+    assert main([*command, "--join-series", "--only", "ConvolutionKernel=b30f"]) == 0
+    (record,) = load_cases(nnunet / "Dataset501_PE").values()
+    assert record.embolus_count == 2
+    assert "PE-DCM-034" in [note.code for note in record.notes]
+
+
 def test_8_values_without_a_rescale_are_taken_for_hu_when_told(nnunet: Path, tmp_path: Path, thorax: Any) -> None:
     write_dicom_series(thorax.ct, tmp_path / "src" / "a" / "ct", patient_id="a")
     write_image(thorax.emboli, tmp_path / "src" / "a" / "emboli.nii.gz")

@@ -12,8 +12,8 @@ import pytest
 
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import load_cases
-from pe_nnunet.dataset_conversion.privacy import hashed
 from pe_nnunet.volumes import write_dicom_series, write_image
+from pe_nnunet.volumes.case_names import hashed
 
 TELL_TALES = {
     "PatientName": "Tattletale^Wilhelmina",
@@ -81,6 +81,48 @@ def test_a_folder_with_the_patients_name_is_refused(
     assert "PE-CONV-034" in said
     found = everything(nnunet, said)
     assert [word for word in WORDS if word in found] == []
+
+
+def test_whatever_else_is_wrong_the_name_is_not_said(
+    nnunet: Path, tmp_path: Path, draw: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a mask, with two scans, by the date of birth, by a mask's name, and by folders that the case id drops."""
+    src = tmp_path / "src"
+    write_named(src / "fine", draw(1))
+    for name in ("wilhelmina", "1903-12-24", "TattletaleW"):
+        write_named(src / name, draw(1))
+    (src / "wilhelmina" / "emboli.nii.gz").unlink()
+    (src / "TattletaleW" / "ct" / "b").mkdir()
+    for file in sorted((src / "TattletaleW" / "ct").glob("*.dcm"))[:4]:
+        dataset = pydicom.dcmread(file)
+        dataset.SeriesInstanceUID = "1.2.3"
+        dataset.save_as(src / "TattletaleW" / "ct" / "b" / file.name)
+    command = ["convert", "studies", str(src), "-d", "501"]
+    for more, found_in in ((["--dry-run"], nnunet), ([], nnunet)):
+        assert main([*command, *more]) == 3
+        said = "\n".join(capsys.readouterr())
+        assert said.count("PE-CONV-034: ") == 3
+        found = everything(found_in, said)
+        assert [word for word in (*WORDS, "1903-12-24") if word in found] == []
+    assert list(load_cases(nnunet / "Dataset501_PE")) == ["fine"]
+
+    write_dicom_series(draw(1).ct, tmp_path / "dicom" / "Wilhelmina" / "x" / "ct", patient_id="1")
+    for file in (tmp_path / "dicom" / "Wilhelmina" / "x" / "ct").iterdir():
+        dataset = pydicom.dcmread(file)
+        dataset.PatientName = TELL_TALES["PatientName"]
+        dataset.save_as(file)
+    (tmp_path / "negatives").write_text("x\n")
+    command = ["convert", "dicom", str(tmp_path / "dicom"), "-d", "502", "--negatives", str(tmp_path / "negatives")]
+    assert main(command) == 2
+    (tmp_path / "dicom" / "Wilhelmina").rename(tmp_path / "dicom" / "y")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "x_tattletale.nii.gz").touch()
+    command = ["convert", "dicom", str(tmp_path / "dicom"), "-d", "502", "--dry-run"]
+    (tmp_path / "dicom" / "y" / "x" / "ct").rename(tmp_path / "dicom" / "x")
+    assert main([*command, "--labels", str(tmp_path / "masks" / "{case}_*")]) == 2
+    said = "\n".join(capsys.readouterr())
+    assert "PE-CONV-034" in said
+    assert "tattletale" not in said
 
 
 @pytest.mark.parametrize(("folder", "patient"), [("anonymous_1", "Anonymous"), ("PAT001", "PAT001"), ("li_2", "Li^Bo")])

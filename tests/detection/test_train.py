@@ -52,6 +52,8 @@ def test_the_record_says_what_the_detector_is(training: Training) -> None:
     assert (record.model, record.dataset, record.fold) == ("yolo11n", "Dataset007_Boxes", "0")
     assert record.raster == Raster(1.5, 64)
     assert record.facts["cases"] == {"train": ["n", "p"], "val": ["q"]}
+    assert (list(record.split.train), list(record.split.val)) == (["n", "p", "Dataset008_Further/p"], ["q"])
+    assert all(record.split.train.values())
     assert record.facts["pictures"] == {"train": 26, "val": 12, "extra": 6}  # of p, as q is validated on
     assert record.facts["settings"]["overrides"] == {"fliplr": 0.25}
     assert set(record.facts["validation"]) == {"precision(B)", "recall(B)", "mAP50(B)", "mAP50-95(B)"}

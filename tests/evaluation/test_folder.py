@@ -65,6 +65,33 @@ def labels(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIOWithReorient"])
+def test_probabilities_of_nnunet_score_its_masks(labels: Path, tmp_path: Path, reader: str) -> None:
+    """As `nnUNetv2_predict --save_probabilities` leaves them, of regions: channel 1 is PE."""
+    folder = tmp_path / "stock"
+    probability = np.zeros((2, *SHAPE), np.float32)
+    probability[0] = 0.95
+    probability[1, 1:3, 1:4, 1:4] = 0.8
+    probability[1, 0, 9, 11] = 0.6
+    for case in "ab":
+        save((probability[1] > 0.5).astype(np.uint8) * (2 if case == "a" else 0), folder / f"{case}.nii.gz")
+        maps = probability if case == "a" else np.zeros_like(probability)
+        turned = maps[:, :, ::-1, ::-1] if reader.endswith("Reorient") else maps  # LPS to RAS
+        np.savez_compressed(folder / f"{case}.npz", probabilities=turned)
+    described = {"labels": {"background": 0, "artery": [1, 2], "PE": [2]}, "regions_class_order": [1, 2]}
+    settings = EvaluationSettings(prediction_kind=LabelKind.parse("class:2"))
+    assert evaluate_folder(folder, labels, settings).notes[0].code == "PE-EVAL-005"  # nobody says what channels mean
+    (folder / "dataset.json").write_text(json.dumps(described))
+    (folder / "plans.json").write_text(json.dumps({"image_reader_writer": reader}))
+    found = evaluate_folder(folder, labels, settings)
+    a, b = found.cases
+    assert (a["pe_score"], b["pe_score"]) == (pytest.approx(0.8), 0.0)
+    assert sorted(m.probability for m in found.scored[0].markers) == pytest.approx([0.6, 0.8])
+    assert found.notes == found.failures == ()
+    np.savez_compressed(folder / "b.npz", probabilities=np.zeros((3, *SHAPE), np.float32))
+    assert [failure.code for failure in evaluate_folder(folder, labels, settings).failures] == ["PE-MODEL-016"]
+
+
 def test_predictions_and_labels_are_brought_together(predictions: Path, labels: Path) -> None:
     found = evaluate_folder(predictions, labels)
     a, b = found.cases

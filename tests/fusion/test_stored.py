@@ -1,6 +1,7 @@
 """`fusion.json`, and which settings a prediction takes from it."""
 
 import json
+from hashlib import sha256
 
 import pytest
 
@@ -8,7 +9,19 @@ from pe_nnunet.calibration.results import write_fusion
 from pe_nnunet.calibration.search import Calibration, DetectionTest, OperatingPoint
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.fusion.stored import OperatingPoints, choose_settings, find_fusion, read_fusion
+from pe_nnunet.fusion.stored import FusionChoice, OperatingPoints, choose_settings, read_fusion
+from pe_nnunet.fusion.weights import Weights
+
+A, FINAL = "A__P__3d", "checkpoint_final.pth"
+CHOSEN_ON = {
+    "scans": ["x"],
+    "folds": ["0", "1"],
+    "models": [{"model": A, "dataset": "D", "fold": fold, "checkpoint": FINAL, "sha256": fold * 64} for fold in "01"],
+    "detector": [{"fold": fold, "sha256": {"detector.onnx": "d" + fold}} for fold in "01"],
+}
+ALONE = Weights({(A, fold): (FINAL, fold * 64) for fold in "01"})
+WITH_BOXES = Weights(ALONE.models, {"fold 0": "d0", "fold 1": "d1"})
+NONE = Weights({})
 
 
 def choice(**settings):
@@ -28,7 +41,7 @@ def folder(tmp_path):
         DetectionTest(0.1, 0.99, True),
     )
     (tmp_path / "A__P__3d").mkdir()
-    write_fusion(tmp_path / "A__P__3d", found, ["A__P__3d"], {"scans": ["x"], "folds": ["0"]})
+    write_fusion(tmp_path / "A__P__3d", found, ["A__P__3d"], CHOSEN_ON)
     return tmp_path / "A__P__3d"
 
 
@@ -55,28 +68,84 @@ def test_a_budget_below_all(folder):
 
 
 def test_prediction_takes_it_and_a_person_overrules_it(folder):
-    settings, notes = choose_settings([folder], detector=True)
-    assert (settings.threshold, settings.seed, settings.box_weight, notes) == (0.3, 0.7, 1.0, ())
-    settings, _ = choose_settings([folder], detector=True, threshold=0.6, nms_mm=None)
+    chosen = choose_settings([folder], WITH_BOXES)
+    settings = chosen.settings
+    assert (settings.threshold, settings.seed, settings.box_weight, chosen.notes) == (0.3, 0.7, 1.0, ())
+    assert chosen.source == A
+    assert chosen.source_sha256 == sha256((folder / "fusion.json").read_bytes()).hexdigest()
+    settings = choose_settings([folder], WITH_BOXES, threshold=0.6, nms_mm=None).settings
     assert (settings.threshold, settings.seed, settings.min_volume_mm3) == (0.6, 0.6, 20)
-    settings, _ = choose_settings([folder], target_fp=4, detector=True, min_volume_mm3=7)
+    settings = choose_settings([folder], WITH_BOXES, target_fp=4, min_volume_mm3=7).settings
     assert (settings.threshold, settings.min_volume_mm3) == (0.2, 7)
-    assert choose_settings([folder], threshold=0.02)[0].candidate_threshold == 0.02
+    assert choose_settings([folder], ALONE, threshold=0.02).settings.candidate_threshold == 0.02
 
 
 def test_without_the_detector_the_settings_are_those_chosen_without_it(folder):
-    assert choose_settings([folder]) == (FusionSettings(0.4), ())
-    assert choose_settings([folder], target_fp=4)[0].threshold == 0.9
+    chosen = choose_settings([folder], ALONE)
+    assert (chosen.settings, chosen.notes) == (FusionSettings(0.4), ())
+    assert choose_settings([folder], ALONE, target_fp=4).settings.threshold == 0.9
 
 
 def test_another_ensemble_takes_the_defaults_and_this_is_said(folder, tmp_path):
     (tmp_path / "B").mkdir()
-    settings, (note,) = choose_settings([folder, tmp_path / "B"])
-    assert settings == FusionSettings()
-    assert note.code == "PE-FUS-005"
-    assert find_fusion([tmp_path / "B"]) == (None, None)
+    chosen = choose_settings([folder, tmp_path / "B"], ALONE)
+    assert (chosen.settings, chosen.source) == (FusionSettings(), "defaults")
+    assert [note.code for note in chosen.notes] == ["PE-FUS-005"]
+    assert choose_settings([tmp_path / "B"], NONE) == FusionChoice(FusionSettings())
     with pytest.raises(ConfigurationError, match="PE-FUS-004"):
-        choose_settings([tmp_path / "B"], target_fp=2.0)
+        choose_settings([tmp_path / "B"], NONE, target_fp=2.0)
+
+
+STALE = {
+    "trained again": (Weights({(A, "0"): (FINAL, "9")}), "fold 0 of A__P__3d was trained again"),
+    "another fold": (
+        Weights({**ALONE.models, (A, "2"): (FINAL, "2" * 64)}),
+        "fold 2 of A__P__3d instead of 0 1",
+    ),
+    "another checkpoint": (
+        Weights({(A, "1"): ("checkpoint_best.pth", "9")}),
+        "checkpoint_best.pth of fold 1 of A__P__3d instead of checkpoint_final.pth",
+    ),
+    "another detector": (Weights(ALONE.models, {"fold 0": "d0", "fold 1": "e"}), "another detector, fold 1"),
+}
+
+
+@pytest.mark.parametrize("what", STALE)
+def test_other_weights_or_folds_take_the_defaults_unless_a_person_accepts(folder, what):
+    weights, text = STALE[what]
+    chosen = choose_settings([folder], weights)
+    assert chosen.settings == FusionSettings()
+    assert (chosen.notes[0].code, chosen.source) == ("PE-FUS-008", "defaults")
+    assert f"({text}); the defaults count" in chosen.notes[0].message
+    with pytest.raises(ConfigurationError, match=r"PE-FUS-004.*was chosen for other weights"):
+        choose_settings([folder], weights, target_fp=4)
+    accepted = choose_settings([folder], weights, accept=True)
+    assert accepted.settings.threshold == (0.3 if weights.detector else 0.4)
+    assert (accepted.notes[0].code, accepted.source) == ("PE-FUS-008", A)
+    assert accepted.notes[0].message.endswith("it is used nevertheless")
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        Weights({(A, "1"): (FINAL, "1" * 64)}),
+        Weights({("renamed", "5"): ("copy.pth", "1" * 64)}),
+        Weights(ALONE.models, {"fold 0": "d0"}),
+    ],
+)
+def test_some_of_the_folds_are_what_it_was_chosen_on(folder, weights):
+    chosen = choose_settings([folder], weights)
+    assert (chosen.notes, chosen.source) == ((), A)
+
+
+@pytest.mark.parametrize("chosen_on", [None, {}, {"folds": ["0"]}, {"models": []}, {"models": [{"model": A}]}])
+def test_a_file_without_hashes_is_used_and_this_is_said(folder, chosen_on):
+    content = json.loads((folder / "fusion.json").read_text())
+    content["chosen_on"] = chosen_on
+    (folder / "fusion.json").write_text(json.dumps(content))
+    chosen = choose_settings([folder], ALONE)
+    assert chosen.settings == FusionSettings(0.4)
+    assert [note.code for note in chosen.notes] == ["PE-FUS-009"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +163,7 @@ def test_another_ensemble_takes_the_defaults_and_this_is_said(folder, tmp_path):
 def test_damaged_files_have_a_code(tmp_path, text):
     (tmp_path / "fusion.json").write_text(text)
     with pytest.raises(ConfigurationError, match="PE-FUS-004"):
-        choose_settings([tmp_path])
+        choose_settings([tmp_path], NONE)
 
 
 def test_impossible_numbers_in_it_have_a_code(folder):
@@ -102,14 +171,14 @@ def test_impossible_numbers_in_it_have_a_code(folder):
     content["segmentation"]["settings"]["threshold"] = 3
     (folder / "fusion.json").write_text(json.dumps(content))
     with pytest.raises(ConfigurationError, match="PE-FUS-001"):
-        choose_settings([folder])
+        choose_settings([folder], ALONE)
 
 
 def test_a_detector_without_weights_is_said_and_weights_can_be_given(folder, tmp_path):
     (tmp_path / "B").mkdir()
-    settings, (note,) = choose_settings([tmp_path / "B"], detector=True)
-    assert (settings.uses_detection, note.code) == (False, "PE-FUS-007")
-    settings, notes = choose_settings([tmp_path / "B"], detector=True, box_weight=0.5)
-    assert (settings.box_weight, notes) == (0.5, ())
-    settings, (note,) = choose_settings([folder], detector=True, target_fp=4)
-    assert note.code == "PE-FUS-007"
+    chosen = choose_settings([tmp_path / "B"], WITH_BOXES)
+    assert (chosen.settings.uses_detection, [note.code for note in chosen.notes]) == (False, ["PE-FUS-007"])
+    chosen = choose_settings([tmp_path / "B"], WITH_BOXES, box_weight=0.5)
+    assert (chosen.settings.box_weight, chosen.notes) == (0.5, ())
+    chosen = choose_settings([folder], WITH_BOXES, target_fp=4)
+    assert [note.code for note in chosen.notes] == ["PE-FUS-007"]

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
+from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.locate import locate_folder, locate_models
 from pe_nnunet.inference.model import read_checkpoint
@@ -57,6 +59,72 @@ def test_errors(results, arguments, code, named):
         locate_models(*arguments)
     assert caught.value.code == code
     assert named in str(caught.value)
+
+
+def put(folder, held):
+    """Fold -> names of its checkpoints, in a model folder."""
+    folder.mkdir()
+    for name in ("plans.json", "dataset.json"):
+        (folder / name).write_text("{}")
+    for fold, names in held.items():
+        (folder / f"fold_{fold}").mkdir()
+        for name in names:
+            (folder / f"fold_{fold}" / f"checkpoint_{name}.pth").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("held", "folds", "checkpoint", "named", "not_named"),
+    [
+        (
+            {"0": ["best", "latest", "latest_older"], "1": ["best"]}, None, "final",
+            ["no fold", "-chk checkpoint_best.pth", "fold 0 holds checkpoint_best.pth and checkpoint_latest.pth",
+             "fold 1 holds checkpoint_best.pth", "still runs"], ["older"],
+        ),
+        ({"0": ["latest"]}, ["0"], "final", ["-chk checkpoint_latest.pth", "fold 0 of M has no"], ["_best"]),
+        (
+            {"0": ["final", "best"], "1": ["best", "latest"], "2": []}, ["0", "1"], "final",
+            ["fold 1 of M", "-chk checkpoint_best.pth", "fold 0 holds checkpoint_final.pth", "fold 2 holds none"], [],
+        ),
+        # no one name does for both: none is advised
+        ({"0": ["best"], "1": ["latest"]}, None, "final", ["fold 0 holds checkpoint_best.pth", "fold 1"], ["-chk"]),
+        ({"0": ["final"]}, None, "best", ["holds checkpoint_best.pth", "-chk checkpoint_final.pth"], ["runs"]),
+        ({"0": ["epoch_50"]}, None, "final", ["fold 0 holds checkpoint_epoch_50.pth"], ["-chk"]),
+        ({"0": [], "1": []}, None, "final", ["train one first"], ["-chk"]),
+        ({"0": ["final"]}, ["7"], "final", ["fold 7 of M has no", "fold 0 holds checkpoint_final.pth"], ["-chk"]),
+    ],
+)  # fmt: skip
+def test_what_is_there_instead_of_a_checkpoint_is_named(tmp_path, held, folds, checkpoint, named, not_named):
+    folder = put(tmp_path / "M", held)
+    with pytest.raises(ConfigurationError, match="PE-MODEL-002") as caught:
+        locate_folder(folder, folds, f"checkpoint_{checkpoint}.pth")
+    assert [part for part in named if part not in str(caught.value)] == []
+    assert [part for part in not_named if part in str(caught.value)] == []
+
+
+def test_every_command_names_it(tmp_path, model_folder, monkeypatch, capsys):
+    folder = model_folder(folds=(0, 1))
+    monkeypatch.setenv("nnUNet_results", str(folder.parents[1]))
+    for fold in ("0", "1"):
+        (folder / f"fold_{fold}" / "checkpoint_final.pth").rename(folder / f"fold_{fold}" / "checkpoint_best.pth")
+    scan = tmp_path / "a.nii.gz"
+    sitk.WriteImage(sitk.Image([8, 8, 8], sitk.sitkInt16), str(scan))
+    model = ["-d", "501", "-tr", "nnUNetTrainer", "-p", "nnUNetPlans"]
+    for command in (
+        ["predict-fused", "-i", str(scan), "-o", str(tmp_path / "out"), *model],
+        ["predict-fused", "-i", str(scan), "-o", str(tmp_path / "out"), "-m", str(folder)],
+        ["calibrate", *model],
+        ["export-model", "-o", str(tmp_path / "x.zip"), *model],
+        ["export-model", "-o", str(tmp_path / "x.zip"), "-m", str(folder), "-f", "0"],
+    ):
+        assert main(command) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("PE-MODEL-002: ")
+        assert "-chk checkpoint_best.pth takes what is there; there: fold 0, 1 hold checkpoint_best.pth" in error
+    assert main(["export-model", "-o", str(tmp_path / "x.zip"), *model, "-chk", "checkpoint_best.pth"]) == 0
+    capsys.readouterr()
+    assert main(["find-best", "-d", "501", "-tr", "nnUNetTrainer", "-p", "nnUNetPlans", "-f", "0"]) == 2
+    assert "it holds checkpoint_best.pth, but no checkpoint_final.pth: end its training" in capsys.readouterr().err
 
 
 def test_folder_without_model(tmp_path):

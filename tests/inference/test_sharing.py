@@ -32,10 +32,26 @@ def network(weights_at=None):
     return onnx.helper.make_model(graph).SerializeToString()
 
 
+CHECKPOINT = "checkpoint_final.pth"
+
+
+def write_fusion(folder, folds="01", ensemble=(), detector=None, **others):
+    """A calibration of the checkpoints that are there now."""
+    models = [
+        {"model": folder.name, "fold": fold, "checkpoint": CHECKPOINT}
+        | {"sha256": sha256((folder / f"fold_{fold}" / CHECKPOINT).read_bytes()).hexdigest()}
+        for fold in folds
+    ]
+    point = {"settings": {"threshold": 0.4}, "budgets": []}
+    content = {"format": 2, "segmentation": point, "fusion": None, "boxes": None}
+    content |= {"ensemble": [folder.name, *ensemble], "chosen_on": {"models": models, "detector": detector}}
+    (folder / "fusion.json").write_text(json.dumps(content | others))
+
+
 @pytest.fixture
 def archive(model_folder, tmp_path):
     folder = model_folder(folds=(0, 1))
-    (folder / "fusion.json").write_text("{}")
+    write_fusion(folder)
     detector = folder.parent / "PEDetector__x" / "fold_0"
     detector.mkdir(parents=True)
     (detector / "detector.onnx").write_bytes(network())
@@ -68,6 +84,81 @@ def test_round_trip_by_the_commands(archive, tmp_path, monkeypatch, capsys):
     names = zipfile.ZipFile(again).namelist()
     assert f"{NAME}/fold_1/checkpoint_final.pth" in names
     assert f"{NAME}/fold_0/checkpoint_final.pth" not in names
+
+
+def train_again(folder, fold):
+    path = folder / f"fold_{fold}" / CHECKPOINT
+    content = torch.load(path, weights_only=True)
+    torch.save(content | {"current_epoch": 7}, path)
+
+
+def other_weights(folder):
+    train_again(folder, 1)
+
+
+def chosen_on_one_fold(folder):
+    write_fusion(folder, folds="1")
+
+
+def chosen_for_two_models(folder):
+    write_fusion(folder, ensemble=["Other__P__2d"])
+
+
+def chosen_with_another_detector(folder):
+    write_fusion(folder, detector=[{"fold": "0", "sha256": {"detector.onnx": "before"}}])
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        (other_weights, "PE-FUS-008", "fold 1 of nnUNetTrainer__nnUNetPlans__3d_fullres was trained again"),
+        (chosen_on_one_fold, "PE-FUS-008", "fold 0 of nnUNetTrainer__nnUNetPlans__3d_fullres instead of 1"),
+        (chosen_for_two_models, "PE-FUS-005", "was chosen for other models"),
+        (chosen_with_another_detector, "PE-FUS-008", "another detector, fold_0 of PEDetector__x"),
+    ],
+)
+def test_a_stale_calibration_is_not_exported_unasked(archive, tmp_path, monkeypatch, capsys, change, code, text):
+    folder, again = tmp_path / "results" / NAME, tmp_path / "again.zip"
+    change(folder)
+    command = ["export-model", "-o", str(again), "-m", str(folder)]
+    command += ["--detector", str(folder.parent / "PEDetector__x" / "fold_0")]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert f"{code} warning" in told
+    assert text in told
+    assert "it is left out" in told
+    assert f"{NAME}/fusion.json" not in zipfile.ZipFile(again).namelist()
+    assert main([*command, "--accept-calibration"]) == 0
+    assert "it is exported nevertheless" in capsys.readouterr().out
+    assert f"{NAME}/fusion.json" in zipfile.ZipFile(again).namelist()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "elsewhere"))
+    assert main(["install-model", str(again)]) == 0
+    told = capsys.readouterr().out
+    assert f"{code} warning: {NAME}/fusion.json was chosen for other" in told
+    assert text in told
+
+
+@pytest.mark.parametrize(("text", "code"), [('{"format": 1}', "PE-FUS-004"), (None, "PE-FUS-009")])
+def test_a_calibration_that_says_too_little_stops_nothing(archive, tmp_path, capsys, text, code):
+    folder, again = tmp_path / "results" / NAME, tmp_path / "again.zip"
+    if text is None:
+        write_fusion(folder, chosen_on={"scans": []})
+    else:
+        (folder / "fusion.json").write_text(text)
+    assert main(["export-model", "-o", str(again), "-m", str(folder)]) == 0
+    assert code in capsys.readouterr().out
+    assert (f"{NAME}/fusion.json" in zipfile.ZipFile(again).namelist()) == (text is None)
+
+
+def test_what_fits_is_exported_and_installed_without_a_word(archive, tmp_path, monkeypatch, capsys):
+    folder, again = tmp_path / "results" / NAME, tmp_path / "again.zip"
+    assert main(["export-model", "-o", str(again), "-m", str(folder), "-f", "1"]) == 0  # one of the folds
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setenv("nnUNet_results", str(tmp_path / "elsewhere"))
+    assert main(["install-model", str(again)]) == 0
+    assert "PE-FUS" not in capsys.readouterr().out
+    assert (tmp_path / "elsewhere" / NAME / "fusion.json").is_file()
 
 
 def test_stock_nnunet_installs_it_too(archive, tmp_path, monkeypatch):

@@ -22,6 +22,7 @@ from pe_nnunet.volumes import Scan, find_scans, spacing_zyx, write_dicom_series
 class Predictor:
     """Finds one embolus in every scan, without a network."""
 
+    n_channels = 1
     repairs: ClassVar[dict[str, bool]] = {}
 
     def predict(self, scan: Scan, **_: Any) -> CaseResult:

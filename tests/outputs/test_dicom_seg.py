@@ -247,6 +247,44 @@ def test_a_series_that_allows_none_costs_a_note_and_nothing_else(tmp_path: Path)
     assert not (tmp_path / "out" / "case_1_seg.dcm").exists()
 
 
+SHARED_UIDS = {
+    "all": (range(7), "7 of 7 slices share a SOPInstanceUID"),
+    "some": ((1, 2), "2 of 7 slices share a SOPInstanceUID"),
+    "one with an unlabelled slice": ((0, 5), "2 of 7 slices share a SOPInstanceUID"),
+}
+
+
+@pytest.mark.parametrize("alike", SHARED_UIDS)
+def test_slices_that_share_a_uid_cannot_be_referred_to(tmp_path: Path, alike: str) -> None:
+    """A reader would lay the frames of one slice on another one."""
+    write_dicom_series(ct(np.eye(3)), tmp_path / "ct", patient_id="P1")
+    numbers, said = SHARED_UIDS[alike]
+    for k, file in enumerate(sorted((tmp_path / "ct").iterdir())):
+        source = pydicom.dcmread(file)
+        if k in numbers:
+            source.SOPInstanceUID = source.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+            source.save_as(file)
+    summary = write_case(case_of(tmp_path / "ct"), tmp_path / "out", QUICK)
+    (note,) = summary.notes
+    assert note.startswith(f"PE-OUT-004 warning: case case_1: no DICOM SEG: {said}")
+    assert not (tmp_path / "out" / "case_1_seg.dcm").exists()
+    assert (tmp_path / "out" / "case_1.nii.gz").exists()
+
+
+def test_slices_without_a_uid_and_those_that_were_resampled(tmp_path: Path) -> None:
+    write_dicom_series(ct(np.eye(3)), tmp_path / "ct", patient_id="P1")
+    resampled = case_of(tmp_path / "ct")
+    resampled = replace(resampled, dicom=replace(resampled.dicom, files=(), sop_instance_uids=(), frames=()))
+    with pytest.raises(OutputError, match=r"PE-OUT-004.*the scan was resampled"):
+        write_dicom_seg(resampled, tmp_path / "s.dcm")
+    file = max((tmp_path / "ct").iterdir())  # no embolus lies there
+    source = pydicom.dcmread(file)
+    del source.SOPInstanceUID
+    source.save_as(file)
+    with pytest.raises(OutputError, match=r"PE-OUT-004.*1 of 7 slices have no SOPInstanceUID"):
+        write_dicom_seg(case_of(tmp_path / "ct"), tmp_path / "s.dcm")
+
+
 def test_of_very_many_findings_the_most_certain_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_dicom_series(ct(np.eye(3)), tmp_path / "ct", patient_id="P1")
     probability = np.zeros(SHAPE, np.float32)

@@ -29,6 +29,8 @@ def test_toml_file(monkeypatch, tmp_path):
     ("text", "code", "named"),
     [
         ("epoch=3", "PE-TRAIN-001", "'epoch'"),
+        ("patch_size=96x96x96", "PE-TRAIN-001", "PE_NNUNET_PLAN"),
+        ("batch_size=-1", "PE-TRAIN-002", "0 or more"),
         ("epochs=0", "PE-TRAIN-002", "epochs"),
         ("epochs=2.5", "PE-TRAIN-002", "whole"),
         ("epochs=many", "PE-TRAIN-002", "'many'"),

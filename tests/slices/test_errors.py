@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from PIL import Image
@@ -42,6 +43,17 @@ def test_options_that_do_not_fit(volume, tmp_path: Path, capsys, arguments: tupl
 def test_dicom_stays_dicom_without_a_label(series: Scan, tmp_path: Path, capsys) -> None:
     assert slices("dicom", series.ref.path, tmp_path / "out") == 2
     assert "b: PE-SLC-006" in capsys.readouterr().err
+
+
+def test_slices_that_share_a_uid_get_no_segmentation(series: Scan, volume, tmp_path: Path, capsys) -> None:
+    assert series.dicom is not None
+    for file in series.dicom.files[:2]:
+        header = pydicom.dcmread(file)
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+        header.save_as(file)
+    assert slices("dicom", series.ref.path, tmp_path / "out", "--labels", volume[1]) == 2
+    assert "b: PE-OUT-004: emboli.dcm: no DICOM SEG: 2 of 8 slices share a SOPInstanceUID" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_hu_that_are_not_whole(image, tmp_path: Path, capsys) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from torch import distributed
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference import locate_folder
@@ -16,6 +19,7 @@ from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.networks import NETWORKS, list_networks
 from pe_nnunet.registration.names import PLANNERS, TRAINERS, load_class
+from pe_nnunet.trainers.loaders import plain_loader
 
 OWN_ARCHITECTURE = "PETrainer"  # of the plans, whatever they are
 ENTRIES = {entry.trainer: entry for entry in NETWORKS.values()} | {OWN_ARCHITECTURE: NETWORKS["TARUNet"]}
@@ -91,6 +95,28 @@ def test_training_starts_from_the_prior_with_a_target_for_each_output(workplace,
         torch.testing.assert_close(probability, torch.full_like(probability, 0.01))
     else:
         assert 0.001 < float(probability.mean()) < 0.05
+
+
+def test_a_batch_size_of_the_recipe_counts_and_plans_stay(workplace, monkeypatch):
+    plans = workplace.plan("pe", "PETARUNetPlanner", ["2d"])
+    path = workplace.preprocessed("pe") / f"{plans}.json"
+    planned = json.loads(path.read_text())["configurations"]["2d"]["batch_size"]
+    assert planned != 7
+    monkeypatch.setenv("PE_NNUNET_RECIPE", "batch_size=7")
+    trainer = trainer_on(workplace, "PETARUNetTrainer", "2d")
+    trainer.initialize()
+    assert trainer.batch_size == 7
+    assert trainer.plans_manager.plans["configurations"]["2d"]["batch_size"] == planned
+    training, _ = trainer.get_tr_and_val_datasets()
+    assert len(next(plain_loader(trainer, training))["data"]) == 7
+    said = Path(trainer.log_file).read_text()
+    assert re.search(rf"7 patches a step by the recipe, {planned} in the plans: about 0\.\d\d GiB for the 7", said)
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "is_available", lambda: True)
+    monkeypatch.setattr(distributed, "get_world_size", lambda: 8)
+    monkeypatch.setattr(distributed, "get_rank", lambda: 0)
+    with pytest.raises(ConfigurationError, match=r"PE-TRAIN-021: 7 patches a step for 8 processes"):
+        trainer_on(workplace, "PETARUNetTrainer", "2d")
 
 
 def test_aanet_is_refused_where_the_labels_are_not_its_regions(workplace):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import os
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,14 @@ import torch
 from nnunetv2.run.run_training import run_training_entry
 from nnunetv2.training.logging import nnunet_logger
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
+
+from pe_nnunet.calibration.held_out import require_held_out
+from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
+from pe_nnunet.calibration.predicted_by import checkpoints_of_predictions, require_predictions_of
+from pe_nnunet.calibration.trained_on import splits_of_models
+from pe_nnunet.dataset.training_split import TrainingSplit
+from pe_nnunet.dataset.validation_record import ValidationRecord
+from pe_nnunet.errors import ConfigurationError
 
 TRAINER = "PETARUNetTrainer"
 
@@ -54,6 +65,13 @@ def probabilities(train):
     folder = train("--npz")
     (file,) = (folder / "validation").glob("*.npz")
     values = np.load(file)["probabilities"]
+    record = ValidationRecord.read(folder / "validation")
+    expected = sha256((folder / "checkpoint_final.pth").read_bytes()).hexdigest()
+    assert record == ValidationRecord("checkpoint_final.pth", expected, ("c",))
+    cases = cases_with_probabilities([folder.parent], ["0"])
+    checkpoints = checkpoints_of_predictions([folder.parent], ["0"])
+    assert require_held_out(splits_of_models(checkpoints), cases) == ()
+    require_predictions_of(checkpoints, cases)
     assert values.shape[0] == 2
     assert np.abs(values.astype(np.float32).sum(0) - 1).max() < 1e-2
 
@@ -77,6 +95,7 @@ def validation_of_the_best(train):
         content["network_weights"][key][:] = torch.tensor([-50.0, 50.0])
     torch.save(content, best)
     train("--val", "--val_best", "--npz")
+    assert ValidationRecord.read(folder / "validation").checkpoint == "checkpoint_best.pth"
     assert np.load(folder / "validation" / "c.npz")["probabilities"][1].mean() > 0.99
 
 
@@ -93,19 +112,24 @@ def pretrained_weights(train):
     for key, weight in weights.items():
         if not key.startswith("decoder.seg_layers") and weight.is_floating_point():
             torch.testing.assert_close(weight, torch.full_like(weight, 0.125), msg=key)
+    assert first["pe_split"]["unknown"] == ""
+    assert "started from other weights" in checkpoint(folder)["pe_split"]["unknown"]
 
 
 def no_checkpoints(train):
     folder = train("--disable_checkpointing")
     assert not list(folder.glob("*.pth"))
+    assert ValidationRecord.read(folder / "validation") == ValidationRecord("", "", ("c",))
     assert (folder / "validation" / "summary.json").is_file()
 
 
 def going_on(train):
     folder = train()
+    before = checkpoint(folder)["pe_split"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PE_NNUNET_RECIPE", "epochs=3 iterations=2 validation_iterations=1 test_time_mirroring=no")
         train("--c")
+    assert checkpoint(folder)["pe_split"] == before
     assert checkpoint(folder)["current_epoch"] == 3
     assert checkpoint(folder)["pe_average_updates"] == 6
     assert len((folder / "history.csv").read_text().splitlines()) == 4
@@ -141,6 +165,34 @@ def weights_and_biases(train):
     } <= Recorder.made[0].keys
 
 
+def another_split(train):
+    """What the fold was trained on is not validated on, whatever the splits say later."""
+    folder = train()
+    raw, preprocessed = (Path(os.environ[f"nnUNet_{name}"]) / "Dataset601_Pe" for name in ("raw", "preprocessed"))
+    images = {case: raw / "imagesTr" / f"{case}_0000.nii.gz" for case in "abc"}
+    hashes = {case: (sha256(image.read_bytes()).hexdigest(),) for case, image in images.items()}
+    train_scans = {case: hashes[case] for case in "ab"}
+    split = TrainingSplit.from_plain(checkpoint(folder)["pe_split"])
+    assert split == TrainingSplit("Dataset601_Pe", "0", train_scans, {"c": hashes["c"]})
+    file = preprocessed / "splits_final.json"
+    kept = file.read_text()
+    try:
+        file.write_text(json.dumps([{"train": ["a", "c"], "val": ["b"]}]))
+        for option in ("--c", "--val"):
+            with pytest.raises(ConfigurationError, match=r"PE-TRAIN-010.*trained on before.*\(1: b\)"):
+                train(option)
+        file.write_text(json.dumps([{"train": ["b"], "val": ["c"]}]))  # a case fewer
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PE_NNUNET_RECIPE", "epochs=2 iterations=1 validation_iterations=1")
+            train("--c")
+        assert "PE-TRAIN-011 warning: the split is not that of the checkpoint (1: a)" in "".join(
+            log.read_text() for log in folder.glob("training_log_*")
+        )
+        assert TrainingSplit.from_plain(checkpoint(folder)["pe_split"]).train == train_scans  # a was trained on too
+    finally:
+        file.write_text(kept)
+
+
 OPTIONS = {
     "-f all": all_cases,
     "--npz": probabilities,
@@ -149,6 +201,7 @@ OPTIONS = {
     "-pretrained_weights": pretrained_weights,
     "--disable_checkpointing": no_checkpoints,
     "--c": going_on,
+    "another split": another_split,
     "nnUNet_wandb_enabled": weights_and_biases,
 }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import CTImageStorage, SegmentationStorage, generate_uid
 
 from pe_nnunet.volumes import ScanRef, find_scans, write_dicom_series
 
@@ -119,3 +122,75 @@ def _enhanced(thorax: sitk.Image, path: Path) -> pydicom.Dataset:
     path.parent.mkdir(exist_ok=True)
     ds.save_as(path, enforce_file_format=True)
     return ds
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A frame of a SEG: set pixels (rows, columns), and where they lie; `sources` are SOPInstanceUIDs."""
+
+    pixels: Any
+    position_mm: Sequence[float]
+    axes: Sequence[float]  # direction cosines along a row, then along a column
+    pixel_mm: Sequence[float]  # between rows, between columns
+    segment: int = 1
+    sources: Sequence[str] = ()
+
+
+@pytest.fixture(scope="session")
+def make_seg() -> Callable[..., pydicom.Dataset]:
+    """Make a SEG of nothing but frames, element by element: without what dcmqi and 3D Slicer do not write either."""
+    return _seg
+
+
+def _seg(
+    frames: Sequence[Frame], frame_of_reference: str, *, names: Sequence[str] = ("PE",), kind: str = "BINARY"
+) -> Any:
+    planes = np.array([frame.pixels for frame in frames])
+    ds = item(
+        SOPClassUID=SegmentationStorage,
+        SOPInstanceUID=generate_uid(),
+        Modality="SEG",
+        FrameOfReferenceUID=frame_of_reference,
+        SegmentationType=kind,
+        NumberOfFrames=len(frames),
+        Rows=planes.shape[1],
+        Columns=planes.shape[2],
+        SamplesPerPixel=1,
+        PhotometricInterpretation="MONOCHROME2",
+        PixelRepresentation=0,
+        SegmentSequence=[item(SegmentNumber=k, SegmentLabel=name) for k, name in enumerate(names, 1)],
+        SharedFunctionalGroupsSequence=[item()],
+        PerFrameFunctionalGroupsSequence=[_functional_groups(frame, kind) for frame in frames],
+    )
+    bits = 1 if kind == "BINARY" else 8
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = bits, bits, bits - 1
+    if kind == "FRACTIONAL":
+        ds.MaximumFractionalValue, ds.SegmentationFractionalType = 200, "PROBABILITY"
+    packed = np.packbits(planes.ravel() > 0, bitorder="little") if bits == 1 else planes.astype(np.uint8)
+    ds.add_new("PixelData", "OB", packed.tobytes() + b"\0" * (packed.size % 2))
+    ds.file_meta = pydicom.dataset.FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    return ds
+
+
+def _functional_groups(frame: Frame, kind: str) -> pydicom.Dataset:
+    groups = item(
+        PlanePositionSequence=[item(ImagePositionPatient=[f"{mm:.9g}" for mm in frame.position_mm])],
+        PlaneOrientationSequence=[item(ImageOrientationPatient=[f"{v:.10f}" for v in frame.axes])],
+        PixelMeasuresSequence=[item(PixelSpacing=[f"{mm:.9g}" for mm in frame.pixel_mm])],
+    )
+    if kind != "LABELMAP":
+        groups.SegmentIdentificationSequence = [item(ReferencedSegmentNumber=frame.segment)]
+    if frame.sources:
+        images = [item(ReferencedSOPClassUID=CTImageStorage, ReferencedSOPInstanceUID=uid) for uid in frame.sources]
+        groups.DerivationImageSequence = [item(SourceImageSequence=images)]
+    return groups
+
+
+def item(**elements: Any) -> pydicom.Dataset:
+    """A data set of these elements."""
+    dataset = pydicom.Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    return dataset

@@ -180,10 +180,14 @@ def test_labels_of_another_series_are_refused(
         read_dicom_label(path, scan)
 
 
-def test_fractional_segments_are_refused(tmp_path: Path, scan: Scan, ids: np.ndarray, save_seg: SaveSeg) -> None:
-    path = save_seg(tmp_path / "s.dcm", scan, (ids > 0) * np.float32(0.5), ["PE"], kind="FRACTIONAL")
-    with pytest.raises(InputError, match="PE-SEG-004"):
-        read_dicom_label(path, scan)
+def test_fractional_segments_are_read_from_half_on(
+    tmp_path: Path, scan: Scan, ids: np.ndarray, save_seg: SaveSeg
+) -> None:
+    shares = np.where(ids == 1, np.float32(0.5), (ids == 2) * np.float32(0.49))
+    path = save_seg(tmp_path / "s.dcm", scan, shares, ["PE"], kind="FRACTIONAL")
+    label, (note,) = read_dicom_label(path, scan)
+    assert np.array_equal(array(label), ids == 1)
+    assert note.code == "PE-SEG-008"
 
 
 def test_other_files_are_refused(tmp_path: Path, scan: Scan) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,14 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.files import text_sha256
 from pe_nnunet.volumes.dicom.deflated import inflated
 
+Only = tuple[tuple[str, str], ...]  # keywords of elements, and the values wanted of them
+
+ENDING = ".dcm"
 CT_CLASSES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
+_SHARED = ("FrameOfReferenceUID", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing", "ConvolutionKernel")
+_SHARED_DIGITS = {"ImageOrientationPatient": 2}  # rounding must not tell apart; the stack checks more finely
 _GROUPING = (
+    *_SHARED,
     "ImageType",
     "Modality",
     "PatientID",
@@ -47,6 +54,9 @@ class FileHeader:
         patient_key: See `patient_key`; an empty string without PatientID.
         description: SeriesDescription.
         localizer: ImageType says that this is a scout view.
+        shared: What the slices of one scan share, as text: frame of reference, orientation, rows, columns, spacing and
+            kernel.
+        asked: The values of the elements that `Only` asks for, as text, in its order.
     """
 
     path: Path
@@ -58,6 +68,8 @@ class FileHeader:
     modality: str
     description: str
     localizer: bool
+    shared: tuple[str, ...] = ()
+    asked: tuple[str, ...] = ()
 
     @property
     def is_ct_slice(self) -> bool:
@@ -98,20 +110,31 @@ def looks_like_dicom(path: Path) -> bool:
 
     With it, `DICM` stands at byte 128 (PS3.10, 7.1); without, the file must begin with an element of group 2 or 8.
     """
+    start = _start(path)
+    return _has_preamble(start) or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
+
+
+def _start(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            start = file.read(132)
+            return file.read(132)
     except OSError:
-        return False
-    return start[128:] == b"DICM" or (len(start) > 8 and start[:2] in {b"\x02\x00", b"\x08\x00"} and start[3] == 0)
+        return b""
 
 
-def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: bool = False) -> pydicom.Dataset | None:
+def _has_preamble(start: bytes) -> bool:
+    return start[128:] == b"DICM"
+
+
+def read_dataset(
+    source: Path | bytes, *, grouping_only: bool = False, asked: Only = (), pixels: bool = False
+) -> pydicom.Dataset | None:
     """Read a DICOM file.
 
     Args:
         source: The file, or its bytes.
         grouping_only: Read only what `header_of` needs.
+        asked: What it needs besides.
         pixels: Read on through the pixel data.
 
     Returns:
@@ -120,7 +143,7 @@ def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: b
     Raises:
         InputError: PE-IN-009 for deflated pixels that go on behind those that the header names.
     """
-    tags = list(_GROUPING) if grouping_only else None
+    tags = [*_GROUPING, *(keyword for keyword, _ in asked)] if grouping_only else None
     try:
         with disable_value_validation():
             plain = inflated(source, pixels=pixels)
@@ -135,7 +158,7 @@ def read_dataset(source: Path | bytes, *, grouping_only: bool = False, pixels: b
     return dataset if len(dataset) else None
 
 
-def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:
+def header_of(dataset: pydicom.Dataset, path: Path, asked: Only = ()) -> FileHeader | None:
     """The header that groups a file; None for a DICOMDIR and for what has neither class nor series."""
     sop_class = text_of(dataset, "SOPClassUID") or text_of(dataset.file_meta, "MediaStorageSOPClassUID")
     series = text_of(dataset, "SeriesInstanceUID")
@@ -151,19 +174,42 @@ def header_of(dataset: pydicom.Dataset, path: Path) -> FileHeader | None:
         modality=text_of(dataset, "Modality").upper(),
         description=text_of(dataset, "SeriesDescription"),
         localizer="LOCALIZER" in text_of(dataset, "ImageType").upper(),
+        shared=tuple(plain_text(dataset, keyword, _SHARED_DIGITS.get(keyword, 3)) for keyword in _SHARED),
+        asked=tuple(plain_text(dataset, keyword) for keyword, _ in asked),
     )
 
 
-def read_headers(paths: Iterable[Path]) -> list[FileHeader]:
-    """Headers of those files that are DICOM objects; DICOMDIR and everything else is left out."""
-    headers = []
+def read_headers(paths: Iterable[Path], asked: Only = ()) -> tuple[list[FileHeader], list[Path]]:
+    """Headers of those files that are DICOM objects; DICOMDIR and what is of another kind is left out.
+
+    Args:
+        paths: The files.
+        asked: See `header_of`.
+
+    Returns:
+        The headers; and the files that should be DICOM, by their ending or their preamble, and cannot be read.
+    """
+    headers, damaged = [], []
     with quiet_pydicom():
         for path in paths:
-            dataset = read_dataset(path, grouping_only=True) if looks_like_dicom(path) else None
-            header = header_of(dataset, path) if dataset is not None else None
+            likely = looks_like_dicom(path)
+            if not likely and path.suffix.lower() != ENDING:
+                continue
+            dataset = read_dataset(path, grouping_only=True, asked=asked) if likely else None
+            header = header_of(dataset, path, asked) if dataset is not None else None
             if header is not None:
                 headers.append(header)
-    return headers
+            elif path.suffix.lower() == ENDING or _has_preamble(_start(path)):
+                damaged += [] if _is_directory(path) else [path]
+    return headers, damaged
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        meta = pydicom.filereader.read_file_meta_info(path)
+    except Exception:  # noqa: BLE001 - bytes that are no DICOM make the parser fail in any way
+        return False
+    return text_of(meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
 
 
 def ct_series(headers: Iterable[FileHeader]) -> dict[str, list[FileHeader]]:
@@ -197,6 +243,37 @@ def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
     """The value of an element as text; an empty string where it is absent or cannot be decoded."""
     value = value_of(dataset, keyword)
     return "" if value is None else str(value).strip()
+
+
+def plain_text(dataset: pydicom.Dataset, keyword: str, digits: int = 4) -> str:
+    r"""The value of an element as text that is equal where values are: numbers rounded, several apart by a backslash.
+
+    Args:
+        dataset: With the element, or without.
+        keyword: Of the element.
+        digits: Behind the point, of numbers.
+
+    Example:
+        >>> dataset = pydicom.Dataset()
+        >>> dataset.PixelSpacing = ["0.70310", "0.7031"]
+        >>> print(plain_text(dataset, "PixelSpacing"))
+        0.7031\0.7031
+    """
+    value = value_of(dataset, keyword)
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    return plain("\\".join("" if v is None else str(v) for v in values), digits)
+
+
+def plain(text: str, digits: int = 4) -> str:
+    """Text as `plain_text` gives it."""
+    return "\\".join(_plain_number(part.strip(), digits) for part in text.split("\\"))
+
+
+def _plain_number(text: str, digits: int) -> str:
+    try:
+        return f"{round(float(text), digits) + 0.0:.15g}" if re.fullmatch(r"[-+.0-9eE]+", text) else text
+    except ValueError:  # a UID
+        return text
 
 
 def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:

@@ -6,25 +6,29 @@ installed, else by the GDCM inside SimpleITK.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
-from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
 
 from pe_nnunet.errors import InputError, MissingExtraError
+from pe_nnunet.volumes.dicom.codestream import codestream_of, contradiction, frame_bytes, surplus_frames
 from pe_nnunet.volumes.dicom.declared_size import require_plausible_pixels
 from pe_nnunet.volumes.dicom.deflated import pixel_bytes
-from pe_nnunet.volumes.dicom.headers import number_of, text_of, transfer_syntax, value_of
+from pe_nnunet.volumes.dicom.headers import number_of, text_of, transfer_syntax
 from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, frames_of
+from pe_nnunet.volumes.dicom.stored_bits import StoredBits, padding_word, stored_bits
+from pe_nnunet.volumes.files.file_checks import name_for_itk
 
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
 MIN_BITS = 9  # 8 bits cannot hold HU: such files come from lossy exports and decode without an error
+MAX_PADDING_BYTES = 7  # zeros behind the pixels, of writers that align elements to 8 bytes
 
 
 def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, assume_hu: bool) -> None:
@@ -37,15 +41,15 @@ def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, a
         assume_hu: Take stored values for HU where no rescale is given, and a rescale of another type for one to HU.
 
     Raises:
-        InputError: PE-DCM-022 truncated, PE-DCM-018 colour or inverted, PE-DCM-013 eight bits, PE-DCM-009 no rescale,
-            PE-DCM-010 a rescale to something else.
+        InputError: PE-DCM-022 truncated, or bits that cannot be, PE-DCM-018 colour or inverted, PE-DCM-013 eight bits,
+            PE-DCM-009 no rescale, PE-DCM-010 a rescale to something else.
     """
     missing = [k for k in ("Rows", "Columns", "BitsAllocated") if not number_of(dataset, k)]
     if missing:
         raise damaged_pixels(name, f"no {', '.join(missing)}")
     require_plausible_pixels(dataset, file_bytes, name)
-    needed = _uncompressed_bytes(dataset)
-    if file_bytes < needed:
+    syntax, needed = transfer_syntax(dataset), pixel_bytes(dataset)
+    if file_bytes < needed and not (syntax.is_compressed or syntax == DeflatedExplicitVRLittleEndian):
         raise damaged_pixels(name, f"{file_bytes} bytes, expected over {needed}")
     samples, photometric = (
         int(number_of(dataset, "SamplesPerPixel") or 1),
@@ -57,14 +61,37 @@ def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, a
             f"{name} is {photometric or 'of unknown colour'} with {samples} value(s) a pixel, expected MONOCHROME2",
             "export the original CT images, not captures",
         )
-    bits = int(number_of(dataset, "BitsStored") or 16)
-    if bits < MIN_BITS:
-        raise _few_bits(bits, dataset, name)
-    slope, intercept, kind = rescale_of(dataset, 0)
-    if slope == 0 or ((slope is None or intercept is None) and not assume_hu):
+    bits = bits_of(dataset, name)
+    if bits.stored < MIN_BITS:
+        raise _few_bits(bits.stored, dataset, name)
+    for frame in range(frames_of(dataset)):
+        _require_rescale(rescale_of(dataset, frame), dataset, name, assume_hu=assume_hu)
+
+
+def bits_of(dataset: pydicom.Dataset, name: str) -> StoredBits:
+    """Which bits of a word are the value of a pixel.
+
+    Raises:
+        InputError: PE-DCM-022 if the header says what cannot be.
+    """
+    syntax = transfer_syntax(dataset)
+    try:
+        return stored_bits(dataset, words=not syntax.is_compressed or syntax == RLELossless)
+    except ValueError as error:
+        raise damaged_pixels(name, error) from error
+
+
+def _require_rescale(rescale: Rescale, dataset: pydicom.Dataset, name: str, *, assume_hu: bool) -> None:
+    slope, intercept, kind = rescale
+    if slope is None or intercept is None:
+        usable, found = assume_hu, " but a ModalityLUTSequence" if "ModalityLUTSequence" in dataset else ""
+    else:
+        usable = math.isfinite(slope) and math.isfinite(intercept) and slope > 0
+        found = f", got {slope:g} and {intercept:g}"
+    if not usable:
         raise InputError(
             "PE-DCM-009",
-            f"{name} has no usable RescaleSlope and RescaleIntercept",
+            f"{name} has no usable RescaleSlope and RescaleIntercept{found}",
             "export the original images, or, if the values are HU already, pass --assume-hu",
         )
     if kind not in {"", "HU"} and not assume_hu:
@@ -101,33 +128,55 @@ def decoded_hu(
         HU as (rows, columns), before padding is replaced: int32 where slope and intercept are whole, else float64.
 
     Raises:
-        InputError: PE-DCM-022 if the pixel data are truncated or damaged, PE-DCM-013 if their stream holds eight bits.
+        InputError: PE-DCM-022 if the pixel data are truncated or damaged, PE-DCM-028 if they contradict the header,
+            PE-DCM-013 if their stream holds eight bits.
         MissingExtraError: PE-DCM-014 if nothing here decodes the transfer syntax.
     """
     syntax = transfer_syntax(dataset)
     if syntax.is_compressed:
-        bits = stream_bits(dataset, s.frame, frames_of(dataset))
-        if bits is not None and bits < MIN_BITS:  # compressed for viewing, and the header left as it was
-            raise _few_bits(bits, dataset, name)
+        frame = frame_bytes(dataset, s.frame)
+        stream = codestream_of(frame)
+        if stream is not None and stream.bits < MIN_BITS:  # compressed for viewing, and the header left as it was
+            raise _few_bits(stream.bits, dataset, name)
+        if found := (surplus_frames(dataset) if s.frame == 0 else "") or contradiction(dataset, frame):
+            raise _contradicting(name, found)
+    else:
+        _require_length(dataset, name)
     if syntax.is_compressed and not _pydicom_decodes(syntax):
         return _decoded_by_gdcm(dataset, s, name)  # rescaled already
     try:
         if not text_of(dataset.file_meta, "TransferSyntaxUID"):
             dataset.file_meta.TransferSyntaxUID = syntax
-        stored = dataset.pixel_array
-        if stored.ndim == 3:
-            stored = stored[s.frame]
+        words_as_they_are: Any = {"raw": True, "correct_unused_bits": False}
+        stored, _ = get_decoder(syntax).as_array(dataset, index=s.frame, **words_as_they_are)
     except Exception as error:  # decoders raise whatever they like
         raise damaged_pixels(name, error) from error
-    return _rescaled(_whole_bits(stored, dataset, into), rescale)
+    try:
+        values = bits_of(dataset, name).values(stored, into)
+    except ValueError as error:
+        raise _contradicting(name, error) from error
+    return _rescaled(values, rescale)
+
+
+def _require_length(dataset: pydicom.Dataset, name: str) -> None:
+    """Check that uncompressed pixel data are as long as the header says, but for a few zeros behind them."""
+    expected, content = pixel_bytes(dataset), dataset.PixelData
+    behind = content[expected:]
+    if len(content) >= expected and len(behind) <= MAX_PADDING_BYTES and not any(behind):
+        return
+    said = ", ".join(
+        f"{keyword} {number_of(dataset, keyword):g}"
+        for keyword in ("Rows", "Columns", "BitsAllocated", "NumberOfFrames")
+        if keyword in dataset
+    )
+    text = f"{len(content)} bytes of pixels, expected {expected} ({said})"
+    raise damaged_pixels(name, text) if len(content) < expected else _contradicting(name, text)
 
 
 def padding_hu(dataset: pydicom.Dataset, rescale: Rescale) -> float | None:
     """PixelPaddingValue in HU, with the sign of the pixels whatever sign it was written with; None if absent."""
-    value = value_of(dataset, "PixelPaddingValue")
-    try:
-        padding = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)  # type: ignore[call-overload]
-    except (TypeError, ValueError):
+    padding = padding_word(dataset)
+    if padding is None:
         return None
     signed = number_of(dataset, "PixelRepresentation") == 1
     if signed and padding > 32767:
@@ -155,7 +204,7 @@ def _decoded_by_gdcm(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArr
         raise missing
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(s.file))
+    reader.SetFileName(name_for_itk(s.file))
     try:
         pixels = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
@@ -164,21 +213,6 @@ def _decoded_by_gdcm(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArr
         raise damaged_pixels(name, f"decoded to shape {pixels.shape}, expected (1, {s.rows}, {s.columns})")
     plane: npt.NDArray[Any] = pixels[0].astype(np.int32 if pixels.dtype.kind in "iu" else np.float64)
     return plane
-
-
-def _whole_bits(
-    stored: npt.NDArray[Any], dataset: pydicom.Dataset, into: npt.NDArray[np.int32] | None
-) -> npt.NDArray[Any]:
-    """Stored values without what older scanners keep in the unused high bits (overlays), and with their sign."""
-    bits, allocated = (int(number_of(dataset, keyword) or 16) for keyword in ("BitsStored", "BitsAllocated"))
-    values = np.empty(stored.shape, np.int32) if into is None else into
-    values[...] = stored
-    if bits >= allocated:
-        return values
-    values &= (1 << bits) - 1
-    if number_of(dataset, "PixelRepresentation") == 1:
-        values -= (values >> (bits - 1)) << bits
-    return values
 
 
 def _rescaled(stored: npt.NDArray[Any], rescale: Rescale) -> npt.NDArray[Any]:
@@ -193,12 +227,6 @@ def _rescaled(stored: npt.NDArray[Any], rescale: Rescale) -> npt.NDArray[Any]:
             stored += int(intercept)
         return stored
     return stored * slope + intercept
-
-
-def _uncompressed_bytes(dataset: pydicom.Dataset) -> int:
-    """What the pixels take up in a file that does not compress them; 0 otherwise."""
-    syntax = transfer_syntax(dataset)
-    return 0 if syntax.is_compressed or syntax == DeflatedExplicitVRLittleEndian else pixel_bytes(dataset)
 
 
 def _few_bits(bits: int, dataset: pydicom.Dataset, name: str) -> InputError:
@@ -217,26 +245,7 @@ def damaged_pixels(name: str, reason: object) -> InputError:
     )
 
 
-_START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xF7})  # baseline, extended, progressive, lossless, JPEG-LS
-
-
-def stream_bits(dataset: pydicom.Dataset, frame: int, frames: int) -> int | None:
-    """Bits a pixel by the stream's own header; None where the frame is no JPEG or JPEG-LS stream, or is damaged.
-
-    Source: ITU-T T.81, B.2.2; ITU-T T.87, C.2.2.
-
-    Args:
-        dataset: The whole file, compressed.
-        frame: Index from 0.
-        frames: How many the file holds.
-    """
-    try:
-        stream = get_frame(dataset.PixelData, frame, number_of_frames=frames)
-    except Exception:  # noqa: BLE001 - what is wrong with it the decoder will say
-        return None
-    at = 2
-    while stream[:2] == b"\xff\xd8" and len(stream) > at + 4 and stream[at] == 0xFF:
-        if stream[at + 1] in _START_OF_FRAME:
-            return stream[at + 4]
-        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
-    return None
+def _contradicting(name: str, reason: object) -> InputError:
+    return InputError(
+        "PE-DCM-028", f"the header of {name} contradicts its pixel data: {reason}", "export the original images"
+    )

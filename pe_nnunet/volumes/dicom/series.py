@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
@@ -16,9 +15,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.processes import require_memory
+from pe_nnunet.volumes.dicom.choose_series import choose_series
 from pe_nnunet.volumes.dicom.headers import (
-    FileHeader,
-    ct_series,
     header_of,
     patient_key,
     quiet_pydicom,
@@ -27,14 +25,17 @@ from pe_nnunet.volumes.dicom.headers import (
 )
 from pe_nnunet.volumes.dicom.pixels import (
     Rescale,
+    bits_of,
     damaged_pixels,
     decoded_hu,
     padding_hu,
     require_ct_pixels,
     rescale_of,
 )
+from pe_nnunet.volumes.dicom.reconstructions import differing, require_one_reconstruction, way_out
 from pe_nnunet.volumes.dicom.slice_positions import Slice, slices_of
 from pe_nnunet.volumes.dicom.stack import Stack, stack_slices
+from pe_nnunet.volumes.geometry import require_spacing
 from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 
@@ -59,16 +60,20 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
         InputError: What the series lacks, or where it contradicts itself, with a PE-DCM code.
         MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
     """
+    _require_undamaged(ref)
     datasets = {file: read for file in ref.files if (read := read_dataset(file)) is not None}
-    found = [header for file, dataset in datasets.items() if (header := header_of(dataset, file)) is not None]
+    found = [header for file, dataset in datasets.items() if (header := header_of(dataset, file, ref.only)) is not None]
     members, left_out = choose_series(ref, found)
     headers = {member.path: datasets[member.path] for member in members}
     for file, dataset in headers.items():
         require_ct_pixels(dataset, file.stat().st_size, f"{ref.case_id}: {file.name}", assume_hu=assume_hu)
     found_slices = [s for file, dataset in headers.items() for s in slices_of(dataset, file)]
+    mixed = require_one_reconstruction(found_slices, headers, ref.case_id)
     stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
+    require_spacing(stack.spacing_mm, ref.case_id, "PE-DCM-016")
     reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
+    _require_rescale_of_all(slices, reader)
     hu, sha256, padded = _volume(slices, reader)
     if not assume_hu:
         require_hu(hu, padded, ref.case_id)
@@ -76,11 +81,24 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     image.SetSpacing(stack.spacing_mm)
     image.SetOrigin(stack.origin_mm)
     image.SetDirection(stack.direction.ravel().tolist())
-    notes = [*left_out, *doubled, *_header_notes(reader, slices), *stack.notes]
+    notes = [*left_out, *mixed, *doubled, *_header_notes(reader, slices), *stack.notes]
     if padded:
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
-    info = _info(headers[slices[0].file], slices if stack.offsets is None else [])
+    info = _info(headers[slices[0].file], slices if stack.offsets is None else [], stack.interpolated)
     return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
+
+
+def _require_undamaged(ref: ScanRef) -> None:
+    """Refuse a series beside files that could not be read: one of them may be its first or last slice."""
+    if not ref.damaged:
+        return
+    named = ", ".join(f"{file.name} ({file.stat().st_size} bytes)" for file in ref.damaged[:5])
+    more = f" and {len(ref.damaged) - 5} more" if len(ref.damaged) > 5 else ""
+    raise InputError(
+        "PE-DCM-022",
+        f"{ref.case_id}: {len(ref.damaged)} file(s) in its folder cannot be read as DICOM: {named}{more}",
+        "fetch them again, or remove them if they are no slices of it",
+    )
 
 
 class _SliceReader:
@@ -105,6 +123,9 @@ class _SliceReader:
         dataset = read_dataset(content, pixels=True)
         if dataset is None or "PixelData" not in dataset:
             raise damaged_pixels(f"{self.case_id}: {file.name}", "no whole PixelData")
+        if not isinstance(dataset.PixelData, bytes):
+            text = f"PixelData of VR {dataset['PixelData'].VR}, expected OB or OW"
+            raise damaged_pixels(f"{self.case_id}: {file.name}", text)
         self._file, self._dataset = file, dataset
 
     def hu(self, s: Slice, into: npt.NDArray[np.int32] | None = None) -> tuple[Values, float | None]:
@@ -119,6 +140,7 @@ class _SliceReader:
 def _one_per_position(stack: Stack, reader: _SliceReader) -> tuple[list[Slice], list[Note]]:
     """Drop doubled slices whose pixels agree; refuse those whose pixels differ."""
     doubled = [group for group in stack.positions if len(group) > 1]
+    every = [s for group in doubled for s in group]
     for group in doubled:
         first, _ = reader.hu(group[0])
         for other in group[1:]:
@@ -128,8 +150,8 @@ def _one_per_position(stack: Stack, reader: _SliceReader) -> tuple[list[Slice], 
                 raise InputError(
                     "PE-DCM-021",
                     f"{reader.case_id}: {len(doubled)} of {len(stack.positions)} positions hold several different "
-                    "slices: several time points or reconstructions in one series",
-                    "split them into one series each",
+                    "slices: several time points or reconstructions in one series" + differing(every, reader.headers),
+                    way_out(every, reader.headers),
                 )
             x, y, z = group[0].position_mm or (0.0, 0.0, 0.0)
             raise InputError(
@@ -141,6 +163,18 @@ def _one_per_position(stack: Stack, reader: _SliceReader) -> tuple[list[Slice], 
     dropped = sum(len(group) - 1 for group in doubled)
     text = f"{dropped} doubled slice(s) with the same pixels dropped"
     return [group[0] for group in stack.positions], [Note("PE-DCM-002", "repaired", text)] if dropped else []
+
+
+def _require_rescale_of_all(slices: list[Slice], reader: _SliceReader) -> None:
+    """Refuse to take the values of some slices as they are, and to rescale others."""
+    bare = [s for s in slices if reader.rescale(s)[0] is None]
+    if bare and len(bare) < len(slices):
+        raise InputError(
+            "PE-DCM-009",
+            f"{reader.case_id}: {len(bare)} of {len(slices)} slices have no RescaleSlope and RescaleIntercept, the "
+            f"first {bare[0].file.name}; the others have",
+            "export the original images",
+        )
 
 
 def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int]:
@@ -157,7 +191,7 @@ def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int
         reader.take(file, content)
         for k in run:
             plane, padding = reader.hu(slices[k], scratch)
-            padded += replace_padding(plane, padding)
+            padded += replace_padding(plane, f"{reader.case_id}: {file.name}", padding)
             hu[k] = plane  # fits: what lies outside -1500..32000 was padding
     return hu, digest.hexdigest(), padded
 
@@ -171,10 +205,20 @@ def _header_notes(reader: _SliceReader, slices: list[Slice]) -> list[Note]:
         notes.append(Note("PE-DCM-023", "repaired", "no PatientID: the study stands for the patient"))
     if len({reader.rescale(s)[:2] for s in slices}) > 1:
         notes.append(Note("PE-DCM-025", "repaired", "the rescale differs between slices: each got its own"))
+    shifted = [bits for dataset in reader.headers.values() if (bits := bits_of(dataset, reader.case_id)).shift]
+    if shifted:
+        bits = shifted[0]
+        text = f"values at the top of their words (HighBit {bits.stored + bits.shift - 1}, BitsStored {bits.stored}): "
+        text += f"shifted right by {bits.shift} bits in {len(shifted)} file(s)"
+        notes.append(Note("PE-DCM-030", "repaired", text))
+    lossy = sum(text_of(dataset, "LossyImageCompression") == "01" for dataset in reader.headers.values())
+    if lossy:
+        text = f"{lossy} file(s) were compressed with loss: HU are a little off, and small emboli may be blurred"
+        notes.append(Note("PE-DCM-029", "warning", text))
     return notes
 
 
-def _info(dataset: pydicom.Dataset, slices: list[Slice]) -> DicomInfo:
+def _info(dataset: pydicom.Dataset, slices: list[Slice], interpolated: tuple[int, ...]) -> DicomInfo:
     study = text_of(dataset, "StudyInstanceUID")
     return DicomInfo(
         study_uid=study,
@@ -185,53 +229,8 @@ def _info(dataset: pydicom.Dataset, slices: list[Slice]) -> DicomInfo:
         files=tuple(s.file for s in slices),
         patient_key=patient_key(text_of(dataset, "PatientID")) or patient_key(study),
         frames=tuple(s.frame for s in slices),
+        interpolated=interpolated,
     )
-
-
-def choose_series(ref: ScanRef, headers: Iterable[FileHeader]) -> tuple[list[FileHeader], list[Note]]:
-    """Pick the slices of the series that a reference means.
-
-    Args:
-        ref: From `find_scans`.
-        headers: Of all its files that are DICOM.
-
-    Returns:
-        The CT slices of one series, one patient and one study, and what was left out of that series.
-
-    Raises:
-        InputError: PE-DCM-008 no CT slices, PE-DCM-020 several patients or studies, PE-DCM-005 several series.
-    """
-    found = list(headers)
-    if ref.series_uid is not None:
-        found = [header for header in found if header.series_uid == ref.series_uid]
-    series = ct_series(found)
-    members = [header for of_one in series.values() for header in of_one]
-    if not members:
-        kinds = Counter(header.kind for header in found).most_common()
-        listed = ", ".join(f"{n} {kind}" for kind, n in kinds) or "nothing readable"
-        raise InputError(
-            "PE-DCM-008",
-            f"{ref.case_id}: no CT slices in {ref.path}, found {listed}",
-            "give the folder of the CT series",
-        )
-    for name, values in (("patients", {h.patient_key for h in members}), ("studies", {h.study_uid for h in members})):
-        if len(values) > 1:
-            raise InputError(
-                "PE-DCM-020",
-                f"{ref.case_id}: {ref.path} mixes {len(values)} {name}, expected one",
-                "put each into a folder of its own" + (", or choose with --series-uid" if len(series) > 1 else ""),
-            )
-    if len(series) > 1:
-        listed = "; ".join(f"{uid} ({len(of)} files, {of[0].description or 'untitled'})" for uid, of in series.items())
-        raise InputError(
-            "PE-DCM-005",
-            f"{ref.case_id}: {len(series)} CT series in {ref.path}, expected one: {listed}",
-            "choose one with --series-uid UID, or --pick largest-ct",
-        )
-    uid = members[0].series_uid
-    dropped = Counter(header.kind for header in found if header.series_uid == uid and not header.is_ct_slice)
-    listed = ", ".join(f"{n} {kind}" for kind, n in dropped.most_common())
-    return members, [Note("PE-DCM-006", "repaired", f"left out of the series: {listed}")] if dropped else []
 
 
 def read_ahead(files: Sequence[Path], note: Callable[[bytes], object]) -> Iterator[bytes]:

@@ -15,16 +15,14 @@ import numpy.typing as npt
 from scipy.ndimage import shift
 
 from pe_nnunet.errors import GeometryError, Note
+from pe_nnunet.volumes.dicom.increment import SAME_POSITION_MM, increment_of
 from pe_nnunet.volumes.dicom.slice_positions import Slice
 from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE
 from pe_nnunet.volumes.hounsfield import AIR_HU, Values
 
-SAME_POSITION_MM = 0.01  # two slices nearer than this are at one position
 UNIFORM_TOLERANCE = 1e-3  # of direction cosines, and of spacing as a share: headers round
-INCREMENT_TOLERANCE = 0.1  # share of the usual increment, which positions rounded to 0.1 mm stay under
-MISSING_FROM = 1.5  # times the usual increment
+THICKNESS_TOLERANCE = 0.1  # share of the increment
 SHEAR_TOLERANCE_PIXELS = 0.5  # sideways drift over the whole stack
-MAX_GAP_MM = 10.0  # across more, interpolated slices are invented
 ON_GRID = 0.1  # share of the increment that a slice may lie beside its place on the grid, as in a regular series
 
 Points = npt.NDArray[np.float64]
@@ -52,6 +50,15 @@ class Stack:
     notes: tuple[Note, ...]
     offsets: Points | None = None
 
+    @property
+    def interpolated(self) -> tuple[int, ...]:
+        """Indices of the slices of the grid at whose place there is none."""
+        if self.offsets is None:
+            return ()
+        place = self.offsets[:, 0]
+        depth = int(np.floor(place[-1] + ON_GRID)) + 1
+        return tuple(z for z in range(depth) if np.abs(place - z).min() > ON_GRID)
+
     def resampled(self, hu: Values) -> Values:
         """Slices of HU, (slices, rows, columns), interpolated onto the grid: air where no slice reaches."""
         return hu if self.offsets is None else _fill_gaps(_unshear(hu, self.offsets[:, 1:]), self.offsets[:, 0])
@@ -65,7 +72,8 @@ def stack_slices(
     Args:
         slices: At least one, in any order.
         case_id: For messages.
-        resample_gaps: Take a series with one gap of at most 10 mm; its slices are to be interpolated.
+        resample_gaps: Take a series with one gap of at most 10 mm, or with uneven distances; its slices are to be
+            interpolated.
         fix_tilt: Take slices that drift sideways evenly, as under a gantry tilt; they are to be shifted.
 
     Returns:
@@ -88,17 +96,20 @@ def stack_slices(
     positions = tuple(tuple(slices[i] for i in group) for group in np.split(order, starts[1:]))
     firsts = points[order[starts]]
     sideways_mm, tilted = _sideways(firsts, direction, min(rows_mm, columns_mm), case_id, fix_tilt=fix_tilt)
-    gap: list[Note] = []
+    found: tuple[Note, ...] = ()
+    resampled = False
     thickness_mm = slices[0].thickness_mm
     if len(firsts) == 1:
         if not thickness_mm or thickness_mm < 0:
             raise _incomplete(slices[0], "SliceThickness, which a single slice needs", case_id)
         increment_mm = thickness_mm
     else:
-        increment_mm, gap = _increment(firsts, direction[:, 2], case_id, resample_gaps=resample_gaps)
-    notes = (*tilted, *gap, *_thickness_notes(thickness_mm, increment_mm))
+        increment_mm, found, resampled = increment_of(
+            firsts, direction[:, 2], thickness_mm, case_id, resample_gaps=resample_gaps
+        )
+    notes = (*tilted, *found, *_thickness_notes(thickness_mm, increment_mm))
     offsets = None
-    if tilted or gap:
+    if tilted or resampled:
         place = (along_mm[order[starts]] - along_mm[order[0]]) / increment_mm
         offsets = np.stack([place, sideways_mm[:, 1] / rows_mm, sideways_mm[:, 0] / columns_mm], axis=1)
     x, y, z = (float(v) for v in firsts[0] - direction[:, :2] @ sideways_mm[0])
@@ -141,7 +152,7 @@ def _require_alike(first: Slice, s: Slice, case_id: str) -> None:
             raise GeometryError(
                 "PE-DCM-007",
                 f"{case_id}: {name} varies inside the series: {expected} in {first.file.name}, {got} in {s.file.name}",
-                "split the series into uniform ones",
+                "take the slices of one size and place: --only KEYWORD=VALUE, or a folder of their own",
             )
 
 
@@ -179,39 +190,8 @@ def _sideways(
     return even - even.min(axis=0), [Note("PE-DCM-027", "repaired", f"{text}: shifted upright, interpolated linearly")]
 
 
-def _increment(points: Points, normal: Points, case_id: str, *, resample_gaps: bool) -> tuple[float, list[Note]]:
-    """The distance between neighbouring slices in mm, and a note where one gap is to be filled."""
-    along_mm = points @ normal
-    steps_mm = np.diff(along_mm)
-    usual_mm = float(np.median(steps_mm) if len(steps_mm) > 2 else steps_mm.min())  # of two, a median is the mean
-    gaps = np.flatnonzero(steps_mm > MISSING_FROM * usual_mm)
-    if gaps.size:
-        missing = int(np.rint(steps_mm[gaps] / usual_mm - 1).sum())
-        x, y, z = points[gaps[0]]
-        place = f"after the slice at ({x:.1f}, {y:.1f}, {z:.1f}) mm: the next is {steps_mm[gaps[0]]:.2f} mm away"
-        if not resample_gaps or gaps.size > 1 or steps_mm[gaps[0]] > MAX_GAP_MM:
-            hint = "" if resample_gaps else f"; --resample-gaps fills one gap of up to {MAX_GAP_MM:g} mm"
-            raise GeometryError(
-                "PE-DCM-001",
-                f"{case_id}: about {missing} slice(s) missing in {gaps.size} place(s), the first {place}, "
-                f"expected {usual_mm:.2f}",
-                "export the whole series again" + hint,
-            )
-    regular_mm = np.delete(steps_mm, gaps)
-    if np.abs(regular_mm - usual_mm).max(initial=0) > max(INCREMENT_TOLERANCE * usual_mm, SAME_POSITION_MM):
-        raise GeometryError(
-            "PE-DCM-007",
-            f"{case_id}: the distance between slices varies from {steps_mm.min():.3f} to {steps_mm.max():.3f} mm, "
-            f"expected {usual_mm:.3f}",
-            "split the series where it changes, or resample it",
-        )
-    if gaps.size:
-        return float(regular_mm.mean()), [Note("PE-DCM-026", "repaired", f"{missing} slice(s) interpolated {place}")]
-    return float((along_mm[-1] - along_mm[0]) / (len(points) - 1)), []
-
-
 def _thickness_notes(thickness_mm: float | None, increment_mm: float) -> tuple[Note, ...]:
-    if thickness_mm is None or abs(thickness_mm - increment_mm) <= INCREMENT_TOLERANCE * increment_mm:
+    if thickness_mm is None or abs(thickness_mm - increment_mm) <= THICKNESS_TOLERANCE * increment_mm:
         return ()
     text = f"slices {thickness_mm:g} mm thick every {increment_mm:.3f} mm: the positions decide the spacing"
     return (Note("PE-DCM-017", "warning", text),)

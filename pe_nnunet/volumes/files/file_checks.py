@@ -8,12 +8,19 @@ import zlib
 from pathlib import Path
 
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.errors.shown import is_utf8
 from pe_nnunet.processes import require_memory
-from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.image_writer import PAIR_SUFFIX, image_suffix
 
 
-def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path) -> tuple[Note, ...]:
+def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path, layers: int = 1) -> tuple[Note, ...]:
     """Check the header's shape (x, y, z, ...) before any voxel is read.
+
+    Args:
+        shape: As the header has it.
+        components: Values a voxel that count as such; layers of a segmentation do not.
+        path: For messages.
+        layers: How many volumes of this shape are read.
 
     Returns:
         A note if further axes of length one were dropped.
@@ -25,14 +32,26 @@ def require_scalar_3d(shape: tuple[int, ...], components: int, path: Path) -> tu
         raise InputError(
             "PE-NII-002",
             f"{path} holds {components} values a voxel, expected one",
-            "give the CT itself, not a picture of it",
+            "give a CT or label with one value a voxel, not a picture of it",
         )
     if len(shape) < 3 or any(n != 1 for n in shape[3:]) or min(shape) < 1:
         raise InputError(
             "PE-NII-001", f"{path} has shape {shape} (x, y, z, ...), expected three axes", "give one 3D volume"
         )
-    require_memory(shape[:3], str(path))
+    require_memory((*shape[:2], shape[2] * layers), str(path))
     return (Note("PE-NII-010", "repaired", "an extra axis of length one dropped"),) if len(shape) > 3 else ()
+
+
+def name_for_itk(path: Path) -> str:
+    """The name of a file as ITK takes it, which ends the process at bytes that are not UTF-8.
+
+    Raises:
+        InputError: PE-CONV-040 for such a name.
+    """
+    name = str(path)
+    if not is_utf8(name):
+        raise InputError("PE-CONV-040", f"the name {name} is not UTF-8", "rename the file or folder")
+    return name
 
 
 # header size 348 or 540, either order
@@ -59,7 +78,9 @@ def require_content(path: Path) -> None:
         fits = _unzipped(path, start)[:4] in _NIFTI_STARTS
     elif suffix == ".nii":
         fits = start[:4] in _NIFTI_STARTS
-    elif suffix == ".nrrd":
+    elif suffix == PAIR_SUFFIX:
+        fits = start[:4] in _NIFTI_STARTS and (start[344:347] == b"ni1" or start[4:7] == b"ni2")
+    elif suffix in {".nrrd", ".seg.nrrd"}:
         fits = start.startswith(b"NRRD")
     else:
         fits = re.match(rb"\s*\w+\s*=", start) is not None
@@ -101,7 +122,8 @@ def _kind(start: bytes) -> str:
     if start.startswith(b"\x1f\x8b"):
         return "gzip-compressed data"
     if start[:4] in _NIFTI_STARTS:
-        return "an uncompressed NIfTI file"
+        named = b"n" in (start[4:5], start[344:345])
+        return "an uncompressed NIfTI file" if named else "an Analyze 7.5 header, which knows no left and right"
     if start.startswith(b"NRRD"):
         return "an NRRD file"
     if start[128:132] == b"DICM":

@@ -13,13 +13,17 @@ import SimpleITK as sitk
 from isal import igzip
 
 from pe_nnunet.errors import OutputError
+from pe_nnunet.errors.shown import is_utf8
 from pe_nnunet.files import atomic_path
 
 GZIP_LEVEL = 3  # ISA-L's highest
 _CHUNK_BYTES = 1 << 20
 _NIFTI_HEADER_BYTES = 352
 _NIFTI_SIZE_AT = 42  # dim[1], 16 bits each
-IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")  # .nii.gz before .nii: the first that fits counts
+SEGMENTATION_SUFFIX = ".seg.nrrd"  # of 3D Slicer: a label, never a scan
+PAIR_SUFFIX = ".hdr"  # a NIfTI header whose voxels lie in the .img beside it
+NIFTI_SUFFIXES = frozenset({".nii.gz", ".nii", PAIR_SUFFIX})
+IMAGE_SUFFIXES = (".nii.gz", ".nii", PAIR_SUFFIX, SEGMENTATION_SUFFIX, ".nrrd", ".mha", ".mhd")  # the first that fits
 
 
 def image_suffix(path: Path) -> str:
@@ -41,8 +45,11 @@ def write_image(image: sitk.Image, path: Path) -> None:
         path: Ends in .nii.gz, .nii, .nrrd or .mha.
 
     Raises:
-        OutputError: PE-OUT-001 if it cannot be written, PE-OUT-002 for another ending.
+        OutputError: PE-OUT-001 if it cannot be written, PE-OUT-002 for another ending, PE-OUT-015 for a name that is
+            not UTF-8, at which ITK would end the process.
     """
+    if not is_utf8(str(path)):
+        raise OutputError("PE-OUT-015", f"the name {path} is not UTF-8", "choose an output folder with another name")
     suffix = image_suffix(path)
     if suffix not in {".nii.gz", ".nii", ".nrrd", ".mha"}:
         raise OutputError(

@@ -1,14 +1,15 @@
-"""Read one volume file with its geometry: NIfTI by nibabel, which opens headers that ITK refuses, others by SimpleITK.
+"""Read one volume file with its geometry: NIfTI by nibabel, which opens files that ITK refuses, others by SimpleITK.
 
-The header is checked before any voxel is read.
+The header is checked before any voxel is read. Where it contradicts itself, the grid is the one that ITK takes.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import warnings
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,27 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams
 from pe_nnunet.volumes.files.declared_size import require_plausible_voxels
-from pe_nnunet.volumes.files.file_checks import require_content, require_scalar_3d, unreadable
-from pe_nnunet.volumes.files.image_writer import image_suffix
-from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE, deviation, orthonormal
+from pe_nnunet.volumes.files.file_checks import name_for_itk, require_content, require_scalar_3d, unreadable
+from pe_nnunet.volumes.files.header_checks import require_readable_header
+from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
+from pe_nnunet.volumes.files.nifti_geometry import read_geometry
+from pe_nnunet.volumes.files.text_headers import data_files
+from pe_nnunet.volumes.geometry import orthonormal, require_spacing
 
 MIN_SPACING_MM = 0.02  # below this along every axis the header is not in millimetres
 
 Content = tuple[npt.NDArray[Any], Sequence[float], Sequence[float], npt.NDArray[np.float64], Sequence[Note]]
-"""A file as it is: voxels (z, y, x); spacing in mm (x, y, z); origin in LPS mm; axes as columns (3, 3), not checked to
-be orthonormal; what was repaired."""
+"""A file as it is: voxels (z, y, x), or (z, y, x, value); spacing in mm (x, y, z); origin in LPS mm; axes as columns
+(3, 3), not checked to be orthonormal; what was repaired."""
 
 
 def read_file(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
     """Read a volume with its geometry, whatever its values mean.
 
     Args:
-        path: Ends in .nii, .nii.gz, .nrrd, .mha or .mhd.
+        path: Ends in .nii, .nii.gz, .hdr (with its .img), .nrrd, .mha or .mhd.
 
     Returns:
         A three-dimensional scalar image in the file's own pixel type (whole numbers stay whole), with an orthonormal
@@ -42,28 +47,57 @@ def read_file(path: Path) -> tuple[sitk.Image, tuple[Note, ...]]:
 
     Raises:
         InputError: PE-IN-002 no such file; PE-IN-003 not what its ending says, or truncated; PE-NII-001 not
-            three-dimensional; PE-NII-002 colour or vectors; PE-NII-011 data in a file elsewhere.
+            three-dimensional; PE-NII-002 colour or vectors; PE-NII-011 data in a file elsewhere; PE-NII-015 a header
+            that ITK reads otherwise than its format says; PE-NII-018 half a scale of values.
         GeometryError: PE-NII-006 axes not perpendicular; PE-NII-007 a spacing that is none.
     """
     if not path.is_file():
         raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
     require_content(path)
-    read = _read_nifti if image_suffix(path).startswith(".nii") else _read_by_itk
-    array, spacing, origin_mm, axes, found = read(path)
+    (image,), notes = _images(*_read_nifti(path) if image_suffix(path) in NIFTI_SUFFIXES else _read_by_itk(path), path)
+    return image, notes
+
+
+def read_layers(path: Path) -> tuple[list[sitk.Image], tuple[Note, ...]]:
+    """Read an NRRD file that may hold several values a voxel, as `read_file` does: one image for each of them.
+
+    Raises:
+        InputError: As `read_file`.
+        GeometryError: As `read_file`.
+    """
+    if not path.is_file():
+        raise InputError("PE-IN-002", f"{path} does not exist", "check the path")
+    require_content(path)
+    return _images(*_read_by_itk(path, layers=True), path)
+
+
+def _images(
+    array: npt.NDArray[Any],
+    spacing: Sequence[float],
+    origin_mm: Sequence[float],
+    axes: npt.NDArray[np.float64],
+    found: Sequence[Note],
+    path: Path,
+) -> tuple[list[sitk.Image], tuple[Note, ...]]:
+    """Images of what a file holds, its grid checked: one, or one a value of the voxels."""
     x_mm, y_mm, z_mm = spacing_mm = tuple(float(mm) for mm in spacing)
     if not all(np.isfinite(mm) and mm > 0 for mm in spacing_mm):
         raise GeometryError("PE-NII-007", f"{path} has spacing {spacing_mm} (x, y, z), expected millimetres above zero")
+    require_spacing(spacing_mm, str(path))
     direction, straightened = orthonormal(axes, path)
     notes = [*found, *straightened]
     if spacing_mm == (1.0, 1.0, 1.0):
         notes.append(Note("PE-NII-008", "warning", "spacing is exactly 1, 1, 1 mm: right, or lost in a conversion"))
     elif max(spacing_mm) < MIN_SPACING_MM:
         notes.append(Note("PE-NII-008", "warning", f"spacing is {spacing_mm} mm: is the header in metres?"))
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing((x_mm, y_mm, z_mm))
-    image.SetOrigin([float(mm) for mm in origin_mm])
-    image.SetDirection(direction.ravel().tolist())
-    return image, tuple(notes)
+    images = []
+    for values in [array] if array.ndim == 3 else [array[..., k] for k in range(array.shape[3])]:
+        image = sitk.GetImageFromArray(values)
+        image.SetSpacing((x_mm, y_mm, z_mm))
+        image.SetOrigin([float(mm) for mm in origin_mm])
+        image.SetDirection(direction.ravel().tolist())
+        images.append(image)
+    return images, tuple(notes)
 
 
 def file_sha256(path: Path) -> str:
@@ -82,19 +116,22 @@ def files_sha256(paths: Iterable[Path]) -> str:
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
-_HEADER_BYTES = 65536
-
-
-def _read_by_itk(path: Path) -> Content:
-    """NRRD, MHA or MHD."""
+def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
+    """NRRD, MHA or MHD; with layers (z, y, x, value) where a voxel has several values."""
     data_files(path)
+    doubts = require_readable_header(path)
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(name_for_itk(path))
+    try:
+        require_whole_streams(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(path, error) from error
     try:
         reader.ReadImageInformation()
-        voxel_bytes = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+        values = reader.GetNumberOfComponents()
+        voxel_bytes = values * sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
         require_plausible_voxels(reader.GetSize(), voxel_bytes, path, data_files(path))
-        notes = require_scalar_3d(tuple(reader.GetSize()), reader.GetNumberOfComponents(), path)
+        notes = require_scalar_3d(tuple(reader.GetSize()), 1 if layers else values, path, values)
         image = reader.Execute()
     except RuntimeError as error:
         raise unreadable(path, error) from error
@@ -103,39 +140,7 @@ def _read_by_itk(path: Path) -> Content:
         submatrix = sitk.ExtractImageFilter.DIRECTIONCOLLAPSETOSUBMATRIX
         image = sitk.Extract(image, size, [0] * len(size), submatrix)
     direction = np.array(image.GetDirection()).reshape(3, 3)
-    return sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), direction, notes
-
-
-def data_files(path: Path) -> list[Path]:
-    """The file that holds the voxels of a detached header (NRRD, MHD); none for other files.
-
-    Raises:
-        InputError: PE-NII-011 for several files, an absolute path or one that leads out of the folder: a header from
-            elsewhere must not make this program read any file. PE-IN-002 if it is not there.
-    """
-    if image_suffix(path) not in {".nrrd", ".mhd", ".mha"}:
-        return []
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES).split(b"\n\n", 1)[0].decode("latin-1")
-    match = re.search(r"^(?:data ?file:|ElementDataFile *=)[ \t]*(.*?)\s*$", header, re.IGNORECASE | re.MULTILINE)
-    if match is None or match[1].upper() == "LOCAL":
-        return []
-    named = Path(match[1])
-    several = match[1].upper().startswith("LIST") or "%" in match[1]
-    if several or named.is_absolute() or ".." in named.parts:
-        raise InputError(
-            "PE-NII-011",
-            f"{path} keeps its voxels in {match[1]!r}, expected one file beside it",
-            "write it as one .nrrd or .mha file",
-        )
-    data = path.parent / named
-    if not data.is_file():
-        raise InputError("PE-IN-002", f"{data}, named in {path.name}, does not exist", "copy it beside the header")
-    return [data]
-
-
-MM_PER_UNIT = {"meter": 1000.0, "micron": 0.001}
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
+    return sitk.GetArrayFromImage(image), image.GetSpacing(), image.GetOrigin(), direction, (*notes, *doubts)
 
 
 def _read_nifti(path: Path) -> Content:
@@ -143,54 +148,91 @@ def _read_nifti(path: Path) -> Content:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            volume: Any = nib.load(path)  # type: ignore[attr-defined, no-untyped-call, unused-ignore]
-            header = volume.header
+            header = nifti_header(path)
             components = len(header.get_data_dtype().names or ("one",))
-            require_plausible_voxels(volume.shape, header.get_data_dtype().itemsize, path)
-            notes = list(require_scalar_3d(tuple(int(n) for n in volume.shape), components, path))
-            array = _scaled(volume)
+            shape = tuple(int(n) for n in header.get_data_shape())
+            require_plausible_voxels(shape, header.get_data_dtype().itemsize, path, data_files(path))
+            notes = require_scalar_3d(shape, components, path)
+            taken, _, doubts = read_geometry(header, path)
+            array = _scaled(header, path)
     except InputError:
         raise
     except Exception as error:  # a damaged header makes nibabel raise whatever its parts raise
         raise unreadable(path, error) from error
-    unit = str(header.get_xyzt_units()[0])
-    mm = MM_PER_UNIT.get(unit, 1.0)
-    if mm != 1.0:
-        notes.append(Note("PE-NII-008", "warning", f"the header is in {unit}s: taken as {mm:g} mm each"))
-    if not int(header["sform_code"]) and not int(header["qform_code"]):
-        text = "no orientation in the header: axes taken as left, posterior, superior"
-        notes.append(Note("PE-NII-012", "warning", text))
-    affine = _affine(volume)
-    axes_mm, origin_mm = RAS_TO_LPS @ affine[:3, :3] * mm, RAS_TO_LPS @ affine[:3, 3] * mm
-    spacing_mm = np.linalg.norm(axes_mm, axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):  # a spacing that is none is refused by the caller
-        return array, spacing_mm.tolist(), origin_mm.tolist(), axes_mm / spacing_mm, notes
+    return array, taken.spacing_mm.tolist(), taken.origin_mm.tolist(), taken.axes, (*notes, *doubts)
 
 
-def _scaled(volume: Any) -> npt.NDArray[np.generic]:
-    """Voxels as (z, y, x), scaled by the header: whole numbers stay whole where slope and intercept are."""
-    stored = np.asanyarray(volume.dataobj.get_unscaled()).reshape(volume.shape[:3]).T
+def _stored(header: Any, path: Path) -> npt.NDArray[np.generic]:
+    """Voxels as they are stored, in their order."""
+    if path.suffix.lower() != ".gz":
+        proxy: Any = nib.arrayproxy.ArrayProxy(str(path), header)  # type: ignore[no-untyped-call, unused-ignore]
+        plain: npt.NDArray[np.generic] = np.asanyarray(proxy.get_unscaled()).ravel(order="F")
+        return plain
+    kind, start = np.dtype(header.get_data_dtype()), int(header.get_data_offset())
+    count = int(np.prod(header.get_data_shape(), dtype=np.int64))
+    stored: npt.NDArray[np.generic] = np.frombuffer(gunzip(path, start + count * kind.itemsize), kind, count, start)
+    return stored
+
+
+def other_grids(image: sitk.Image, path: Path) -> Iterator[tuple[str, sitk.Image]]:
+    """The other grids that the header of a file could mean, see `read_geometry`; none but for NIfTI.
+
+    Args:
+        image: Of any pixel type, as read from the file; its voxels are shared or copied.
+        path: The file.
+
+    Yields:
+        The name of the part of the header, and the voxels on its grid.
+    """
+    if image_suffix(path) not in NIFTI_SUFFIXES or not path.is_file():
+        return
+    for reading in read_geometry(nifti_header(path), path)[1]:
+        other = sitk.Image(image)
+        other.SetSpacing(reading.spacing_mm.tolist())
+        other.SetOrigin(reading.origin_mm.tolist())
+        other.SetDirection(orthonormal(reading.axes, path)[0].ravel().tolist())
+        yield reading.name, other
+
+
+def nifti_header(path: Path) -> Any:
+    """The header of a NIfTI file as it is, nothing mended."""
+    with nib.openers.ImageOpener(str(path)) as file:
+        start = file.read(4)
+        file.seek(0)
+        two = 540 in {int.from_bytes(start, "little"), int.from_bytes(start, "big")}
+        if image_suffix(path) == PAIR_SUFFIX:
+            kind: Any = nib.nifti2.Nifti2PairHeader if two else nib.nifti1.Nifti1PairHeader
+        else:
+            kind = nib.Nifti2Header if two else nib.Nifti1Header
+        return kind.from_fileobj(file, check=False)
+
+
+def _scaled(header: Any, path: Path) -> npt.NDArray[np.generic]:
+    """Voxels as (z, y, x), scaled by the header: whole numbers stay whole where slope and intercept are.
+
+    Raises:
+        InputError: PE-NII-018 if one of slope and intercept is none: ITK takes the other one, nibabel neither.
+    """
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    if not (isfinite(slope) and slope != 0 and isfinite(intercept)):
+        if (isfinite(slope) and slope not in {0, 1}) or (isfinite(intercept) and intercept != 0):
+            raise InputError(
+                "PE-NII-018",
+                f"{path} has scl_slope {slope:g} and scl_inter {intercept:g}: ITK uses one of them, nibabel neither",
+                "write it with a slope of 1, or with both 0 if the values are as stored",
+            )
+        slope, intercept = 1.0, 0.0
+    plain = header.copy()
+    plain["scl_slope"], plain["scl_inter"] = 1, 0
+    plain.check_fix()
+    (voxels,) = data_files(path) or [path]
+    stored = _stored(plain, voxels).reshape(header.get_data_shape()[:3], order="F").T
     stored = np.ascontiguousarray(stored, dtype=stored.dtype.newbyteorder("="))
-    slope, intercept = volume.dataobj.slope, volume.dataobj.inter
     if slope == 1 and intercept == 0:
         return stored
     short = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
-    if short and float(slope).is_integer() and float(intercept).is_integer():
+    if short and slope.is_integer() and intercept.is_integer():
         whole: npt.NDArray[np.generic] = stored.astype(np.int64) * int(slope) + int(intercept)
         return whole
     scaled: npt.NDArray[np.generic] = stored * np.float64(slope) + np.float64(intercept)
     return scaled
-
-
-def _affine(volume: Any) -> npt.NDArray[np.float64]:
-    """Voxel indices to RAS, chosen as ITK does.
-
-    The qform, which cannot be sheared, where the sform is; axes in LPS order from a zero origin where neither is there.
-    """
-    if not int(volume.header["sform_code"]) and not int(volume.header["qform_code"]):
-        return np.diag([*(RAS_TO_LPS @ volume.header.get_zooms()[:3]), 1.0])
-    sform, s_code = volume.header.get_sform(coded=True)
-    qform, q_code = volume.header.get_qform(coded=True)
-    if s_code and q_code and deviation(sform[:3, :3]) > ORTHONORMAL_TOLERANCE:
-        return np.array(qform, dtype=np.float64)
-    return np.array(volume.affine, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,12 @@ from pydicom.config import disable_value_validation
 from pydicom.uid import generate_uid
 
 from pe_nnunet import __version__
+from pe_nnunet.errors import OutputError
 from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
 from pe_nnunet.volumes.dicom.slice_positions import slices_of
 
-UNSUITABLE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
-"""What `build_segmentation` raises for a series that allows no SEG."""
+# What reading odd headers, and highdicom for what it cannot take, raise
+_UNSUITABLE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,12 @@ class Origin:
 
 
 def build_segmentation(
-    labels: NDArray[Any], grid: sitk.Image, files: Sequence[Path], segments: Sequence[Segment], origin: Origin
+    labels: NDArray[Any],
+    grid: sitk.Image,
+    files: Sequence[Path],
+    segments: Sequence[Segment],
+    origin: Origin,
+    what: str,
 ) -> Any:
     """The data set, to be saved.
 
@@ -78,36 +85,50 @@ def build_segmentation(
     Args:
         labels: Numbers of the segments, (z, y, x), unsigned. Without any, the frames of all slices are empty.
         grid: Their geometry.
-        files: The DICOM file of each slice, in the grid's order; one file many times for a multi-frame image.
+        files: The DICOM file of each slice, in the grid's order; one file many times for a multi-frame image. None for
+            a scan that was resampled.
         segments: At least one: a segmentation without segments is not valid.
         origin: Who made it.
+        what: How messages call the case.
 
     Raises:
-        UNSUITABLE: If the headers of the series do not allow one.
+        OutputError: PE-OUT-004 if the headers of the series do not allow one: a SEG names its slices by SOPInstanceUID,
+            which each must have for itself.
     """
-    with quiet_pydicom(), warnings.catch_warnings(), disable_value_validation():
-        warnings.filterwarnings("ignore", module="highdicom")  # of names without a caret, of empty frames, and the like
-        from highdicom.seg import Segmentation
+    try:
+        with quiet_pydicom(), warnings.catch_warnings(), disable_value_validation():
+            warnings.filterwarnings("ignore", module="highdicom")  # of names without a caret, of empty frames and such
+            return _segmentation(labels, grid, files, segments, origin)
+    except _UNSUITABLE as error:
+        kind = "" if type(error) is ValueError else f"{type(error).__name__} "
+        reason = " ".join(f"{kind}{error}".split())
+        raise OutputError("PE-OUT-004", f"{what}: no DICOM SEG: {reason}", "use the NIfTI file") from error
 
-        sources, planes = slices_with_labels(files, grid, labels)
-        return Segmentation(
-            source_images=sources,
-            pixel_array=planes,
-            segmentation_type="BINARY",
-            segment_descriptions=[_description(segment, origin) for segment in segments],
-            series_instance_uid=origin.uid("series"),
-            series_number=origin.series_number,
-            sop_instance_uid=origin.uid("instance"),
-            instance_number=1,
-            manufacturer="pe-nnunet",
-            manufacturer_model_name=f"pe-nnunet {origin.command}",
-            software_versions=__version__,
-            device_serial_number=__version__,
-            series_description=origin.series_description,
-            content_label=origin.content_label,
-            content_description=origin.content_description,
-            omit_empty_frames=bool(labels.any()),
-        )
+
+def _segmentation(
+    labels: NDArray[Any], grid: sitk.Image, files: Sequence[Path], segments: Sequence[Segment], origin: Origin
+) -> Any:
+    from highdicom.seg import Segmentation
+
+    sources, planes = slices_with_labels(files, grid, labels)
+    return Segmentation(
+        source_images=sources,
+        pixel_array=planes,
+        segmentation_type="BINARY",
+        segment_descriptions=[_description(segment, origin) for segment in segments],
+        series_instance_uid=origin.uid("series"),
+        series_number=origin.series_number,
+        sop_instance_uid=origin.uid("instance"),
+        instance_number=1,
+        manufacturer="pe-nnunet",
+        manufacturer_model_name=f"pe-nnunet {origin.command}",
+        software_versions=__version__,
+        device_serial_number=__version__,
+        series_description=origin.series_description,
+        content_label=origin.content_label,
+        content_description=origin.content_description,
+        omit_empty_frames=bool(labels.any()),
+    )
 
 
 def _description(segment: Segment, origin: Origin) -> Any:
@@ -161,9 +182,13 @@ def slices_with_labels(
         Reduced headers and the planes that belong to them; one header with all its frames for a multi-frame image.
 
     Raises:
-        ValueError: If several multi-frame files make up the series, or a header lacks an identity.
+        ValueError: If there are no files, several multi-frame files make up the series, slices share a SOPInstanceUID,
+            or a header lacks an identity.
     """
+    if not files:
+        raise ValueError("the scan was resampled, and no file holds the slices that it has now")
     if len(set(files)) == len(files):
+        _require_own_uids(files)
         used = np.flatnonzero(labels.any(axis=(1, 2))).tolist() or list(range(len(files)))
         return [reduced(files[z]) for z in used], labels[used]
     if len(set(files)) > 1:
@@ -175,6 +200,19 @@ def slices_with_labels(
         z = round(grid.TransformPhysicalPointToContinuousIndex(frame.position_mm)[2])
         plane[:] = labels[z]
     return [whole], planes
+
+
+def _require_own_uids(files: Sequence[Path]) -> None:
+    """Refuse a series some of whose slices share a SOPInstanceUID: a SEG could not say which of them it means.
+
+    All slices count, not those with labels alone: an unlabelled one may be the twin.
+    """
+    headers = [pydicom.dcmread(f, stop_before_pixels=True, specific_tags=["SOPInstanceUID"], force=True) for f in files]
+    slices_of_uid = Counter(text_of(header, "SOPInstanceUID") for header in headers)
+    if lacking := slices_of_uid.pop("", 0):
+        raise ValueError(f"{lacking} of {len(files)} slices have no SOPInstanceUID")
+    if shared := sum(count for count in slices_of_uid.values() if count > 1):
+        raise ValueError(f"{shared} of {len(files)} slices share a SOPInstanceUID with another one")
 
 
 def reduced(file: Path) -> pydicom.Dataset:

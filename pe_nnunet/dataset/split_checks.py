@@ -1,0 +1,150 @@
+"""Whether a `splits_final.json` says what a training needs: known cases, each on one side, patients kept together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pe_nnunet.dataset.folders import SPLITS, Split
+from pe_nnunet.errors import ConfigurationError, Note
+
+N_FOLDS = 5  # of the splits that nnU-Net makes where there are none
+SHOWN = 5
+
+
+def read_checked_splits(path: Path, cases: Collection[str]) -> list[Split]:
+    """The folds of a `splits_final.json`, every one of them checked.
+
+    Args:
+        path: The file.
+        cases: Ids of the dataset's training cases.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-012, which names the first thing that is wrong.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError("PE-TRAIN-012", f"{path} cannot be read: {error}", _HINT) from error
+    problem = what_is_wrong(content, cases)
+    if problem is not None:
+        raise ConfigurationError("PE-TRAIN-012", f"{path}: {problem}", _HINT)
+    return [{part: list(fold[part]) for part in ("train", "val")} for fold in content]
+
+
+_HINT = (
+    f"correct it, or remove {SPLITS} from nnUNet_raw and nnUNet_preprocessed for nnU-Net's own folds; "
+    "`pe-nnunet convert` writes one by patient"
+)
+
+
+def what_is_wrong(content: Any, cases: Collection[str]) -> str | None:
+    """The first thing that is wrong with the content of a `splits_final.json`, or None.
+
+    Args:
+        content: As JSON gave it.
+        cases: Ids of the dataset's training cases.
+
+    Example:
+        >>> what_is_wrong([{"train": ["case_1"], "val": ["case-2"]}], ["case_1", "case_2"])
+        'fold 0, val: no case case-2 (case_2?)'
+    """
+    if not isinstance(content, list) or not content:
+        found = "an empty list" if content == [] else type(content).__name__
+        return f'expected a list of folds, [{{"train": [...], "val": [...]}}, ...], found {found}'
+    known = set(cases)
+    for number, fold in enumerate(content):
+        for part in ("train", "val"):
+            names = fold.get(part) if isinstance(fold, dict) else None
+            where = f"fold {number}, {part}"
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                return f"{where}: expected a list of case names in quotation marks"
+            if not names:
+                return f"{where}: there is no case"
+            unknown = sorted(set(names) - known)
+            if unknown:
+                return f"{where}: no case {_listed([_with_near(name, cases) for name in unknown])}"
+        both = sorted(set(fold["train"]) & set(fold["val"]))
+        if both:
+            return f"fold {number}: {_listed(both)} in training and in validation"
+    return None
+
+
+def check_fold(fold: int, n_folds: int, where: str) -> None:
+    """Refuse a fold that the splits do not have: nnU-Net would divide the cases at random, not by patient.
+
+    Args:
+        fold: Counted from 0.
+        n_folds: How many there are.
+        where: Whose folds they are, for the message.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-013.
+    """
+    if not 0 <= fold < n_folds:
+        there = "fold 0" if n_folds == 1 else f"folds 0 to {n_folds - 1}"
+        raise ConfigurationError(
+            "PE-TRAIN-013",
+            f"there is no fold {fold}: {where} has {there}",
+            "nnU-Net would divide the cases at random, not by patient: name one of these, or all",
+        )
+
+
+def too_few_cases(count: int) -> str | None:
+    """What to say where there are no splits and too few cases for the five folds that nnU-Net makes; else None.
+
+    Args:
+        count: Training cases.
+    """
+    if count >= N_FOLDS:
+        return None
+    cases = "1 training case" if count == 1 else f"{count} training cases"
+    return f"{cases} and no {SPLITS}: nnU-Net's own {N_FOLDS} folds need {N_FOLDS}"
+
+
+TOO_FEW_HINT = "train fold all, or convert with as many --folds as there are patients"
+
+
+def shared_patients(splits: Iterable[Split], patients: Mapping[str, str]) -> list[Note]:
+    """A note for each fold in which scans of one patient are in training and in validation.
+
+    Args:
+        splits: Checked.
+        patients: A key that scans of one patient share, by case, as far as it is known.
+    """
+    notes = []
+    for number, fold in enumerate(splits):
+        sides = [{patients[case] for case in fold[part] if case in patients} for part in ("train", "val")]
+        shared = sorted(sides[0] & sides[1])
+        if shared:
+            scans = [
+                " and ".join(case for part in ("train", "val") for case in fold[part] if patients.get(case) == key)
+                for key in shared
+            ]
+            text = f"fold {number}: scans of one patient in training and validation, {_listed(scans)}: scores too high"
+            notes.append(Note("PE-TRAIN-016", "warning", text))
+    return notes
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """` (x?)` where x of the known names is near, else nothing.
+
+    Example:
+        >>> near("3d_fulres", ["2d", "3d_fullres"])
+        ' (3d_fullres?)'
+    """
+    lower = {other.lower(): other for other in known}
+    found = get_close_matches(name.lower(), lower, n=1)
+    return f" ({lower[found[0]]}?)" if found else ""
+
+
+def _with_near(name: str, cases: Iterable[str]) -> str:
+    return f"{name}{near(name, cases)}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,100 @@
+"""Compressed voxels read to the end of their streams, whose checksums say whether they are what was written.
+
+Readers of images stop where the voxels end, and take damaged ones for voxels.
+"""
+
+from __future__ import annotations
+
+import bz2
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from isal import igzip
+
+from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.text_headers import (
+    META_SUFFIXES,
+    NRRD_SUFFIXES,
+    data_files,
+    header_bytes,
+    meta_header,
+    nrrd_header,
+)
+
+_BLOCK = 1 << 20
+_SURPLUS = 1 << 20  # what may follow the voxels, such as extensions; more is no volume of this shape
+
+
+def gunzip(path: Path, size: int) -> bytearray:
+    """The first bytes of what a gzip file holds; all of its checksums are compared (RFC 1952).
+
+    Args:
+        path: The file.
+        size: How many bytes are wanted.
+
+    Raises:
+        OSError, EOFError, zlib.error: If the file breaks off or is damaged, holds less, or very much more.
+    """
+    content = bytearray(size)
+    place, rest = 0, 0
+    with path.open("rb") as file:
+        unpacked = cast("BinaryIO", igzip.IGzipFile(fileobj=file, mode="rb"))  # type: ignore[no-untyped-call]
+        with memoryview(content) as view:
+            while place < size and (count := unpacked.readinto(view[place : place + _BLOCK])):  # type: ignore[attr-defined]
+                place += count
+        while block := unpacked.read(_BLOCK):
+            rest += len(block)
+            if rest > _SURPLUS:
+                raise OSError(f"it holds more than the {size} bytes that its header says")
+    if place < size:
+        raise EOFError(f"it holds {place} bytes, expected {size}")
+    return content
+
+
+def require_whole_streams(path: Path) -> None:
+    """Compare the checksums of compressed voxels in an NRRD, MHA or MHD file; uncompressed ones have none.
+
+    Raises:
+        OSError, EOFError, zlib.error: If the stream breaks off or is damaged.
+    """
+    files = data_files(path)
+    if image_suffix(path) in NRRD_SUFFIXES:
+        encoding = nrrd_header(path)[0].get("encoding", "raw").lower()
+    elif image_suffix(path) in META_SUFFIXES:
+        encoding = "zlib" if meta_header(path).get("compresseddata", "").lower() == "true" else "raw"
+    else:
+        return
+    start, data = (0, files[0]) if files else (header_bytes(path), path)
+    if encoding in {"gzip", "gz"}:
+        _read_to_end(data, start, lambda: zlib.decompressobj(wbits=31))
+    elif encoding == "zlib":
+        _read_to_end(data, start, zlib.decompressobj)
+    elif encoding in {"bzip2", "bz2"}:
+        _read_to_end(data, start, bz2.BZ2Decompressor)
+
+
+def _read_to_end(path: Path, start: int, make: Callable[[], object]) -> None:
+    unpacker = make()
+    for block in _blocks(path, start):
+        left = block
+        while left and not unpacker.eof:  # type: ignore[attr-defined]
+            if isinstance(unpacker, bz2.BZ2Decompressor):
+                unpacker.decompress(left, _BLOCK)
+                while not unpacker.eof and not unpacker.needs_input:
+                    unpacker.decompress(b"", _BLOCK)
+                left = b""
+            else:
+                unpacker.decompress(left, _BLOCK)  # type: ignore[attr-defined]
+                left = unpacker.unconsumed_tail  # type: ignore[attr-defined]
+        if unpacker.eof:  # type: ignore[attr-defined]
+            return
+    raise EOFError("its compressed voxels break off")
+
+
+def _blocks(path: Path, start: int) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(_BLOCK):
+            yield block

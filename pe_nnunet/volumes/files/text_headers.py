@@ -1,0 +1,151 @@
+"""The text at the head of NRRD, MHA and MHD files, read by itself: what it says, and in which file the voxels lie."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pe_nnunet.errors import InputError
+from pe_nnunet.volumes.files.image_writer import PAIR_SUFFIX, image_suffix
+
+MAX_HEADER_BYTES = 4 << 20  # headers of segmentations hold a few hundred bytes a segment
+NRRD_SUFFIXES = frozenset({".nrrd", ".seg.nrrd"})
+META_SUFFIXES = frozenset({".mha", ".mhd"})
+
+Fields = dict[str, str]
+
+
+def nrrd_header(path: Path) -> tuple[Fields, Fields]:
+    """The header of an NRRD file.
+
+    Returns:
+        Its fields, the names in lower case, without spaces, as `spacedirections`; and its key/value pairs, as they are.
+
+    Source:
+        NRRD format, version 5, sections 3 to 6.
+    """
+    fields: Fields = {}
+    pairs: Fields = {}
+    for line in _lines(path)[1:]:
+        if not line.startswith("#"):
+            pair = re.match(r"(.*?):=(.*)", line)
+            if pair is not None:
+                pairs.setdefault(pair[1], pair[2])
+            elif ":" in line:
+                name, value = line.split(":", 1)
+                fields.setdefault(re.sub(r"[\s_-]+", "", name).lower(), value.strip())
+    return fields, pairs
+
+
+def meta_header(path: Path) -> Fields:
+    """The tags of an MHA or MHD file, by their names in lower case.
+
+    Source:
+        MetaIO's description of the MetaImage format.
+    """
+    tags: Fields = {}
+    for line in _lines(path):
+        name, is_tag, value = line.partition("=")
+        if is_tag:
+            tags.setdefault(name.strip().lower(), value.strip())
+    return tags
+
+
+def data_files(path: Path) -> list[Path]:
+    """The file that holds the voxels of a detached header (NRRD, MHD, a NIfTI pair); none for other files.
+
+    Raises:
+        InputError: PE-NII-011 for several files, an absolute path or one that leads out of the folder, by links too,
+            and for a header of which it is not plain what it names: one from elsewhere must not make this program read
+            any file. PE-IN-002 if the file is not there.
+    """
+    suffix = image_suffix(path)
+    if suffix in NRRD_SUFFIXES:
+        _require_one_name(path, rb"^[ \t]*data[ _-]*file", required=False)
+        name = nrrd_header(path)[0].get("datafile", "LOCAL")
+    elif suffix in META_SUFFIXES:
+        _require_one_name(path, rb"elementdatafile", required=True)
+        name = meta_header(path).get("elementdatafile", "")
+    elif suffix == PAIR_SUFFIX:
+        name = _image_of_pair(path).name
+    else:
+        return []
+    if name.upper() == "LOCAL":
+        return []
+    named = Path(name)
+    several = name.upper().startswith("LIST") or "%" in name or not name
+    if several or named.is_absolute() or ".." in named.parts:
+        raise InputError(
+            "PE-NII-011",
+            f"{path} keeps its voxels in {name!r}, expected one file beside it",
+            "write it as one .nrrd or .mha file",
+        )
+    data = path.parent / named
+    if not data.is_file():
+        raise InputError("PE-IN-002", f"{data}, named in {path.name}, does not exist", "copy it beside the header")
+    if not data.resolve().is_relative_to(path.parent.resolve()):
+        raise InputError(
+            "PE-NII-011", f"{data}, named in {path.name}, is a link out of its folder", "copy the file itself there"
+        )
+    return [data]
+
+
+def _require_one_name(path: Path, pattern: bytes, *, required: bool) -> None:
+    """Check that a header names its data once, and in the way that is read here.
+
+    Libraries take other spellings too (a colon for the sign of equality, blanks before it): what they read must be what
+    was checked.
+    """
+    count = len(re.findall(pattern, b"\n".join(_raw_lines(path)), re.IGNORECASE | re.MULTILINE))
+    if count > 1 or (required and not count):
+        raise InputError(
+            "PE-NII-011",
+            f"{path} names its voxels' file {count} times, expected {'once' if required else 'at most once'}",
+            "write it as one .nrrd or .mha file",
+        )
+
+
+def header_bytes(path: Path) -> int:
+    """Length of the header, up to the first byte of voxels that follow it in the same file."""
+    return sum(map(len, _raw_lines(path)))
+
+
+def _image_of_pair(path: Path) -> Path:
+    """The .img of a .hdr, in capitals if that is."""
+    ending = ".IMG" if path.suffix.isupper() else ".img"
+    return next(
+        (path.with_suffix(end) for end in (ending, f"{ending}.gz") if path.with_suffix(end).is_file()),
+        path.with_suffix(ending),
+    )
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of the header as text, without what ends it in NRRD, an empty line."""
+    texts = [line.rstrip(b"\r\n").decode("utf-8", "replace") for line in _raw_lines(path)]
+    return texts[:-1] if texts and not texts[-1] else texts
+
+
+def _raw_lines(path: Path) -> list[bytes]:
+    """Lines of the header: up to an empty one in NRRD, up to the name of the data in MetaImage.
+
+    Raises:
+        InputError: PE-NII-011 for a header that does not end, of which more could follow than is read here.
+    """
+    lines: list[bytes] = []
+    left = MAX_HEADER_BYTES
+    meta = image_suffix(path) in META_SUFFIXES
+    with path.open("rb") as file:
+        while line := file.readline(left):
+            left -= len(line)
+            lines.append(line)
+            if meta and re.match(rb"\s*elementdatafile\s*=", line, re.IGNORECASE):
+                return lines
+            if not meta and not line.rstrip(b"\r\n"):
+                return lines
+            if left <= 0:
+                raise InputError(
+                    "PE-NII-011",
+                    f"{path} has a header of more than {MAX_HEADER_BYTES >> 20} MiB",
+                    "write it as one .nrrd or .mha file",
+                )
+    return lines

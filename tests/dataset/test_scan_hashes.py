@@ -1,0 +1,91 @@
+"""Hashes of training scans: of the image, of its source, kept by size and time."""
+
+from __future__ import annotations
+
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from pe_nnunet.dataset import scan_hashes as module
+from pe_nnunet.dataset.scan_hashes import CACHE, scan_hashes
+
+NAME = "Dataset501_X"
+
+
+def digest(content: bytes) -> str:
+    return sha256(content).hexdigest()
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("raw", "preprocessed"):
+        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
+        (tmp_path / name / NAME).mkdir(parents=True)
+    folder = tmp_path / "raw" / NAME
+    (folder / "imagesTr").mkdir()
+    for case in ("a", "b"):
+        (folder / "imagesTr" / f"{case}_0000.nii.gz").write_bytes(case.encode())
+        (folder / "imagesTr" / f"{case}_0001.nii.gz").write_bytes(b"second channel")
+    return folder
+
+
+def test_of_images_and_their_sources(raw: Path) -> None:
+    assert scan_hashes(NAME, ["b", "a", "gone"]) == {"a": (digest(b"a"),), "b": (digest(b"b"),), "gone": ()}
+    (raw / "pe_nnunet").mkdir()
+    sources = {"a": "1", "b": "2", "x": "2", "y": None}  # of the second come two cases
+    cases = {case: {"sha256": {"image": source} if source else {}} for case, source in sources.items()}
+    (raw / "pe_nnunet" / "cases.json").write_text(json.dumps({"cases": cases}))
+    assert scan_hashes(NAME, ["a", "b", "y"]) == {"a": (digest(b"a"), "1"), "b": (digest(b"b"),), "y": ()}
+
+
+def test_where_nnunet_looks_for_the_image(raw: Path) -> None:
+    (raw / "imagesTr" / "c_0000.nrrd").write_bytes(b"c")
+    (raw / "elsewhere.nrrd").write_bytes(b"d")
+    listed = {"d": {"images": ["elsewhere.nrrd"], "label": "x"}}
+    (raw / "dataset.json").write_text(json.dumps({"file_ending": ".nrrd", "labels": {}}))
+    assert scan_hashes(NAME, ["c"]) == {"c": (digest(b"c"),)}
+    (raw / "dataset.json").write_text(json.dumps({"file_ending": ".nrrd", "labels": {}, "dataset": listed}))
+    assert scan_hashes(NAME, ["d"]) == {"d": (digest(b"d"),)}
+
+
+def test_a_file_is_read_once_until_it_changes(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(module, "file_sha256", lambda path: read.append(path.name) or digest(path.read_bytes()))
+    image = raw / "imagesTr" / "a_0000.nii.gz"
+    for _ in range(2):
+        scan_hashes(NAME, ["a", "b"])
+    assert sorted(read) == ["a_0000.nii.gz", "b_0000.nii.gz"]
+    image.write_bytes(b"A")
+    os.utime(image, ns=(1, 1))
+    assert scan_hashes(NAME, ["a", "b"])["a"] == (digest(b"A"),)
+    assert read[2:] == ["a_0000.nii.gz"]
+
+
+def test_files_that_change_places_are_noticed(raw: Path) -> None:
+    """Of one size and one time, as they come from some archives."""
+    first, second = (raw / "imagesTr" / f"{case}_0000.nii.gz" for case in "ab")
+    for image in (first, second):
+        os.utime(image, ns=(1, 1))
+    before = scan_hashes(NAME, ["a", "b"])
+    first.rename(raw / "x")
+    second.rename(first)
+    (raw / "x").rename(second)
+    assert scan_hashes(NAME, ["a", "b"]) == {"a": before["b"], "b": before["a"]}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 3, "b": null}', '{"a": [1], "b": {}}'])
+def test_a_damaged_cache_is_written_anew(raw: Path, tmp_path: Path, text: str) -> None:
+    cache = tmp_path / "preprocessed" / NAME / CACHE
+    cache.write_text(text)
+    for _ in range(2):
+        assert scan_hashes(NAME, ["a", "b"]) == {"a": (digest(b"a"),), "b": (digest(b"b"),)}
+
+
+def test_without_folders_nothing_is_known(monkeypatch: pytest.MonkeyPatch, raw: Path) -> None:
+    monkeypatch.delenv("nnUNet_preprocessed")
+    assert scan_hashes(NAME, ["a"]) == {"a": (digest(b"a"),)}
+    monkeypatch.delenv("nnUNet_raw")
+    assert scan_hashes(NAME, ["a"]) == {"a": ()}
