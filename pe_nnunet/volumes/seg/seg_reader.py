@@ -45,7 +45,6 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
         except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             reason = " ".join(str(error).split())
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {reason}", "fetch it again") from error
-        require_plausible_pixels(dataset, path.stat().st_size, path.name)
         if scan.dicom is None:
             raise InputError(
                 "PE-SEG-002", f"{path.name} was drawn on a DICOM series, and the scan is none", "convert the DICOM"
@@ -69,6 +68,7 @@ def _segments(
 ) -> tuple[sitk.Image, tuple[Note, ...]]:
     """The chosen segments on the grid of the scan."""
     try:
+        require_plausible_pixels(dataset, path.stat().st_size, path.name)
         numbers = chosen_segments(segment_names(dataset, path), names, path)
         return segment_mask(dataset, image, dicom, numbers, path)
     except (PEError, MemoryError):
