@@ -223,6 +223,9 @@ def case_ids(paths: Sequence[Path], root: Path) -> list[str]:
     return ids
 
 
+_LAST_LATIN = 0x24F  # letters above are of other scripts
+
+
 def clean(name: str) -> str:
     """Letters, digits, `_` and `-` only; whatever else becomes one `-`, and none stands at an end.
 
@@ -237,7 +240,7 @@ def clean(name: str) -> str:
     """
     left = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
     cleaned = left or "case"
-    if not re.search("[A-Za-z]", left) and any(letter.isalpha() for letter in name):
+    if not re.search("[A-Za-z]", left) and any(letter.isalpha() and ord(letter) > _LAST_LATIN for letter in name):
         cleaned = f"{cleaned}-{text_sha256(unicodedata.normalize('NFC', name))[:8]}"
     if len(cleaned) <= MAX_LENGTH:
         return cleaned
