@@ -307,3 +307,16 @@ def test_4_many_series_are_not_all_listed(make_series, only) -> None:
         path.unlink()
     with pytest.raises(InputError, match=r"PE-DCM-005: scan: 8 CT series .*; and 3 more; choose one"):
         read_scan(only(folder))
+
+
+def test_4_slices_whose_studies_were_renewed_too_are_joined_and_two_studies_are_not(make_series, thorax) -> None:
+    def edit(ds: pydicom.Dataset, k: int, studies: int) -> None:
+        own_series(ds, k)
+        ds.FrameOfReferenceUID = f"1.2.7.{k}"
+        ds.StudyInstanceUID = f"1.2.8.{k % studies}"
+
+    (ref,) = find_scans(make_series("renewed", lambda ds, k: edit(ds, k, 8)), join_series=True)
+    assert np.array_equal(voxels(read_scan(ref)), sitk.GetArrayFromImage(thorax))
+    (ref,) = find_scans(make_series("two", lambda ds, k: edit(ds, k, 2)), join_series=True)
+    with pytest.raises(InputError, match="PE-DCM-020"):
+        read_scan(ref)
