@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -418,3 +419,57 @@ def test_only_the_regions_that_are_meant_must_lie_in_the_frame_of_the_scan(read:
     assert read(scan, regions, names="pe", edit=edit)[0].sum() == 12
     with pytest.raises(InputError, match="PE-SEG-002"):
         read(scan, regions, names="mr", edit=edit)
+
+
+@pytest.mark.parametrize("stated_by", ["scan", "regions", "neither"])
+def test_without_a_frame_of_reference_the_series_decides(read: Read, stated_by: str) -> None:
+    scan = scan_of()
+    assert scan.dicom is not None
+    if stated_by != "scan":
+        scan = dataclasses.replace(scan, dicom=dataclasses.replace(scan.dicom, frame_of_reference_uid=""))
+    square = drawn(scan, 1, around((3, 6), (2, 4)))
+
+    def edit(ds: pydicom.Dataset, series_uid: str | None = None) -> None:
+        if stated_by != "regions":
+            del ds.StructureSetROISequence[0].ReferencedFrameOfReferenceUID
+        if series_uid is not None:
+            frame, study, series = (pydicom.Dataset() for _ in range(3))
+            series.SeriesInstanceUID = series_uid
+            study.RTReferencedSeriesSequence, frame.RTReferencedStudySequence = [series], [study]
+            ds.ReferencedFrameOfReferenceSequence = [frame]
+
+    assert scan.dicom is not None
+    assert read(scan, one(square), edit=lambda ds: edit(ds, scan.dicom.series_uid))[0].sum() == 12
+    with pytest.raises(InputError, match=r"PE-SEG-002.*another series"):
+        read(scan, one(square), edit=lambda ds: edit(ds, "9.9"))
+    with pytest.raises(InputError, match=r"PE-SEG-002.*names neither slices nor a series"):
+        read(scan, one(square), edit=edit)
+    scan = dataclasses.replace(scan, dicom=dataclasses.replace(scan.dicom, sop_instance_uids=("7.1", "7.2")))
+    slices = [pydicom.Dataset(), pydicom.Dataset()]
+    square.ContourImageSequence, slices[0].ReferencedSOPInstanceUID = [slices[0]], "7.2"
+    assert read(scan, one(square), edit=edit)[0].sum() == 12
+    square.ContourImageSequence, slices[1].ReferencedSOPInstanceUID = [slices[1]], "8.2"
+    with pytest.raises(InputError, match=r"PE-SEG-002.*names 1 slices, and none is of this series"):
+        read(scan, one(square), edit=edit)
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_file_without_preamble_is_read(read: Read, tmp_path: Path, *, explicit: bool) -> None:
+    scan = scan_of()
+    read(scan, one(drawn(scan, 1, around((3, 6), (2, 4)))))
+    bare = pydicom.Dataset()
+    bare.update(pydicom.dcmread(tmp_path / "r.dcm"))
+    bare.save_as(tmp_path / "bare.dcm", implicit_vr=not explicit, little_endian=True, enforce_file_format=False)
+    assert (tmp_path / "bare.dcm").read_bytes()[:4] == bytes([8, 0, 0x16, 0])  # SOPClassUID at once
+    label, notes = read_dicom_label(tmp_path / "bare.dcm", scan)
+    assert sitk.GetArrayFromImage(label).sum() == 12
+    assert [note.code for note in notes] == ["PE-DCM-015"]
+
+
+def test_an_offset_of_a_contour_is_said(read: Read) -> None:
+    scan = scan_of()
+    contours = [drawn(scan, z, around((3, 6), (2, 4))) for z in (1, 2, 3)]
+    contours[0].ContourOffsetVector, contours[1].ContourOffsetVector = [0, 0, 0], [0, 0, 2.5]
+    mask, notes = read(scan, one(*contours))
+    assert mask.sum(axis=(1, 2)).tolist() == [0, 12, 12, 12, 0, 0, 0, 0]
+    assert "1 contours have a ContourOffsetVector" in said(notes, "PE-SEG-006")
