@@ -17,7 +17,7 @@ from pe_nnunet.volumes.dicom.headers import text_of
 from pe_nnunet.volumes.geometry import SAME_GRID_TOLERANCE_VOXELS, image_like
 from pe_nnunet.volumes.readers import MAX_LABEL
 from pe_nnunet.volumes.scan import DicomInfo
-from pe_nnunet.volumes.seg.contour_filling import Outline, fill
+from pe_nnunet.volumes.seg.contour_filling import MAX_HOLLOW, MIN_RIM_PIXELS, Outline, fill
 from pe_nnunet.volumes.seg.rtstruct_items import CLOSED, XOR, Region, items_of, read_regions, rounding_mm
 from pe_nnunet.volumes.seg.seg_source import require_named_source
 
@@ -134,19 +134,27 @@ def _planes(
 ) -> tuple[dict[int, Plane], list[Note]]:
     """The mask of a region on each slice that it has contours on, by the number of the slice."""
     outlines: dict[int, list[Outline]] = {}
-    holes = mixed = beyond = 0
+    holes = united = mixed = beyond = 0
     for contour, points in zip(region.contours, corners, strict=True):
         in_plane = points[:, 1:]
         beyond += bool(((in_plane < -0.5 - tolerance) | (in_plane > np.array(shape) - 0.5 + tolerance)).any())
         outlines.setdefault(round(float(points[:, 0].mean())), []).append(Outline(in_plane, contour.xor))
     planes = {}
     for z in sorted(outlines):
-        planes[z], held = fill(outlines[z], shape, tolerance)
-        holes += held
+        filled = fill(outlines[z], shape, tolerance)
+        planes[z] = filled.mask
+        holes += filled.holes
+        united += filled.united
         mixed += len({outline.xor for outline in outlines[z]}) > 1
     notes = []
     if holes:
         text = f"{region.title}: {holes} {CLOSED} contours lie wholly within another one of their slice: read as holes"
+        notes.append(Note("PE-SEG-006", "warning", text))
+    if united:
+        text = (
+            f"{region.title}: {united} {CLOSED} contours within another one of their slice are united with it: within "
+            f"{MIN_RIM_PIXELS:g} pixels of it, or over {MAX_HOLLOW:.0%} of it, they are not clearly holes"
+        )
         notes.append(Note("PE-SEG-006", "warning", text))
     if mixed:
         text = f"{region.title}: {CLOSED} and {XOR} together on {mixed} slices: combined in the order stored"
