@@ -17,6 +17,7 @@ from matplotlib.path import Path as Polygon
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from scipy import ndimage
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import Scan, ScanRef, read_dicom_label
@@ -257,7 +258,10 @@ def test_masks_come_back_from_their_border_voxels(read: Read) -> None:
                 cv2.circle(mask, (14 + int(rng.integers(2)), 11 + int(rng.integers(2))), radius, fill, -1)
         outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
         found, notes = read(scan, one(*(drawn(scan, 2, outline[:, 0], decimals=2) for outline in outlines)))
-        assert np.array_equal(found[2], mask)
+        filled = any("united" in note.message for note in notes)  # holes with a thin rim
+        assert (found[2] >= mask).all()
+        assert (found[2] <= (ndimage.binary_fill_holes(mask) if filled else mask)).all()
+        assert not (nested and filled)
         assert not nested or "1 CLOSED_PLANAR contours lie wholly within" in said(notes, "PE-SEG-006")
 
 
