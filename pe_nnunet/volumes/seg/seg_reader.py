@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from pydicom.uid import RTStructureSetStorage
 
 from pe_nnunet.errors import InputError, Note, PEError
-from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
+from pe_nnunet.volumes.dicom.headers import looks_like_dicom, quiet_pydicom, text_of
 from pe_nnunet.volumes.scan import DicomInfo, Scan
 from pe_nnunet.volumes.seg.rtstruct_items import roi_names
 from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
@@ -38,7 +38,7 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
     with quiet_pydicom():
         try:
-            dataset = pydicom.dcmread(path)
+            dataset = pydicom.dcmread(path, force=looks_like_dicom(path))  # some archives leave the preamble out
         except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             reason = " ".join(str(error).split())
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {reason}", "fetch it again") from error
@@ -47,11 +47,14 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
                 "PE-SEG-002", f"{path.name} was drawn on a DICOM series, and the scan is none", "convert the DICOM"
             )
         kind = text_of(dataset, "SOPClassUID")
+        bare = () if dataset.preamble else (Note("PE-DCM-015", "repaired", f"{path.name} has no DICOM preamble"),)
         if kind in SEGMENTATIONS:
-            return _segments(dataset, scan.image, scan.dicom, names, path)
+            label, notes = _segments(dataset, scan.image, scan.dicom, names, path)
+            return label, (*bare, *notes)
         if kind == RTStructureSetStorage:
             places = chosen_segments(roi_names(dataset), names, path)
-            return contour_mask(dataset, scan.image, scan.dicom, places, path)
+            label, notes = contour_mask(dataset, scan.image, scan.dicom, places, path)
+            return label, (*bare, *notes)
     found = pydicom.uid.UID(kind, validation_mode=0).name or "of no known kind"
     raise InputError(
         "PE-SEG-001",
