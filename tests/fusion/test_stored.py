@@ -102,6 +102,19 @@ STALE = {
         Weights({**ALONE.models, (A, "2"): (FINAL, "2" * 64)}),
         "fold 2 of A__P__3d instead of 0 1",
     ),
+    "a copy of another fold": (
+        Weights({(A, "0"): (FINAL, "0" * 64), (A, "1"): (FINAL, "0" * 64)}),
+        "fold 1 of A__P__3d holds the weights of fold 0 of A__P__3d",
+    ),
+    "a copy alone": (
+        Weights({(A, "1"): (FINAL, "0" * 64)}),
+        "fold 1 of A__P__3d holds the weights of fold 0 of A__P__3d",
+    ),
+    "a copy beside its fold": (
+        Weights({**ALONE.models, (A, "2"): (FINAL, "1" * 64)}),
+        "fold 2 of A__P__3d holds the weights of fold 1 of A__P__3d",
+    ),
+    "a detector's fold copied": (Weights(ALONE.models, {"fold 0": "d0", "fold 1": "d0"}), "another detector, fold 1"),
     "another checkpoint": (
         Weights({(A, "1"): ("checkpoint_best.pth", "9")}),
         "checkpoint_best.pth of fold 1 of A__P__3d instead of checkpoint_final.pth",
