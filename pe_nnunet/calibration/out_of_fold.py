@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import LabelledScan
 from pe_nnunet.dataset.dataset_json import DATASET, read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits, split_of
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.dataset.label_values import LabelValues, dataset_json_beside, read_label_values
 from pe_nnunet.dataset.probabilities import read_pe_probability, reader_of
+from pe_nnunet.dataset.split_checks import read_splits, split_of
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.inference.locate import FINAL, stored_checkpoints
@@ -151,15 +152,22 @@ def cases_of_splits(
         dataset_json: See `validation_case`.
 
     Raises:
-        ConfigurationError: PE-FUS-006 if there are no splits, or none for a fold.
+        ConfigurationError: PE-FUS-006 if there are no splits, they cannot be used, there are none for a fold, or a case
+            lies in the validation of two of the folds.
         InputError: PE-FUS-006 if the scan of a case is gone.
     """
     name = models[0].parent.name
     raw, preprocessed = nnunet_folder(RAW) / name, nnunet_folder(PREPROCESSED) / name
     splits = read_splits(preprocessed, raw, code="PE-FUS-006", hint="train a fold first")
-    cases = []
+    cases: list[ValidationCase] = []
     for fold in folds:
         held_back = split_of(splits, fold, dataset=name, code="PE-FUS-006")["val"]
+        if double := [case for case in cases if case.case_id in held_back]:
+            raise ConfigurationError(
+                "PE-FUS-006",
+                f"{double[0].case_id} is in the validation of folds {double[0].fold} and {fold}: it would count twice",
+                "name one of them",
+            )
         cases += [validation_case(case, fold, models, output_ending, dataset_json) for case in sorted(held_back)]
     if gone := [case.image for case in cases if not case.image.is_file()]:
         raise InputError("PE-FUS-006", f"{gone[0]} is gone", "calibration needs the training scans")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pe_nnunet.calibration.out_of_fold import VALIDATION
 from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, SPLITS, Split, nnunet_folder, read_splits
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, SPLITS, Split, nnunet_folder
+from pe_nnunet.dataset.split_checks import read_splits
 from pe_nnunet.dataset.training_split import KEY, TrainingSplit
 from pe_nnunet.detection.record import DetectorRecord
 from pe_nnunet.errors import ConfigurationError
@@ -54,7 +55,7 @@ def split_of_checkpoint(path: Path, fold: str, trust: bool = False) -> TrainingS
         trust: Load a checkpoint that holds more than weights.
 
     Raises:
-        ConfigurationError: PE-EVAL-012 if it is another fold's.
+        ConfigurationError: PE-EVAL-012 if it is another fold's; PE-FUS-006 if the splits are needed and cannot be used.
     """
     dataset = path.parents[2].name
     if not path.is_file():
@@ -92,10 +93,10 @@ def _splits_now(dataset: str) -> tuple[list[Split], Path | None]:
     """The splits as they are now, and their file; none where there are none."""
     try:
         folders = [nnunet_folder(variable) / dataset for variable in (PREPROCESSED, RAW)]
-        splits = read_splits(*folders, code="PE-FUS-006")
     except ConfigurationError:
         return [], None
-    return splits, next(folder / SPLITS for folder in folders if (folder / SPLITS).is_file())
+    file = next((folder / SPLITS for folder in folders if (folder / SPLITS).is_file()), None)
+    return ([], None) if file is None else (read_splits(file.parent, code="PE-FUS-006"), file)
 
 
 def _validated(path: Path) -> set[str]:

@@ -1,4 +1,4 @@
-"""nnU-Net's folders: where they are, the folds that lie in them, and what nnU-Net would wrongly reuse."""
+"""nnU-Net's folders: where they are, and what nnU-Net would wrongly reuse."""
 
 from __future__ import annotations
 
@@ -78,39 +78,6 @@ def require_free_id(dataset_id: int, folder_name: str) -> None:
                 )
 
 
-def read_splits(*folders: Path, code: str, hint: str = "") -> list[Split]:
-    """The folds in the `splits_final.json` of the first of these folders that holds one.
-
-    Args:
-        folders: Of a dataset; that in nnUNet_preprocessed first, as nnU-Net trains with its splits.
-        code: Of the error.
-        hint: Of the error where there are no splits.
-
-    Raises:
-        ConfigurationError: With that code if there are none, or they cannot be read.
-    """
-    path = next((folder / SPLITS for folder in folders if (folder / SPLITS).is_file()), None)
-    if path is None:
-        raise ConfigurationError(code, f"no {SPLITS} in {' or '.join(map(str, folders))}", hint)
-    try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-        return [{part: [str(case) for case in split[part]] for part in ("train", "val")} for split in splits]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(code, f"{path} cannot be read: {error}", "convert again") from error
-
-
-def split_of(splits: Sequence[Split], fold: str, *, dataset: str, code: str) -> Split:
-    """The cases of a fold, given by its number, of what `read_splits` gave.
-
-    Raises:
-        ConfigurationError: With that code if the splits of the dataset have no such fold.
-    """
-    if not fold.isdigit() or int(fold) >= len(splits):
-        there = ", ".join(map(str, range(len(splits))))
-        raise ConfigurationError(code, f"the splits of {dataset} have no fold {fold}", f"take one of {there}")
-    return splits[int(fold)]
-
-
 def stale_preprocessed(folder_name: str, splits: Sequence[Split], *, cases_changed: bool) -> list[Note]:
     """What lies in nnUNet_preprocessed for this dataset and does not fit it any more.
 
@@ -146,12 +113,14 @@ def stale_preprocessed(folder_name: str, splits: Sequence[Split], *, cases_chang
 def _begins_with(folder: Path, splits: Sequence[Split]) -> bool:
     """Whether a folder's splits begin with these folds: nnU-Net allows it to hold more."""
     try:
-        held = read_splits(folder, code="PE-CONV-018")
-    except ConfigurationError:
+        held = json.loads((folder / SPLITS).read_text(encoding="utf-8"))
+        return len(held) >= len(splits) and all(
+            set(old[part]) == set(new[part])
+            for old, new in zip(held, splits, strict=False)
+            for part in ("train", "val")
+        )
+    except (OSError, ValueError, LookupError, TypeError):
         return False
-    return len(held) >= len(splits) and all(
-        set(old[part]) == set(new[part]) for old, new in zip(held, splits, strict=False) for part in ("train", "val")
-    )
 
 
 def dataset_folder(parent: Path, dataset: str, code: str = "PE-ENV-002") -> Path:

@@ -77,7 +77,7 @@ def read_fusion(path: Path) -> StoredFusion:
     """Read `fusion.json`.
 
     Raises:
-        ConfigurationError: PE-FUS-004 if it is damaged or of a newer form, PE-FUS-001 if its numbers are impossible.
+        ConfigurationError: PE-FUS-004 if it is damaged or of a newer form, or one of its numbers is impossible.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -86,13 +86,14 @@ def read_fusion(path: Path) -> StoredFusion:
         return StoredFusion(
             _points(content["segmentation"]),
             None if fusion is None else _points(fusion),
-            None if boxes is None else float(boxes["confidence"]),
+            None if boxes is None else _settings({"box_confidence": boxes["confidence"]}).box_confidence,
             tuple(str(name) for name in content["ensemble"]),
             Weights.from_json(content.get("chosen_on")),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigurationError) as error:
+        why = error.message.removeprefix("--") if isinstance(error, ConfigurationError) else error
         raise ConfigurationError(
-            "PE-FUS-004", f"{path} holds no calibrated settings: {error}", "remove it, or run pe-nnunet calibrate again"
+            "PE-FUS-004", f"{path} holds no calibrated settings: {why}", "remove it, or run pe-nnunet calibrate again"
         ) from error
 
 
@@ -125,7 +126,7 @@ def misfit(path: Path, models: Collection[str], weights: Weights) -> Misfit | No
         None if it was chosen for these models and weights, or for more folds of them.
 
     Raises:
-        ConfigurationError: PE-FUS-004 or PE-FUS-001 if it cannot be read.
+        ConfigurationError: PE-FUS-004 if it cannot be read.
     """
     stored = read_fusion(path)
     if sorted(stored.ensemble) != sorted(models):
@@ -219,8 +220,15 @@ def _find(folders: Sequence[Path], weights: Weights, accept: bool) -> tuple[Path
 
 
 def _points(content: Mapping[str, Any]) -> OperatingPoints[FusionSettings]:
-    budgets = {float(entry["target_fp"]): _settings(entry["settings"]) for entry in content["budgets"]}
+    budgets = {_budget(entry["target_fp"]): _settings(entry["settings"]) for entry in content["budgets"]}
     return OperatingPoints(_settings(content["settings"]), budgets)
+
+
+def _budget(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"target_fp is {number}, expected at least 0 and finite")
+    return number
 
 
 def _require_format(number: Any) -> None:

@@ -286,6 +286,36 @@ def test_stock_checkpoints_are_taken_with_a_note(
     assert "training scans, and splits_final.json is newer than it; nobody" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([], "which has no folds"),
+        ([{"train": ["c", "d"], "val": "ab"}, SPLITS[1]], "fold 0, val: expected a list"),
+        ([{"train": ["c", "d"], "val": ["a", "b", "a"]}, SPLITS[1]], "fold 0, val: a more than once"),
+        ([{"train": ["c", "d"], "val": []}, SPLITS[1]], "fold 0 has no validation cases"),
+    ],
+)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_wrong_splits_are_refused_where_they_are_needed(
+    place: Place, capsys: pytest.CaptureFixture[str], command: str, content: list[dict[str, list[str]]], text: str
+) -> None:
+    place.without_records(A)
+    (place.preprocessed / "splits_final.json").write_text(json.dumps(content))
+    assert main(COMMANDS[command]) == 2
+    told = capsys.readouterr().err
+    assert "PE-FUS-006" in told
+    assert text in told
+
+
+def test_a_case_that_two_folds_validate_is_not_calibrated_on_twice(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = [SPLITS[0], {"train": ["b"], "val": ["c", "d", "a"]}]
+    (place.preprocessed / "splits_final.json").write_text(json.dumps(folds))
+    assert main(COMMANDS["calibrate"]) == 2
+    assert "PE-FUS-006: a is in the validation of folds 0 and 1" in capsys.readouterr().err
+
+
 def splits_of_today(place: Place) -> None:
     (place.preprocessed / "splits_final.json").write_text(json.dumps(SPLITS[::-1]))
 
