@@ -16,6 +16,7 @@ from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
+from pe_nnunet.fusion.emboli import check_probability
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
 from pe_nnunet.metrics.clot_geometry import LungGeometry
 from pe_nnunet.metrics.froc import ScanHits
@@ -74,8 +75,9 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
         settings: How to score.
 
     Raises:
-        InputError: What reading a label, a probability or a table raises; PE-EVAL-016 for values that dataset.json does
-            not name; PE-EVAL-018 where every voxel is ignored.
+        InputError: What reading a label, a probability or a table raises; PE-FUS-002 for a map of probabilities whose
+            values are none; PE-EVAL-016 for values that dataset.json does not name; PE-EVAL-018 where every voxel is
+            ignored.
         GeometryError: PE-GEO-001 or PE-GEO-002 where they are not on the label's grid.
     """
     case_id = files.case_id
@@ -183,7 +185,9 @@ def _probability(files: CaseFiles, path: Path, grid: sitk.Image) -> NDArray[np.f
     if described is not None:
         return read_pe_probability(path, read_dataset_json(described), reader_of(described), grid)
     image, _ = laid_on(grid, files.label, read_file(path)[0], path, f"the probability of case {files.case_id}")
-    return np.asarray(sitk.GetArrayFromImage(image), np.float32)
+    values = np.asarray(sitk.GetArrayFromImage(image), np.float32)
+    check_probability(values, str(path))
+    return np.clip(values, 0, 1, out=values)
 
 
 def _moved(markers: Sequence[VoxelMarker], by: Voxel) -> tuple[VoxelMarker, ...]:
