@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.probabilities import ENDING, description_of, read_pe_probability, reader_of
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.evaluation.label_identity import LabelIdentity
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
@@ -53,6 +54,7 @@ class ScoredCase:
         calibration: (probability, true or not) of every marker, at tolerance 0; empty where not scored.
         markers: On the label's grid.
         marker_table: The same as `id,x,y,z,prob` in LPS mm.
+        label: What identifies the label that it was scored against.
         ignores: Whether some of its voxels are ignored.
         notes: Doubts of the label's grid, from which lengths and volumes follow, and how others were laid on it.
     """
@@ -63,6 +65,7 @@ class ScoredCase:
     calibration: tuple[tuple[float, bool], ...]
     markers: tuple[VoxelMarker, ...]
     marker_table: str
+    label: LabelIdentity
     ignores: bool = False
     notes: tuple[Note, ...] = ()
 
@@ -157,7 +160,8 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     markers = _moved(markers, box.start)
     said = [Note(note.code, note.kind, f"{case_id}: {note.message}") for note in notes]
     table = aanet_csv(markers, grid)
-    return ScoredCase(scores, hits, scored, calibration, markers, table, ignored is not None, tuple(said))
+    label = LabelIdentity.of(truth_ids, box.start, ignored, grid)
+    return ScoredCase(scores, hits, scored, calibration, markers, table, label, ignored is not None, tuple(said))
 
 
 def _ignored(files: CaseFiles, grid: sitk.Image) -> tuple[NDArray[np.bool_] | None, list[Note]]:
