@@ -11,13 +11,18 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.probabilities import ENDING, description_of, read_pe_probability, reader_of
+from pe_nnunet.dataset.probabilities import (
+    ENDING,
+    description_of,
+    read_pe_probability,
+    reader_of,
+    require_probabilities,
+)
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.label_identity import LabelIdentity
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
-from pe_nnunet.fusion.emboli import check_probability
 from pe_nnunet.metrics.case_scores import CaseScores, evaluate_case
 from pe_nnunet.metrics.clot_geometry import LungGeometry
 from pe_nnunet.metrics.froc import ScanHits
@@ -190,7 +195,7 @@ def _probability(files: CaseFiles, path: Path, grid: sitk.Image) -> NDArray[np.f
         return read_pe_probability(path, read_dataset_json(described), reader_of(described), grid)
     image, _ = laid_on(grid, files.label, read_file(path)[0], path, f"the probability of case {files.case_id}")
     values = np.asarray(sitk.GetArrayFromImage(image), np.float32)
-    check_probability(values, str(path))
+    require_probabilities(values, path, "PE-FUS-002")
     return np.clip(values, 0, 1, out=values)
 
 

@@ -124,24 +124,23 @@ def _checked_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:
     return spacing[0], spacing[1], spacing[2]
 
 
-def check_probability(probability: NDArray[np.float32], what: str = "probability map") -> None:
+def check_probability(probability: NDArray[np.float32]) -> None:
     """Check that a map holds probabilities, rounding aside.
 
     Args:
         probability: (z, y, x).
-        what: How messages call it.
 
     Raises:
         InputError: PE-FUS-002 if a value is not a number or lies outside [0, 1].
         GeometryError: PE-FUS-003 if the map has not three axes.
     """
     if probability.ndim != 3:
-        raise GeometryError("PE-FUS-003", f"{what} of shape {probability.shape}: expected (z, y, x)")
+        raise GeometryError("PE-FUS-003", f"probability map of shape {probability.shape}: expected (z, y, x)")
     if probability.size:
         low, high = float(probability.min()), float(probability.max())
         if not (low >= -ROUNDING and high <= 1 + ROUNDING):  # also where either is NaN
             raise InputError(
                 "PE-FUS-002",
-                f"{what} with values from {low:g} to {high:g}: expected numbers from 0 to 1",
+                f"probability map with values from {low:g} to {high:g}: expected numbers from 0 to 1",
                 "give probabilities, not logits, and look for NaN in the scan or the model",
             )
