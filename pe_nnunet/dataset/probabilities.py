@@ -107,7 +107,21 @@ def read_pe_probability(
     shape = as_read(like, reader).GetSize()[::-1]
     if channel.shape != shape:
         raise GeometryError("PE-GEO-001", f"{path} has shape {channel.shape} (z, y, x), its scan {shape}")
-    low, high = float(channel.min()), float(channel.max())
-    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
-        raise InputError(code, f"{path} has values from {low:g} to {high:g}, expected 0 to 1", "give probabilities")
+    require_probabilities(channel, path, code)
     return np.asarray(np.clip(on_grid_of(channel, like, reader), 0, 1), np.float32)
+
+
+def require_probabilities(values: NDArray[np.float32], path: Path, code: str) -> None:
+    """Check that a map holds probabilities, the rounding of half precision aside.
+
+    Args:
+        values: Of the map, one at least.
+        path: Its file.
+        code: Of the error.
+
+    Raises:
+        InputError: With that code if a value is no number, infinite, or not from 0 to 1.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # also where either is NaN
+        raise InputError(code, f"{path} has values from {low:g} to {high:g}, expected 0 to 1", "give probabilities")
