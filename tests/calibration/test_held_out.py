@@ -324,6 +324,24 @@ def test_what_nnunet_leaves_is_believed_as_far_as_it_goes(
         assert re.search(text, capsys.readouterr().err)
 
 
+@pytest.mark.parametrize("by", ["record", "splits"])
+def test_a_validation_that_lacks_a_case_is_no_score_of_its_fold(
+    place: Place, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    """Fold 0 holds out a and b: its checkpoint says so, or else the splits."""
+    for model in (A, B):
+        if by == "splits":
+            place.without_records(model)
+        (place.results / model / "fold_0" / "validation" / "b.npz").unlink()
+    if by == "record":
+        (place.preprocessed / "splits_final.json").unlink()
+    assert main(FIND) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"PE-EVAL-011: the validation of fold 0 of {A} lacks probabilities (1: b)")
+    assert f"nnUNetv2_train {DATASET} 3d_fullres 0 -tr TA -p P --val --npz" in line
+    assert not (place.results / "find_best.json").exists()
+
+
 def test_without_images_names_are_compared_and_this_is_said(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(place.raw / "imagesTr")
     assert main(FIND) == 0
