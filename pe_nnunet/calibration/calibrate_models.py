@@ -56,6 +56,7 @@ from pe_nnunet.volumes import (
     spacing_zyx,
     to_lps,
 )
+from pe_nnunet.volumes.files.volume_file import scan_sha256
 
 MARGIN_MM = 10.0
 SHIFT_THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
@@ -203,7 +204,7 @@ def _further_scans(scans: Path, labels: Path, dataset_json: Path | None, trained
         if not path.is_file():
             raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
         scan = read_scan(ref)
-        hashes[ref.case_id] = (scan.sha256,)
+        hashes[ref.case_id] = scan_sha256(ref.path) if ref.kind == "file" else (scan.sha256,)
         image, label = to_lps(scan.image), to_lps(read_label(path))
         require_same_grid(image, label, f"the label of case {ref.case_id}")
         values = sitk.GetArrayFromImage(label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -155,6 +156,18 @@ def renamed(place: Place) -> None:
     shutil.copyfile(place.image("c"), place.image("b"))
 
 
+def compressed_again(place: Place) -> None:
+    """What was called c at training is called b now, in other bytes of the same content."""
+    content = gzip.decompress(place.image("c").read_bytes())
+    split = place.split("0")
+    known = {c: (*hashes, sha256(gzip.decompress(place.image(c).read_bytes())).hexdigest())
+             for c, hashes in split.train.items()}  # fmt: skip
+    place.train(A, "0", TrainingSplit(DATASET, "0", known, split.val))
+    place.validate(A, "0", ["a", "b"])
+    place.image("b").write_bytes(gzip.compress(content, 1))
+    assert place.image("b").read_bytes() != place.image("c").read_bytes()
+
+
 def another_dataset(place: Place) -> None:
     for seed, case in enumerate(FOLD_OF):
         place.write_image(case, 10 + seed)
@@ -186,6 +199,7 @@ TRAINED_ON: dict[str, tuple[Callable[[Place], None], str]] = {
     "split changed": (split_changed, rf"fold 0 of {A} was trained on .*\(1: a\)"),
     "a member of another split": (one_member_of_another_split, rf"fold 0 of {B} was trained on .*\(1: a\)"),
     "renamed": (renamed, rf"fold 0 of {A} was trained on .*\(1: b \(the same scan as c\)\)"),
+    "compressed again": (compressed_again, rf"fold 0 of {A} was trained on .*\(1: b \(the same scan as c\)\)"),
     "other dataset": (another_dataset, rf"other scans bear the names .* fold 0 of {A} held out \(2: a, b\)"),
     "fold all as fold 0": (renamed_fold_all, rf"fold 0 of {A} was trained on .*\(2: a, b\)"),
     "converted again": (converted_again_under_other_names, r"\(1: a \(the same scan as c\)\)"),
