@@ -283,7 +283,7 @@ def masks_as_probability(case: ValidationCase, image: sitk.Image) -> NDArray[np.
         values, kind = sitk.GetArrayViewFromImage(mask), LabelKind("class", *mask_values(path.parents[2]))
         require_known_values(values, kind, what)
         votes += np.isin(values, kind.embolus_values)
-    return votes / np.float32(len(case.outputs))
+    return np.asarray(votes / len(case.outputs), np.float32)
 
 
 def mask_values(model: Path) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

@@ -69,7 +69,7 @@ def unpacked_sha256(path: Path) -> str | None:
             unpacked = cast("BinaryIO", igzip.IGzipFile(fileobj=file, mode="rb"))  # type: ignore[no-untyped-call]
             while block := unpacked.read(_BLOCK):
                 digest.update(block)
-    except (OSError, EOFError, zlib.error, isal_zlib.error):
+    except (OSError, EOFError, zlib.error, cast("type[Exception]", isal_zlib.error)):
         return None
     return digest.hexdigest()
 
