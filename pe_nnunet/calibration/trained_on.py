@@ -77,6 +77,17 @@ def split_of_checkpoint(path: Path, fold: str, trust: bool = False) -> TrainingS
     return _split_of_nnunet(path, dataset, fold, "the checkpoint does not name its training scans")
 
 
+def validated_by_splits(dataset: str, fold: str) -> set[str]:
+    """The cases that a fold validates by the splits as they are now; none where they do not tell.
+
+    Args:
+        dataset: Name of its folder.
+        fold: The fold.
+    """
+    splits, _ = _splits_now(dataset)
+    return set(splits[int(fold)]["val"]) if fold.isdigit() and int(fold) < len(splits) else set()
+
+
 def _split_of_nnunet(path: Path, dataset: str, fold: str, why: str) -> TrainingSplit:
     """By what nnU-Net leaves: the cases that it validated after the training, and else the splits as they are now."""
     splits, file = _splits_now(dataset)
