@@ -177,14 +177,9 @@ def test_20_a_stack_of_two_kernels_is_warned_of(make_series, only, thorax: sitk.
     assert np.array_equal(voxels(scan), sitk.GetArrayFromImage(thorax))
 
 
-def test_20_time_points_are_told_apart_on_request(make_series, only, thorax: sitk.Image) -> None:
+def test_20_time_points_are_told_apart_on_request(make_series, add_time_point, only, thorax: sitk.Image) -> None:
     folder = make_series(edit=lambda ds, k: setattr(ds, "AcquisitionNumber", 1))
-    for k, path in enumerate(sorted(folder.iterdir())):
-        dataset = pydicom.dcmread(path)
-        dataset.PixelData = (dataset.pixel_array + 30).astype("<i2").tobytes()
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        dataset.AcquisitionNumber = 2
-        dataset.save_as(folder / f"second{k}.dcm")
+    add_time_point(folder)
     with pytest.raises(InputError, match=r"PE-DCM-021.*AcquisitionNumber is 1 .*--only AcquisitionNumber=1"):
         read_scan(only(folder))
     for number in (1, 2):
