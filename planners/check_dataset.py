@@ -15,7 +15,7 @@ from pe_nnunet.dataset.dataset_json import pe_label_values
 from pe_nnunet.dataset.folders import SPLITS, Split
 from pe_nnunet.dataset.label_checks import UNDECLARED_HINT, check_label_names, declared_values, undeclared
 from pe_nnunet.dataset.raw import load_cases
-from pe_nnunet.dataset.split_checks import TOO_FEW_HINT, read_checked_splits, shared_patients, too_few_cases
+from pe_nnunet.dataset.split_checks import TOO_FEW_HINT, left_out, read_checked_splits, shared_patients, too_few_cases
 from pe_nnunet.errors import ConfigurationError, Note
 
 LABELS_READ = 20  # of them all values; training looks at every label, when it has to read it anyway
@@ -54,6 +54,7 @@ def check_dataset(
     positive |= {case for case, holds in seen.items() if holds}
     known = set(seen) | set(patients)
     if splits:
+        notes += left_out(splits, files)
         notes += shared_patients(splits, patients)
         notes += _without_emboli(splits, positive, known)
     elif (few := too_few_cases(len(files))) is not None:

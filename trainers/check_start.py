@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from pe_nnunet.dataset.split_checks import (
     too_few_cases,
 )
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.files.json_reader import read_json
 from pe_nnunet.trainers.check_plans import check_network, check_plans, require_configuration
 
 
@@ -172,6 +172,6 @@ def _identifier(configurations: Mapping[str, Any], name: str) -> str:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):
         return None

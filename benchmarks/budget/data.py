@@ -11,7 +11,7 @@ from pathlib import Path
 from budget.arms import PLANNERS, Arm
 from budget.share import Share
 
-from pe_nnunet.dataset.folders import read_splits
+from pe_nnunet.dataset.split_checks import read_splits
 from pe_nnunet.demo.steps import link, split_studies
 from pe_nnunet.processes import usable_processors
 

@@ -20,8 +20,10 @@ from pe_nnunet.calibration.out_of_fold import (
     ValidationCase,
     cases_of_splits,
     labelled_scan,
+    mask_values,
     masks_as_probability,
     require_emboli,
+    require_outputs,
     stored_in_lps,
     truth_record,
 )
@@ -29,7 +31,6 @@ from pe_nnunet.calibration.predicted_by import require_predictions_of
 from pe_nnunet.calibration.results import calibration_text, naming_older, write_fusion
 from pe_nnunet.calibration.search import calibrate, rates
 from pe_nnunet.calibration.trained_on import Trained, splits_of_detectors, splits_of_models
-from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
 from pe_nnunet.dataset.label_values import dataset_json_beside, holds_ids, read_label_values
 from pe_nnunet.dataset.probabilities import ENDING
 from pe_nnunet.detection import Tube, detect, load_detector
@@ -55,6 +56,7 @@ from pe_nnunet.volumes import (
     spacing_zyx,
     to_lps,
 )
+from pe_nnunet.volumes.files.volume_file import scan_sha256
 
 MARGIN_MM = 10.0
 SHIFT_THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
@@ -98,7 +100,9 @@ def calibrate_models(
         raise ConfigurationError("PE-MODEL-004", "the models have different folds", "name the common ones with -f")
     refuse_fold_all(folds)
     folders = [location.folder for location in locations]
-    pe_values = pe_label_values(read_dataset_json(folders[0])["labels"])
+    if source == "masks":
+        for folder in folders:
+            mask_values(folder)
     cases = cases_of_splits(folders, folds, ENDING if source == "npz" else "", dataset_json)
     with naming_older(folders[0] / NAME):
         require_emboli(cases)  # before hours of prediction
@@ -110,6 +114,7 @@ def calibrate_models(
     for note in require_held_out(trained, cases):
         print(note, flush=True)
     if source != "probabilities":
+        require_outputs(cases)
         require_predictions_of(locations, cases)
     further = []
     if check is not None:
@@ -128,7 +133,7 @@ def calibrate_models(
         if source == "npz":
             return stored_in_lps(case)
         if source == "masks":
-            return masks_as_probability(case, pe_values)
+            return masks_as_probability(case, image)
         return probability(image, case.fold, _channels_lps(case, max(model.n_channels for model in models)))
 
     def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
@@ -199,7 +204,7 @@ def _further_scans(scans: Path, labels: Path, dataset_json: Path | None, trained
         if not path.is_file():
             raise InputError("PE-LBL-001", f"no label {path.name} in {path.parent}", "name labels like the cases")
         scan = read_scan(ref)
-        hashes[ref.case_id] = (scan.sha256,)
+        hashes[ref.case_id] = scan_sha256(ref.path) if ref.kind == "file" else (scan.sha256,)
         image, label = to_lps(scan.image), to_lps(read_label(path))
         require_same_grid(image, label, f"the label of case {ref.case_id}")
         values = sitk.GetArrayFromImage(label)

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import LabelledScan
 from pe_nnunet.dataset.dataset_json import DATASET, read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder, read_splits, split_of
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.dataset.label_values import LabelValues, dataset_json_beside, read_label_values
 from pe_nnunet.dataset.probabilities import read_pe_probability, reader_of
+from pe_nnunet.dataset.split_checks import read_splits, split_of
 from pe_nnunet.detection import Tube
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.inference.locate import FINAL, stored_checkpoints
@@ -151,15 +152,22 @@ def cases_of_splits(
         dataset_json: See `validation_case`.
 
     Raises:
-        ConfigurationError: PE-FUS-006 if there are no splits, or none for a fold.
+        ConfigurationError: PE-FUS-006 if there are no splits, they cannot be used, there are none for a fold, or a case
+            lies in the validation of two of the folds.
         InputError: PE-FUS-006 if the scan of a case is gone.
     """
     name = models[0].parent.name
     raw, preprocessed = nnunet_folder(RAW) / name, nnunet_folder(PREPROCESSED) / name
     splits = read_splits(preprocessed, raw, code="PE-FUS-006", hint="train a fold first")
-    cases = []
+    cases: list[ValidationCase] = []
     for fold in folds:
         held_back = split_of(splits, fold, dataset=name, code="PE-FUS-006")["val"]
+        if double := [case for case in cases if case.case_id in held_back]:
+            raise ConfigurationError(
+                "PE-FUS-006",
+                f"{double[0].case_id} is in the validation of folds {double[0].fold} and {fold}: it would count twice",
+                "name one of them",
+            )
         cases += [validation_case(case, fold, models, output_ending, dataset_json) for case in sorted(held_back)]
     if gone := [case.image for case in cases if not case.image.is_file()]:
         raise InputError("PE-FUS-006", f"{gone[0]} is gone", "calibration needs the training scans")
@@ -205,7 +213,7 @@ def _folds_with_probabilities(model: Path, folds: Sequence[str]) -> dict[str, st
             raise ConfigurationError(
                 "PE-EVAL-011",
                 f"fold {fold} of {model.name} has no validation probabilities",
-                _how_to_validate(model, fold),
+                how_to_validate(model, fold),
             )
         if double := sorted(fold_of.keys() & set(cases)):
             raise ConfigurationError("PE-EVAL-011", f"{double[0]} lies in two folds of {model.name}", "train anew")
@@ -213,13 +221,13 @@ def _folds_with_probabilities(model: Path, folds: Sequence[str]) -> dict[str, st
     return fold_of
 
 
-def _how_to_validate(model: Path, fold: str) -> str:
-    """The command that leaves the probabilities of a fold, by what the fold holds."""
+def how_to_validate(model: Path, fold: str, *, best: bool = False) -> str:
+    """The command that leaves the probabilities of a fold, by what the fold holds; with its best checkpoint if so."""
     trainer, plans, configuration = [*model.name.split("__"), "", ""][:3]
     command = f"nnUNetv2_train {model.parent.name} {configuration} {fold} -tr {trainer} -p {plans}"
     held = stored_checkpoints(model).get(fold, ())
     if FINAL in held:
-        return f"{command} --val --npz"
+        return f"{command} --val{' --val_best' if best else ''} --npz"
     if not held:
         return f"{command} --npz trains it; where it is trained, {command} --val --npz"
     # nnU-Net validates no fold without its final checkpoint, --val_best or not
@@ -247,18 +255,52 @@ def stored_probability(case: ValidationCase, models: Sequence[str], like: sitk.I
     return total
 
 
-def masks_as_probability(case: ValidationCase, pe_values: Sequence[int]) -> NDArray[np.float32]:
+def require_outputs(cases: Sequence[ValidationCase]) -> None:
+    """Check that training left what is to be used of every case.
+
+    Raises:
+        ConfigurationError: PE-EVAL-011 if a file is not there.
+    """
+    for case in cases:
+        for model, path in case.outputs.items():
+            if not path.is_file():
+                raise ConfigurationError(
+                    "PE-EVAL-011",
+                    f"the validation of fold {case.fold} of {model} has no prediction of {case.case_id}: "
+                    f"{path} does not exist",
+                    how_to_validate(path.parents[2], case.fold),
+                )
+
+
+def masks_as_probability(case: ValidationCase, image: sitk.Image) -> NDArray[np.float32]:
     """Share of models whose validation mask, as nnU-Net wrote it, says PE, in LPS axes.
 
     Args:
-        case: From `cases_of_splits`.
-        pe_values: The masks' values that are PE.
+        case: From `cases_of_splits`; what a mask's values mean, the `dataset.json` of its model says.
+        image: The scan, in LPS axes.
 
     Raises:
-        PEError: If a mask is absent or unreadable.
+        PEError: If a mask is absent, unreadable or on another grid than the scan (PE-GEO-001 or -002), holds values
+            that its `dataset.json` does not name (PE-EVAL-016), or that file names no emboli (PE-EVAL-014).
     """
-    masks = [sitk.GetArrayFromImage(to_lps(read_label(path))) for path in case.outputs.values()]
-    return np.asarray(np.mean([np.isin(mask, pe_values) for mask in masks], axis=0), np.float32)
+    votes = np.zeros(image.GetSize()[::-1], np.float32)
+    for model, path in case.outputs.items():
+        what = f"the validation mask of case {case.case_id} by {model}"
+        mask = to_lps(read_label(path))
+        require_same_grid(image, mask, what)
+        values, kind = sitk.GetArrayViewFromImage(mask), LabelKind("class", *mask_values(path.parents[2]))
+        require_known_values(values, kind, what)
+        votes += np.isin(values, kind.embolus_values)
+    return np.asarray(votes / len(case.outputs), np.float32)
+
+
+def mask_values(model: Path) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """What the masks of a model hold, see `LabelValues.for_classes`.
+
+    Raises:
+        ConfigurationError: PE-EVAL-014 if its `dataset.json` does not say it.
+    """
+    return read_label_values(model).for_classes
 
 
 def stored_in_lps(case: ValidationCase) -> NDArray[np.float32]:

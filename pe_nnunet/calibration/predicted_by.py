@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase
+from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase, how_to_validate
+from pe_nnunet.calibration.trained_on import Trained, validated_by_splits
 from pe_nnunet.dataset.training_split import some_names
 from pe_nnunet.dataset.validation_record import ValidationRecord
 from pe_nnunet.errors import ConfigurationError
@@ -50,6 +51,30 @@ def common_checkpoint(locations: Sequence[ModelLocation]) -> str:
             "validate all with one: nnUNetv2_train ... --val --npz, or --val --val_best --npz",
         )
     return next(iter(names))
+
+
+def require_whole_validation(locations: Sequence[ModelLocation], trained: Trained, found: Iterable[str]) -> None:
+    """Refuse a validation that lacks cases: scores of the others are not those of the fold.
+
+    Args:
+        locations: Models and folds.
+        trained: What each fold of each of them held out, in the same order, see `splits_of_models`; where that names no
+            scan, the splits as they are now count.
+        found: Case ids with predictions.
+
+    Raises:
+        ConfigurationError: PE-EVAL-011.
+    """
+    there = set(found)
+    folds = [(place.folder, fold, place.checkpoint) for place in locations for fold in place.folds]
+    for (folder, fold, checkpoint), (_, _, split) in zip(folds, trained, strict=True):
+        held_out = set(split.val) or validated_by_splits(folder.parent.name, fold)
+        if absent := sorted(held_out - there):
+            raise ConfigurationError(
+                "PE-EVAL-011",
+                f"the validation of fold {fold} of {folder.name} lacks probabilities ({some_names(absent)})",
+                how_to_validate(folder, fold, best=checkpoint == BEST),
+            )
 
 
 def require_predictions_of(locations: Sequence[ModelLocation], cases: Sequence[ValidationCase]) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pe_nnunet.calibration.out_of_fold import VALIDATION
 from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, SPLITS, Split, nnunet_folder, read_splits
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, SPLITS, Split, nnunet_folder
+from pe_nnunet.dataset.split_checks import read_splits
 from pe_nnunet.dataset.training_split import KEY, TrainingSplit
 from pe_nnunet.detection.record import DetectorRecord
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.json_reader import MALFORMED, read_json
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import read_checkpoint
 
@@ -54,7 +55,7 @@ def split_of_checkpoint(path: Path, fold: str, trust: bool = False) -> TrainingS
         trust: Load a checkpoint that holds more than weights.
 
     Raises:
-        ConfigurationError: PE-EVAL-012 if it is another fold's.
+        ConfigurationError: PE-EVAL-012 if it is another fold's; PE-FUS-006 if the splits are needed and cannot be used.
     """
     dataset = path.parents[2].name
     if not path.is_file():
@@ -76,6 +77,17 @@ def split_of_checkpoint(path: Path, fold: str, trust: bool = False) -> TrainingS
     return _split_of_nnunet(path, dataset, fold, "the checkpoint does not name its training scans")
 
 
+def validated_by_splits(dataset: str, fold: str) -> set[str]:
+    """The cases that a fold validates by the splits as they are now; none where they do not tell.
+
+    Args:
+        dataset: Name of its folder.
+        fold: The fold.
+    """
+    splits, _ = _splits_now(dataset)
+    return set(splits[int(fold)]["val"]) if fold.isdigit() and int(fold) < len(splits) else set()
+
+
 def _split_of_nnunet(path: Path, dataset: str, fold: str, why: str) -> TrainingSplit:
     """By what nnU-Net leaves: the cases that it validated after the training, and else the splits as they are now."""
     splits, file = _splits_now(dataset)
@@ -92,10 +104,10 @@ def _splits_now(dataset: str) -> tuple[list[Split], Path | None]:
     """The splits as they are now, and their file; none where there are none."""
     try:
         folders = [nnunet_folder(variable) / dataset for variable in (PREPROCESSED, RAW)]
-        splits = read_splits(*folders, code="PE-FUS-006")
     except ConfigurationError:
         return [], None
-    return splits, next(folder / SPLITS for folder in folders if (folder / SPLITS).is_file())
+    file = next((folder / SPLITS for folder in folders if (folder / SPLITS).is_file()), None)
+    return ([], None) if file is None else (read_splits(file.parent, code="PE-FUS-006"), file)
 
 
 def _validated(path: Path) -> set[str]:
@@ -105,7 +117,7 @@ def _validated(path: Path) -> set[str]:
         if path.is_file() and summary.stat().st_mtime < path.stat().st_mtime:
             return set()
         ending = read_dataset_json(path.parents[1]).get("file_ending", ".nii.gz")
-        cases = json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]
+        cases = read_json(summary, finite=False)["metric_per_case"]
         return {Path(case["prediction_file"]).name.removesuffix(ending) for case in cases}
-    except (ConfigurationError, OSError, ValueError, KeyError, TypeError):
+    except (ConfigurationError, *MALFORMED):
         return set()

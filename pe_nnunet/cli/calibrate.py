@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate; see `configure` for the arguments."""
     from pe_nnunet.calibration.calibrate_models import calibrate_models
     from pe_nnunet.calibration.counts import Grid
+    from pe_nnunet.calibration.held_out import refuse_fold_all
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion import FusionSettings
@@ -70,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     for threshold in thresholds:
         for volume in volumes:
             FusionSettings(threshold, min_volume_mm3=volume)  # says what is out of range
+    refuse_fold_all(args.folds or ())
     locations = locate_models(args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint)
     path = calibrate_models(
         locations,

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
-    from pe_nnunet.evaluation.compare import compare, require_same_reading
+    from pe_nnunet.evaluation.compare import compare, require_same_labels, require_same_reading
     from pe_nnunet.evaluation.text_tables import read_cases
     from pe_nnunet.files import atomic_json
     from pe_nnunet.metrics.bootstrap import Resampling
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.bootstrap < 0:
         raise ConfigurationError("PE-EVAL-003", f"{args.bootstrap} bootstrap samples: expected 0 or more")
     first, second = read_cases(args.first), read_cases(args.second)
-    notes = require_same_reading(args.first, args.second)
+    notes = [*require_same_reading(args.first, args.second), *require_same_labels(args.first, args.second)]
     found = compare(first, second, Resampling(args.bootstrap, args.seed))
     print(f"{len(first)} scans; A {args.first}, B {args.second}\n")
     print(f"{'':<26}{'A':>8}{'B':>8}  {'B less A [95 % interval]':<28}{'p':>6}")

@@ -149,6 +149,10 @@ def _print_summary(report: ConversionReport, dataset_id: int) -> None:
         print(f"none of {len(report.errors)} cases could be converted; nothing was written", file=sys.stderr)
         return
     cases = report.cases.values()
+    empty = [record.case for record in cases if any(note.code == "PE-LBL-006" for note in record.notes)]
+    if empty:
+        names = ", ".join(empty[:8]) + (f" and {len(empty) - 8} more" if len(empty) > 8 else "")
+        print(f"PE-LBL-006 warning: {len(empty)} labels hold no voxel, scans without emboli: {names}", file=sys.stderr)
     share = sum(1 / case.target_ratio_factor for case in cases) / len(cases)
     warned = sum(any(note.kind == "warning" for note in case.notes) for case in cases)
     print(

@@ -41,7 +41,6 @@ def run(args: argparse.Namespace) -> int:
     with names_hidden(args.input, hide=args.hash_names):
         refs = find_scans(args.input, **choice(args))
     refs = named_cases(refs, args.input, hash_names=args.hash_names)
-    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
 
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.detector import fold_folders, load_detector, locate_detector
@@ -55,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.detection.scans import detect_batch
 
+    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     found, failed = detect_batch(detector, refs, args.output, repairs(args), limits(args))
     print(f"{len(found)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:

@@ -46,7 +46,12 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
     from pe_nnunet.calibration.held_out import refuse_fold_all, require_held_out
     from pe_nnunet.calibration.out_of_fold import cases_with_probabilities, truth_record
-    from pe_nnunet.calibration.predicted_by import checkpoints_of_predictions, common_checkpoint, require_predictions_of
+    from pe_nnunet.calibration.predicted_by import (
+        checkpoints_of_predictions,
+        common_checkpoint,
+        require_predictions_of,
+        require_whole_validation,
+    )
     from pe_nnunet.calibration.results import find_best_record, find_best_table, naming_older
     from pe_nnunet.calibration.trained_on import splits_of_models
     from pe_nnunet.cases import work_through
@@ -63,8 +68,10 @@ def run(args: argparse.Namespace) -> int:
     refuse_fold_all(args.folds)
     cases = cases_with_probabilities(models, args.folds, args.dataset_json)
     checkpoints = checkpoints_of_predictions(models, args.folds)
-    for note in require_held_out(splits_of_models(checkpoints), cases):
+    trained = splits_of_models(checkpoints)
+    for note in require_held_out(trained, cases):
         print(note, flush=True)
+    require_whole_validation(checkpoints, trained, [case.case_id for case in cases])
     require_predictions_of(checkpoints, cases)
     checkpoint = common_checkpoint(checkpoints)
     names = [folder.name for folder in models]

@@ -96,7 +96,6 @@ def run(args: argparse.Namespace) -> int:
     with names_hidden(args.input, hide=args.hash_names):
         refs = find_scans(args.input, **choice(args))
     refs = named_cases(refs, args.input, hash_names=args.hash_names)
-    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     trust(args)
     locations = models_of(args)
     inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))
@@ -129,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
         repairs=repairs(args),
         trust_checkpoint=args.trust_checkpoint,
     )
+    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
     for note in fusion.notes:

@@ -1,4 +1,4 @@
-"""nnU-Net's folders: where they are, the folds that lie in them, and what nnU-Net would wrongly reuse."""
+"""nnU-Net's folders: where they are, and what nnU-Net would wrongly reuse."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.errors.shown import is_utf8
-from pe_nnunet.files.json_reader import MALFORMED, read_json, why
+from pe_nnunet.files.json_reader import MALFORMED, read_json
 
 RAW, PREPROCESSED, RESULTS = VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 SPLITS = "splits_final.json"
@@ -78,44 +78,6 @@ def require_free_id(dataset_id: int, folder_name: str) -> None:
                 )
 
 
-PARTS = ("train", "val")
-
-
-def read_splits(*folders: Path, code: str, hint: str = "") -> list[Split]:
-    """The folds in the `splits_final.json` of the first of these folders that holds one.
-
-    Args:
-        folders: Of a dataset; that in nnUNet_preprocessed first, as nnU-Net trains with its splits.
-        code: Of the error.
-        hint: Of the error where there are no splits.
-
-    Raises:
-        ConfigurationError: With that code if there are none, or they cannot be read.
-    """
-    path = next((folder / SPLITS for folder in folders if (folder / SPLITS).is_file()), None)
-    if path is None:
-        raise ConfigurationError(code, f"no {SPLITS} in {' or '.join(map(str, folders))}", hint)
-    try:
-        splits = read_json(path)
-        if not isinstance(splits, list) or not all(isinstance(split[p], list) for split in splits for p in PARTS):
-            raise ValueError("it is no list of folds")
-        return [{part: [str(case) for case in split[part]] for part in PARTS} for split in splits]
-    except MALFORMED as error:
-        raise ConfigurationError(code, f"{path} cannot be read: {why(error)}", "convert again") from error
-
-
-def split_of(splits: Sequence[Split], fold: str, *, dataset: str, code: str) -> Split:
-    """The cases of a fold, given by its number, of what `read_splits` gave.
-
-    Raises:
-        ConfigurationError: With that code if the splits of the dataset have no such fold.
-    """
-    if not fold.isdigit() or int(fold) >= len(splits):
-        there = ", ".join(map(str, range(len(splits))))
-        raise ConfigurationError(code, f"the splits of {dataset} have no fold {fold}", f"take one of {there}")
-    return splits[int(fold)]
-
-
 def stale_preprocessed(folder_name: str, splits: Sequence[Split], *, cases_changed: bool) -> list[Note]:
     """What lies in nnUNet_preprocessed for this dataset and does not fit it any more.
 
@@ -151,12 +113,14 @@ def stale_preprocessed(folder_name: str, splits: Sequence[Split], *, cases_chang
 def _begins_with(folder: Path, splits: Sequence[Split]) -> bool:
     """Whether a folder's splits begin with these folds: nnU-Net allows it to hold more."""
     try:
-        held = read_splits(folder, code="PE-CONV-018")
-    except ConfigurationError:
+        held = read_json(folder / SPLITS)
+        return len(held) >= len(splits) and all(
+            set(old[part]) == set(new[part])
+            for old, new in zip(held, splits, strict=False)
+            for part in ("train", "val")
+        )
+    except MALFORMED:
         return False
-    return len(held) >= len(splits) and all(
-        set(old[part]) == set(new[part]) for old, new in zip(held, splits, strict=False) for part in ("train", "val")
-    )
 
 
 def dataset_folder(parent: Path, dataset: str, code: str = "PE-ENV-002") -> Path:

@@ -9,7 +9,6 @@ which would run code from it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.dataset.dataset_json import foreground_channels, has_regions, pe_channel
 from pe_nnunet.errors import GeometryError, InputError
+from pe_nnunet.files.json_reader import read_object
 
 ENDING = ".npz"
 _DATASET, _PLANS = "dataset.json", "plans.json"
@@ -32,9 +32,8 @@ _ROUNDING = 1e-3  # of half precision, by which a probability may leave 0 to 1
 def reader_of(folder: Path) -> str:
     """The reader that `plans.json` in a folder names; nnU-Net's usual one without that, as in folders of ensembles."""
     try:
-        content = json.loads((folder / _PLANS).read_text(encoding="utf-8"))
-        return str(content.get("image_reader_writer", DEFAULT_READER))
-    except (OSError, ValueError, AttributeError):
+        return str(read_object(folder / _PLANS).get("image_reader_writer", DEFAULT_READER))
+    except (OSError, ValueError):
         return DEFAULT_READER
 
 
@@ -107,7 +106,21 @@ def read_pe_probability(
     shape = as_read(like, reader).GetSize()[::-1]
     if channel.shape != shape:
         raise GeometryError("PE-GEO-001", f"{path} has shape {channel.shape} (z, y, x), its scan {shape}")
-    low, high = float(channel.min()), float(channel.max())
-    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
-        raise InputError(code, f"{path} has values from {low:g} to {high:g}, expected 0 to 1", "give probabilities")
+    require_probabilities(channel, path, code)
     return np.asarray(np.clip(on_grid_of(channel, like, reader), 0, 1), np.float32)
+
+
+def require_probabilities(values: NDArray[np.float32], path: Path, code: str) -> None:
+    """Check that a map holds probabilities, the rounding of half precision aside.
+
+    Args:
+        values: Of the map, one at least.
+        path: Its file.
+        code: Of the error.
+
+    Raises:
+        InputError: With that code if a value is no number, infinite, or not from 0 to 1.
+    """
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):  # also where either is NaN
+        raise InputError(code, f"{path} has values from {low:g} to {high:g}, expected 0 to 1", "give probabilities")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +14,12 @@ from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.dataset.raw import CASES
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json
-from pe_nnunet.volumes.files.volume_file import file_sha256
+from pe_nnunet.files.json_reader import read_object
+from pe_nnunet.volumes.files.volume_file import scan_sha256
 
 CACHE = "pe_nnunet_scan_hashes.json"
+_VERSION = 2  # of the cache; the first held the hash of the file alone
+_STATE = 3  # numbers that tell that a file has changed
 _THREADS = 4
 
 ScanHashes = dict[str, tuple[str, ...]]
@@ -27,9 +29,11 @@ ScanHashes = dict[str, tuple[str, ...]]
 def scan_hashes(dataset: str, cases: Iterable[str]) -> ScanHashes:
     """Hashes of training scans, as their files are now.
 
-    Each has the SHA-256 of the bytes of its image in `nnUNet_raw`. A scan that we converted has that of its source too,
-    which stays the same if it is converted again with another margin; not where several cases come of one source.
-    Files are read once: hashes are kept in the dataset's folder in `nnUNet_preprocessed`, by size and time.
+    Each has the SHA-256 of the bytes of its image in `nnUNet_raw` and, of a compressed NIfTI, of what is compressed,
+    which stays the same if it is compressed again. A scan that we converted has that of its source too, which stays the
+    same if it is converted again with another margin; not where several cases come of one source. Records of earlier
+    trainings lack the second, and are compared by the others. Hashes are kept in the dataset's folder in
+    `nnUNet_preprocessed`, by size and time of the files, so that each is read once.
 
     Args:
         dataset: Name of the dataset's folder.
@@ -47,20 +51,23 @@ def scan_hashes(dataset: str, cases: Iterable[str]) -> ScanHashes:
     cache = _cache_file(dataset)
     known = _kept(cache) if cache is not None else {}
     states = {case: _state(path) for case, path in images.items()}
-    new = [case for case, state in states.items() if state is not None and known.get(case, [])[:-1] != state]
+    new = [case for case, state in states.items() if state is not None and known.get(case, [])[: len(state)] != state]
     with ThreadPoolExecutor(_THREADS) as pool:
-        made = dict(zip(new, pool.map(file_sha256, (images[case] for case in new)), strict=True))
-    known |= {case: [*(states[case] or ()), sha256] for case, sha256 in made.items()}
+        made = dict(zip(new, pool.map(scan_sha256, (images[case] for case in new)), strict=True))
+    known |= {case: [*(states[case] or ()), *hashes] for case, hashes in made.items()}
     if new and cache is not None:
         with suppress(OutputError):  # a read-only folder costs time alone
-            atomic_json(cache, known)
-    of_image = {case: (str(known[case][-1]),) for case, state in states.items() if state is not None}
+            atomic_json(cache, {"version": _VERSION, "cases": known})
+    of_image = {case: tuple(map(str, known[case][len(s) :])) for case, s in states.items() if s is not None}
     return {case: (*of_image.get(case, ()), *sources.get(case, ())) for case in names}
 
 
 def _kept(cache: Path) -> dict[str, list[Any]]:
-    """What an earlier run has hashed: case id -> state of the file and hash."""
-    return {case: entry for case, entry in _read(cache).items() if isinstance(entry, list) and len(entry) > 1}
+    """What an earlier run has hashed: case id -> state of the file and hashes."""
+    content = _read(cache)
+    cases = content.get("cases") if content.get("version") == _VERSION else None
+    entries = cases.items() if isinstance(cases, dict) else ()
+    return {case: entry for case, entry in entries if isinstance(entry, list) and len(entry) > _STATE}
 
 
 def _images(raw: Path, cases: Iterable[str]) -> dict[str, Path]:
@@ -98,6 +105,5 @@ def _state(path: Path) -> list[int] | None:
 
 def _read(path: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
+        return read_object(path)
     return {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pe_nnunet.files import atomic_json
+from pe_nnunet.files.json_reader import MALFORMED, read_json
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 NAME = "pe_nnunet_validation.json"
@@ -31,9 +31,9 @@ class ValidationRecord:
     def read(cls, folder: Path) -> ValidationRecord | None:
         """The record in a `validation` folder; None if there is none that can be read."""
         try:
-            content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+            content = read_json(folder / NAME)
             return cls(str(content["checkpoint"]), str(content["sha256"]), tuple(map(str, content["cases"])))
-        except (OSError, ValueError, KeyError, TypeError):
+        except MALFORMED:
             return None
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pe_nnunet.dataset.folders import Split, read_splits, split_of
+from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.scan_hashes import scan_hashes
+from pe_nnunet.dataset.split_checks import read_splits, split_of
 from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.record import RECORD
 from pe_nnunet.detection.settings import DetectorSettings

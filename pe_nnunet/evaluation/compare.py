@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.evaluation.label_identity import SCORED_LABELS, LabelIdentity
 from pe_nnunet.evaluation.read_as import READ_AS
-from pe_nnunet.files.json_reader import MALFORMED, read_object
+from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object
 from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.cohort_scores import compared_numbers
@@ -119,6 +120,44 @@ def require_same_reading(first: Path, second: Path) -> list[Note]:
     if (one := _meaning(a, "predictions")) != (other := _meaning(b, "predictions")):
         return [Note("PE-EVAL-017", "warning", f"predictions: {one} in {first}, {other} in {second}")]
     return []
+
+
+def require_same_labels(first: Path, second: Path) -> list[Note]:
+    """Check that the scans of both results were scored against the same labels.
+
+    Args:
+        first: Folder that `write_evaluation` wrote.
+        second: Another.
+
+    Returns:
+        Where a result does not record its labels, as those of older versions do not.
+
+    Raises:
+        InputError: PE-EVAL-008 if the labels of scans in both differ.
+    """
+    a, b = _labels(first), _labels(second)
+    if a is None or b is None:
+        silent = [str(folder) for folder, side in ((first, a), (second, b)) if side is None]
+        text = f"{' and '.join(silent)} do not record their labels: evaluate again to be sure that they are the same"
+        return [Note("PE-EVAL-017", "warning", text)]
+    if other := [case for case in a if case in b and not a[case].same_as(b[case])]:
+        raise InputError(
+            "PE-EVAL-008",
+            f"{first} and {second} were scored against other labels of {', '.join(other)}",
+            "score both against the same labels",
+        )
+    return []
+
+
+def _labels(folder: Path) -> dict[str, LabelIdentity] | None:
+    """What `summary.json` says of them; None where it says nothing, or does not exist."""
+    try:
+        found = read_json(folder / "summary.json", finite=False)[SCORED_LABELS]
+        return {
+            case: LabelIdentity(str(of["sha256"]), tuple(map(float, of["place"]))) for case, of in sorted(found.items())
+        }
+    except MALFORMED:
+        return None
 
 
 def _meaning(read: Mapping[str, Any], side: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pe_nnunet import __version__
 from pe_nnunet.evaluation.folder import Evaluation
+from pe_nnunet.evaluation.label_identity import SCORED_LABELS
 from pe_nnunet.evaluation.page import page
 from pe_nnunet.evaluation.plots import write_plots
 from pe_nnunet.evaluation.read_as import READ_AS
@@ -45,7 +46,7 @@ def write_evaluation(evaluation: Evaluation, folder: Path, *, markers: bool = Fa
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything but the single cases, in JSON's types; null where a number is not defined."""
+    """Everything but the numbers of single cases, in JSON's types; null where a number is not defined."""
     return {
         **_numbers(evaluation.cohort),
         "froc": _froc(evaluation.detections),
@@ -57,6 +58,7 @@ def summary(evaluation: Evaluation) -> dict[str, Any]:
         "notes": [asdict(note) for note in evaluation.notes],
         "settings": evaluation.settings.to_dict(),
         READ_AS: {"labels": evaluation.labels.to_dict(), "predictions": evaluation.predictions.to_dict()},
+        SCORED_LABELS: {case.scores.case_id: case.label._asdict() for case in evaluation.scored},
         "version": __version__,
     }
 

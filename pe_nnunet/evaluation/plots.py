@@ -25,7 +25,8 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
         folder: Where to.
 
     Returns:
-        The files: froc.png, sizes.png, volumes.png, calibration.png, or those of them that apply.
+        The files: froc.png, sizes.png, volumes.png, calibration.png, or those of them that apply; calibration.png only
+        where all scores are from 0 to 1, which a CAD-PE text file's confidences need not be.
 
     Raises:
         OutputError: PE-OUT-001 if a file cannot be written.
@@ -37,7 +38,7 @@ def write_plots(evaluation: Evaluation, folder: Path) -> list[Path]:
         "froc": (_froc, curves),
         "sizes": (_sizes, next((d for d in curves if d.sizes), None)),
         "volumes": (_volumes, [case for case in evaluation.cases if case["predicted_ml"] is not None]),
-        "calibration": (_calibration, evaluation.calibration),
+        "calibration": (_calibration, _probabilities(evaluation.calibration)),
     }
     files = []
     for name, (draw, data) in pictures.items():
@@ -110,6 +111,11 @@ def _volumes(axes: Any, cases: Sequence[CaseScores]) -> None:
     axes.set(xlabel="mean of predicted and true volume, ml", ylabel="predicted less true, ml")
     axes.set_title("Clot volume (Bland-Altman), scans without emboli included", fontsize=10)
     axes.legend(fontsize=8)
+
+
+def _probabilities(pairs: Sequence[tuple[float, bool]]) -> Sequence[tuple[float, bool]]:
+    """The markers' scores where all are probabilities; none where a tool's confidences are something else."""
+    return pairs if all(0 <= score <= 1 for score, _ in pairs) else ()
 
 
 def _calibration(axes: Any, pairs: Sequence[tuple[float, bool]]) -> None:

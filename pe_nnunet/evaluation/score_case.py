@@ -11,8 +11,15 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.probabilities import ENDING, description_of, read_pe_probability, reader_of
+from pe_nnunet.dataset.probabilities import (
+    ENDING,
+    description_of,
+    read_pe_probability,
+    reader_of,
+    require_probabilities,
+)
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.evaluation.label_identity import LabelIdentity
 from pe_nnunet.evaluation.prediction_pairing import CaseFiles
 from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.evaluation.text_tables import aanet_csv
@@ -52,6 +59,7 @@ class ScoredCase:
         calibration: (probability, true or not) of every marker, at tolerance 0; empty where not scored.
         markers: On the label's grid.
         marker_table: The same as `id,x,y,z,prob` in LPS mm.
+        label: What identifies the label that it was scored against.
         ignores: Whether some of its voxels are ignored.
         notes: Doubts of the label's grid, from which lengths and volumes follow, and how others were laid on it.
     """
@@ -62,6 +70,7 @@ class ScoredCase:
     calibration: tuple[tuple[float, bool], ...]
     markers: tuple[VoxelMarker, ...]
     marker_table: str
+    label: LabelIdentity
     ignores: bool = False
     notes: tuple[Note, ...] = ()
 
@@ -74,8 +83,9 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
         settings: How to score.
 
     Raises:
-        InputError: What reading a label, a probability or a table raises; PE-EVAL-016 for values that dataset.json does
-            not name; PE-EVAL-018 where every voxel is ignored.
+        InputError: What reading a label, a probability or a table raises; PE-FUS-002 for a map of probabilities whose
+            values are none; PE-EVAL-016 for values that dataset.json does not name; PE-EVAL-018 where every voxel is
+            ignored.
         GeometryError: PE-GEO-001 or PE-GEO-002 where they are not on the label's grid.
     """
     case_id = files.case_id
@@ -155,7 +165,8 @@ def score_case(files: CaseFiles, settings: EvaluationSettings) -> ScoredCase:
     markers = _moved(markers, box.start)
     said = [Note(note.code, note.kind, f"{case_id}: {note.message}") for note in notes]
     table = aanet_csv(markers, grid)
-    return ScoredCase(scores, hits, scored, calibration, markers, table, ignored is not None, tuple(said))
+    label = LabelIdentity.of(truth_ids, box.start, ignored, grid)
+    return ScoredCase(scores, hits, scored, calibration, markers, table, label, ignored is not None, tuple(said))
 
 
 def _ignored(files: CaseFiles, grid: sitk.Image) -> tuple[NDArray[np.bool_] | None, list[Note]]:
@@ -183,7 +194,9 @@ def _probability(files: CaseFiles, path: Path, grid: sitk.Image) -> NDArray[np.f
     if described is not None:
         return read_pe_probability(path, read_dataset_json(described), reader_of(described), grid)
     image, _ = laid_on(grid, files.label, read_file(path)[0], path, f"the probability of case {files.case_id}")
-    return np.asarray(sitk.GetArrayFromImage(image), np.float32)
+    values = np.asarray(sitk.GetArrayFromImage(image), np.float32)
+    require_probabilities(values, path, "PE-FUS-002")
+    return np.clip(values, 0, 1, out=values)
 
 
 def _moved(markers: Sequence[VoxelMarker], by: Voxel) -> tuple[VoxelMarker, ...]:

@@ -77,7 +77,7 @@ def read_fusion(path: Path) -> StoredFusion:
     """Read `fusion.json`.
 
     Raises:
-        ConfigurationError: PE-FUS-004 if it is damaged or of a newer form, PE-FUS-001 if its numbers are impossible.
+        ConfigurationError: PE-FUS-004 if it is damaged or of a newer form, or one of its numbers is impossible.
     """
     try:
         content = read_object(path)
@@ -86,14 +86,15 @@ def read_fusion(path: Path) -> StoredFusion:
         return StoredFusion(
             _points(content["segmentation"]),
             None if fusion is None else _points(fusion),
-            None if boxes is None else float(boxes["confidence"]),
+            None if boxes is None else _settings({"box_confidence": boxes["confidence"]}).box_confidence,
             tuple(str(name) for name in content["ensemble"]),
             Weights.from_json(content.get("chosen_on")),
         )
-    except MALFORMED as error:
+    except (*MALFORMED, ConfigurationError) as error:
+        reason = error.message.removeprefix("--") if isinstance(error, ConfigurationError) else why(error)
         raise ConfigurationError(
             "PE-FUS-004",
-            f"{path} holds no calibrated settings: {why(error)}",
+            f"{path} holds no calibrated settings: {reason}",
             "remove it, or run pe-nnunet calibrate again",
         ) from error
 
@@ -127,7 +128,7 @@ def misfit(path: Path, models: Collection[str], weights: Weights) -> Misfit | No
         None if it was chosen for these models and weights, or for more folds of them.
 
     Raises:
-        ConfigurationError: PE-FUS-004 or PE-FUS-001 if it cannot be read.
+        ConfigurationError: PE-FUS-004 if it cannot be read.
     """
     stored = read_fusion(path)
     if sorted(stored.ensemble) != sorted(models):
@@ -221,8 +222,15 @@ def _find(folders: Sequence[Path], weights: Weights, accept: bool) -> tuple[Path
 
 
 def _points(content: Mapping[str, Any]) -> OperatingPoints[FusionSettings]:
-    budgets = {float(entry["target_fp"]): _settings(entry["settings"]) for entry in content["budgets"]}
+    budgets = {_budget(entry["target_fp"]): _settings(entry["settings"]) for entry in content["budgets"]}
     return OperatingPoints(_settings(content["settings"]), budgets)
+
+
+def _budget(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"target_fp is {number}, expected at least 0 and finite")
+    return number
 
 
 def _require_format(number: Any) -> None:

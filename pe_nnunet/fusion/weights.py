@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,14 +44,22 @@ class Weights:
             []
             >>> Weights({("M", "0"): ("final.pth", "c3"), ("M", "2"): ("final.pth", "d4")}).not_among(chosen)
             ['fold 0 of M was trained again', 'fold 2 of M instead of 0 1']
+            >>> Weights({("M", "0"): ("final.pth", "a1"), ("M", "1"): ("final.pth", "a1")}).not_among(chosen)
+            ['fold 1 of M holds the weights of fold 0 of M']
         """
-        known = {sha256 for _, sha256 in chosen.models.values()}
+        left = Counter(sha256 for _, sha256 in chosen.models.values())  # those that may still be used
+        left.subtract(sha256 for place, (_, sha256) in self.models.items() if _same(place, sha256, chosen))
         others = []
         for (model, fold), (checkpoint, sha256) in sorted(self.models.items()):
-            then, _ = chosen.models.get((model, fold), ("", ""))
-            if sha256 in known:
+            if _same((model, fold), sha256, chosen):
                 continue
-            if not then:
+            then, _ = chosen.models.get((model, fold), ("", ""))
+            owner = next((place for place, (_, recorded) in chosen.models.items() if recorded == sha256), None)
+            if owner is not None and not then and left[sha256] > 0:  # renamed
+                left[sha256] -= 1
+            elif owner is not None:
+                others.append(f"fold {fold} of {model} holds the weights of fold {owner[1]} of {owner[0]}")
+            elif not then:
                 folds = " ".join(sorted(fold for name, fold in chosen.models if name == model))
                 others.append(f"fold {fold} of {model}" + (f" instead of {folds}" if folds else ""))
             elif then != checkpoint:
@@ -58,6 +67,13 @@ class Weights:
             else:
                 others.append(f"fold {fold} of {model} was trained again")
         if chosen.detector:
-            of_detector = set(chosen.detector.values())
-            others += [f"another detector, {fold}" for fold, sha in self.detector.items() if sha not in of_detector]
+            of_detector = Counter(chosen.detector.values())
+            for fold, sha256 in self.detector.items():
+                if of_detector[sha256] <= 0 or chosen.detector.get(fold, sha256) != sha256:
+                    others.append(f"another detector, {fold}")
+                of_detector[sha256] -= 1
         return others
+
+
+def _same(place: tuple[str, str], sha256: str, chosen: Weights) -> bool:
+    return chosen.models.get(place, ("", ""))[1] == sha256

@@ -102,14 +102,17 @@ def _marker(row: dict[str, str], *, decimal_comma: bool) -> Marker:
             raise ValueError(f"{name} is {value}")
         return value
 
-    probability = number("prob")
-    if not 0 <= probability <= 1:
-        raise ValueError(f"prob {probability} is not between 0 and 1")
+    def share(name: str) -> float:
+        value = number(name)
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} {value} is not between 0 and 1")
+        return value
+
     return Marker(
         id=int(number("id")),
         position_lps_mm=(number("x"), number("y"), number("z")),
-        probability=probability,
+        probability=share("prob"),
         volume_mm3=number("volume_mm3") if row.get("volume_mm3") else None,
         kept=row.get("kept", "1").lower() in TRUE_WORDS,
-        mean_probability=number("mean_prob") if row.get("mean_prob") else None,
+        mean_probability=share("mean_prob") if row.get("mean_prob") else None,
     )

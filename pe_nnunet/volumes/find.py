@@ -183,7 +183,6 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[Path]]]:
         yield folder, [folder / f for f in sorted(files) if not f.startswith(".") and (folder / f).is_file()]
 
 
-_LAST_LATIN = 0x24F  # what lies above is of other scripts
 MAX_LENGTH = 120  # file systems take 255 bytes, and endings, suffixes and a temporary prefix come on top
 GENERIC_NAMES = frozenset({"ct", "ctpa", "image", "img", "scan", "volume", "dicom", "dcm", "series"})
 
@@ -224,11 +223,14 @@ def case_ids(paths: Sequence[Path], root: Path) -> list[str]:
     return ids
 
 
+_LAST_LATIN = 0x24F  # letters above are of other scripts
+
+
 def clean(name: str) -> str:
     """Letters, digits, `_` and `-` only; whatever else becomes one `-`, and none stands at an end.
 
-    A name of more than 120 letters ends in 12 hexadecimal digits of its hash instead. One with letters of another
-    script, of which nothing would be left, has 8 of them at its end, so that two such names stay two.
+    A name of more than 120 letters ends in 12 hexadecimal digits of its hash instead. One whose letters
+    are all of another script has 8 of them at its end, so that two such names stay two.
 
     Example:
         >>> clean("Müller, P. (2)")
@@ -236,8 +238,9 @@ def clean(name: str) -> str:
         >>> clean("Иванов"), clean("王小东_1")
         ('case-37f3ddd4', '_1-253f266a')
     """
-    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "case"
-    if any(letter.isalpha() and ord(letter) > _LAST_LATIN for letter in name):
+    left = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-")
+    cleaned = left or "case"
+    if not re.search("[A-Za-z]", left) and any(letter.isalpha() and ord(letter) > _LAST_LATIN for letter in name):
         cleaned = f"{cleaned}-{text_sha256(unicodedata.normalize('NFC', name))[:8]}"
     if len(cleaned) <= MAX_LENGTH:
         return cleaned

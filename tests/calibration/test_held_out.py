@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -155,6 +156,18 @@ def renamed(place: Place) -> None:
     shutil.copyfile(place.image("c"), place.image("b"))
 
 
+def compressed_again(place: Place) -> None:
+    """What was called c at training is called b now, in other bytes of the same content."""
+    content = gzip.decompress(place.image("c").read_bytes())
+    split = place.split("0")
+    known = {c: (*hashes, sha256(gzip.decompress(place.image(c).read_bytes())).hexdigest())
+             for c, hashes in split.train.items()}  # fmt: skip
+    place.train(A, "0", TrainingSplit(DATASET, "0", known, split.val))
+    place.validate(A, "0", ["a", "b"])
+    place.image("b").write_bytes(gzip.compress(content, 1))
+    assert place.image("b").read_bytes() != place.image("c").read_bytes()
+
+
 def another_dataset(place: Place) -> None:
     for seed, case in enumerate(FOLD_OF):
         place.write_image(case, 10 + seed)
@@ -186,6 +199,7 @@ TRAINED_ON: dict[str, tuple[Callable[[Place], None], str]] = {
     "split changed": (split_changed, rf"fold 0 of {A} was trained on .*\(1: a\)"),
     "a member of another split": (one_member_of_another_split, rf"fold 0 of {B} was trained on .*\(1: a\)"),
     "renamed": (renamed, rf"fold 0 of {A} was trained on .*\(1: b \(the same scan as c\)\)"),
+    "compressed again": (compressed_again, rf"fold 0 of {A} was trained on .*\(1: b \(the same scan as c\)\)"),
     "other dataset": (another_dataset, rf"other scans bear the names .* fold 0 of {A} held out \(2: a, b\)"),
     "fold all as fold 0": (renamed_fold_all, rf"fold 0 of {A} was trained on .*\(2: a, b\)"),
     "converted again": (converted_again_under_other_names, r"\(1: a \(the same scan as c\)\)"),
@@ -286,6 +300,36 @@ def test_stock_checkpoints_are_taken_with_a_note(
     assert "training scans, and splits_final.json is newer than it; nobody" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ([], "which has no folds"),
+        ([{"train": ["c", "d"], "val": "ab"}, SPLITS[1]], "fold 0, val: expected a list"),
+        ([{"train": ["c", "d"], "val": ["a", "b", "a"]}, SPLITS[1]], "fold 0, val: a more than once"),
+        ([{"train": ["c", "d"], "val": []}, SPLITS[1]], "fold 0 has no validation cases"),
+    ],
+)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_wrong_splits_are_refused_where_they_are_needed(
+    place: Place, capsys: pytest.CaptureFixture[str], command: str, content: list[dict[str, list[str]]], text: str
+) -> None:
+    place.without_records(A)
+    (place.preprocessed / "splits_final.json").write_text(json.dumps(content))
+    assert main(COMMANDS[command]) == 2
+    told = capsys.readouterr().err
+    assert "PE-FUS-006" in told
+    assert text in told
+
+
+def test_a_case_that_two_folds_validate_is_not_calibrated_on_twice(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folds = [SPLITS[0], {"train": ["b"], "val": ["c", "d", "a"]}]
+    (place.preprocessed / "splits_final.json").write_text(json.dumps(folds))
+    assert main(COMMANDS["calibrate"]) == 2
+    assert "PE-FUS-006: a is in the validation of folds 0 and 1" in capsys.readouterr().err
+
+
 def splits_of_today(place: Place) -> None:
     (place.preprocessed / "splits_final.json").write_text(json.dumps(SPLITS[::-1]))
 
@@ -322,6 +366,24 @@ def test_what_nnunet_leaves_is_believed_as_far_as_it_goes(
     for command in commands:
         assert main(COMMANDS[command]) == 2
         assert re.search(text, capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("by", ["record", "splits"])
+def test_a_validation_that_lacks_a_case_is_no_score_of_its_fold(
+    place: Place, capsys: pytest.CaptureFixture[str], by: str
+) -> None:
+    """Fold 0 holds out a and b: its checkpoint says so, or else the splits."""
+    for model in (A, B):
+        if by == "splits":
+            place.without_records(model)
+        (place.results / model / "fold_0" / "validation" / "b.npz").unlink()
+    if by == "record":
+        (place.preprocessed / "splits_final.json").unlink()
+    assert main(FIND) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"PE-EVAL-011: the validation of fold 0 of {A} lacks probabilities (1: b)")
+    assert f"nnUNetv2_train {DATASET} 3d_fullres 0 -tr TA -p P --val --npz" in line
+    assert not (place.results / "find_best.json").exists()
 
 
 def test_without_images_names_are_compared_and_this_is_said(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,7 @@ from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.folders import (
     dataset_folder_name,
     nnunet_folder,
-    read_splits,
     require_free_id,
-    split_of,
     stale_preprocessed,
 )
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
@@ -115,23 +113,6 @@ def test_the_digest_follows_what_changes_the_files_of_a_case() -> None:
     assert ConvertOptions(labels="elsewhere", folds=3, seed=1, num_processes=4, resume=True).case_digest() == digest
     assert ConvertOptions(lung_margin_mm=5).case_digest() != digest
     assert ConvertOptions(scheme="artery-pe").case_digest() != digest
-
-
-def test_the_first_folder_with_splits_counts(tmp_path: Path) -> None:
-    first, second = tmp_path / "a", tmp_path / "b"
-    first.mkdir()
-    second.mkdir()
-    with pytest.raises(ConfigurationError, match=r"PE-DET-004: no splits_final.json in .*a or .*b; convert"):
-        read_splits(first, second, code="PE-DET-004", hint="convert")
-    (second / "splits_final.json").write_text(json.dumps(SPLITS))
-    assert read_splits(first, second, code="PE-DET-004") == SPLITS
-    assert split_of(SPLITS, "1", dataset="D", code="PE-FUS-006") == SPLITS[1]
-    for fold in ("2", "all"):
-        with pytest.raises(ConfigurationError, match=rf"PE-FUS-006: .*no fold {fold}; take one of 0, 1"):
-            split_of(SPLITS, fold, dataset="D", code="PE-FUS-006")
-    (first / "splits_final.json").write_text('[{"train": []}]')
-    with pytest.raises(ConfigurationError, match=r"PE-DET-004: .*cannot be read"):
-        read_splits(first, second, code="PE-DET-004")
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", "{}", '{"labels": ["PE"]}'])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 from hashlib import sha256
@@ -53,7 +54,7 @@ def test_where_nnunet_looks_for_the_image(raw: Path) -> None:
 
 def test_a_file_is_read_once_until_it_changes(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    monkeypatch.setattr(module, "file_sha256", lambda path: read.append(path.name) or digest(path.read_bytes()))
+    monkeypatch.setattr(module, "scan_sha256", lambda path: read.append(path.name) or (digest(path.read_bytes()),))
     image = raw / "imagesTr" / "a_0000.nii.gz"
     for _ in range(2):
         scan_hashes(NAME, ["a", "b"])
@@ -62,6 +63,33 @@ def test_a_file_is_read_once_until_it_changes(raw: Path, monkeypatch: pytest.Mon
     os.utime(image, ns=(1, 1))
     assert scan_hashes(NAME, ["a", "b"])["a"] == (digest(b"A"),)
     assert read[2:] == ["a_0000.nii.gz"]
+
+
+def test_a_scan_that_is_compressed_again_is_known(raw: Path) -> None:
+    images = [raw / "imagesTr" / f"{case}_0000.nii.gz" for case in "ab"]
+    content = b"voxels" * 1000
+    for image, level in zip(images, (1, 9), strict=True):
+        image.write_bytes(gzip.compress(content, level))
+    files = [digest(image.read_bytes()) for image in images]
+    assert files[0] != files[1]
+    for _ in range(2):  # the second is as it was kept
+        assert scan_hashes(NAME, ["a", "b"]) == {
+            "a": (files[0], digest(content)),
+            "b": (files[1], digest(content)),
+        }
+    images[1].write_bytes(gzip.compress(content)[:-9])
+    assert scan_hashes(NAME, ["b"])["b"] == (digest(images[1].read_bytes()),)
+    images[1].write_bytes(b"\x1f\x8b\x08" + bytes(7) + b"\xff" * 99)
+    assert len(scan_hashes(NAME, ["b"])["b"]) == 1
+
+
+def test_a_cache_of_files_alone_is_made_anew(raw: Path, tmp_path: Path) -> None:
+    image = raw / "imagesTr" / "a_0000.nii.gz"
+    image.write_bytes(gzip.compress(b"voxels"))
+    stat = image.stat()
+    cache = tmp_path / "preprocessed" / NAME / CACHE
+    cache.write_text(json.dumps({"a": [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, "old"]}))
+    assert scan_hashes(NAME, ["a"]) == {"a": (digest(image.read_bytes()), digest(b"voxels"))}
 
 
 def test_files_that_change_places_are_noticed(raw: Path) -> None:

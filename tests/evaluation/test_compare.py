@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import InputError
@@ -67,3 +68,59 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "A" / "cases.csv").write_text("case,what\na,1\n")
     assert main(["compare", str(tmp_path / "A"), str(tmp_path / "B")]) == 2
     assert "PE-EVAL-008" in capsys.readouterr().err
+
+
+def save(values: np.ndarray, path: Path) -> None:
+    image = sitk.GetImageFromArray(values.astype(np.uint8))
+    image.SetSpacing((0.7123, 0.7123, 1.25))
+    image.SetOrigin((-171.6665, -93.3335, 12.0005))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+
+
+def label() -> np.ndarray:
+    """Two emboli, and a block that is ignored."""
+    values = np.zeros((4, 12, 16), np.uint8)
+    values[1, 2:4, 2:4] = values[2, 8:10, 5:9] = 1
+    values[0, 6:8, 12:15] = 2
+    return values
+
+
+def moved(part: int) -> np.ndarray:
+    """The same with one part one voxel on: the two emboli, or what is ignored."""
+    values = label()
+    return np.where(values == part, 0, values) + np.roll(np.where(values == part, part, 0), 1, axis=2)
+
+
+def scored(folder: Path, labels: dict[str, np.ndarray], prediction: np.ndarray, ending: str = ".nii.gz") -> str:
+    """Labels a and b with one prediction of both, evaluated."""
+    for case, values in labels.items():
+        save(values, folder / "labelsTr" / f"{case}{ending}")
+        save(prediction, folder / "p" / f"{case}.nii.gz")
+    described = {"labels": {"background": 0, "PE": 1, "ignore": 2}, "file_ending": ending}
+    (folder / "dataset.json").write_text(json.dumps(described))
+    out = str(folder / "scores")
+    asked = ["evaluate", "-i", str(folder / "p"), "-g", str(folder / "labelsTr"), "-o", out]
+    assert main([*asked, "--label-kind", "class:1", "--bootstrap", "0", "--workers", "1"]) == 0
+    return out
+
+
+def test_other_labels_of_the_same_scans_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    far = np.zeros((4, 12, 16))
+    far[3, 11, 15] = 1  # makes another part of the scan be looked at
+    both = {"a": label(), "b": label()}
+    first = scored(tmp_path / "1", both, label() == 1)
+    same = scored(tmp_path / "2", both, far, ".nrrd")
+    capsys.readouterr()
+    assert main(["compare", first, same, "--bootstrap", "0"]) == 0
+    assert "PE-EVAL-" not in capsys.readouterr().out
+    for part in (1, 2):
+        other = scored(tmp_path / f"moved {part}", {"a": label(), "b": moved(part)}, label() == 1)
+        assert main(["compare", first, other, "--bootstrap", "0"]) == 2
+        said = capsys.readouterr().err
+        assert "PE-EVAL-008" in said
+        assert "other labels of b" in said
+    summary = Path(other) / "summary.json"  # as older versions wrote it
+    summary.write_text(json.dumps({k: v for k, v in json.loads(summary.read_text()).items() if k != "scored_labels"}))
+    assert main(["compare", first, other, "--bootstrap", "0"]) == 0
+    assert "PE-EVAL-017 warning" in capsys.readouterr().out

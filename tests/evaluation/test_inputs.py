@@ -117,6 +117,45 @@ def test_masks_with_and_without_a_probability(labels: Path, tmp_path: Path) -> N
     assert sorted(scored.calibration) == [(pytest.approx(0.6), False), (pytest.approx(0.95), True)]
 
 
+@pytest.mark.parametrize("wrong", [95.0, -0.6, np.nan, np.inf])
+@pytest.mark.parametrize("voxel", [(1, 3, 3), (0, 0, 0)], ids=["inside", "outside"])
+def test_values_that_are_no_probabilities_fail_their_case_alone(
+    labels: Path, tmp_path: Path, wrong: float, voxel: tuple[int, int, int]
+) -> None:
+    folder, out = tmp_path / "tool", tmp_path / "scores"
+    for case in ("021", "022"):
+        save((truth() == 1).astype(np.uint8), folder / f"{case}.nii.gz")
+        probability = np.where(truth() == 1, 0.5, 0).astype(np.float32)
+        probability[1, 4, 4] = 1.0005  # rounding
+        probability[voxel] = wrong if case == "022" else probability[voxel]
+        save(probability, folder / f"{case}_probability.nii.gz")
+    assert main(["evaluate", "-i", str(folder), "-g", str(labels), "-o", str(out), "--bootstrap", "0"]) == 3
+    (failure,) = json.loads((out / "summary.json").read_text())["failures"]
+    assert (failure["case_id"], failure["code"]) == ("022", "PE-FUS-002")
+    assert "022_probability.nii.gz" in failure["message"]
+    (case,) = read_cases(out)
+    assert (case.case_id, case.found) == ("021", 1)
+    assert case["pe_score"] == pytest.approx(1, abs=1e-4)  # 0.9999 and a share of the mean
+    assert case["pe_score"] <= 1
+
+
+def test_confidences_that_are_no_probabilities_are_ranked_and_have_no_calibration(labels: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "submission.txt", tmp_path / "scores"
+    file.write_text("021 3 3 1 -0.5\n021 10 9 3 -2\n022 10 9 3 87\n")
+    assert main(["evaluate", "-i", str(file), "-g", str(labels), "-o", str(out), "--bootstrap", "0"]) == 0
+    assert (out / "summary.json").is_file()
+    assert (out / "froc.png").is_file()
+    assert not (out / "calibration.png").exists()
+
+
+@pytest.mark.parametrize("wrong", ["87", "-0.1", "nan"])
+def test_probabilities_in_a_table_are_from_0_to_1(tmp_path: Path, wrong: str) -> None:
+    for row in (f"{wrong},0.5", f"1,{wrong}"):
+        (tmp_path / "a.csv").write_text(f"id,x,y,z,prob,mean_prob\n1,1,2,3,{row}\n")
+        with pytest.raises(InputError, match=r"PE-OUT-011.*line 2.*prob"):
+            read_emboli_csv(tmp_path / "a.csv")
+
+
 def test_the_marker_of_a_saturated_finding_is_in_its_middle() -> None:
     ids, probability = truth(), np.zeros(SHAPE, np.float32)
     probability[ids == 1] = 1.0

@@ -102,6 +102,19 @@ STALE = {
         Weights({**ALONE.models, (A, "2"): (FINAL, "2" * 64)}),
         "fold 2 of A__P__3d instead of 0 1",
     ),
+    "a copy of another fold": (
+        Weights({(A, "0"): (FINAL, "0" * 64), (A, "1"): (FINAL, "0" * 64)}),
+        "fold 1 of A__P__3d holds the weights of fold 0 of A__P__3d",
+    ),
+    "a copy alone": (
+        Weights({(A, "1"): (FINAL, "0" * 64)}),
+        "fold 1 of A__P__3d holds the weights of fold 0 of A__P__3d",
+    ),
+    "a copy beside its fold": (
+        Weights({**ALONE.models, (A, "2"): (FINAL, "1" * 64)}),
+        "fold 2 of A__P__3d holds the weights of fold 1 of A__P__3d",
+    ),
+    "a detector's fold copied": (Weights(ALONE.models, {"fold 0": "d0", "fold 1": "d0"}), "another detector, fold 1"),
     "another checkpoint": (
         Weights({(A, "1"): ("checkpoint_best.pth", "9")}),
         "checkpoint_best.pth of fold 1 of A__P__3d instead of checkpoint_final.pth",
@@ -166,11 +179,24 @@ def test_damaged_files_have_a_code(tmp_path, text):
         choose_settings([tmp_path], NONE)
 
 
-def test_impossible_numbers_in_it_have_a_code(folder):
-    content = json.loads((folder / "fusion.json").read_text())
-    content["segmentation"]["settings"]["threshold"] = 3
-    (folder / "fusion.json").write_text(json.dumps(content))
-    with pytest.raises(ConfigurationError, match="PE-FUS-001"):
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ('"threshold": 0.4', '"threshold": 3', "threshold is 3.0"),
+        ('"threshold": 0.4', '"threshold": NaN', "threshold is nan"),
+        ('"threshold": 0.8', '"threshold": 0', "threshold is 0.0"),
+        ('"threshold": 0.4', '"threshold": 0.01', "candidate threshold 0.05, threshold 0.01"),
+        ('"min_volume_mm3": 20', '"min_volume_mm3": Infinity', "min-embolus-mm3 is inf"),
+        ('"confidence": 0.35', '"confidence": NaN', "box-confidence is nan"),
+        ('"target_fp": 4.0', '"target_fp": NaN', "target_fp is nan"),
+        ('"target_fp": 4.0', '"target_fp": -1', "target_fp is -1.0"),
+    ],
+)
+def test_impossible_numbers_in_it_have_a_code_and_the_file(folder, old, new, text):
+    content = json.dumps(json.loads((folder / "fusion.json").read_text()))
+    assert old in content
+    (folder / "fusion.json").write_text(content.replace(old, new))
+    with pytest.raises(ConfigurationError, match=rf"PE-FUS-004: .*fusion.json holds .*: {text}"):
         choose_settings([folder], ALONE)
 
 

@@ -86,6 +86,12 @@ def test_a_fold_without_emboli_is_noted(raw):
     assert look(raw, facts, paths) == ["PE-TRAIN-008", "PE-TRAIN-015", "PE-TRAIN-015"]
 
 
+def test_cases_that_no_fold_validates_are_noted(raw):
+    splits(raw, (["a", "b"], ["c"]), (["a", "c"], ["b"]))
+    assert look(raw, *write(raw, "abc")) == ["PE-TRAIN-012"]
+    assert look(raw, *write(raw, "abcd")) == ["PE-TRAIN-012"] * 2
+
+
 def test_the_splits_that_training_takes_are_read(raw):
     preprocessed = raw.parents[1] / "preprocessed" / raw.name
     facts, paths = write(raw, "abcde")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import multiprocessing
 import os
@@ -170,7 +171,8 @@ def another_split(train):
     folder = train()
     raw, preprocessed = (Path(os.environ[f"nnUNet_{name}"]) / "Dataset601_Pe" for name in ("raw", "preprocessed"))
     images = {case: raw / "imagesTr" / f"{case}_0000.nii.gz" for case in "abc"}
-    hashes = {case: (sha256(image.read_bytes()).hexdigest(),) for case, image in images.items()}
+    contents = {case: (image.read_bytes(), gzip.decompress(image.read_bytes())) for case, image in images.items()}
+    hashes = {case: tuple(sha256(content).hexdigest() for content in both) for case, both in contents.items()}
     train_scans = {case: hashes[case] for case in "ab"}
     split = TrainingSplit.from_plain(checkpoint(folder)["pe_split"])
     assert split == TrainingSplit("Dataset601_Pe", "0", train_scans, {"c": hashes["c"]})

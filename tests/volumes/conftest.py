@@ -55,6 +55,21 @@ def make_series(thorax: sitk.Image, tmp_path: Path) -> MakeSeries:
 
 
 @pytest.fixture
+def add_time_point() -> Callable[[Path], None]:
+    """Add a second time point to a series: every slice again, 30 HU brighter, of another acquisition."""
+
+    def add(folder: Path) -> None:
+        for k, path in enumerate(sorted(folder.iterdir())):
+            dataset = pydicom.dcmread(path)
+            dataset.PixelData = (dataset.pixel_array + 30).astype("<i2").tobytes()
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+            dataset.AcquisitionNumber = 2
+            dataset.save_as(folder / f"second{k}.dcm")
+
+    return add
+
+
+@pytest.fixture
 def only() -> Callable[[Path], ScanRef]:
     """The one scan that a path holds."""
 

@@ -22,7 +22,6 @@ from pydicom.uid import (
     MRImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
-    generate_uid,
 )
 
 from pe_nnunet.errors import InputError
@@ -446,14 +445,9 @@ def test_19_two_patients_or_studies(make_series, only) -> None:
         read_scan(only(make_series("b", other_study)))
 
 
-def test_20_several_time_points(make_series, only) -> None:
+def test_20_several_time_points(make_series, add_time_point, only) -> None:
     folder = make_series()
-    for k, path in enumerate(sorted(folder.iterdir())):
-        dataset = pydicom.dcmread(path)
-        dataset.PixelData = (dataset.pixel_array + 30).astype("<i2").tobytes()
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        dataset.AcquisitionNumber = 2
-        dataset.save_as(folder / f"second{k}.dcm")
+    add_time_point(folder)
     with pytest.raises(InputError, match=r"PE-DCM-021.*8 of 8 positions"):
         read_scan(only(folder))
 

@@ -177,14 +177,9 @@ def test_20_a_stack_of_two_kernels_is_warned_of(make_series, only, thorax: sitk.
     assert np.array_equal(voxels(scan), sitk.GetArrayFromImage(thorax))
 
 
-def test_20_time_points_are_told_apart_on_request(make_series, only, thorax: sitk.Image) -> None:
+def test_20_time_points_are_told_apart_on_request(make_series, add_time_point, only, thorax: sitk.Image) -> None:
     folder = make_series(edit=lambda ds, k: setattr(ds, "AcquisitionNumber", 1))
-    for k, path in enumerate(sorted(folder.iterdir())):
-        dataset = pydicom.dcmread(path)
-        dataset.PixelData = (dataset.pixel_array + 30).astype("<i2").tobytes()
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-        dataset.AcquisitionNumber = 2
-        dataset.save_as(folder / f"second{k}.dcm")
+    add_time_point(folder)
     with pytest.raises(InputError, match=r"PE-DCM-021.*AcquisitionNumber is 1 .*--only AcquisitionNumber=1"):
         read_scan(only(folder))
     for number in (1, 2):
@@ -307,3 +302,16 @@ def test_4_many_series_are_not_all_listed(make_series, only) -> None:
         path.unlink()
     with pytest.raises(InputError, match=r"PE-DCM-005: scan: 8 CT series .*; and 3 more; choose one"):
         read_scan(only(folder))
+
+
+def test_4_slices_whose_studies_were_renewed_too_are_joined_and_two_studies_are_not(make_series, thorax) -> None:
+    def edit(ds: pydicom.Dataset, k: int, studies: int) -> None:
+        own_series(ds, k)
+        ds.FrameOfReferenceUID = f"1.2.7.{k}"
+        ds.StudyInstanceUID = f"1.2.8.{k % studies}"
+
+    (ref,) = find_scans(make_series("renewed", lambda ds, k: edit(ds, k, 8)), join_series=True)
+    assert np.array_equal(voxels(read_scan(ref)), sitk.GetArrayFromImage(thorax))
+    (ref,) = find_scans(make_series("two", lambda ds, k: edit(ds, k, 2)), join_series=True)
+    with pytest.raises(InputError, match="PE-DCM-020"):
+        read_scan(ref)

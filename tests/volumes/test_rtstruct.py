@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from matplotlib.path import Path as Polygon
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from scipy import ndimage
 
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes import Scan, ScanRef, read_dicom_label
@@ -172,6 +174,48 @@ def test_a_contour_within_another_is_a_hole_and_said(read: Read) -> None:
     assert read(scan, one(*ring, drawn(scan, 3, around((1, 16), (1, 15)))))[0].sum() == HOLLOW + 16 * 15 - 14 * 14
 
 
+@pytest.mark.parametrize("smaller", [0.3, 0.5, 1.0, 2.0])
+def test_an_embolus_drawn_again_a_little_smaller_stays_whole(read: Read, smaller: float) -> None:
+    scan, angles = scan_of(), np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    circle = np.column_stack([np.cos(angles), np.sin(angles)])
+    outer, again = ([*map(tuple, circle * radius + (14.2, 11.7))] for radius in (5, 5 - smaller))
+    y, x = np.mgrid[:ROWS, :COLUMNS]
+    disc = Polygon(outer).contains_points(np.column_stack([x.ravel(), y.ravel()])).reshape(ROWS, COLUMNS)
+    for contours in ((outer, again), (again, outer)):
+        mask, notes = read(scan, one(*(drawn(scan, 3, corners) for corners in contours)))
+        assert np.array_equal(mask[3], disc)
+        assert said(notes, "PE-SEG-006").startswith("region 'embolus': 1 CLOSED_PLANAR contours within another one")
+
+
+SQUARE = around((2, 21), (2, 21))  # 20 x 20
+
+
+@pytest.mark.parametrize(
+    ("contours", "voxels", "said_of"),
+    [
+        ([SQUARE, around((2, 11), (2, 11))], 400, "1 united"),  # along two edges
+        ([SQUARE, box((1.8, 21.2), (1.8, 21.2))], 400, "1 united"),  # 0.3 pixels within
+        ([SQUARE, around((3, 8), (8, 11))], 400, "1 united"),  # a rim of one pixel on one side
+        ([SQUARE, around((4, 8), (8, 11))], 400 - 5 * 4, "1 holes"),  # of two pixels
+        ([SQUARE, around((4, 19), (4, 19))], 400, "1 united"),  # of two all round: 64 % of the square
+        ([SQUARE, around((5, 18), (5, 18))], 400 - 14 * 14, "1 holes"),  # 49 % of it
+        ([around((2, 27), (2, 21)), around((4, 13), (4, 19)), around((16, 25), (4, 19))], 520, "2 united"),  # 62 %
+        ([SQUARE, box((1.8, 21.2), (1.8, 21.2)), around((6, 9), (6, 9))], 400 - 16, "1 holes 1 united"),
+        ([SQUARE, around((6, 9), (6, 9)), box((6, 9), (6, 9))], 400, "1 holes 1 united"),  # the hole drawn twice
+        ([SQUARE, box((3, 20), (3, 20)), box((4.5, 18.5), (4.5, 18.5))], 400, "2 united"),  # drawn three times
+        ([box((3, 20), (2, 18)), box((4, 19), (3, 17))], 18 * 17, "1 united"),  # two pixels, through their centres
+        ([box((3, 20), (2, 18)), box((5, 18), (4, 16))], 18 * 17 - 12 * 11, "1 holes"),  # three pixels
+    ],
+)
+def test_what_is_clearly_a_hole(read: Read, contours: list[Corners], voxels: int, said_of: str) -> None:
+    scan = scan_of()
+    mask, notes = read(scan, one(*(drawn(scan, 3, corners) for corners in contours)))
+    assert mask.sum() == voxels
+    texts = [note.message for note in notes if note.code == "PE-SEG-006"]
+    kinds = [f"{text.split()[2]} {'united' if 'united' in text else 'holes'}" for text in texts]
+    assert " ".join(kinds) == said_of
+
+
 def test_a_hole_by_a_channel_and_what_fills_it(read: Read) -> None:
     scan = scan_of()
     keyhole = [*RING[0], RING[0][0], *RING[1][::-1], RING[1][-1]]
@@ -201,16 +245,24 @@ def test_masks_come_back_from_their_border_voxels(read: Read) -> None:
     """Random masks with holes and islands, traced by OpenCV."""
     cv2 = pytest.importorskip("cv2")
     rng = np.random.default_rng(5)
-    for _ in range(12):
+    for nested in (False, True) * 6:
         direction, _ = np.linalg.qr(rng.normal(size=(3, 3)))
         scan = scan_of(rng.uniform(0.5, 3, 3), rng.uniform(-300, 300, 3), direction.ravel())
         mask = np.zeros((ROWS, COLUMNS), np.uint8)
         for fill in (1, 1, 0, 1, 0, 1):
             centre = (int(rng.integers(COLUMNS)), int(rng.integers(ROWS)))
             cv2.circle(mask, centre, int(rng.integers(0, 9)), fill, -1)
+        if nested:
+            mask[:] = 0
+            for radius, fill in ((10, 1), (5, 0), (1, 1)):
+                cv2.circle(mask, (14 + int(rng.integers(2)), 11 + int(rng.integers(2))), radius, fill, -1)
         outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        found, _ = read(scan, one(*(drawn(scan, 2, outline[:, 0], decimals=2) for outline in outlines)))
-        assert np.array_equal(found[2], mask)
+        found, notes = read(scan, one(*(drawn(scan, 2, outline[:, 0], decimals=2) for outline in outlines)))
+        filled = any("united" in note.message for note in notes)  # holes with a thin rim
+        assert (found[2] >= mask).all()
+        assert (found[2] <= (ndimage.binary_fill_holes(mask) if filled else mask)).all()
+        assert not (nested and filled)
+        assert not nested or "1 CLOSED_PLANAR contours lie wholly within" in said(notes, "PE-SEG-006")
 
 
 @settings(max_examples=40, deadline=None)
@@ -228,8 +280,8 @@ def test_random_polygons_on_random_grids(data: st.DataObject, tmp_path_factory: 
         polygons.append(centre + np.column_stack([np.cos(angles), np.sin(angles)]) * radii[:, None])
     path = tmp_path_factory.mktemp("rt") / "r.dcm"
     found, notes = read_regions(path, scan, one(*(drawn(scan, z, polygon) for polygon in polygons)))
-    if any(note.code == "PE-SEG-006" for note in notes):
-        return  # one within another: held against known values above
+    if any("read as holes" in note.message for note in notes):
+        return  # held against known values above
     y, x = np.mgrid[:ROWS, :COLUMNS]
     to_mm = np.array(scan.image.GetDirection()).reshape(3, 3)[:, :2] * np.array(scan.image.GetSpacing()[:2])
     u, v = to_mm[:, 0] / np.linalg.norm(to_mm[:, 0]), to_mm[:, 1] / np.linalg.norm(to_mm[:, 1])
@@ -418,3 +470,57 @@ def test_only_the_regions_that_are_meant_must_lie_in_the_frame_of_the_scan(read:
     assert read(scan, regions, names="pe", edit=edit)[0].sum() == 12
     with pytest.raises(InputError, match="PE-SEG-002"):
         read(scan, regions, names="mr", edit=edit)
+
+
+@pytest.mark.parametrize("stated_by", ["scan", "regions", "neither"])
+def test_without_a_frame_of_reference_the_series_decides(read: Read, stated_by: str) -> None:
+    scan = scan_of()
+    assert scan.dicom is not None
+    if stated_by != "scan":
+        scan = dataclasses.replace(scan, dicom=dataclasses.replace(scan.dicom, frame_of_reference_uid=""))
+    square = drawn(scan, 1, around((3, 6), (2, 4)))
+
+    def edit(ds: pydicom.Dataset, series_uid: str | None = None) -> None:
+        if stated_by != "regions":
+            del ds.StructureSetROISequence[0].ReferencedFrameOfReferenceUID
+        if series_uid is not None:
+            frame, study, series = (pydicom.Dataset() for _ in range(3))
+            series.SeriesInstanceUID = series_uid
+            study.RTReferencedSeriesSequence, frame.RTReferencedStudySequence = [series], [study]
+            ds.ReferencedFrameOfReferenceSequence = [frame]
+
+    assert scan.dicom is not None
+    assert read(scan, one(square), edit=lambda ds: edit(ds, scan.dicom.series_uid))[0].sum() == 12
+    with pytest.raises(InputError, match=r"PE-SEG-002.*another series"):
+        read(scan, one(square), edit=lambda ds: edit(ds, "9.9"))
+    with pytest.raises(InputError, match=r"PE-SEG-002.*names neither slices nor a series"):
+        read(scan, one(square), edit=edit)
+    scan = dataclasses.replace(scan, dicom=dataclasses.replace(scan.dicom, sop_instance_uids=("7.1", "7.2")))
+    slices = [pydicom.Dataset(), pydicom.Dataset()]
+    square.ContourImageSequence, slices[0].ReferencedSOPInstanceUID = [slices[0]], "7.2"
+    assert read(scan, one(square), edit=edit)[0].sum() == 12
+    square.ContourImageSequence, slices[1].ReferencedSOPInstanceUID = [slices[1]], "8.2"
+    with pytest.raises(InputError, match=r"PE-SEG-002.*names 1 slices, and none is of this series"):
+        read(scan, one(square), edit=edit)
+
+
+@pytest.mark.parametrize("explicit", [False, True])
+def test_a_file_without_preamble_is_read(read: Read, tmp_path: Path, *, explicit: bool) -> None:
+    scan = scan_of()
+    read(scan, one(drawn(scan, 1, around((3, 6), (2, 4)))))
+    bare = pydicom.Dataset()
+    bare.update(pydicom.dcmread(tmp_path / "r.dcm"))
+    bare.save_as(tmp_path / "bare.dcm", implicit_vr=not explicit, little_endian=True, enforce_file_format=False)
+    assert (tmp_path / "bare.dcm").read_bytes()[:4] == bytes([8, 0, 0x16, 0])  # SOPClassUID at once
+    label, notes = read_dicom_label(tmp_path / "bare.dcm", scan)
+    assert sitk.GetArrayFromImage(label).sum() == 12
+    assert [note.code for note in notes] == ["PE-DCM-015"]
+
+
+def test_an_offset_of_a_contour_is_said(read: Read) -> None:
+    scan = scan_of()
+    contours = [drawn(scan, z, around((3, 6), (2, 4))) for z in (1, 2, 3)]
+    contours[0].ContourOffsetVector, contours[1].ContourOffsetVector = [0, 0, 0], [0, 0, 2.5]
+    mask, notes = read(scan, one(*contours))
+    assert mask.sum(axis=(1, 2)).tolist() == [0, 12, 12, 12, 0, 0, 0, 0]
+    assert "1 contours have a ContourOffsetVector" in said(notes, "PE-SEG-006")

@@ -184,3 +184,29 @@ def check_random(path: Path, expected: np.ndarray) -> None:
     assert np.allclose(geometry(image), expected, atol=1e-6)
     assert np.allclose(geometry(image), geometry(sitk.ReadImage(str(path))), atol=1e-6)
     assert np.array_equal(sitk.GetArrayFromImage(image), VOXELS)
+
+
+@pytest.mark.parametrize("origin", ["", "space origin: (nan,nan,nan)", "space origin: (10,20,inf)"])
+def test_an_origin_that_is_lost_is_said(tmp_path: Path, origin: str) -> None:
+    path = tmp_path / "a.nrrd"
+    nrrd(path, VOXELS, ["space: LPS", SIZE, *([origin] if origin else [])])
+    if origin:
+        with pytest.raises(InputError, match=r"PE-NII-015.*origin"):
+            read_file(path)
+        return
+    image, notes = read_file(path)
+    assert image.GetOrigin() == (0, 0, 0)
+    assert "PE-NII-012: no origin" in said(notes)
+
+
+def test_a_meta_image_without_or_with_a_broken_offset(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    image = sitk.GetImageFromArray(VOXELS)
+    image.SetSpacing((1.5, 1.25, 2.5))
+    sitk.WriteImage(image, str(path))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"Offset = 0 0 0\n", b""))
+    assert "PE-NII-012: no origin" in said(read_file(path)[1])
+    path.write_bytes(content.replace(b"Offset = 0 0 0", b"Offset = nan 0 0"))
+    with pytest.raises(InputError, match=r"PE-NII-015.*origin nan"):
+        read_file(path)

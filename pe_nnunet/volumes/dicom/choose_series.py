@@ -39,11 +39,11 @@ def choose_series(ref: ScanRef, headers: Iterable[FileHeader]) -> tuple[list[Fil
     members = [header for of_one in series.values() for header in of_one]
     if not members:
         raise _nothing(ref, everything if ref.only else found)
-    for name, values in (("patients", {h.patient_key for h in members}), ("studies", {h.study_uid for h in members})):
-        if len(values) > 1:
+    for name, values in (("patients", [h.patient_key for h in members]), ("studies", [h.study_uid for h in members])):
+        if len(set(values)) > 1 and not (ref.joined and name == "studies" and _lost(values)):
             raise InputError(
                 "PE-DCM-020",
-                f"{ref.case_id}: {ref.path} mixes {len(values)} {name}, expected one",
+                f"{ref.case_id}: {ref.path} mixes {len(set(values))} {name}, expected one",
                 "put each into a folder of its own" + (", or choose with --series-uid" if len(series) > 1 else ""),
             )
     apart = join_small(series) if ref.joined else series
@@ -109,7 +109,7 @@ def is_small(series: Sequence[FileHeader]) -> bool:
 def join_small(series: Mapping[str, list[FileHeader]]) -> Series:
     """Take small series for one where patient, study, geometry and kernel agree; the others stay as they are.
 
-    The frame of reference counts unless every slice has its own, which is that loss of UIDs again.
+    Frame of reference and study count unless every slice has its own, which is that loss of UIDs again.
 
     Args:
         series: CT slices by SeriesInstanceUID.
@@ -118,14 +118,19 @@ def join_small(series: Mapping[str, list[FileHeader]]) -> Series:
         Slices by the first SeriesInstanceUID among them.
     """
     small = [header for of in series.values() if is_small(of) for header in of]
-    frames = Counter(header.shared[0] for header in small)
-    lost = len(frames) == len(small)
+    lost_frames, lost_studies = _lost([h.shared[0] for h in small]), _lost([h.study_uid for h in small])
     groups: dict[tuple[str, ...], list[FileHeader]] = {}
     for header in small:
-        shared = header.shared[1:] if lost else header.shared
-        groups.setdefault((header.patient_key, header.study_uid, *shared), []).append(header)
+        shared = header.shared[1:] if lost_frames else header.shared
+        study = "" if lost_studies else header.study_uid
+        groups.setdefault((header.patient_key, study, *shared), []).append(header)
     joined = {of[0].series_uid: of for of in groups.values()}
     return dict(sorted({**{uid: of for uid, of in series.items() if not is_small(of)}, **joined}.items()))
+
+
+def _lost(uids: Sequence[str]) -> bool:
+    """Whether every slice has a UID of its own that slices of one scan share: an anonymiser has renewed them all."""
+    return len(uids) > 1 and len(set(uids)) == len(uids)
 
 
 def parse_only(texts: Iterable[str]) -> Only:

@@ -6,12 +6,13 @@ Readers of images stop where the voxels end, and take damaged ones for voxels.
 from __future__ import annotations
 
 import bz2
+import hashlib
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.files.text_headers import (
@@ -51,6 +52,26 @@ def gunzip(path: Path, size: int) -> bytearray:
     if place < size:
         raise EOFError(f"it holds {place} bytes, expected {size}")
     return content
+
+
+def unpacked_sha256(path: Path) -> str | None:
+    """SHA-256 of what a gzip file holds, in hexadecimal, which stays the same however it is compressed.
+
+    Args:
+        path: The file.
+
+    Returns:
+        None where it is no gzip file, or a damaged one.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            unpacked = cast("BinaryIO", igzip.IGzipFile(fileobj=file, mode="rb"))  # type: ignore[no-untyped-call]
+            while block := unpacked.read(_BLOCK):
+                digest.update(block)
+    except (OSError, EOFError, zlib.error, cast("type[Exception]", isal_zlib.error)):
+        return None
+    return digest.hexdigest()
 
 
 def require_whole_streams(path: Path) -> None:

@@ -33,10 +33,24 @@ def require_readable_header(path: Path) -> tuple[Note, ...]:
     """
     suffix = image_suffix(path)
     if suffix in NRRD_SUFFIXES:
-        return _nrrd(nrrd_header(path)[0], path)
+        fields = nrrd_header(path)[0]
+        return _with_origin(_nrrd(fields, path), fields.get("spaceorigin"), path)
     if suffix in META_SUFFIXES:
-        return _meta(meta_header(path), path)
+        tags = meta_header(path)
+        named = (tags[name] for name in ("offset", "position", "origin") if name in tags)
+        return _with_origin(_meta(tags, path), next(named, None), path)
     return ()
+
+
+def _with_origin(notes: tuple[Note, ...], origin: str | None, path: Path) -> tuple[Note, ...]:
+    """The notes, with one where the header has no origin, which ITK takes for zero as it does one that is no number."""
+    if origin is None:
+        if any(note.code == "PE-NII-012" for note in notes):
+            return notes
+        return (*notes, Note("PE-NII-012", "warning", "no origin in the header: taken as 0, 0, 0"))
+    if not all(map(math.isfinite, _numbers(re.sub(r"[(),]", " ", origin)))):
+        raise _otherwise(path, f"has the origin {origin}, which ITK takes for zero", "write where its first voxel lies")
+    return notes
 
 
 def _nrrd(fields: Fields, path: Path) -> tuple[Note, ...]:

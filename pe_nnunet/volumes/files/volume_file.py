@@ -19,7 +19,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
-from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams
+from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams, unpacked_sha256
 from pe_nnunet.volumes.files.declared_size import require_plausible_voxels
 from pe_nnunet.volumes.files.file_checks import name_for_itk, require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.header_checks import require_readable_header
@@ -108,6 +108,15 @@ def file_sha256(path: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def scan_sha256(path: Path) -> tuple[str, ...]:
+    """By what a scan is known again: the hash of its file and, of a compressed NIfTI, that of what is compressed.
+
+    The second is that of the same NIfTI without compression, too; two files are one scan if they share a hash.
+    """
+    unpacked = unpacked_sha256(path) if path.name.lower().endswith(".nii.gz") else None
+    return (file_sha256(path),) if unpacked is None else (file_sha256(path), unpacked)
 
 
 def files_sha256(paths: Iterable[Path]) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 SAME_PIXELS = 0.25  # contours that lie nowhere further apart are one that is stored twice
+MIN_RIM_PIXELS = 2.0  # between a contour and its hole; a contour that comes nearer may be another drawing of the first
+MAX_HOLLOW = 0.6  # of the pixels of a contour may lie in its holes; more may be another drawing, a little smaller
 _STEP_PIXELS = 0.25  # how densely a contour is sampled to see whether it lies within another
 _MAX_STEPS = 1000  # an edge longer than this runs far beyond any image
 
@@ -37,12 +39,30 @@ class _Pixels:
     path: Indices
 
 
-def fill(outlines: Sequence[Outline], shape: tuple[int, int], tolerance: float) -> tuple[npt.NDArray[np.bool_], int]:
+@dataclass(frozen=True)
+class Filled:
+    """The pixels of a region on one slice.
+
+    Attributes:
+        mask: Rows and columns.
+        holes: How many contours within others are holes.
+        united: How many contours within others are united with them, for they are not clearly holes.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    holes: int = 0
+    united: int = 0
+
+
+def fill(outlines: Sequence[Outline], shape: tuple[int, int], tolerance: float) -> Filled:
     """Pixels of a region on one slice: those whose centres lie within its contours, or on their paths.
 
     One contour is filled by the even-odd rule, so that a contour that reaches its hole by a channel keeps the hole.
-    Contours are united; one that lies wholly within another is its hole, and one within the hole is filled again, for
-    many programs store holes so. Two that are nearly the same are one. Contours for exclusive disjunction are combined
+    Contours are united. One that lies wholly within another is its hole, and one within the hole is filled again, for
+    many programs store holes so; but only if it is clearly a hole: nowhere nearer than `MIN_RIM_PIXELS` to what it lies
+    in, and leaving enough of it (`MAX_HOLLOW`). Otherwise it may be a second drawing of the same thing, and is united:
+    a hole that is filled is a small error, an embolus that vanishes is a large one. Two that are nearly the same are
+    one, without a word. Contours for exclusive disjunction are combined
     with what came before them, in their order; the others are united at the place of the first of them.
 
     Args:
@@ -50,22 +70,21 @@ def fill(outlines: Sequence[Outline], shape: tuple[int, int], tolerance: float) 
         shape: Rows and columns of the slice.
         tolerance: Pixels; a centre so near to a path lies on it.
 
-    Returns:
-        The mask, and how many contours are holes for they lie within another.
-
     Source: PS3.3, C.8.8.6.3: "points in space lying along the path" belong to the region. Holes without a channel that
     are not CLOSEDPLANAR_XOR are not in the standard.
 
     Example:
-        >>> square = np.array([[0.5, 0.5], [0.5, 3.5], [3.5, 3.5], [3.5, 0.5]])
-        >>> mask, holes = fill([Outline(square), Outline((square - 2) * 0.5 + 2)], (5, 5), 0.0)
-        >>> mask.astype(int).tolist(), holes
-        ([[0, 0, 0, 0, 0], [0, 1, 1, 1, 0], [0, 1, 0, 1, 0], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]], 1)
+        >>> square = np.array([[-0.5, -0.5], [-0.5, 4.5], [4.5, 4.5], [4.5, -0.5]])
+        >>> filled = fill([Outline(square), Outline((square - 2) * 0.2 + 2)], (5, 5), 0.0)
+        >>> filled.mask.astype(int).tolist(), filled.holes, filled.united
+        ([[1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 0, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1]], 1, 0)
+        >>> fill([Outline(square), Outline((square - 2) * 0.8 + 2)], (5, 5), 0.0).united
+        1
     """
     mask = np.zeros(shape, bool)
     flat = mask.ravel()  # a view
     closed = [outline.corners for outline in outlines if not outline.xor]
-    united, holes = _united(closed, shape, tolerance)
+    united = _united(closed, shape, tolerance)
     waiting = bool(closed)
     paths = []
     for outline in outlines:
@@ -74,32 +93,44 @@ def fill(outlines: Sequence[Outline], shape: tuple[int, int], tolerance: float) 
             flat[pixels.inside] ^= True
             paths.append(pixels.path)
         elif waiting:
-            mask |= united
+            mask |= united.mask
             waiting = False
     for path in paths:
         flat[path] = True
-    return mask, holes
+    return Filled(mask, united.holes, united.united)
 
 
-def _united(contours: Sequence[Corners], shape: tuple[int, int], tolerance: float) -> tuple[npt.NDArray[np.bool_], int]:
-    """The union of contours, each less its holes, and the number of holes."""
+def _united(contours: Sequence[Corners], shape: tuple[int, int], tolerance: float) -> Filled:
+    """The union of contours, each less its holes."""
     pixels = [_pixels(corners, shape, tolerance) for corners in contours]
     count = range(len(contours))
     around = [[outer for outer in count if _lies_within(contours, pixels, inner, outer, tolerance)] for inner in count]
-    depth = [0] * len(contours)
+    clear = [all(_far_apart(contours[inner], contours[outer], tolerance) for outer in around[inner]) for inner in count]
+    depth = [0] * len(contours)  # even: filled
     for _ in count:
         depth = [max((depth[outer] + 1 for outer in around[inner]), default=0) for inner in count]
+        depth = [level if clear[k] else level - level % 2 for k, level in enumerate(depth)]
     mask = np.zeros(shape, bool)
+    filled = {k for k in count if not clear[k]}
     for solid in count:
         if depth[solid] % 2:
             continue
         part = np.zeros(mask.size, bool)
         part[pixels[solid].inside] = part[pixels[solid].path] = True
-        for hole in count:
-            if depth[hole] == depth[solid] + 1 and solid in around[hole]:
-                part[pixels[hole].inside] = False
-        mask |= part.reshape(shape)
-    return mask, sum(level % 2 for level in depth)
+        left = part.copy()
+        holes = [k for k in count if depth[k] == depth[solid] + 1 and solid in around[k]]
+        for hole in holes:
+            left[pixels[hole].inside] = False
+        if np.count_nonzero(left) < (1 - MAX_HOLLOW) * np.count_nonzero(part):
+            filled.update(holes)
+            left = part
+        mask |= left.reshape(shape)
+    return Filled(mask, sum(level % 2 for k, level in enumerate(depth) if k not in filled), len(filled))
+
+
+def _far_apart(inner: Corners, outer: Corners, tolerance: float) -> bool:
+    """Whether the path of a contour stays away from the one that it lies in, so that a rim is left all round."""
+    return bool((_distance_to_path(_along(inner), outer) >= MIN_RIM_PIXELS - 2 * tolerance).all())
 
 
 def _lies_within(

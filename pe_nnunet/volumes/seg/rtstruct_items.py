@@ -126,7 +126,7 @@ def _read_region(number: int, title: str, items: Iterable[pydicom.Dataset]) -> t
     contours: list[Contour] = []
     left_out: Counter[str] = Counter()
     odd_kinds: Counter[tuple[str, str]] = Counter()
-    miscounted = 0
+    miscounted = offset = 0
     for item in items:
         stored = text_of(item, "ContourGeometricType")
         kind = _kind(stored)
@@ -141,6 +141,7 @@ def _read_region(number: int, title: str, items: Iterable[pydicom.Dataset]) -> t
         contours.append(Contour(points_mm, kind == XOR, decimals))
         if stored != kind:
             odd_kinds[stored, kind] += 1
+        offset += value_of(item, "ContourOffsetVector") not in (None, "", [0, 0, 0])
         said = number_of(item, "NumberOfContourPoints")
         miscounted += said is not None and said != len(points_mm)
     notes = []
@@ -151,6 +152,9 @@ def _read_region(number: int, title: str, items: Iterable[pydicom.Dataset]) -> t
     for (stored, kind), count in odd_kinds.items():
         text = f"{title}: {count} contours of the kind {stored!r}, which DICOM does not know, read as {kind}"
         notes.append(Note("PE-SEG-006", "repaired", text))
+    if offset:
+        text = f"{title}: {offset} contours have a ContourOffsetVector, retired from DICOM: not applied"
+        notes.append(Note("PE-SEG-006", "warning", text))
     if miscounted:
         text = f"{title}: NumberOfContourPoints of {miscounted} contours differs from ContourData, which is taken"
         notes.append(Note("PE-SEG-006", "warning", text))

@@ -17,8 +17,9 @@ from pe_nnunet.volumes.dicom.headers import text_of
 from pe_nnunet.volumes.geometry import SAME_GRID_TOLERANCE_VOXELS, image_like
 from pe_nnunet.volumes.readers import MAX_LABEL
 from pe_nnunet.volumes.scan import DicomInfo
-from pe_nnunet.volumes.seg.contour_filling import Outline, fill
+from pe_nnunet.volumes.seg.contour_filling import MAX_HOLLOW, MIN_RIM_PIXELS, Outline, fill
 from pe_nnunet.volumes.seg.rtstruct_items import CLOSED, XOR, Region, items_of, read_regions, rounding_mm
+from pe_nnunet.volumes.seg.seg_source import require_named_source
 
 OFF_SLICE_MM = 0.1  # positions of slices and of contours may both be rounded to a tenth of a millimetre
 ON_PATH_VOXELS = (1e-4, 0.2)  # at least, for arithmetic; at most, however coarsely contours are rounded
@@ -44,13 +45,10 @@ def contour_mask(
         out (PE-SEG-005), read by a rule (PE-SEG-006), or is missing (PE-SEG-007).
 
     Raises:
-        InputError: PE-SEG-002 for another frame of reference, PE-SEG-003 for numbers that are not unique, PE-SEG-004 if
-            a contour does not lie on a slice.
+        InputError: PE-SEG-002 for another frame of reference, or another series where none is stated, PE-SEG-003 for
+            numbers that are not unique, PE-SEG-004 if a contour does not lie on a slice.
     """
-    rois = items_of(dataset, "StructureSetROISequence")
-    frames = {text_of(rois[place], "ReferencedFrameOfReferenceUID") for place in places}
-    if frames - {dicom.frame_of_reference_uid, ""}:
-        raise InputError("PE-SEG-002", f"{path.name} lies in another frame of reference", "give that of this series")
+    _require_same_frame(dataset, dicom, places, path)
     regions, found = read_regions(dataset, places, path)
     notes = list(found)
     corners = [[_voxel_coordinates(contour.points_mm, image) for contour in region.contours] for region in regions]
@@ -70,6 +68,28 @@ def contour_mask(
             text = f"{region.title}: {overlap} of its voxels lie in other regions too, and are taken for its own"
             notes.append(Note("PE-SEG-006", "warning", text))
     return image_like(ids, image), (*notes, *renumbered, *_without_voxels(regions, corners, id_of, ids))
+
+
+def _require_same_frame(dataset: pydicom.Dataset, dicom: DicomInfo, places: Sequence[int], path: Path) -> None:
+    """Refuse regions of another frame of reference; where none is stated, slices or series that are named decide."""
+    rois = items_of(dataset, "StructureSetROISequence")
+    given, expected = {text_of(rois[k], "ReferencedFrameOfReferenceUID") for k in places}, dicom.frame_of_reference_uid
+    if expected and given - {expected, ""}:
+        raise InputError("PE-SEG-002", f"{path.name} lies in another frame of reference", "give that of this series")
+    if expected and "" not in given:
+        return
+    referenced = [
+        series
+        for frame in items_of(dataset, "ReferencedFrameOfReferenceSequence")
+        for study in items_of(frame, "RTReferencedStudySequence")
+        for series in items_of(study, "RTReferencedSeriesSequence")
+    ]
+    contoured = items_of(dataset, "ROIContourSequence")
+    drawn = [contour for region in contoured for contour in items_of(region, "ContourSequence")]
+    slices = [image for item in (*referenced, *drawn) for image in items_of(item, "ContourImageSequence")]
+    uids = {text_of(image, "ReferencedSOPInstanceUID") for image in slices} - {""}
+    series_uids = {text_of(series, "SeriesInstanceUID") for series in referenced} - {""}
+    require_named_source(uids, series_uids, dicom, path, in_frame=False)
 
 
 def _voxel_coordinates(points_mm: npt.NDArray[np.float64], image: sitk.Image) -> npt.NDArray[np.float64]:
@@ -114,19 +134,27 @@ def _planes(
 ) -> tuple[dict[int, Plane], list[Note]]:
     """The mask of a region on each slice that it has contours on, by the number of the slice."""
     outlines: dict[int, list[Outline]] = {}
-    holes = mixed = beyond = 0
+    holes = united = mixed = beyond = 0
     for contour, points in zip(region.contours, corners, strict=True):
         in_plane = points[:, 1:]
         beyond += bool(((in_plane < -0.5 - tolerance) | (in_plane > np.array(shape) - 0.5 + tolerance)).any())
         outlines.setdefault(round(float(points[:, 0].mean())), []).append(Outline(in_plane, contour.xor))
     planes = {}
     for z in sorted(outlines):
-        planes[z], held = fill(outlines[z], shape, tolerance)
-        holes += held
+        filled = fill(outlines[z], shape, tolerance)
+        planes[z] = filled.mask
+        holes += filled.holes
+        united += filled.united
         mixed += len({outline.xor for outline in outlines[z]}) > 1
     notes = []
     if holes:
         text = f"{region.title}: {holes} {CLOSED} contours lie wholly within another one of their slice: read as holes"
+        notes.append(Note("PE-SEG-006", "warning", text))
+    if united:
+        text = (
+            f"{region.title}: {united} {CLOSED} contours within another one of their slice are united with it: within "
+            f"{MIN_RIM_PIXELS:g} pixels of it, or over {MAX_HOLLOW:.0%} of it, they are not clearly holes"
+        )
         notes.append(Note("PE-SEG-006", "warning", text))
     if mixed:
         text = f"{region.title}: {CLOSED} and {XOR} together on {mixed} slices: combined in the order stored"

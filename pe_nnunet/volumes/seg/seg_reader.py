@@ -11,7 +11,7 @@ from pydicom.uid import RTStructureSetStorage
 from pe_nnunet.errors import InputError, Note, PEError
 from pe_nnunet.volumes.dicom.declared_size import require_plausible_pixels
 from pe_nnunet.volumes.dicom.deflated import inflated
-from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
+from pe_nnunet.volumes.dicom.headers import looks_like_dicom, quiet_pydicom, text_of
 from pe_nnunet.volumes.scan import DicomInfo, Scan
 from pe_nnunet.volumes.seg.rtstruct_items import roi_names
 from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
@@ -41,7 +41,9 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
     with quiet_pydicom():
         plain = inflated(path, pixels=True)
         try:
-            dataset = pydicom.dcmread(path if plain is None else plain)
+            source = path if plain is None else plain
+            # some archives leave the preamble out
+            dataset = pydicom.dcmread(source, force=plain is None and looks_like_dicom(path))
         except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             reason = " ".join(str(error).split())
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {reason}", "fetch it again") from error
@@ -50,11 +52,14 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
                 "PE-SEG-002", f"{path.name} was drawn on a DICOM series, and the scan is none", "convert the DICOM"
             )
         kind = text_of(dataset, "SOPClassUID")
+        bare = () if dataset.preamble else (Note("PE-DCM-015", "repaired", f"{path.name} has no DICOM preamble"),)
         if kind in SEGMENTATIONS:
-            return _segments(dataset, scan.image, scan.dicom, names, path)
+            label, notes = _segments(dataset, scan.image, scan.dicom, names, path)
+            return label, (*bare, *notes)
         if kind == RTStructureSetStorage:
             places = chosen_segments(roi_names(dataset), names, path)
-            return contour_mask(dataset, scan.image, scan.dicom, places, path)
+            label, notes = contour_mask(dataset, scan.image, scan.dicom, places, path)
+            return label, (*bare, *notes)
     found = pydicom.uid.UID(kind, validation_mode=0).name or "of no known kind"
     raise InputError(
         "PE-SEG-001",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,16 +28,32 @@ def require_same_series(dataset: pydicom.Dataset, frames: Sequence[SegFrame], di
         text_of(item, "ReferencedSOPInstanceUID") for s in series for item in items_of(s, "ReferencedInstanceSequence")
     }
     uids |= {uid for frame in frames for uid, _ in frame.sources}
+    named = {text_of(item, "SeriesInstanceUID") for item in series}
+    require_named_source(uids, named, dicom, path, in_frame=bool(given and expected))
+
+
+def require_named_source(
+    uids: Collection[str], series: Collection[str], dicom: DicomInfo, path: Path, *, in_frame: bool
+) -> None:
+    """Refuse a label that names slices or series that are all others, or neither where no frame of reference ties it.
+
+    Args:
+        uids: SOPInstanceUID of the slices that it names.
+        series: SeriesInstanceUID of the series that it names.
+        dicom: Of the scan.
+        path: For messages.
+        in_frame: It lies in the frame of reference of the scan.
+    """
     of_scan = set(dicom.sop_instance_uids) - {""}
-    if of_scan and uids - {""}:
-        if not uids & of_scan:
+    if of_scan and set(uids) - {""}:
+        if of_scan.isdisjoint(uids):
             text = f"{path.name} names {len(uids)} slices, and none is of this series"
             raise InputError("PE-SEG-002", text, "give the segmentation of this series")
     elif series:
-        if dicom.series_uid not in {text_of(item, "SeriesInstanceUID") for item in series}:
+        if dicom.series_uid not in series:
             text = f"{path.name} was drawn on another series of the study"
             raise InputError("PE-SEG-002", text, "give the segmentation of this series")
-    elif not given or not expected:
+    elif not in_frame:
         text = f"{path.name} names neither slices nor a series, and it or the scan has no FrameOfReferenceUID"
         raise InputError("PE-SEG-002", text, "bring the label onto the scan as NIfTI")
 
