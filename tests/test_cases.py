@@ -14,7 +14,8 @@ import pytest
 
 from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, step_bar, work_through
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
-from pe_nnunet.processes.case_process import case_processes
+from pe_nnunet.processes import case_process
+from pe_nnunet.processes.case_process import case_processes, start_ahead
 
 ITEMS = {"a": 2, "b": 0, "c": -1, "d": 4}
 
@@ -126,3 +127,27 @@ def test_a_limit_below_zero_is_refused_and_zero_is_none() -> None:
 def test_steps_end_where_the_time_is_over() -> None:
     with step_bar("a", "window", timeout_s=1e-9) as show, pytest.raises(InputError, match="PE-IN-007"):
         show(1, 2)
+
+
+def test_a_process_that_was_started_ahead_takes_the_first_job_with_its_imports_done(monkeypatch):
+    monkeypatch.setattr(case_process, "_idle", [])
+    start_ahead("colorsys")
+    start_ahead("colorsys")
+    (ahead,) = case_process._idle
+    with case_processes(1) as (process,):
+        assert process is ahead
+        process.begin(_loaded, "colorsys")
+        assert process.result() is True
+    process.kill()
+
+
+def test_a_process_that_cannot_import_says_so_at_its_first_job(monkeypatch):
+    monkeypatch.setattr(case_process, "_idle", [])
+    start_ahead("no_such_module_at_all")
+    with case_processes(1) as (process,), pytest.raises(ModuleNotFoundError):
+        process.begin(_loaded, "colorsys")
+    process.kill()
+
+
+def _loaded(module):
+    return module in sys.modules

@@ -86,8 +86,10 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.fusion.stored import choose_settings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.inference.inputs import read_inputs
     from pe_nnunet.inference.model import pick_device, weights_of
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
+    from pe_nnunet.processes.case_process import start_ahead
     from pe_nnunet.volumes import find_scans
     from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
@@ -106,6 +108,7 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.artery is not None and args.roi != "artery":
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
+    start_ahead(read_inputs.__module__)
     detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
     fusion = choose_settings(
         [place.folder for place in locations],

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,12 @@ class CaseProcess:
         other.close()
         self._timeout_s: float | None = None
         self._begun_at: float | None = None
+        self._preparing = False
+
+    def prepare(self, module: str) -> None:
+        """Let it import what its jobs need; the first of them waits for that."""
+        self.begin(_import, module)
+        self._preparing = True
 
     @property
     def alive(self) -> bool:
@@ -88,6 +95,9 @@ class CaseProcess:
             timeout_s: Seconds from its beginning after which it is given up; the time that imports take does not count.
             threads: For ITK; 0 for as many as it takes of itself.
         """
+        if self._preparing:
+            self._preparing = False
+            self.result()
         self._timeout_s, self._begun_at = timeout_s, None
         message = pickle.dumps((job, args), protocol=5)
         with suppress(BrokenPipeError, ConnectionError):  # it has died; `result` says so
@@ -164,6 +174,17 @@ class CaseProcess:
 
 
 _idle: list[CaseProcess] = []  # to start one takes a second or two
+
+
+def start_ahead(module: str) -> None:
+    """Start a process for jobs to come, while this one has other work, as loading models.
+
+    Args:
+        module: Where the jobs' functions are.
+    """
+    if not _idle:
+        _idle.append(CaseProcess())
+        _idle[-1].prepare(module)
 
 
 @contextmanager
@@ -273,6 +294,10 @@ def _silence_libraries() -> None:
         os.dup2(nowhere, 2)
         os.close(nowhere)
         sys.stderr = own
+
+
+def _import(module: str) -> None:
+    import_module(module)
 
 
 def _folder() -> str:
