@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pe_nnunet.detection.detector import load_detector, merge
-from pe_nnunet.detection.record import INPUT
+from pe_nnunet.detection.onnx_export import INPUT
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
 
 if TYPE_CHECKING:
