@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.fusion.stored import choose_settings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
-    from pe_nnunet.inference.model import pick_device, weights_of
+    from pe_nnunet.inference.model import pick_device
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.volumes import find_scans
     from pe_nnunet.volumes.case_names import named_cases, names_hidden
@@ -107,9 +108,9 @@ def run(args: argparse.Namespace) -> int:
     if args.artery is not None and args.roi != "artery":
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
     detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
-    fusion = choose_settings(
+    fusion = partial(
+        choose_settings,
         [place.folder for place in locations],
-        weights_of(locations, () if detector is None else detector.records),
         target_fp=args.target_fp,
         accept=args.accept_calibration,
         **asked,
@@ -131,7 +132,7 @@ def run(args: argparse.Namespace) -> int:
     say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in fusion.notes:
+    for note in predictor.choice.notes:
         print(note, flush=True)
     written, failed = predict_batch(
         predictor,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.dataset.training_split import TrainingSplit
-from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Raster
+from pe_nnunet.detection.raster import WINDOWS_HU, Raster
 from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json
