@@ -10,6 +10,7 @@ from pe_nnunet.errors import ConfigurationError
 
 _FLOATS = (1, 10, 11)  # float, half and double of ONNX's TensorProto.DataType
 
+
 def require_sound(path: Path) -> None:
     """Refuse a network with weights that are no numbers, or lie in other files, which it could name anywhere.
 

@@ -36,6 +36,7 @@ class TrainedModel:
 
     Attributes:
         name: `TRAINER__PLANS__CONFIGURATION`.
+        configuration_name: By which the plans know it.
         network: Built without deep supervision, in eval mode.
         folds: (fold, weights) pairs; weights on the CPU.
         records: What a result says of each fold: file and hash.
@@ -48,6 +49,7 @@ class TrainedModel:
     """
 
     name: str
+    configuration_name: str
     network: nn.Module
     folds: tuple[tuple[str, dict[str, Tensor]], ...]
     records: tuple[ModelRecord, ...]
@@ -106,6 +108,7 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         network = with_our_norms(network)
     return TrainedModel(
         name=location.folder.name,
+        configuration_name=str(first["init_args"]["configuration"]),
         network=channels_last(network.to(device).eval(), len(configuration.patch_size)),
         folds=tuple(zip(location.folds, (item["network_weights"] for item in checkpoints), strict=True)),
         records=model_records(location),

@@ -176,9 +176,7 @@ def _opened(path: Path, room: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str,
 
 
 @contextmanager
-def _unpacked(
-    archive: zipfile.ZipFile, index: Mapping[str, dict[str, Any]], path: Path, room: Path
-) -> Iterator[Path]:
+def _unpacked(archive: zipfile.ZipFile, index: Mapping[str, dict[str, Any]], path: Path, room: Path) -> Iterator[Path]:
     """A temporary folder with the files of an archive, all of which were checked."""
     with tempfile.TemporaryDirectory(prefix=".install_", dir=room) as name:
         unpacked = Path(name)
