@@ -17,7 +17,7 @@ def is_kind(path: Path) -> bool:
     return path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path))
 
 
-def check(path: Path, limits: CaseLimits) -> Checked:  # noqa: ARG001 - as the other kinds
+def check(path: Path, limits: CaseLimits | None) -> Checked:  # noqa: ARG001 - as the other kinds
     """Compare hashes, and read plans, checkpoints and detectors, in a temporary folder."""
     from pe_nnunet.inference.sharing import check_archive
 

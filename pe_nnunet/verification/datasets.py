@@ -29,7 +29,7 @@ def is_kind(folder: Path) -> bool:
     )
 
 
-def check(folder: Path, limits: CaseLimits) -> Checked:
+def check(folder: Path, limits: CaseLimits | None) -> Checked:
     """Compare records, files and nnU-Net's descriptions."""
     from pe_nnunet.dataset.raw import CASE_FILES, CASES, ERRORS, case_file, load_cases
 

@@ -18,7 +18,7 @@ def is_kind(folder: Path) -> bool:
     return any((folder / name).is_file() or any(folder.glob(f"fold_*/{name}")) for name in _OURS)
 
 
-def check(folder: Path, limits: CaseLimits) -> Checked:  # noqa: ARG001 - as the other kinds
+def check(folder: Path, limits: CaseLimits | None) -> Checked:  # noqa: ARG001 - as the other kinds
     """Read every fold; torch is needed where weights to train on (`detector.pt`) are beside the network."""
     single = any((folder / name).is_file() for name in _OURS)
     folds = [folder] if single else sorted(path for path in folder.glob("fold_*") if path.is_dir())

@@ -31,7 +31,7 @@ def is_kind(folder: Path) -> bool:
         return False
 
 
-def check(folder: Path, limits: CaseLimits) -> Checked:  # noqa: ARG001 - as the other kinds
+def check(folder: Path, limits: CaseLimits | None) -> Checked:  # noqa: ARG001 - as the other kinds
     """Read every file, and compare the tables; an evaluation records no hashes of its files."""
     from pe_nnunet.evaluation.text_tables import read_cases
 

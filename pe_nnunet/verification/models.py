@@ -26,7 +26,7 @@ def is_kind(folder: Path) -> bool:
     return (described and (named or any(folder.glob("fold_*")))) or any(folder.glob("fold_*/*.pth"))
 
 
-def check(folder: Path, limits: CaseLimits) -> Checked:
+def check(folder: Path, limits: CaseLimits | None) -> Checked:
     """Read plans and checkpoints, and compare the hashes of checkpoints with the records that name them."""
     from pe_nnunet.dataset.dataset_json import read_dataset_json
     from pe_nnunet.files.json_reader import MALFORMED, read_json

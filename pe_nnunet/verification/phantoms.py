@@ -21,7 +21,7 @@ def is_kind(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def check(folder: Path, limits: CaseLimits) -> Checked:
+def check(folder: Path, limits: CaseLimits | None) -> Checked:
     """Compare hashes, and read every scan and mask."""
     try:
         cases = dict(read_object(folder / MANIFEST)["cases"])

@@ -23,6 +23,7 @@ from pe_nnunet.verification.whole_files import read_table, read_whole, whole_fin
 KIND = "predictions"
 PAGE = "report.html"
 _TOLERANCE_MM = 1e-3
+_ALWAYS = {"emboli", "table", "picture", "report"}  # kinds that every case has where they are asked for
 
 
 def is_kind(folder: Path) -> bool:
@@ -41,7 +42,7 @@ def _says_manifest(path: Path) -> bool:
         return False
 
 
-def check(folder: Path, limits: CaseLimits) -> Checked:
+def check(folder: Path, limits: CaseLimits | None) -> Checked:
     """Compare manifests, files and tables."""
     manifests = {path.stem: path for path in sorted(folder.glob("*.json")) if _is_manifest(path)}
     results, lost = work_through(partial(_check_case, folder), manifests, limits=limits, quiet=True)
@@ -63,12 +64,14 @@ def check(folder: Path, limits: CaseLimits) -> Checked:
         found += _stock_findings(stock)
     known = {path.name for path in manifests.values()} | {SUMMARY, ERRORS, PAGE}
     known |= {name for _, manifest, _ in results.values() for name in _names(manifest)}
+    unread = [case for case in manifests if case not in summaries]  # whose files nobody can tell from others
+    known |= {name for case in unread for name in _names({"files": {k: w.name(case) for k, w in WRITERS.items()}})}
     files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
     found += [_unrecorded(path) for path in files if path.name not in known]
     if stock.is_dir():
         known |= {f"{stock.name}/{name}" for name in ("plans.json", "dataset.json")}
         found += [_unrecorded(path) for path in sorted(stock.iterdir()) if f"{stock.name}/{path.name}" not in known]
-    return Checked(folder, KIND, len(known), found)
+    return Checked(folder, KIND, sum((folder / name).is_file() for name in known), found)
 
 
 def _is_manifest(path: Path) -> bool:
@@ -100,7 +103,7 @@ def _check_case(folder: Path, path: Path) -> tuple[CaseSummary | None, Mapping[s
     """The line of a case, its manifest, and what is not as the manifest says; in a process of its own."""
     try:
         summary, manifest = read_case_summary(path), read_object(path)
-        files, hashes = dict(manifest["files"]), dict(manifest.get("files_sha256", {}))
+        files, hashes = {**manifest["files"]}, {**manifest.get("files_sha256", {})}
         own = {
             kind: folder / name
             for kind, name in files.items()
@@ -129,6 +132,8 @@ def _file_findings(
     if not hashes and own:
         found.append(Finding("PE-VER-009", "warning", f"{path} records no hashes: its files were read, not compared"))
         hashes = {kind: file_sha256(file) for kind, file in own.items()}
+    lacking = sorted(_ALWAYS & _asked(read_object(path)) - files.keys())
+    found += [disagree(f"{path} names no file of the kind {kind}, which was asked for") for kind in lacking]
     recorded = {name: hashes.get(kind, "") for kind, name in files.items()}
     found += compare_hashes(recorded, {files[kind]: file_sha256(file) for kind, file in own.items()}, str(path))
     beside = [folder / name for name in _names({"files": {kind: files[kind] for kind in own}})]

@@ -21,7 +21,7 @@ class _Kind(NamedTuple):
 
     name: str
     is_kind: Callable[[Path], bool]
-    check: Callable[[Path, CaseLimits], Checked]
+    check: Callable[[Path, CaseLimits | None], Checked]
 
 
 KINDS = tuple(
@@ -37,7 +37,8 @@ def verify(path: Path, limits: CaseLimits | None = None) -> list[Checked]:
 
     Args:
         path: A folder, or a model archive.
-        limits: What the check of a case or a checkpoint may take; each is done in a process beside this one.
+        limits: What the check of a case or a checkpoint may take: each is then done in a process beside this one, so
+            that a file that crashes its reader is a finding, and the rest is checked; None to check all in this one.
 
     Returns:
         Each place and what was found there.
@@ -47,14 +48,14 @@ def verify(path: Path, limits: CaseLimits | None = None) -> list[Checked]:
     """
     if not path.exists():
         raise ConfigurationError("PE-IN-002", f"{path} does not exist", "check the path")
-    found = list(_checked(path, limits or CaseLimits(), 0))
+    found = list(_checked(path, limits, 0))
     if not any(checked.files for checked in found):
         known = ", ".join(kind.name for kind in KINDS)
         raise ConfigurationError("PE-VER-001", f"{path} holds nothing that is known here", f"known are {known}")
     return found
 
 
-def _checked(path: Path, limits: CaseLimits, depth: int) -> Iterator[Checked]:
+def _checked(path: Path, limits: CaseLimits | None, depth: int) -> Iterator[Checked]:
     kinds = [kind for kind in KINDS if kind.is_kind(path)]
     if len(kinds) > 1:
         names = " and ".join(kind.name for kind in kinds)
