@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pe_nnunet.cases import CaseLimits
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.verification.findings import Checked, Finding, disagree
 from pe_nnunet.verification.whole_files import whole_findings
+
+if TYPE_CHECKING:
+    from pe_nnunet.metrics.case_scores import CaseScores
 
 KIND = "an evaluation"
 TABLE, SUMMARY, PAGE = "cases.csv", "summary.json", "report.html"
@@ -58,7 +61,7 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:  # noqa: ARG001 -
 
 
 def _number_findings(
-    folder: Path, ids: Sequence[str], cases: Sequence[Mapping[str, Any]], content: Mapping[str, Any]
+    folder: Path, ids: Sequence[str], cases: Sequence[CaseScores], content: Mapping[str, Any]
 ) -> list[Finding]:
     cohort = content["cohort"]
     found = []

@@ -34,9 +34,9 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:
     from pe_nnunet.named_classes import read_plans
 
     found, files = list[Finding](), 2
-    for read in (lambda: read_plans(folder / "plans.json"), lambda: read_dataset_json(folder)):
+    for read, place in ((read_plans, folder / "plans.json"), (read_dataset_json, folder)):
         try:
-            read()
+            read(place)
         except PEError as error:
             found.append(Finding.of(error))
     if (folder / FINGERPRINT).is_file():

@@ -18,7 +18,7 @@ from pe_nnunet.outputs.cohort_files import SUMMARY, SUMMARY_COLUMNS, CaseSummary
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.verification.failed_cases import ERRORS, failed_cases
 from pe_nnunet.verification.findings import Checked, Finding, compare_hashes, disagree
-from pe_nnunet.verification.whole_files import read_table, read_whole, whole_findings
+from pe_nnunet.verification.whole_files import read_table, whole_findings
 
 KIND = "predictions"
 PAGE = "report.html"
@@ -148,6 +148,7 @@ def _number_findings(path: Path, manifest: Mapping[str, Any], own: dict[str, Pat
 
     from pe_nnunet.detection.results import read_detections
     from pe_nnunet.outputs.emboli_table import read_emboli_csv
+    from pe_nnunet.volumes.files.volume_file import read_file
 
     emboli, volumes = manifest["emboli"], [float(mm3) for mm3 in manifest["volumes_mm3"]]
     counts = {"volumes_mm3": len(volumes), "findings": len(manifest["findings"])}
@@ -160,7 +161,7 @@ def _number_findings(path: Path, manifest: Mapping[str, Any], own: dict[str, Pat
         )
     try:
         if "emboli" in own:
-            image = read_whole(own["emboli"])
+            image, _ = read_file(own["emboli"])
             ids = [n for n in np.unique(sitk.GetArrayViewFromImage(image)).tolist() if n]
             if len(ids) != emboli or ids != list(range(1, len(ids) + 1)):
                 found.append(disagree(f"{path} counts {emboli} emboli, and {own['emboli'].name} holds {ids[:9]}"))
@@ -219,9 +220,9 @@ def _stock_findings(folder: Path) -> list[Finding]:
     from pe_nnunet.named_classes import read_plans
 
     found = []
-    for read in (lambda: read_plans(folder / "plans.json"), lambda: read_dataset_json(folder)):
+    for read, place in ((read_plans, folder / "plans.json"), (read_dataset_json, folder)):
         try:
-            read()
+            read(place)
         except PEError as error:
             found.append(Finding.of(error))
     return found
