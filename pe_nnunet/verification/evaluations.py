@@ -67,7 +67,7 @@ def _number_findings(
     found = []
     if len(set(ids)) < len(ids):
         found.append(disagree(f"{folder / TABLE} has cases twice"))
-    expected = {"scans": len(ids)} | {name: sum(case[name] for case in cases) for name in _SUMS}
+    expected = {"scans": len(ids)} | {name: sum(case[name] or 0 for case in cases) for name in _SUMS}
     found += [
         disagree(f"{folder / SUMMARY} says {name} {cohort[name]}, and the cases of {TABLE} add up to {number}")
         for name, number in expected.items()

@@ -3,8 +3,8 @@
     audit.py SITE_PACKAGES OUT
 
 writes `OUT/sbom.cdx.json` (CycloneDX: the runtime dependencies with their versions, licences and what each needs) and
-`OUT/audit.json` (pip-audit's report). Exit code 0 if nothing is known against what is installed, 1 if something is, 2 if
-the advisory service could not be asked. It runs in an environment of its own, so that the tools are not what is audited.
+`OUT/audit.json` (pip-audit's report). Exit code 0 if nothing is known against what is installed, 1 if something is, 2
+if the advisory service could not be asked. It runs in an environment of its own, so that the tools are not audited too.
 """
 
 from __future__ import annotations
