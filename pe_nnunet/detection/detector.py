@@ -46,8 +46,15 @@ class Detector:
 
         Returns:
             For each picture its boxes in pixels.
+
+        Raises:
+            ConfigurationError: PE-DET-006 if a network gives values that are no numbers, which are not "no embolus".
         """
         raws = [session.run(None, {INPUT: pictures})[0] for session in self._sessions]
+        if not all(np.isfinite(raw).all() for raw in raws):
+            raise ConfigurationError(
+                "PE-DET-006", "the detector gives values that are no numbers", "train it again, or leave it out"
+            )
         return [merge([suppress(decode(raw[n], MIN_CONFIDENCE)) for raw in raws]) for n in range(len(pictures))]
 
 
