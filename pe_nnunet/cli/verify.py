@@ -42,6 +42,6 @@ def run(args: argparse.Namespace) -> int:
         for finding in place.findings:
             print(finding)
         if place.files:
-            said = f"{place.errors} errors" if place.errors else "as it should be"
+            said = f"{place.errors} error{'s' * (place.errors > 1)}" if place.errors else "as it should be"
             print(f"{place.path}: {place.kind}, {place.files} files, {said}", flush=True)
     return SOME_FAILED if errors else DONE

@@ -10,7 +10,7 @@ from pe_nnunet.cases import CaseLimits
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.verification.findings import Checked, Finding, disagree
-from pe_nnunet.verification.whole_files import whole_findings
+from pe_nnunet.verification.whole_files import heading, whole_findings
 
 if TYPE_CHECKING:
     from pe_nnunet.metrics.case_scores import CaseScores
@@ -22,11 +22,7 @@ _SUMS = ("emboli", "found", "findings", "false_positives")
 
 def is_kind(folder: Path) -> bool:
     """Whether `pe-nnunet evaluate` wrote into this folder."""
-    try:
-        heading = (folder / TABLE).open(encoding="utf-8", errors="replace").readline()
-    except OSError:
-        heading = ""
-    if heading.startswith("case,patient,emboli,"):
+    if heading(folder / TABLE).startswith("case,patient,emboli,"):
         return True
     try:
         return {"cohort", "settings", "failures"} <= read_object(folder / SUMMARY).keys()

@@ -82,6 +82,8 @@ def _check_checkpoint(folder: Path, name: str) -> tuple[str, list[Finding]]:
     from pe_nnunet.volumes.files.volume_file import file_sha256
 
     path = folder / name
+    if not path.is_file():
+        return "", [Finding("PE-MODEL-002", "error", f"{path} is no file")]
     try:
         model = load_model(
             ModelLocation(folder, (path.parent.name.removeprefix("fold_"),), path.name), torch.device("cpu")

@@ -18,7 +18,7 @@ from pe_nnunet.outputs.cohort_files import SUMMARY, SUMMARY_COLUMNS, CaseSummary
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.verification.failed_cases import ERRORS, failed_cases
 from pe_nnunet.verification.findings import Checked, Finding, compare_hashes, disagree
-from pe_nnunet.verification.whole_files import read_table, whole_findings
+from pe_nnunet.verification.whole_files import heading, read_table, whole_findings
 
 KIND = "predictions"
 PAGE = "report.html"
@@ -28,11 +28,7 @@ _ALWAYS = {"emboli", "table", "picture", "report"}  # kinds that every case has 
 
 def is_kind(folder: Path) -> bool:
     """Whether predict-fused wrote into this folder."""
-    try:
-        heading = (folder / SUMMARY).open(encoding="utf-8", errors="replace").readline()
-    except OSError:
-        heading = ""
-    return heading.strip() == ",".join(SUMMARY_COLUMNS) or any(map(_says_manifest, folder.glob("*.json")))
+    return heading(folder / SUMMARY) == ",".join(SUMMARY_COLUMNS) or any(map(_says_manifest, folder.glob("*.json")))
 
 
 def _says_manifest(path: Path) -> bool:
@@ -44,7 +40,7 @@ def _says_manifest(path: Path) -> bool:
 
 def check(folder: Path, limits: CaseLimits | None) -> Checked:
     """Compare manifests, files and tables."""
-    manifests = {path.stem: path for path in sorted(folder.glob("*.json")) if _is_manifest(path)}
+    manifests = {path.stem: path for path in sorted(folder.glob("*.json")) if path.is_file() and _is_manifest(path)}
     results, lost = work_through(partial(_check_case, folder), manifests, limits=limits, quiet=True)
     found = [finding for _, _, findings in results.values() for finding in findings]
     found += [Finding.of(failure) for failure in lost]
@@ -66,8 +62,8 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:
     known |= {name for _, manifest, _ in results.values() for name in _names(manifest)}
     unread = [case for case in manifests if case not in summaries]  # whose files nobody can tell from others
     known |= {name for case in unread for name in _names({"files": {k: w.name(case) for k, w in WRITERS.items()}})}
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    found += [_unrecorded(path) for path in files if path.name not in known]
+    others = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.name not in known]
+    found += [_unrecorded(path) for path in others if not (path.is_dir() and _is_ours(path))]
     if stock.is_dir():
         known |= {f"{stock.name}/{name}" for name in ("plans.json", "dataset.json")}
         found += [_unrecorded(path) for path in sorted(stock.iterdir()) if f"{stock.name}/{path.name}" not in known]
@@ -103,6 +99,8 @@ def _check_case(folder: Path, path: Path) -> tuple[CaseSummary | None, Mapping[s
     """The line of a case, its manifest, and what is not as the manifest says; in a process of its own."""
     try:
         summary, manifest = read_case_summary(path), read_object(path)
+        if summary.case_id != path.stem:
+            return summary, manifest, [disagree(f"{path} is the manifest of the case {summary.case_id}")]
         files, hashes = {**manifest["files"]}, {**manifest.get("files_sha256", {})}
         own = {
             kind: folder / name
@@ -110,8 +108,6 @@ def _check_case(folder: Path, path: Path) -> tuple[CaseSummary | None, Mapping[s
             if kind in WRITERS and name == WRITERS[kind].name(path.stem) and (folder / name).is_file()
         }
         found = _file_findings(folder, path, files, hashes, own)
-        if summary.case_id != path.stem:
-            found.append(disagree(f"{path} is the manifest of the case {summary.case_id}"))
         found += _number_findings(path, manifest, own)
     except PEError as error:
         return None, {}, [Finding.of(error)]
@@ -125,20 +121,23 @@ def _file_findings(
 ) -> list[Finding]:
     from pe_nnunet.volumes.files.volume_file import file_sha256
 
-    found = []
-    for kind, name in files.items():
-        if kind not in WRITERS or name != WRITERS[kind].name(path.stem):
-            found.append(disagree(f"{path} names {name!r} as its {kind}, which is no file of this case"))
+    right = {kind: name for kind, name in files.items() if kind in WRITERS and name == WRITERS[kind].name(path.stem)}
+    found = [
+        disagree(f"{path} names {name!r} as its {kind}, which is no file of this case")
+        for kind, name in files.items()
+        if kind not in right
+    ]
     if not hashes and own:
         found.append(Finding("PE-VER-009", "warning", f"{path} records no hashes: its files were read, not compared"))
         hashes = {kind: file_sha256(file) for kind, file in own.items()}
     lacking = sorted(_ALWAYS & _asked(read_object(path)) - files.keys())
     found += [disagree(f"{path} names no file of the kind {kind}, which was asked for") for kind in lacking]
-    recorded = {name: hashes.get(kind, "") for kind, name in files.items()}
+    recorded = {name: hashes.get(kind, "") for kind, name in right.items()}
     found += compare_hashes(recorded, {files[kind]: file_sha256(file) for kind, file in own.items()}, str(path))
     beside = [folder / name for name in _names({"files": {kind: files[kind] for kind in own}})]
     found += [_missing(file) for file in beside if not file.is_file()]
-    return [*found, *(finding for file in own.values() for finding in whole_findings(file))]
+    there = [*own.values(), *filter(Path.is_file, beside)]
+    return [*found, *(finding for file in there for finding in whole_findings(file))]
 
 
 def _number_findings(path: Path, manifest: Mapping[str, Any], own: dict[str, Path]) -> list[Finding]:
@@ -230,6 +229,11 @@ def _stock_findings(folder: Path) -> list[Finding]:
 
 def _missing(path: Path) -> Finding:
     return Finding("PE-VER-003", "error", f"{path} is missing")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder among the results is that of nnU-Net's files, or of a part of the run."""
+    return folder.name == WRITERS["nnunet"].folder or folder.match("part_*_of_*")
 
 
 def _unrecorded(path: Path) -> Finding:

@@ -14,6 +14,7 @@ from pe_nnunet.verification.findings import Finding
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+_LONGEST = 10_000
 VOLUMES = (".nii", ".nii.gz", ".nrrd", ".mha")
 
 
@@ -59,6 +60,17 @@ def whole_findings(path: Path) -> list[Finding]:
     except PEError as error:
         return [Finding.of(error)]
     return []
+
+
+def heading(path: Path) -> str:
+    """The first line of a file; empty where there is no such file."""
+    if not path.is_file():
+        return ""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.readline(_LONGEST).strip()
+    except OSError:
+        return ""
 
 
 def read_table(path: Path) -> list[list[str]]:
