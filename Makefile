@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
-.PHONY: demo test env lint format bench clean
+.PHONY: demo test env lint format bench audit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
@@ -31,6 +31,16 @@ lint: $(VENV)/.installed
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+audit: $(VENV)/.installed $(CACHE)/audit/.installed  # dist/sbom.cdx.json, and what is known against the environment
+	$(CACHE)/audit/bin/python tests/packaging/audit.py \
+		$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") dist
+
+$(CACHE)/audit/.installed: pyproject.toml
+	$(PYTHON) -m venv $(CACHE)/audit
+	$(CACHE)/audit/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(CACHE)/audit/bin/python -m pip install --quiet --group audit
+	@touch $@
 
 $(VENV)/.installed: pyproject.toml
 	@echo "== environment in $(VENV) (a few minutes the first time)"

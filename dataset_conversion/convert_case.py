@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
-from pe_nnunet.dataset.raw import CASE_FILES, case_file, write_progress
+from pe_nnunet.dataset.raw import CASE_FILES, case_file, case_hashes, write_progress
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheet
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
@@ -18,7 +18,6 @@ from pe_nnunet.dataset_conversion.registry import source_kind
 from pe_nnunet.dataset_conversion.sources import CaseSource
 from pe_nnunet.errors import OutputError
 from pe_nnunet.volumes import write_image
-from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
 def convert_case(
@@ -55,15 +54,9 @@ def convert_case(
             write_image(images[role], path)
         else:
             path.unlink(missing_ok=True)
-    record = replace(record, files_sha256=_hashes(folder, record))
+    record = replace(record, files_sha256=case_hashes(folder, record))
     write_progress(folder, record)
     return record, False
-
-
-def _hashes(folder: Path, record: CaseRecord) -> dict[str, str]:
-    """Of the files of a case that are there, by role."""
-    files = {role: case_file(folder, role, record.case, test=record.test) for role in CASE_FILES}
-    return {role: file_sha256(path) for role, path in files.items() if path.is_file()}
 
 
 def _keep_earlier(
@@ -77,7 +70,7 @@ def _keep_earlier(
         needed |= {"artery"} if source.artery is not None or options.arteries_by_contrast else set()
         if record.digest != digest or not needed <= record.files_sha256.keys():
             continue
-        if _hashes(held_in, record) != record.files_sha256:
+        if case_hashes(held_in, record) != record.files_sha256:
             continue
         if held_in != folder:
             for role in needed:

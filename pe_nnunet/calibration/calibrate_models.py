@@ -34,7 +34,7 @@ from pe_nnunet.calibration.trained_on import Trained, splits_of_detectors, split
 from pe_nnunet.dataset.label_values import dataset_json_beside, holds_ids, read_label_values
 from pe_nnunet.dataset.probabilities import ENDING
 from pe_nnunet.detection import Tube, detect, load_detector
-from pe_nnunet.detection.detector import fold_folders
+from pe_nnunet.detection.locate import fold_folders
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.stored import NAME

@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "predict-fused": "find emboli in scans with an ensemble of trained models",
     "export-model": "pack models, calibration and detector into one zip file",
     "install-model": "take in models that export-model packed",
+    "verify": "whether models and results are whole, and as they were written",
     "evaluate": "score predictions against labels: voxels, emboli, scans",
     "compare": "compare two methods scored on the same scans, with a paired test",
     "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",

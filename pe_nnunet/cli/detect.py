@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     refs = named_cases(refs, args.input, hash_names=args.hash_names)
 
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
-    from pe_nnunet.detection.detector import fold_folders, load_detector, locate_detector
+    from pe_nnunet.detection.detector import load_detector
+    from pe_nnunet.detection.locate import fold_folders, locate_detector
     from pe_nnunet.inference.model import pick_device
 
     if args.detector is not None:

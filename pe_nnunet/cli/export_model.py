@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Export; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
-    from pe_nnunet.detection.detector import fold_folders
+    from pe_nnunet.detection.locate import fold_folders
     from pe_nnunet.inference.sharing import export_models
 
     trust(args)

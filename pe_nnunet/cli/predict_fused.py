@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
@@ -87,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
     from pe_nnunet.inference.inputs import read_inputs
-    from pe_nnunet.inference.model import pick_device, weights_of
+    from pe_nnunet.inference.model import pick_device
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.processes.case_process import start_ahead
     from pe_nnunet.volumes import find_scans
@@ -110,9 +111,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
     start_ahead(read_inputs.__module__)
     detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
-    fusion = choose_settings(
+    fusion = partial(
+        choose_settings,
         [place.folder for place in locations],
-        weights_of(locations, () if detector is None else detector.records),
         target_fp=args.target_fp,
         accept=args.accept_calibration,
         **asked,
@@ -134,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in fusion.notes:
+    for note in predictor.choice.notes:
         print(note, flush=True)
     written, failed = predict_batch(
         predictor,

@@ -78,7 +78,7 @@ def _values(key: int | Sequence[int]) -> set[int]:
 def _properties(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:  # nnU-Net's own file of this machine, which it loads likewise
-            content: dict[str, Any] = pickle.load(file)  # noqa: S301
+            content: dict[str, Any] = pickle.load(file)  # noqa: S301 - as above
         content["class_locations"].items()
     except (OSError, EOFError, pickle.UnpicklingError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ConfigurationError("PE-TRAIN-017", f"{path} cannot be read: {error}", _HINT) from error

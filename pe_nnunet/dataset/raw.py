@@ -13,6 +13,7 @@ from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_csv, atomic_json
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 # Per-case images below the dataset folder; lungs and arteries are there where lungs were found and arteries given.
 CASE_FILES = {
@@ -38,6 +39,12 @@ def case_file(dataset_folder: Path, role: str, case: str, *, test: bool = False)
         test: It is of the test set.
     """
     return dataset_folder / (TEST_FILES if test else CASE_FILES)[role].format(case=case)
+
+
+def case_hashes(dataset_folder: Path, record: CaseRecord) -> dict[str, str]:
+    """Of the files of a case that are there, by role."""
+    files = {role: case_file(dataset_folder, role, record.case, test=record.test) for role in CASE_FILES}
+    return {role: file_sha256(path) for role, path in files.items() if path.is_file()}
 
 
 def load_cases(dataset_folder: Path) -> dict[str, CaseRecord]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pe_nnunet.detection.record import INPUT, ONNX, DetectorRecord
+from pe_nnunet.detection.locate import fold_folders
+from pe_nnunet.detection.onnx_checks import require_sound
+from pe_nnunet.detection.onnx_export import INPUT
+from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
 
@@ -43,8 +46,15 @@ class Detector:
 
         Returns:
             For each picture its boxes in pixels.
+
+        Raises:
+            ConfigurationError: PE-DET-006 if a network gives values that are no numbers, which are not "no embolus".
         """
         raws = [session.run(None, {INPUT: pictures})[0] for session in self._sessions]
+        if not all(np.isfinite(raw).all() for raw in raws):
+            raise ConfigurationError(
+                "PE-DET-006", "the detector gives values that are no numbers", "train it again, or leave it out"
+            )
         return [merge([suppress(decode(raw[n], MIN_CONFIDENCE)) for raw in raws]) for n in range(len(pictures))]
 
 
@@ -61,33 +71,6 @@ def load_detector(folders: Path | Sequence[Path], device: str = "cpu") -> Detect
         MissingExtraError: PE-DET-012 if onnxruntime is not installed.
     """
     return Detector(fold_folders(folders) if isinstance(folders, Path) else folders, device)
-
-
-def fold_folders(folder: Path, folds: Sequence[str] | None = None) -> list[Path]:
-    """The folders of folds in a detector's folder, or the folder itself if it is one.
-
-    Args:
-        folder: `PEDetector__...`, or a fold of it.
-        folds: Which; all that are trained if None, `fold_all` only where there is no other.
-
-    Raises:
-        ConfigurationError: PE-DET-005 if there are none, or one of them is missing.
-    """
-    if (folder / "detector.json").is_file():
-        return [folder]
-    trained = sorted(path.parent for path in folder.glob("fold_*/detector.json"))
-    if folds is not None:
-        wanted = [folder / f"fold_{fold}" for fold in folds]
-    else:  # "all" was trained on every case; mixing it with folds would count those cases twice
-        wanted = [path for path in trained if path.name != "fold_all"] or trained
-    if not wanted or not set(wanted) <= set(trained):
-        names = ", ".join(path.name for path in wanted if path not in trained) or "fold"
-        raise ConfigurationError(
-            "PE-DET-005",
-            f"no trained {names} in {folder}",
-            f"trained: {', '.join(path.name for path in trained) or 'none'}; pe-nnunet train-detector makes one",
-        )
-    return wanted
 
 
 def merge(of_folds: Sequence[SliceFindings], same: float = 0.5) -> SliceFindings:
@@ -125,7 +108,7 @@ def _session(path: Path, device: str) -> Any:
             "PE-DET-012", "onnxruntime, which runs the detector, is not installed", "pip install onnxruntime"
         ) from None
     onnxruntime.disable_telemetry_events()  # official builds for Windows have some
-    require_self_contained(path)
+    require_sound(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = torch.get_num_threads()  # which obeys OMP_NUM_THREADS
@@ -137,61 +120,3 @@ def _session(path: Path, device: str) -> Any:
         raise ConfigurationError(
             "PE-DET-006", f"{path} cannot be run: {' '.join(str(error).split())[:200]}", "train it again"
         ) from error
-
-
-def require_self_contained(path: Path) -> None:
-    """Refuse a network whose weights lie in other files, which it could name anywhere on the disk.
-
-    Args:
-        path: An ONNX file; none of ours refers to another.
-
-    Raises:
-        ConfigurationError: PE-DET-006 if it does, or cannot be read.
-    """
-    import onnx
-
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception as error:  # protobuf's own types
-        raise ConfigurationError(
-            "PE-DET-006", f"{path} cannot be read: {' '.join(str(error).split())[:200]}", "train it again"
-        ) from error
-    for message in _messages(model):
-        if isinstance(message, onnx.TensorProto) and (message.external_data or message.data_location):
-            raise ConfigurationError(
-                "PE-DET-006", f"{path} keeps weights in other files, which no detector of ours does", "train it again"
-            )
-
-
-def _messages(message: Any) -> Iterator[Any]:
-    """A protobuf message and all messages in it."""
-    yield message
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for part in [value] if hasattr(value, "ListFields") else value:
-                yield from _messages(part)
-
-
-PATTERN = "PEDetector__*"
-
-
-def locate_detector(results: Path, folds: Sequence[str] | None) -> list[Path]:
-    """The folds of a dataset's one detector.
-
-    Args:
-        results: The dataset's folder in nnUNet_results.
-        folds: Which; all that are trained if None.
-
-    Raises:
-        ConfigurationError: PE-DET-005 if there is no detector, several, or a fold is missing.
-    """
-    known = sorted(path for path in results.glob(PATTERN) if any(path.glob("fold_*/detector.json")))
-    if len(known) != 1:
-        raise ConfigurationError(
-            "PE-DET-005",
-            f"{len(known) or 'no'} trained detector{'s' * (len(known) > 1)} in {results}",
-            f"name one with --detector: {', '.join(path.name for path in known)}"
-            if known
-            else "train one with pe-nnunet train-detector",
-        )
-    return fold_folders(known[0], folds)

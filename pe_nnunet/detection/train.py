@@ -19,7 +19,8 @@ from pe_nnunet import __version__
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.architectures import find_architecture, switch_off
-from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord, export_onnx
+from pe_nnunet.detection.onnx_export import export_onnx
+from pe_nnunet.detection.record import HISTORY, ONNX, RECORD, WEIGHTS, DetectorRecord
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.training_slices import SliceSet
 from pe_nnunet.errors import ConfigurationError, OutputError

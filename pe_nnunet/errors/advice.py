@@ -170,6 +170,15 @@ ADVICE: dict[str, str] = {
     "PE-OUT-015": "choose a folder with a name in UTF-8",
     "PE-OUT-002": "choose an empty folder; .nii.gz, .nrrd or .mha as ending",
     "PE-PHA-002": "choose another folder, or the same settings",
+    "PE-VER-001": "name a model, an archive, a detector, a dataset, predictions, an evaluation or a phantom cohort",
+    "PE-VER-002": "write each into a folder of its own",
+    "PE-VER-003": _AGAIN + ", or make it again: `--resume` does what is missing",
+    "PE-VER-004": _AGAIN + ", or make it again: `--resume` does what differs",
+    "PE-VER-005": "remove it, if it does not belong there",
+    "PE-VER-006": "make it again: `--resume` does what is missing",
+    "PE-VER-007": "remove it, once no run is at work there",
+    "PE-VER-008": _AGAIN + ", or make it again",
+    "PE-VER-009": "make it again with this version, if it has to be sure",
 }
 
 

@@ -271,4 +271,14 @@ CODES: dict[str, str] = {
     # phantom
     "PE-PHA-001": "a phantom setting that no scan can be made with",
     "PE-PHA-002": "the phantom's output folder holds another cohort",
+    # verification
+    "PE-VER-001": "nothing lies there that `pe-nnunet verify` knows",
+    "PE-VER-002": "a folder that holds several kinds of results",
+    "PE-VER-003": "a file that a record names is missing",
+    "PE-VER-004": "a file whose hash is not the one that was recorded",
+    "PE-VER-005": "a file that no record names",
+    "PE-VER-006": "records that contradict each other, or their files",
+    "PE-VER-007": "what an interrupted run left behind",
+    "PE-VER-008": "a file that breaks off, or is damaged",
+    "PE-VER-009": "no hash was recorded, as by older versions: a file was read, not compared",
 }

@@ -275,6 +275,24 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
             return
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of this file, alone or shared; nothing is made or removed.
+
+    Args:
+        path: See `locked`; a file that is not there is no lock.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _flush_names(folder: Path) -> None:
     """Bring the names in a folder to the disk, where the system can: a rename may else be lost in a crash."""
     with suppress(OSError):

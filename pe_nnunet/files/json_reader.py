@@ -31,6 +31,8 @@ def read_json(path: Path, *, finite: bool = True) -> Any:
         ValueError: If it is no such JSON: over 256 MiB, not UTF-8, nested more than 100 deep, NaN or infinite numbers,
             whole numbers of thousands of digits, NUL or halves of surrogate pairs in text.
     """
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no regular file")  # a pipe under this name would be waited for
     with path.open("rb") as file:
         raw = file.read(MOST_BYTES + 1)
     if len(raw) > MOST_BYTES:

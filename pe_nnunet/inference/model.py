@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ class TrainedModel:
 
     Attributes:
         name: `TRAINER__PLANS__CONFIGURATION`.
+        configuration_name: By which the plans know it.
         network: Built without deep supervision, in eval mode.
         folds: (fold, weights) pairs; weights on the CPU.
         records: What a result says of each fold: file and hash.
@@ -48,6 +49,7 @@ class TrainedModel:
     """
 
     name: str
+    configuration_name: str
     network: nn.Module
     folds: tuple[tuple[str, dict[str, Tensor]], ...]
     records: tuple[ModelRecord, ...]
@@ -106,6 +108,7 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         network = with_our_norms(network)
     return TrainedModel(
         name=location.folder.name,
+        configuration_name=str(first["init_args"]["configuration"]),
         network=channels_last(network.to(device).eval(), len(configuration.patch_size)),
         folds=tuple(zip(location.folds, (item["network_weights"] for item in checkpoints), strict=True)),
         records=model_records(location),
@@ -222,7 +225,28 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
     missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
     if missing:
         raise ConfigurationError("PE-MODEL-003", f"{path} is no nnU-Net checkpoint: it lacks {', '.join(missing)}")
+    require_finite(content["network_weights"], path)
     return dict(content)
+
+
+def require_finite(weights: Any, path: Path) -> None:
+    """Check that weights are tensors of finite numbers: a network with others finds nothing, and does not say why.
+
+    Args:
+        weights: By name.
+        path: The file that they are from.
+
+    Raises:
+        ConfigurationError: PE-MODEL-003 if not.
+    """
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ConfigurationError("PE-MODEL-003", f"{path} holds weights that are no table of tensors", "get it anew")
+    broken = [str(name) for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        names = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+        raise ConfigurationError(
+            "PE-MODEL-003", f"{path} holds weights that are NaN or infinite: {names}", "train it again, or get it anew"
+        )
 
 
 CHOICES = ("auto", "cuda", "cpu", "mps")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.fusion.stored import FusionChoice, choose_settings
+from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.channels import further_channels, without_further_channels
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
@@ -41,8 +43,8 @@ class PEPredictor:
         detector: Folder of a detector (one fold or several), or one that was loaded: what it takes for lungs joins the
             region of interest, and its boxes of emboli change probabilities as `fusion` says. None: segmentation alone.
         device: `auto`, `cuda`, `mps` or `cpu`.
-        fusion: Thresholds, or what `choose_settings` chose; if None, those of `fusion.json` where it was chosen for
-            these very weights, else the defaults.
+        fusion: Thresholds, or what `choose_settings` chose, or what chooses it for the weights that were loaded; if
+            None, those of `fusion.json` where it was chosen for these very weights, else the defaults.
         inference: How the networks are run; the defaults if None.
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
@@ -63,7 +65,7 @@ class PEPredictor:
         detector: Path | str | Detector | None = None,
         *,
         device: str = "auto",
-        fusion: FusionSettings | FusionChoice | None = None,
+        fusion: FusionSettings | FusionChoice | Callable[[Weights], FusionChoice] | None = None,
         inference: InferenceSettings | None = None,
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
@@ -85,11 +87,12 @@ class PEPredictor:
         self.detector = detector
         self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
         if fusion is None:
-            records = (record for model in self.models for record in model.records)
-            weights = weights_of_records(records, () if detector is None else detector.records)
-            fusion = choose_settings([place.folder for place in locations], weights)
-        elif isinstance(fusion, FusionSettings):
+            fusion = partial(choose_settings, [place.folder for place in locations])
+        if isinstance(fusion, FusionSettings):
             fusion = FusionChoice(fusion, source="given")
+        elif not isinstance(fusion, FusionChoice):
+            records = (record for model in self.models for record in model.records)
+            fusion = fusion(weights_of_records(records, () if detector is None else detector.records))
         self.choice, self.fusion = fusion, fusion.settings
         if "nnunet" in self.outputs:
             require_one_scheme(self.models)

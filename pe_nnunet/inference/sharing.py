@@ -10,13 +10,15 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pe_nnunet.detection.detector import require_self_contained
+from pe_nnunet.detection.onnx_checks import require_sound
 from pe_nnunet.detection.record import ONNX
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
 from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object, why
@@ -129,33 +131,60 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
             a model is there already.
         OutputError: PE-OUT-001 if it cannot be written.
     """
+    with _opened(path, results) as (archive, index):
+        folders = sorted({PurePosixPath(name).parts[:2] for name in index})
+        targets = [results.joinpath(*parts) for parts in folders]
+        there = [target for target in targets if target.exists()]
+        if there and not overwrite:
+            raise ConfigurationError("PE-MODEL-009", f"{there[0]} is there already", "add --overwrite to replace it")
+        with _unpacked(archive, index, path, results) as unpacked:
+            notes = _calibration_notes(unpacked, index)
+            for parts, target in zip(folders, targets, strict=True):
+                _put(unpacked.joinpath(*parts), target)
+    return list(targets), len(index), notes
+
+
+def check_archive(path: Path) -> tuple[int, list[Note]]:
+    """All checks of `install_models`, and nothing is installed; what is unpacked for them is removed again.
+
+    Returns:
+        How many files are in it, and what is doubtful about their calibration.
+
+    Raises:
+        ConfigurationError: As `install_models`.
+        OutputError: PE-OUT-001 if it cannot be unpacked for want of room.
+    """
+    aside = Path(tempfile.gettempdir())
+    with _opened(path, aside) as (archive, index), _unpacked(archive, index, path, aside) as unpacked:
+        return len(index), _calibration_notes(unpacked, index)
+
+
+@contextmanager
+def _opened(path: Path, room: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, dict[str, Any]]]]:
+    """An archive and its index, which was checked; `room` is where it will be unpacked."""
     try:
         with zipfile.ZipFile(path) as archive:
             index = _checked_index(archive, path)
-            _require_room(path, index, results)
-            folders = sorted({PurePosixPath(name).parts[:2] for name in index})
-            targets = [results.joinpath(*parts) for parts in folders]
-            there = [target for target in targets if target.exists()]
-            if there and not overwrite:
-                raise ConfigurationError(
-                    "PE-MODEL-009", f"{there[0]} is there already", "add --overwrite to replace it"
-                )
-            with tempfile.TemporaryDirectory(prefix=".install_", dir=results) as name:
-                unpacked = Path(name)
-                for member, facts in index.items():
-                    _extract(archive, member, facts, unpacked / member)
-                for member in index:
-                    _check_content(unpacked / member, f"{path}: {member}")
-                notes = _calibration_notes(unpacked, index)
-                for parts, target in zip(folders, targets, strict=True):
-                    _put(unpacked.joinpath(*parts), target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+            _require_room(path, index, room)
+            yield archive, index
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
         raise refused(path, f"it is damaged: {error}") from error
     except OSError as error:
         if not path.is_file():
             raise refused(path, "there is no such file") from error
-        raise OutputError("PE-OUT-001", f"{results} cannot be written: {error.strerror}") from error
-    return list(targets), len(index), notes
+        raise OutputError("PE-OUT-001", f"{room} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _unpacked(archive: zipfile.ZipFile, index: Mapping[str, dict[str, Any]], path: Path, room: Path) -> Iterator[Path]:
+    """A temporary folder with the files of an archive, all of which were checked."""
+    with tempfile.TemporaryDirectory(prefix=".install_", dir=room) as name:
+        unpacked = Path(name)
+        for member, facts in index.items():
+            _extract(archive, member, facts, unpacked / member)
+        for member in index:
+            _check_content(unpacked / member, f"{path}: {member}")
+        yield unpacked
 
 
 def _calibration_notes(unpacked: Path, index: Mapping[str, Mapping[str, Any]]) -> list[Note]:
@@ -265,7 +294,7 @@ def _check_content(path: Path, source: str) -> None:
         except Exception as error:
             raise refused(path, f"it holds more than weights: {type(error).__name__}") from error
     elif path.suffix == ".onnx":
-        require_self_contained(path)
+        require_sound(path)
     elif path.name == "plans.json":
         read_plans(path, source)
     elif path.suffix == ".json":

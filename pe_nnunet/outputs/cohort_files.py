@@ -15,6 +15,7 @@ from pe_nnunet.files.json_reader import MALFORMED, read_object, require_types, w
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.pages import render
 
+SUMMARY = "summary.csv"
 SUMMARY_COLUMNS = ("case", "pe_score", "emboli", "volume_mm3", "seconds", "notes")
 
 
@@ -52,6 +53,18 @@ class CaseSummary:
         require_types(summary)
         return summary
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The line in `summary.csv`, before what CSV asks for."""
+        return (
+            self.case_id,
+            f"{self.pe_score:.6g}",
+            str(self.emboli),
+            f"{self.volume_mm3:.3f}",
+            f"{self.seconds:.2f}",
+            " | ".join(self.notes),
+        )
+
 
 def read_case_summary(path: Path) -> CaseSummary:
     """The summary of a case that an earlier run has written.
@@ -79,19 +92,8 @@ def write_summary(rows: Sequence[CaseSummary], folder: Path) -> Path:
     Raises:
         OutputError: If it cannot be written.
     """
-    cells = [
-        [
-            row.case_id,
-            f"{row.pe_score:.6g}",
-            row.emboli,
-            f"{row.volume_mm3:.3f}",
-            f"{row.seconds:.2f}",
-            " | ".join(row.notes),
-        ]
-        for row in rows
-    ]
-    path = folder / "summary.csv"
-    atomic_csv(path, SUMMARY_COLUMNS, cells)
+    path = folder / SUMMARY
+    atomic_csv(path, SUMMARY_COLUMNS, [row.cells for row in rows])
     return path
 
 

@@ -84,10 +84,10 @@ def _make_case(out: Path, settings: PhantomSettings, seed: int, format: Format, 
     phantom = make_phantom(settings, seed, index)
     write_case(phantom, out / case_name(index), as_dicom=as_dicom)
     facts = {"format": "dicom" if as_dicom else "nifti", **phantom.facts}
-    return facts | {"files_sha256": _hashes(out / case_name(index))}
+    return facts | {"files_sha256": case_hashes(out / case_name(index))}
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def case_hashes(folder: Path) -> dict[str, str]:
     """Of the files in the folder of a case, by their names; a DICOM series has one for all its slices."""
     hashes = {path.name: file_sha256(path) for path in sorted(folder.glob("*.nii.gz"))}
     if (folder / "ct").is_dir():
@@ -96,7 +96,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 
 def _is_whole(folder: Path, facts: Mapping[str, Any] | None) -> bool:
-    return facts is not None and folder.is_dir() and facts.get("files_sha256") == _hashes(folder)
+    return facts is not None and folder.is_dir() and facts.get("files_sha256") == case_hashes(folder)
 
 
 def write_case(phantom: Phantom, folder: Path, *, as_dicom: bool) -> None:

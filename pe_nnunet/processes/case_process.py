@@ -253,7 +253,7 @@ def _receive(pipe: Connection) -> Any:
         for start in range(0, size, _BLOCK):
             pipe.recv_bytes_into(memoryview(buffer)[start : start + _BLOCK])
         buffers.append(buffer)
-    return pickle.loads(head, buffers=buffers)  # noqa: S301
+    return pickle.loads(head, buffers=buffers)  # noqa: S301 - as above
 
 
 def _serve(pipe: Connection) -> None:
@@ -267,13 +267,13 @@ def _serve(pipe: Connection) -> None:
     most_threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     with suppress(EOFError, ConnectionError):
         while True:
-            folder, threads = pickle.loads(pipe.recv_bytes())  # noqa: S301
+            folder, threads = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own parent
             message = pipe.recv_bytes()
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or most_threads)
             try:
                 with suppress(OSError):  # a folder that is gone
                     os.chdir(folder)
-                job, args = pickle.loads(message)  # noqa: S301
+                job, args = pickle.loads(message)  # noqa: S301 - from our own parent
                 _limit_memory()
                 _send(pipe, _Begun(time.monotonic()))
                 answer = job(*args)

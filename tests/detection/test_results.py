@@ -17,7 +17,7 @@ from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import case_file
 from pe_nnunet.detection import Detections, SliceBox, load_detector
 from pe_nnunet.detection.box_tubes import tube_of
-from pe_nnunet.detection.detector import fold_folders
+from pe_nnunet.detection.locate import fold_folders
 from pe_nnunet.detection.results import box_on_own_grid, lps_extent, read_detections, write_detections
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.volumes import to_lps, write_dicom_series

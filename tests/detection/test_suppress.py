@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pe_nnunet.detection.detector import load_detector, merge
-from pe_nnunet.detection.record import INPUT
+from pe_nnunet.detection.detector import Detector, load_detector, merge
+from pe_nnunet.detection.onnx_export import INPUT
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
+from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tests.detection.conftest import Training
@@ -32,6 +34,14 @@ def test_a_point_gives_the_box_of_its_best_class() -> None:
 def test_scores_that_are_no_numbers_give_no_box() -> None:
     raw = np.full((6, 3), np.nan, np.float32)
     assert len(decode(raw, 0.05)) == 0
+
+
+def test_a_network_that_gives_no_numbers_is_refused() -> None:
+    detector = object.__new__(Detector)
+    network = SimpleNamespace(run=lambda *_: [np.full((1, 6, 3), np.nan, np.float32)])
+    detector._sessions = (network,)  # type: ignore[assignment]
+    with pytest.raises(ConfigurationError, match="PE-DET-006"):
+        detector(np.zeros((1, 32, 32, 3), np.uint8))
 
 
 def test_doubles_of_one_class_are_dropped_and_those_of_another_kept() -> None:

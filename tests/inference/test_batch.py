@@ -9,7 +9,9 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.cli import main
+from pe_nnunet.inference import model as loading
 from pe_nnunet.volumes import write_dicom_series
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
 @pytest.fixture
@@ -56,6 +58,13 @@ def test_the_others_go_on_and_a_second_run_does_what_is_missing(predict, capsys)
     assert "a: there already" in told
     assert "[2/3] b: 1 emboli" in told
     assert cases(out) == ["a", "b"]
+
+
+def test_a_checkpoint_is_hashed_once_a_run(predict, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(loading, "file_sha256", lambda path: hashed.append(path.name) or file_sha256(path))
+    predict()
+    assert hashed == ["checkpoint_final.pth"]
 
 
 def test_what_was_made_with_other_settings_or_is_damaged_is_predicted_again(predict, capsys, scans):

@@ -1,0 +1,47 @@
+"""Say whether a model or results are whole, and as they were written.
+
+pe-nnunet verify FOLDER
+
+FOLDER is a trained or installed model, a model archive, a detector, what predict-fused wrote, a converted dataset, an
+evaluation, a phantom cohort, or a folder of these, as nnUNet_results is. Files are compared with the hashes that were
+recorded of them and read to their end, records and tables with one another, and what is missing, too much, or left by
+an interrupted run is named. Nothing that lies there is run, changed or written.
+
+One line a finding. Exit code 0 if there is no error (warnings do not count), 3 if there is one, 2 if
+nothing there is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pe_nnunet.cli.scan_options import add_limits, limits
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet verify`."""
+    parser.add_argument("folder", type=Path, help="folder, or model archive")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_limits(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify; see `configure` for the arguments."""
+    import json
+
+    from pe_nnunet.cli import DONE, SOME_FAILED
+    from pe_nnunet.verification.verify import verify
+
+    places = verify(args.folder, limits(args))
+    errors = sum(place.errors for place in places)
+    if args.json:
+        print(json.dumps({"errors": errors, "places": [place.to_dict() for place in places]}, indent=2))
+        return SOME_FAILED if errors else DONE
+    for place in places:
+        for finding in place.findings:
+            print(finding)
+        if place.files:
+            said = f"{place.errors} error{'s' * (place.errors > 1)}" if place.errors else "as it should be"
+            print(f"{place.path}: {place.kind}, {place.files} files, {said}", flush=True)
+    return SOME_FAILED if errors else DONE
