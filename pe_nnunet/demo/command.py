@@ -102,7 +102,9 @@ class StepRunner:
             raise ConfigurationError(
                 "PE-DEMO-001", f"{step.command[0]} did not write {missing[0]}", f"its output: {log}"
             )
-        record.write_text(json.dumps({"history": self.history, "seconds": seconds, "state": step.state()}), encoding="utf-8")
+        record.write_text(
+            json.dumps({"history": self.history, "seconds": seconds, "state": step.state()}), encoding="utf-8"
+        )
         self.seconds[step.title] = seconds
         used = f", {processor:.0f} s of processor time, at most {memory_gb:.1f} GB a process" if memory_gb else ""
         print(f"    {seconds:.0f} s{used}", flush=True)

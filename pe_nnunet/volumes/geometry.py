@@ -201,6 +201,31 @@ def require_spacing(spacing_mm: Sequence[float], what: str, code: str = "PE-NII-
         )
 
 
+MOST_DISTANT_MM = 1e5
+
+
+def require_place(origin_mm: Sequence[float], what: str, code: str = "PE-NII-007") -> None:
+    """Check that a volume lies where a scanner could have been.
+
+    Beyond that, positions in millimetres no longer tell one voxel from the next.
+
+    Args:
+        origin_mm: Of the first voxel.
+        what: Case or file, for the message.
+        code: Of the error.
+
+    Raises:
+        GeometryError: If it lies more than 100 m from the origin along an axis, or nowhere.
+    """
+    if not all(abs(mm) <= MOST_DISTANT_MM for mm in origin_mm):
+        shown = ", ".join(f"{mm:g}" for mm in origin_mm)
+        raise GeometryError(
+            code,
+            f"{what} lies at {shown} mm, expected at most {MOST_DISTANT_MM:g} from the origin",
+            "correct the header",
+        )
+
+
 def orthonormal(direction: npt.NDArray[np.float64], path: Path) -> tuple[npt.NDArray[np.float64], tuple[Note, ...]]:
     """The nearest orthonormal matrix, with a note where that changes more than rounding does.
 
