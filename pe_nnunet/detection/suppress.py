@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from pe_nnunet.detection.raster import Boxes
+from pe_nnunet.errors import ConfigurationError
 
 MAX_BOXES = 300  # on a slice; a guard against a network that finds something everywhere
 
@@ -42,11 +43,18 @@ def decode(raw: npt.NDArray[np.floating], min_confidence: float) -> SliceFinding
     Args:
         raw: (4 + classes, points): centre x, centre y, width, height in pixels, then a score for each class.
         min_confidence: Of the best class.
+
+    Raises:
+        ConfigurationError: PE-DET-006 if a score is no number: that of damaged weights, which is no "nothing found".
     """
     scores = raw[4:]
+    if not np.isfinite(scores).all():
+        raise ConfigurationError(
+            "PE-DET-006", "the detector's scores are NaN or infinite", "its weights are damaged: train or copy it again"
+        )
     label = scores.argmax(axis=0)
     confidence = np.take_along_axis(scores, label[None], axis=0)[0]
-    kept = np.flatnonzero(confidence >= min_confidence)  # also drops NaN
+    kept = np.flatnonzero(confidence >= min_confidence)
     kept = kept[np.argsort(-confidence[kept], kind="stable")]
     x, y, width, height = raw[:4, kept].astype(np.float64)
     boxes = np.stack([y - height / 2, x - width / 2, y + height / 2, x + width / 2], axis=1)

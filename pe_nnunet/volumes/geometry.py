@@ -161,7 +161,7 @@ def _short(values: tuple[float, ...]) -> str:
 
 
 ORTHONORMAL_TOLERANCE = 1e-3
-POSSIBLE_SPACING_MM = (1e-4, 100.0)  # from a header in metres to more than any slice is thick
+POSSIBLE_SPACING_MM = (1e-4, 30.0)  # from a header in metres to more than any slice is thick
 ROUNDING = 1e-5  # of float32 headers and of quaternions: mended without a word
 
 
@@ -182,8 +182,8 @@ def deviation(matrix: npt.NDArray[np.float64]) -> float:
 def require_spacing(spacing_mm: Sequence[float], what: str, code: str = "PE-NII-007") -> None:
     """Check that voxels have a size that voxels of a scan can have.
 
-    Headers in metres are below any CT, and no scan has voxels of decimetres: resampling by either would take all of
-    the memory, or leave nothing.
+    Headers in metres are below any CT, and no scan has voxels of several centimetres: resampling by either would take
+    all of the memory, or leave nothing.
 
     Args:
         spacing_mm: Along the axes, in any order.
@@ -191,7 +191,7 @@ def require_spacing(spacing_mm: Sequence[float], what: str, code: str = "PE-NII-
         code: Of the error.
 
     Raises:
-        GeometryError: If one is not above 1e-4 and up to 100 mm.
+        GeometryError: If one is not above 1e-4 and up to 30 mm.
     """
     low, high = POSSIBLE_SPACING_MM
     if not all(low <= mm <= high for mm in spacing_mm):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pe_nnunet.detection.detector import load_detector, merge
 from pe_nnunet.detection.record import INPUT
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
+from pe_nnunet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tests.detection.conftest import Training
@@ -27,11 +28,6 @@ def test_a_point_gives_the_box_of_its_best_class() -> None:
     found = decode(raw, 0.05)
     assert found.boxes.tolist() == [[17, 45, 23, 55]]
     assert (found.confidence.tolist(), found.label.tolist()) == (pytest.approx([0.7]), [1])
-
-
-def test_scores_that_are_no_numbers_give_no_box() -> None:
-    raw = np.full((6, 3), np.nan, np.float32)
-    assert len(decode(raw, 0.05)) == 0
 
 
 def test_doubles_of_one_class_are_dropped_and_those_of_another_kept() -> None:
@@ -113,3 +109,12 @@ def test_one_fold_is_taken_as_it_is() -> None:
 
 def test_folds_that_see_nothing_give_nothing() -> None:
     assert len(merge([findings(), findings()])) == 0
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_not_nothing_found(score: float) -> None:
+    raw = np.zeros((6, 5), np.float32)
+    assert len(decode(raw, 0.05)) == 0
+    raw[5, 2] = score
+    with pytest.raises(ConfigurationError, match="PE-DET-006"):
+        decode(raw, 0.05)
