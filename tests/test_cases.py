@@ -121,6 +121,8 @@ def test_a_process_is_kept_for_the_next_cases_and_an_array_comes_back_whole() ->
 def test_a_limit_below_zero_is_refused_and_zero_is_none() -> None:
     with pytest.raises(ConfigurationError, match=r"PE-IN-007: --case-timeout"):
         CaseLimits(case_timeout_s=-1)
+    with pytest.raises(ConfigurationError, match=r"PE-IN-007: --case-timeout"):
+        CaseLimits(case_timeout_s=1e12)
     assert (CaseLimits(case_timeout_s=0).apart_s, CaseLimits().apart_s) == (None, 3600)
 
 

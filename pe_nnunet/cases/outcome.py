@@ -13,6 +13,9 @@ from pe_nnunet.processes.case_process import Lost
 READING_S = 3600.0
 """Seconds after which the reading or the work of a case in a process of its own is given up, unless another is said."""
 
+MOST_S = 1e6
+"""Longest limit, some eleven days: systems count waits in whole numbers."""
+
 CODES = {"time": "PE-IN-007", "memory": "PE-IN-006", "died": "PE-IN-008"}
 HINTS = {
     "time": "look at the file; --case-timeout gives it longer, 0 any time",
@@ -33,6 +36,7 @@ class CaseLimits:
         None,
         "a case that takes longer is given up, and the others go on; 0 for no limit",
         low=0,
+        high=MOST_S,
         flag="--case-timeout",
         kind=float,
         metavar="SECONDS",

@@ -15,6 +15,7 @@ from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.errors.shown import shown_lines
+from pe_nnunet.files import tree_sha256
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 
 Watcher = Callable[[str], "str | None"]  # a line of output -> what to show of it
@@ -27,7 +28,8 @@ class Step:
     Attributes:
         title: For people.
         command: Program and arguments.
-        makes: Files that are there when it is done.
+        makes: Files and folders that are there when it is done.
+        reads: Files and folders from elsewhere that it works on.
         watch: What of its output is shown.
         environment: Variables that it needs beside the chain's own.
     """
@@ -37,10 +39,15 @@ class Step:
     makes: tuple[Path, ...]
     watch: Watcher | None = None
     environment: Mapping[str, str] | None = None
+    reads: tuple[Path, ...] = ()
+
+    def state(self) -> dict[str, str]:
+        """Hashes of what it reads and makes; empty where something is missing."""
+        return {str(path): tree_sha256(path) for path in (*self.reads, *self.makes)}
 
 
 class StepRunner:
-    """Runs steps in order and leaves out those that an earlier run has done with the same commands.
+    """Runs steps in order and leaves out those that an earlier run has done with the same commands on the same files.
 
     Args:
         folder: For the logs and the record of what is done.
@@ -69,7 +76,10 @@ class StepRunner:
         head = f"[{self.number}/{self.count}] {step.title}"
         known = _read(record)
         same = known is not None and known["history"] == self.history and all(path.exists() for path in step.makes)
-        if known is not None and same and not self.redone:
+        changed = [] if known is None or not same or self.redone else _differences(known.get("state"), step.state())
+        if changed:
+            print(f"{head}: again, as {changed[0]} is not what it was", flush=True)
+        if known is not None and same and not self.redone and not changed:
             self.seconds[step.title] = known["seconds"]
             print(f"{head}: there already ({known['seconds']:.0f} s when it was made)", flush=True)
             return
@@ -92,7 +102,9 @@ class StepRunner:
             raise ConfigurationError(
                 "PE-DEMO-001", f"{step.command[0]} did not write {missing[0]}", f"its output: {log}"
             )
-        record.write_text(json.dumps({"history": self.history, "seconds": seconds}), encoding="utf-8")
+        record.write_text(
+            json.dumps({"history": self.history, "seconds": seconds, "state": step.state()}), encoding="utf-8"
+        )
         self.seconds[step.title] = seconds
         used = f", {processor:.0f} s of processor time, at most {memory_gb:.1f} GB a process" if memory_gb else ""
         print(f"    {seconds:.0f} s{used}", flush=True)
@@ -120,6 +132,12 @@ class StepRunner:
                 if text:
                     print(f"    {text}", flush=True)
             return _wait(process)
+
+
+def _differences(known: object, now: Mapping[str, str]) -> list[str]:
+    """Files and folders that are not as they were, or of which that is not known."""
+    before = known if isinstance(known, dict) else {}
+    return [path for path, sha256 in now.items() if before.get(path) != sha256]
 
 
 def _wait(process: subprocess.Popen[str]) -> tuple[int, float, float]:

@@ -67,13 +67,15 @@ class Steps:
                     *(() if smallest is None else ("--min-embolus-mm3", f"{smallest:g}")),
                     *(() if detector is None else ("--detector", str(self._fold(detector)), "--save-parts")),
                 ),
-                (predictions / "summary.csv",),
+                (predictions / "summary.csv", predictions),
                 everything,
+                reads=(self.scans / "to_predict", *self._trained()),
             ),
             Step(
                 "evaluate",
                 ("pe-nnunet", "evaluate", "-i", str(predictions), "-g", str(self.scans / "test"), "-o", str(scores)),
                 (scores / "summary.json",),
+                reads=(predictions, self.scans / "test"),
             ),
         ]
 
@@ -89,7 +91,7 @@ class Steps:
                     *("pe-nnunet", "phantom", str(self.scans / name), "--coarse"),
                     *("--cases", str(count), "--seed", str(seed), "--format", form),
                 ),
-                (self.scans / name / "phantom.json",),
+                (self.scans / name / "phantom.json", self.scans / name),
                 everything,
             )
             for name, purpose, count, seed, form in (
@@ -99,7 +101,7 @@ class Steps:
         ]
 
     def _data(self) -> list[Step]:
-        raw, preprocessed, _ = self.folders.values()
+        _, preprocessed, _ = self.folders.values()
         return [
             Step(
                 "convert: crop to the lungs",
@@ -107,8 +109,9 @@ class Steps:
                     *("pe-nnunet", "convert", "studies", str(self.scans / "train")),
                     *("-d", self.number, "--name", NAME, "--overwrite"),
                 ),
-                (raw / self.dataset / "dataset.json",),
+                self._converted(),
                 everything,
+                reads=(self.scans / "train",),
             ),
             Step(
                 "plan and preprocess",
@@ -119,8 +122,20 @@ class Steps:
                 ),
                 (preprocessed / self.dataset / "PETARUNetPlans.json",),
                 matching("Preprocessing dataset", "2d: patch", "3d_fullres: patch"),
+                reads=self._converted(),
             ),
         ]
+
+    def _converted(self) -> tuple[Path, ...]:
+        """The dataset, but for what other commands write beside it."""
+        folder = self.folders["nnUNet_raw"] / self.dataset
+        return (folder / "dataset.json", folder / "imagesTr", folder / "labelsTr")
+
+    def _trained(self) -> tuple[Path, ...]:
+        """What prediction takes of the models."""
+        files = (self.model / "plans.json", self.model / "fold_0" / "checkpoint_final.pth", self.fusion_file)
+        detector = self.settings.detector
+        return files if detector is None else (*files, self._fold(detector) / "detector.onnx")
 
     def _train(self) -> Step:
         recipe = {"epochs": str(self.settings.epochs), **self.settings.recipe}
@@ -175,7 +190,7 @@ class Steps:
 
 
 def split_studies(studies: Path, held_out: Sequence[str], out: Path) -> None:
-    """Link the cases of a folder into `out/train` and `out/test`.
+    """Link the cases of a folder into `out/train` and `out/test`, in the place of what is there.
 
     Args:
         studies: One folder a case, with `ct` and `emboli`.
@@ -194,6 +209,8 @@ def split_studies(studies: Path, held_out: Sequence[str], out: Path) -> None:
         raise InputError(
             "PE-IN-001", f"{studies} leaves {len(cases) - len(test)} cases to train on, expected 5 or more"
         )
+    for part in ("train", "test"):
+        shutil.rmtree(out / part, ignore_errors=True)
     for case in cases:
         link(studies / case, out / ("test" if case in test else "train") / case)
 

@@ -35,7 +35,7 @@ from pe_nnunet.detection.slice_labels import (
     yolo_lines,
 )
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
-from pe_nnunet.files import atomic_csv, atomic_json
+from pe_nnunet.files import atomic_csv, atomic_json, tree_sha256
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.metrics.ignored import without_ignored
 from pe_nnunet.metrics.instances import LabelKind, ignored_voxels
@@ -97,7 +97,8 @@ def export_slices(raw: Path, folder: Path, settings: DetectorSettings, pixel_mm:
         "files": {case: _state(raw, case) for case in patients},
     }
     known = _read(folder / RECORD)
-    if known is not None and {key: known.get(key) for key in record} == json.loads(json.dumps(record)):
+    same = known is not None and {key: known.get(key) for key in record} == json.loads(json.dumps(record))
+    if known is not None and same and known.get("written") == _written(folder):
         pictures = {case: tuple(names) for case, names in known["pictures"].items()}
         return SliceSet(folder, raster, pictures, patients, notes)
     shutil.rmtree(folder, ignore_errors=True)
@@ -107,7 +108,7 @@ def export_slices(raw: Path, folder: Path, settings: DetectorSettings, pixel_mm:
         pictures[case] = tuple(row[0] for row in written)
         rows += written
     atomic_csv(folder / TABLE, _COLUMNS, rows)
-    atomic_json(folder / RECORD, record | {"pictures": pictures})
+    atomic_json(folder / RECORD, record | {"pictures": pictures, "written": _written(folder)})
     return SliceSet(folder, raster, pictures, patients, notes)
 
 
@@ -214,11 +215,15 @@ def _pixel_mm(raw: Path, cases: Sequence[str], side: int) -> float:
     return round(largest_mm / side + 5e-4, 3)
 
 
-def _state(raw: Path, case: str) -> list[list[int]]:
-    """Size and time of the case's files: what tells that they are still the same."""
+def _state(raw: Path, case: str) -> list[str]:
+    """Hashes of the case's files."""
     roles = ("image", "instances", "lungs", *(["label"] if _ignored_values(raw) else []))
-    stats = [case_file(raw, role, case).stat() for role in roles]
-    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+    return [tree_sha256(case_file(raw, role, case)) for role in roles]
+
+
+def _written(folder: Path) -> list[str]:
+    """Hashes of the pictures and their labels."""
+    return [tree_sha256(folder / name) for name in ("images", "labels")]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -232,6 +232,28 @@ def text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
+def tree_sha256(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files below a folder but hidden ones; links are followed.
+
+    Args:
+        path: The file or folder.
+
+    Returns:
+        Hexadecimal; empty where there is nothing.
+    """
+    if path.is_dir():
+        names = (Path(folder, name) for folder, _, files in os.walk(path, followlinks=True) for name in files)
+        found = sorted(name.relative_to(path) for name in names if not name.name.startswith("."))
+        return text_sha256("\0".join(f"{name}\0{tree_sha256(path / name)}" for name in found))
+    if not path.is_file():
+        return ""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 @contextmanager
 def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold a lock that ends with the process, however it ends.

@@ -19,7 +19,7 @@ from pe_nnunet.dataset.channels import channel_count
 from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
 from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.detection.record import ONNX, DetectorRecord
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.named_classes import read_plans
@@ -83,20 +83,31 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         ConfigurationError: PE-MODEL-002, -003 or -020, as `read_checkpoint` and `read_plans`.
     """
     register()  # the trainer is found by name
-    plans = PlansManager(read_plans(location.folder / "plans.json"))
+    described = read_plans(location.folder / "plans.json")
     dataset_json = read_dataset_json(location.folder)
     paths = [location.folder / f"fold_{fold}" / location.checkpoint for fold in location.folds]
     checkpoints = [read_checkpoint(path, trust) for path in paths]
     first = checkpoints[0]
-    configuration = plans.get_configuration(first["init_args"]["configuration"])
-    labels = plans.get_label_manager(dataset_json)
-    network = network_of_trainer(
-        first["trainer_name"],
-        plans,
-        configuration,
-        determine_num_input_channels(plans, configuration, dataset_json),
-        labels.num_segmentation_heads,
-    )
+    try:
+        plans = PlansManager(described)
+        configuration = plans.get_configuration(first["init_args"]["configuration"])
+        labels = plans.get_label_manager(dataset_json)
+        network = network_of_trainer(
+            first["trainer_name"],
+            plans,
+            configuration,
+            determine_num_input_channels(plans, configuration, dataset_json),
+            labels.num_segmentation_heads,
+        )
+    except PEError:
+        raise
+    except Exception as error:  # nnU-Net and networks raise whatever odd plans make their parts raise
+        raise ConfigurationError(
+            "PE-MODEL-003",
+            f"{location.folder / 'plans.json'} describes no network that can be built: "
+            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            "copy the model again",
+        ) from error
     for path, checkpoint in zip(paths, checkpoints, strict=True):
         try:
             network.load_state_dict(checkpoint["network_weights"])

@@ -21,6 +21,7 @@ from typing import Any
 from pe_nnunet.detection.onnx_checks import require_sound
 from pe_nnunet.detection.record import ONNX
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
+from pe_nnunet.files import atomic_path
 from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object, why
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.fusion.stored import Misfit, misfit
@@ -96,17 +97,13 @@ def export_models(
         "versions": versions(),
         "files": {name: {"sha256": file_sha256(at), "bytes": at.stat().st_size} for name, at in sorted(files.items())},
     }
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            archive.writestr(INDEX, json.dumps(index, indent=1))
-            for name, at in sorted(files.items()):
-                archive.write(at, name)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OutputError("PE-OUT-001", f"{path} cannot be written: {error.strerror}") from error
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+    ):
+        archive.writestr(INDEX, json.dumps(index, indent=1))
+        for name, at in sorted(files.items()):
+            archive.write(at, name)
     return sorted(files), notes
 
 

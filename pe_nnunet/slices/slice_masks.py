@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.sources import read_mask_file
@@ -112,17 +112,33 @@ def read_plane(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
     Raises:
         InputError: PE-SLC-002 if it is missing or damaged, holds colours, or has another size.
     """
-    try:
-        with Image.open(path) as picture:
-            mode, plane = picture.mode, np.asarray(picture)
-    except FileNotFoundError:
-        raise InputError("PE-SLC-002", f"{path} is missing", "copy the whole folder") from None
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError("PE-SLC-002", f"{path} cannot be read: {error}", "copy it again") from error
+    mode, size = _kind(path)
     if mode not in _GREY:
         raise InputError("PE-SLC-002", f"{path} is of mode {mode}, expected one value a pixel", "save it as grey")
-    if plane.shape != shape:
+    if size != shape:  # before memory is taken for it
         raise InputError(
-            "PE-SLC-002", f"{path} has {plane.shape} pixels (rows, columns), expected {shape}", "do not resize slices"
+            "PE-SLC-002", f"{path} has {size} pixels (rows, columns), expected {shape}", "do not resize slices"
         )
+    try:
+        with Image.open(path) as picture:
+            plane = np.asarray(picture)
+    except Exception as error:  # a damaged file makes the parser fail in any way
+        raise _unreadable(path, error) from error
     return plane.astype(np.uint8) if plane.dtype == bool else plane
+
+
+def _kind(path: Path) -> tuple[str, tuple[int, int]]:
+    """What a picture says of its pixels, and rows and columns; its checksums are compared, which decoding does not."""
+    try:
+        with Image.open(path) as picture:
+            picture.verify()
+            columns, rows = picture.size
+            return picture.mode, (rows, columns)
+    except FileNotFoundError:
+        raise InputError("PE-SLC-002", f"{path} is missing", "copy the whole folder") from None
+    except Exception as error:  # as above
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError("PE-SLC-002", f"{path} cannot be read: {error}", "copy it again")

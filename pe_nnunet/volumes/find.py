@@ -98,7 +98,9 @@ def _in_folder(
     damaged: list[Path] = []
     for path, files in _walk(root):
         found += [ScanRef("", "file", file, (file,)) for file in files if _may_be_scan(file)]
-        headers, unread = read_headers((file for file in files if not image_suffix(file)), only)
+        others = [file for file in files if not image_suffix(file)]
+        headers, unread = _without_remains(*read_headers(others, only))
+        unread += _called_alike(others, headers, unread)
         if headers:
             folders.append((path, headers))
         elif unread:
@@ -123,6 +125,25 @@ def _in_folder(
             # several series, or none: a case that fails when it is read; reports beside a CT of their study are none
             found.append(ScanRef("", "dicom", path, tuple(h.path for h in headers), only=only, joined=join_series))
     return [_with_damaged(ref, damaged) for ref in found]
+
+
+def _without_remains(headers: list[FileHeader], unread: list[Path]) -> tuple[list[FileHeader], list[Path]]:
+    """Headers that do not break off, and with the files that cannot be read those that do, beside whole CT slices."""
+    remains = [h.path for h in headers if h.breaks_off]
+    if not any(h.is_ct_slice and not h.breaks_off for h in headers):
+        return headers, unread
+    return [h for h in headers if h.path not in remains], [*unread, *remains]
+
+
+def _called_alike(files: list[Path], headers: list[FileHeader], unread: list[Path]) -> list[Path]:
+    """Files that are called as the slices of their folder, but for numbers, and are no DICOM files, as empty ones."""
+    patterns = {_pattern(h.path) for h in headers if h.is_ct_slice and h.path.suffix.lower() != ".dcm"} - {""}
+    known = {h.path for h in headers} | set(unread)
+    return [file for file in files if file not in known and _pattern(file) in patterns]
+
+
+def _pattern(path: Path) -> str:
+    return re.sub(r"\d+", "0", path.name) if re.search(r"\d", path.name) else ""
 
 
 def _with_damaged(ref: ScanRef, damaged: list[Path]) -> ScanRef:

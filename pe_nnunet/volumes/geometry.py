@@ -161,7 +161,7 @@ def _short(values: tuple[float, ...]) -> str:
 
 
 ORTHONORMAL_TOLERANCE = 1e-3
-POSSIBLE_SPACING_MM = (1e-4, 100.0)  # from a header in metres to more than any slice is thick
+POSSIBLE_SPACING_MM = (1e-4, 30.0)  # from a header in metres to more than any slice is thick
 ROUNDING = 1e-5  # of float32 headers and of quaternions: mended without a word
 
 
@@ -182,8 +182,8 @@ def deviation(matrix: npt.NDArray[np.float64]) -> float:
 def require_spacing(spacing_mm: Sequence[float], what: str, code: str = "PE-NII-007") -> None:
     """Check that voxels have a size that voxels of a scan can have.
 
-    Headers in metres are below any CT, and no scan has voxels of decimetres: resampling by either would take all of
-    the memory, or leave nothing.
+    Headers in metres are below any CT, and no scan has voxels of several centimetres: resampling by either would take
+    all of the memory, or leave nothing.
 
     Args:
         spacing_mm: Along the axes, in any order.
@@ -191,13 +191,38 @@ def require_spacing(spacing_mm: Sequence[float], what: str, code: str = "PE-NII-
         code: Of the error.
 
     Raises:
-        GeometryError: If one is not above 1e-4 and up to 100 mm.
+        GeometryError: If one is not above 1e-4 and up to 30 mm.
     """
     low, high = POSSIBLE_SPACING_MM
     if not all(low <= mm <= high for mm in spacing_mm):
         shown = ", ".join(f"{mm:g}" for mm in spacing_mm)
         raise GeometryError(
             code, f"{what} has voxels of {shown} mm, expected {low:g} to {high:g}", "correct the header"
+        )
+
+
+MOST_DISTANT_MM = 1e5
+
+
+def require_place(origin_mm: Sequence[float], what: str, code: str = "PE-NII-007") -> None:
+    """Check that a volume lies where a scanner could have been.
+
+    Beyond that, positions in millimetres no longer tell one voxel from the next.
+
+    Args:
+        origin_mm: Of the first voxel.
+        what: Case or file, for the message.
+        code: Of the error.
+
+    Raises:
+        GeometryError: If it lies more than 100 m from the origin along an axis, or nowhere.
+    """
+    if not all(abs(mm) <= MOST_DISTANT_MM for mm in origin_mm):
+        shown = ", ".join(f"{mm:g}" for mm in origin_mm)
+        raise GeometryError(
+            code,
+            f"{what} lies at {shown} mm, expected at most {MOST_DISTANT_MM:g} from the origin",
+            "correct the header",
         )
 
 

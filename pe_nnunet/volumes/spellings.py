@@ -1,4 +1,4 @@
-"""Spellings of a word: without accents, umlauts as two letters, Cyrillic in Latin letters."""
+"""Spellings of a word: without accents, umlauts as two letters, Cyrillic and Greek in Latin letters."""
 # ruff: noqa: RUF001 - letters that look like Latin ones are what this is about
 
 from __future__ import annotations
@@ -23,9 +23,21 @@ _GERMAN_CYRILLIC = str.maketrans(_CYRILLIC | {"в": "w", "ж": "sch", "й": "j",
                                               "ш": "sch", "щ": "schtsch", "ъ": "", "ю": "ju", "я": "ja"})  # fmt: skip
 _YJ = re.compile(r"[иы]й(?![^\W\d_])", re.IGNORECASE)
 
+# Greek as passports have it (ISO 843, type 2), in the way of scholars, and as it is pronounced.
+_GREEK = dict(zip("αβγδεζηικλμνξοπρσςτυφω", "avgdeziiklmnxoprsstyfo", strict=True)) | {"θ": "th", "χ": "ch", "ψ": "ps"}
+_GREEKS = tuple(
+    str.maketrans(_GREEK | other)
+    for other in ({}, {"β": "b", "η": "e", "φ": "ph"}, {"υ": "i", "χ": "h"}, {"υ": "i", "χ": "kh", "ξ": "ks"})
+)
+_GREEK_PAIRS = (
+    (("ου", "ou"), ("αυ", "av"), ("ευ", "ev"), ("γγ", "ng"), ("μπ", "b"), ("ντ", "nt")),
+    (("ου", "ou"), ("αυ", "af"), ("ευ", "ef"), ("γγ", "ng"), ("μπ", "mp"), ("ντ", "d"), ("γκ", "g")),
+    (("ου", "u"), ("αυ", "au"), ("ευ", "eu"), ("γγ", "gg"), ("μπ", "mp"), ("ντ", "nt")),
+)
+
 
 def spellings(text: str) -> set[str]:
-    """A text without marks, ä as a and as ae, Cyrillic also in Latin letters; upper case is kept.
+    """A text without marks, ä as a and as ae, Cyrillic and Greek also in Latin letters; upper case is kept.
 
     Example:
         >>> sorted(spellings("Müller")), "Ivanov" in spellings("Иванов")
@@ -38,7 +50,18 @@ def spellings(text: str) -> set[str]:
         endings = {composed, *(_YJ.sub(end, composed) for end in "йи")}  # Юрий is Yurii, Yury and Yuri
         latin = {plain(_translated(word, table)) for word in endings for table in tables}
         found |= latin | {word.replace("ks", "x") for word in latin}
+    if any("\u0370" <= letter <= "\u03ff" for letter in composed):
+        bare = plain(composed)
+        found |= {_translated(_paired(bare, pairs), table) for pairs in _GREEK_PAIRS for table in _GREEKS}
     return found
+
+
+def _paired(text: str, pairs: tuple[tuple[str, str], ...]) -> str:
+    """Two letters that are one sound by their Latin ones; upper case stays upper case."""
+    for pair, latin in pairs:
+        for case in (str.lower, str.capitalize, str.upper):
+            text = text.replace(case(pair), case(latin))
+    return text
 
 
 def _translated(text: str, table: dict[int, str]) -> str:

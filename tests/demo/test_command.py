@@ -43,6 +43,29 @@ def test_a_step_is_done_once_and_again_when_it_changes(tmp_path, capsys):
     assert made.read_text() == "y"
 
 
+def test_a_step_is_done_again_when_what_it_read_or_made_has_changed(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    source, made = tmp_path / "in" / "scan", tmp_path / "made"
+    source.write_text("a patient")
+    step = Step("one", write(made), (made,), reads=(tmp_path / "in",))
+    runner(tmp_path).run(step)
+    source.write_text("b patient")
+    runner(tmp_path).run(step)
+    assert made.read_text() == "xx"
+    assert f"again, as {tmp_path / 'in'} is not what it was" in capsys.readouterr().out
+    made.write_text("damaged")
+    runner(tmp_path).run(step)
+    assert made.read_text() == "damagedx"
+    runner(tmp_path).run(step)
+    assert made.read_text() == "damagedx"
+
+
+def test_other_studies_of_the_same_names_take_the_place_of_the_first(tmp_path):
+    for name in ("one", "two"):
+        split_studies(studies(tmp_path / name), [], tmp_path / "out")
+        assert (tmp_path / "out" / "train" / "c0").resolve() == tmp_path / name / "c0"
+
+
 def test_a_step_after_a_changed_one_is_done_again(tmp_path):
     for text in ("a", "b"):
         two = StepRunner(tmp_path, {}, 2)

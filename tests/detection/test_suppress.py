@@ -36,10 +36,12 @@ def test_scores_that_are_no_numbers_give_no_box() -> None:
     assert len(decode(raw, 0.05)) == 0
 
 
-def test_a_network_that_gives_no_numbers_is_refused() -> None:
+@pytest.mark.parametrize("score", [np.nan, np.inf])
+def test_a_network_that_gives_what_is_no_number_is_refused(score: float) -> None:
+    raw = np.zeros((1, 6, 3), np.float32)
+    raw[0, 5, 2] = score
     detector = object.__new__(Detector)
-    network = SimpleNamespace(run=lambda *_: [np.full((1, 6, 3), np.nan, np.float32)])
-    detector._sessions = (network,)  # type: ignore[assignment]
+    detector._sessions = (SimpleNamespace(run=lambda *_: [raw]),)  # type: ignore[assignment]
     with pytest.raises(ConfigurationError, match="PE-DET-006"):
         detector(np.zeros((1, 32, 32, 3), np.uint8))
 

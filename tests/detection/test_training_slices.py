@@ -97,10 +97,16 @@ def test_what_is_there_already_is_used_again_and_what_has_changed_is_not(raw: Pa
     copy = tmp_path / raw.name
     shutil.copytree(raw, copy)
     first = export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96))
-    marker = tmp_path / "set" / "images" / "marker"
+    marker = tmp_path / "set" / "marker"
     marker.touch()
     assert export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96)) == first
     assert marker.exists()
+    picture = min((tmp_path / "set" / "images").iterdir())
+    good = picture.read_bytes()
+    picture.write_bytes(good[:100])
+    export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96))
+    assert picture.read_bytes() == good
+    marker.touch()
     image = sitk.ReadImage(str(case_file(copy, "image", "p")))
     sitk.WriteImage(image + 10, str(case_file(copy, "image", "p")))
     export_slices(copy, tmp_path / "set", DetectorSettings(image_size=96))

@@ -263,3 +263,11 @@ def test_what_nobody_could_install_is_not_exported(model_folder, tmp_path):
     with pytest.raises(ConfigurationError, match="PE-MODEL-003"):
         export_models([locate_folder(folder, None)], tmp_path / "x.zip")
     assert not (tmp_path / "x.zip").exists()
+
+
+def test_plans_that_describe_no_network_are_named(model_folder):
+    plans = json.loads((model_folder / "plans.json").read_text())
+    plans["configurations"] = {name: {"inherits_from": name} for name in plans["configurations"]}
+    (model_folder / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(ConfigurationError, match="PE-MODEL-003.*describes no network"):
+        load_model(locate_folder(model_folder), torch.device("cpu"))

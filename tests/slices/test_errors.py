@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from PIL import Image
 from pe_nnunet.cli import main
 from pe_nnunet.errors import PEError
 from pe_nnunet.slices import read_label_of, read_png_masks, read_png_scan
+from pe_nnunet.slices.slice_masks import read_plane
 from pe_nnunet.volumes import Scan, image_like
 
 NAMES, SHAPE = ("a", "b"), (4, 5)
@@ -103,6 +106,26 @@ def test_png_masks_of_another_kind(tmp_path: Path, plane: np.ndarray, what: str)
     (tmp_path / "a.png").write_bytes(b"<html>")
     with pytest.raises(PEError, match=r"PE-SLC-002.*cannot be read"):
         read_png_masks(tmp_path, NAMES, SHAPE)
+
+
+def test_no_damaged_png_is_read_as_other_values(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 65536, SHAPE).astype(np.uint16)
+    picture(tmp_path, "a", values)
+    good = (tmp_path / "a.png").read_bytes()
+    assert (read_plane(tmp_path / "a.png", SHAPE) == values).all()
+    for place in range(len(good) - 12):  # what follows is the end mark
+        (tmp_path / "a.png").write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
+        with pytest.raises(PEError, match="PE-SLC-002"):
+            read_plane(tmp_path / "a.png", SHAPE)
+
+
+def test_a_png_bomb_is_refused_by_its_size(tmp_path: Path) -> None:
+    header = struct.pack(">II5B", 100_000, 100_000, 16, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
+    chunks = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in parts)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(PEError, match="PE-SLC-002"):
+        read_plane(tmp_path / "a.png", SHAPE)
 
 
 def test_an_empty_label_is_said(volume, image, tmp_path: Path, capsys) -> None:

@@ -479,7 +479,7 @@ def test_truncated_files(make_series, only, share: float) -> None:
     path = folder / "IM00004.dcm"
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(InputError, match=r"PE-DCM-022: the pixel data of scan: IM00004.dcm are truncated"):
+    with pytest.raises(InputError, match=r"PE-DCM-022: .*scan: .*IM00004.dcm"):
         read_scan(only(folder))
 
 

@@ -16,6 +16,7 @@ TOLD = [
     ("Müller", "Müller^Hans"), ("Mueller", "Müller^Hans"), ("MULLER_2", "Müller^Hans"), ("M_ller", "Müller^Hans"),
     ("Müller", "Mueller^Hans"), ("mu\u0308ller", "M\u00fcller"), ("Weiss", "Weiß^A"), ("Sørensen", "Soerensen^A"),
     ("Łukasz", "Lukasz^A"), ("Garcia", "García^López"), ("ＳＭＩＴＨ", "Smith^J"), ("M%C3%BCller", "Müller"),
+    ("Παπαδόπουλος", "Papadopoulos^Nikos"), ("ΔΗΜΗΤΡΙΟΥ 3", "Dimitriou^A"), ("Bakogianni", "Μπακογιάννη^Ντόρα"),
     ("M\udcfcller", "Müller"), ("Иванов", "Иванов^Пётр"), ("Ivanov_Petr", "Иванов^Пётр"), ("Иванов 1", "Ivanov^Petr"),
     ("Schukow", "Жуков^Г"), ("Yuri", "Гагарин^Юрий"), ("DoeJane", "Doe^Jane"), ("doejane", "Doe^Jane"),
     ("JaneDoe2", "Doe^Jane"), ("JDoe", "Doe^Jane"), ("doej", "Doe^Jane"), ("ctdoe", "Doe^Jane"),

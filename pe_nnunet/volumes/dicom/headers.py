@@ -78,6 +78,11 @@ class FileHeader:
         return of_class and self.modality in {"CT", ""} and not self.localizer
 
     @property
+    def breaks_off(self) -> bool:
+        """It ends before what every DICOM image says: its series, and of a CT slice its size."""
+        return not self.series_uid or (self.is_ct_slice and not self.shared[_SHARED.index("Rows")])
+
+    @property
     def kind(self) -> str:
         """A word or two for messages, for example `"CT Secondary Capture Image Storage"`."""
         if self.localizer:

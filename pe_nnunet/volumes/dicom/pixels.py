@@ -25,6 +25,7 @@ from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, frames
 from pe_nnunet.volumes.dicom.stored_bits import StoredBits, padding_word, stored_bits
 from pe_nnunet.volumes.files.file_checks import name_for_itk
 
+_POSSIBLE_SLOPE = (1e-3, 1e3)  # HU for a step of the stored values, which tell tissues apart
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
 MIN_BITS = 9  # 8 bits cannot hold HU: such files come from lossy exports and decode without an error
@@ -86,7 +87,7 @@ def _require_rescale(rescale: Rescale, dataset: pydicom.Dataset, name: str, *, a
     if slope is None or intercept is None:
         usable, found = assume_hu, " but a ModalityLUTSequence" if "ModalityLUTSequence" in dataset else ""
     else:
-        usable = math.isfinite(slope) and math.isfinite(intercept) and slope > 0
+        usable = _POSSIBLE_SLOPE[0] <= slope <= _POSSIBLE_SLOPE[1] and math.isfinite(intercept)
         found = f", got {slope:g} and {intercept:g}"
     if not usable:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -35,7 +36,7 @@ from pe_nnunet.volumes.dicom.pixels import (
 from pe_nnunet.volumes.dicom.reconstructions import differing, require_one_reconstruction, way_out
 from pe_nnunet.volumes.dicom.slice_positions import Slice, slices_of
 from pe_nnunet.volumes.dicom.stack import Stack, stack_slices
-from pe_nnunet.volumes.geometry import require_spacing
+from pe_nnunet.volumes.geometry import require_place, require_spacing
 from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 
@@ -61,7 +62,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
         MissingExtraError: PE-DCM-014 if its compression cannot be decoded here.
     """
     _require_undamaged(ref)
-    datasets = {file: read for file in ref.files if (read := read_dataset(file)) is not None}
+    datasets = _datasets(ref)
     found = [header for file, dataset in datasets.items() if (header := header_of(dataset, file, ref.only)) is not None]
     members, left_out = choose_series(ref, found)
     headers = {member.path: datasets[member.path] for member in members}
@@ -71,6 +72,7 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     mixed = require_one_reconstruction(found_slices, headers, ref.case_id)
     stack = stack_slices(found_slices, ref.case_id, resample_gaps=resample_gaps, fix_tilt=fix_tilt)
     require_spacing(stack.spacing_mm, ref.case_id, "PE-DCM-016")
+    require_place(stack.origin_mm, ref.case_id, "PE-DCM-016")
     reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
     _require_rescale_of_all(slices, reader)
@@ -86,6 +88,14 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
         notes.append(Note("PE-DCM-011", "repaired", f"{padded} voxels of padding set to -1024 HU"))
     info = _info(headers[slices[0].file], slices if stack.offsets is None else [], stack.interpolated)
     return Scan(ref.case_id, image, ref, tuple(notes), info, sha256)
+
+
+def _datasets(ref: ScanRef) -> dict[Path, pydicom.Dataset]:
+    """The headers of a series, none of which may be damaged behind what told that it belongs to the series."""
+    read = {file: read_dataset(file) for file in ref.files}
+    damaged = tuple(file for file, dataset in read.items() if dataset is None)
+    _require_undamaged(replace(ref, damaged=damaged))
+    return {file: dataset for file, dataset in read.items() if dataset is not None}
 
 
 def _require_undamaged(ref: ScanRef) -> None:

@@ -74,11 +74,15 @@ def unpacked_sha256(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def require_whole_streams(path: Path) -> None:
+def require_whole_streams(path: Path, size: int) -> None:
     """Compare the checksums of compressed voxels in an NRRD, MHA or MHD file; uncompressed ones have none.
 
+    Args:
+        path: The file.
+        size: Bytes of the voxels, by its header.
+
     Raises:
-        OSError, EOFError, zlib.error: If the stream breaks off or is damaged.
+        OSError, EOFError, zlib.error: If the stream breaks off or is damaged, or holds very much more.
     """
     files = data_files(path)
     if image_suffix(path) in NRRD_SUFFIXES:
@@ -89,26 +93,28 @@ def require_whole_streams(path: Path) -> None:
         return
     start, data = (0, files[0]) if files else (header_bytes(path), path)
     if encoding in {"gzip", "gz"}:
-        _read_to_end(data, start, lambda: zlib.decompressobj(wbits=31))
+        _read_to_end(data, start, size, lambda: zlib.decompressobj(wbits=31))
     elif encoding == "zlib":
-        _read_to_end(data, start, zlib.decompressobj)
+        _read_to_end(data, start, size, zlib.decompressobj)
     elif encoding in {"bzip2", "bz2"}:
-        _read_to_end(data, start, bz2.BZ2Decompressor)
+        _read_to_end(data, start, size, bz2.BZ2Decompressor)
 
 
-def _read_to_end(path: Path, start: int, make: Callable[[], object]) -> None:
-    unpacker = make()
+def _read_to_end(path: Path, start: int, size: int, make: Callable[[], object]) -> None:
+    unpacker, count = make(), 0
     for block in _blocks(path, start):
         left = block
         while left and not unpacker.eof:  # type: ignore[attr-defined]
             if isinstance(unpacker, bz2.BZ2Decompressor):
-                unpacker.decompress(left, _BLOCK)
-                while not unpacker.eof and not unpacker.needs_input:
-                    unpacker.decompress(b"", _BLOCK)
+                count += len(unpacker.decompress(left, _BLOCK))
                 left = b""
+                while not unpacker.eof and not unpacker.needs_input and count <= size + _SURPLUS:
+                    count += len(unpacker.decompress(b"", _BLOCK))
             else:
-                unpacker.decompress(left, _BLOCK)  # type: ignore[attr-defined]
+                count += len(unpacker.decompress(left, _BLOCK))  # type: ignore[attr-defined]
                 left = unpacker.unconsumed_tail  # type: ignore[attr-defined]
+            if count > size + _SURPLUS:
+                raise OSError(f"it holds more than the {size} bytes that its header says")
         if unpacker.eof:  # type: ignore[attr-defined]
             return
     raise EOFError("its compressed voxels break off")

@@ -60,6 +60,8 @@ def data_files(path: Path) -> list[Path]:
             any file. PE-IN-002 if the file is not there.
     """
     suffix = image_suffix(path)
+    if suffix in NRRD_SUFFIXES | META_SUFFIXES:
+        _require_plain_lines(path)
     if suffix in NRRD_SUFFIXES:
         _require_one_name(path, rb"^[ \t]*data[ _-]*file", required=False)
         name = nrrd_header(path)[0].get("datafile", "LOCAL")
@@ -70,7 +72,7 @@ def data_files(path: Path) -> list[Path]:
         name = _image_of_pair(path).name
     else:
         return []
-    if name.upper() == "LOCAL":
+    if name in (_LOCAL_META if suffix in META_SUFFIXES else {"LOCAL"}):
         return []
     named = Path(name)
     several = name.upper().startswith("LIST") or "%" in name or not name
@@ -88,6 +90,40 @@ def data_files(path: Path) -> list[Path]:
             "PE-NII-011", f"{data}, named in {path.name}, is a link out of its folder", "copy the file itself there"
         )
     return [data]
+
+
+def _require_plain_lines(path: Path) -> None:
+    """Check that a header has lines that every reader parts and takes alike.
+
+    MetaIO reads fields on over the ends of lines where a sign of equality or a number is missing, and NRRD's library
+    takes a carriage return for an end of a line: what follows would name another file than the one checked here.
+    """
+    lines = _raw_lines(path)
+    plain = not any(b"\0" in line or b"\r" in line.removesuffix(b"\n").removesuffix(b"\r") for line in lines)
+    if plain and image_suffix(path) in META_SUFFIXES:
+        fields = [_META_FIELD.fullmatch(line) for line in lines if line.strip()]
+        found = {field[1].decode().lower(): len(field[2].split()) for field in fields if field is not None}
+        axes = meta_header(path).get("ndims", "0")
+        plain = (
+            len(found) == len(fields)
+            and axes.isdecimal()
+            and all(found[name] >= int(axes) ** power for name, power in _META_ARRAYS.items() if name in found)
+        )
+    if not plain:
+        raise InputError(
+            "PE-NII-011",
+            f"{path} has a header in which lines end, or are laid out, otherwise than its format says",
+            "write it as one .nrrd or .mha file",
+        )
+
+
+_LOCAL_META = frozenset({"LOCAL", "Local", "local"})  # as MetaIO spells it
+_META_FIELD = re.compile(rb"[ \t]*([A-Za-z]\w{0,63})[ \t]*=([^\n]*\S[^\n]*)\n?")
+_META_ARRAYS = {  # numbers that a field has, as a power of the number of axes
+    **dict.fromkeys(("centerofrotation", "dimsize", "elementsize", "elementspacing", "sequenceid"), 1),
+    **dict.fromkeys(("offset", "origin", "position"), 1),
+    **dict.fromkeys(("orientation", "rotation", "transformmatrix"), 2),
+}
 
 
 def _require_one_name(path: Path, pattern: bytes, *, required: bool) -> None:

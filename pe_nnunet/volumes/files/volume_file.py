@@ -9,7 +9,7 @@ import hashlib
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from pe_nnunet.volumes.files.header_checks import require_readable_header
 from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
 from pe_nnunet.volumes.files.nifti_geometry import read_geometry
 from pe_nnunet.volumes.files.text_headers import data_files
-from pe_nnunet.volumes.geometry import orthonormal, require_spacing
+from pe_nnunet.volumes.geometry import orthonormal, require_place, require_spacing
 
 MIN_SPACING_MM = 0.02  # below this along every axis the header is not in millimetres
 
@@ -84,6 +84,7 @@ def _images(
     if not all(np.isfinite(mm) and mm > 0 for mm in spacing_mm):
         raise GeometryError("PE-NII-007", f"{path} has spacing {spacing_mm} (x, y, z), expected millimetres above zero")
     require_spacing(spacing_mm, str(path))
+    require_place(origin_mm, str(path))
     direction, straightened = orthonormal(axes, path)
     notes = [*found, *straightened]
     if spacing_mm == (1.0, 1.0, 1.0):
@@ -132,17 +133,14 @@ def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
     reader = sitk.ImageFileReader()
     reader.SetFileName(name_for_itk(path))
     try:
-        require_whole_streams(path)
-    except (OSError, EOFError, zlib.error) as error:
-        raise unreadable(path, error) from error
-    try:
         reader.ReadImageInformation()
         values = reader.GetNumberOfComponents()
         voxel_bytes = values * sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
         require_plausible_voxels(reader.GetSize(), voxel_bytes, path, data_files(path))
         notes = require_scalar_3d(tuple(reader.GetSize()), 1 if layers else values, path, values)
+        require_whole_streams(path, prod(reader.GetSize()) * voxel_bytes)
         image = reader.Execute()
-    except RuntimeError as error:
+    except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from error
     while image.GetDimension() > 3:
         size = [*image.GetSize()[:-1], 0]
