@@ -17,7 +17,7 @@ from typing import Any
 
 from pe_nnunet.errors import OutputError, PEError
 from pe_nnunet.errors.shown import escaped_for_json, shown_lines
-from pe_nnunet.files.temporary import put_in_place, temporary_file, temporary_folder
+from pe_nnunet.files.temporary import flush, flush_all, flush_names, put_in_place, temporary_file, temporary_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -36,9 +36,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary_file(path) as temporary:
             yield temporary
-            _flush(temporary)
+            flush(temporary)
             temporary.replace(path)
-            _flush_names(path.parent)
+            flush_names(path.parent)
     except (OSError, RuntimeError) as error:  # SimpleITK raises RuntimeError
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
@@ -56,8 +56,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     with _staged(folder) as temporary:
         yield temporary
-        _flush_all(temporary)
-        put_in_place(temporary, folder)
+        flush_all(temporary)
+        with _in_turn(folder):
+            put_in_place(temporary, folder)
 
 
 @contextmanager
@@ -76,16 +77,25 @@ def atomic_entries(folder: Path, *, last: str = "") -> Iterator[Path]:
     """
     with _staged(folder) as temporary:
         yield temporary
-        _flush_all(temporary)
-        if not folder.exists():
-            temporary.rename(folder)
-            return
-        made = sorted(temporary.iterdir(), key=lambda path: path.name == last)
-        if any(path.name == last for path in made):
-            (folder / last).unlink(missing_ok=True)
-        for path in made:
-            put_in_place(path, folder / path.name)
-        _flush_names(folder)
+        flush_all(temporary)
+        with _in_turn(folder):
+            if not folder.exists():
+                temporary.rename(folder)
+                return
+            made = sorted(temporary.iterdir(), key=lambda path: path.name == last)
+            if any(path.name == last for path in made):
+                (folder / last).unlink(missing_ok=True)
+            for path in made:
+                put_in_place(path, folder / path.name)
+            flush_names(folder)
+
+
+@contextmanager
+def _in_turn(folder: Path) -> Iterator[None]:
+    """Hold the right to put entries into a folder, which may not be there yet; wait while another process does."""
+    lock = folder.with_name(f".lock-{text_sha256(folder.name)[:16]}")
+    with locked(lock, OutputError("PE-OUT-001", f"{folder} cannot be written: it is locked", "try again"), wait=True):
+        yield
 
 
 @contextmanager
@@ -96,7 +106,7 @@ def _staged(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(folder) as temporary:
             yield temporary
-            _flush_names(folder.parent)
+            flush_names(folder.parent)
     except (OSError, RuntimeError) as error:
         raise OutputError(
             "PE-OUT-001",
@@ -251,24 +261,3 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
                 if not shared:
                     path.unlink(missing_ok=True)
             return
-
-
-def _flush_names(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can: a rename may else be lost in a crash."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _flush_all(folder: Path) -> None:
-    for path in (*folder.rglob("*"), folder):
-        (_flush_names if path.is_dir() else _flush)(path)
-
-
-def _flush(path: Path) -> None:
-    """Bring the bytes to the disk before the rename, so that a crash leaves no empty file under the final name."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

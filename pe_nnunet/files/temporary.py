@@ -155,3 +155,25 @@ def _locked_handle(path: Path) -> int | None:
         raise
     os.close(handle)
     return None
+
+
+def flush_names(folder: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can: a rename may else be lost in a crash."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def flush_all(folder: Path) -> None:
+    """Bring all that is in a folder to the disk, names included."""
+    for path in (*folder.rglob("*"), folder):
+        (flush_names if path.is_dir() else flush)(path)
+
+
+def flush(path: Path) -> None:
+    """Bring the bytes to the disk before the rename, so that a crash leaves no empty file under the final name."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
