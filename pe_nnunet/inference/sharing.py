@@ -108,7 +108,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
     member = zipfile.ZipInfo(name)
     member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
     member.file_size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    with BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+    stream = BytesIO(content) if isinstance(content, bytes) else content.open("rb")
     with stream as source, archive.open(member, "w") as sink:
         shutil.copyfileobj(source, sink, BLOCK)
 
