@@ -131,6 +131,8 @@ def _segmentation(
         omit_empty_frames=bool(labels.any()),
     )
     del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime  # optional, and the clock's
+    for equipment in segmentation.get("ContributingEquipmentSequence", ()):
+        equipment.pop("ContributionDateTime", None)
     uids.replace_random(segmentation)
     return segmentation
 

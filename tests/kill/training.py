@@ -1,0 +1,6 @@
+"""Trainings."""
+
+TRAININGS = ()
+
+
+def prepare_training(folder): ...
