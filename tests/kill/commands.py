@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from pe_nnunet.volumes import image_like, write_dicom_series, write_image
-from tests.conftest import CLOT_HU, make_thorax, write_model_folder
+from tests.conftest import make_thorax, write_model_folder
 from tests.kill.processes import environment, run
 
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
@@ -108,7 +108,8 @@ def _with_dataset(inputs: Path, work: Path) -> None:
 
 
 PREDICT = (
-    *("predict-fused", "-i", "{inputs}/studies", "-o", "{work}/out", "-m", "{work}/nnUNet_results/" + f"{DATASET}/{MODEL}"),
+    *("predict-fused", "-i", "{inputs}/studies", "-o", "{work}/out"),
+    *("-m", "{work}/nnUNet_results/" + f"{DATASET}/{MODEL}"),
     *("--disable_tta", "-device", "cpu", "--min-embolus-mm3", "2000", "--save-probability", "--save-nnunet"),
 )  # fmt: skip
 LABELS = ("--labels", "{inputs}/labels")

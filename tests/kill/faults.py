@@ -47,7 +47,7 @@ def full_disk(command: Command, folder: Path, expected: Mapping[str, str]) -> st
     return ", ".join(said)
 
 
-def read_only(command: Command, folder: Path, expected: Mapping[str, str]) -> str:  # noqa: ARG001 - a fault's signature
+def read_only(command: Command, folder: Path, expected: Mapping[str, str]) -> str:
     """Nothing can be written where the results go."""
     fresh(folder, command.prepare)
     work, before = folder / "work", contents(folder / "work")
@@ -76,7 +76,7 @@ def no_home(command: Command, folder: Path, expected: Mapping[str, str]) -> str:
 
 
 def no_shared_memory(command: Command, folder: Path, expected: Mapping[str, str]) -> str:
-    """/dev/shm cannot be written."""
+    """Shared memory cannot be written."""
     private = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o ro none /dev/shm && exec "$@"', "sh"]
     if not shutil.which("unshare") or subprocess.run([*private, "true"], capture_output=True, check=False).returncode:
         return f"{NOT_RUN}hiding /dev/shm takes root on Linux"
