@@ -14,7 +14,7 @@ from pathlib import Path
 if sys.platform != "win32":
     import fcntl
 
-_NAME = re.compile(r"\.(writing|replaced)-[0-9a-f]{16}(\.|$)")
+_NAME = re.compile(r"\.(writing|replaced|lock)-[0-9a-f]{16}(\.|$)")
 _seen: set[Path] = set()  # folders in which this process has looked for what others left
 
 

@@ -25,22 +25,22 @@ class Unbroken:
     contents: Mapping[str, str]
 
 
-def unbroken(command: Command, folder: Path) -> Unbroken:
-    """Run a command without a kill, twice, and compare the two.
+def unbroken(command: Command, folder: Path, times: int = 2) -> Unbroken:
+    """Run a command without a kill, so many times, and compare what was left.
 
     Raises:
-        AssertionError: If it fails, or the two left other things.
+        AssertionError: If it fails, or two of them left other things.
     """
     found = []
-    for _ in range(2):
+    for _ in range(times):
         fresh(folder, command.prepare)
         ended = run(command.arguments(folder), folder, environment(folder / "work"))
         require_done(ended, ())
         require_clean(folder)
         found.append(Unbroken(ended, contents(folder / "work")))
-    if differing := differences(found[0].contents, found[1].contents):
+    if differing := differences(found[0].contents, found[-1].contents):
         raise AssertionError(f"two unbroken runs differ: {'; '.join(differing[:5])}")
-    return found[1]
+    return found[-1]
 
 
 def moments(count: int, ended: Ended, seed: str) -> list[Moment]:
