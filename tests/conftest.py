@@ -237,81 +237,95 @@ def plans_of(
     }
 
 
-@pytest.fixture
-def model_folder(tmp_path: Path) -> ModelFolder:
-    """Writes a model folder as nnU-Net does: random weights, or a network whose output is the same everywhere."""
+def write_model_folder(
+    dataset_folder: Path,
+    name: str = "nnUNetTrainer__nnUNetPlans__3d_fullres",
+    *,
+    folds: Sequence[int] = (0,),
+    patch: Sequence[int] = (16, 16, 16),
+    spacing: Sequence[float] = (4.0, 4.0, 4.0),
+    forward: Sequence[int] = (0, 1, 2),
+    resampling: str = "skimage",
+    regions: bool = False,
+    log_odds: Sequence[float] | None = None,
+    gain: float = 1.0,
+    channels: Sequence[str] = ("CT",),
+) -> Path:
+    """Write a model folder as nnU-Net does: random weights, or a network whose output is the same everywhere."""
     import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-    def make(
-        name: str = "nnUNetTrainer__nnUNetPlans__3d_fullres",
-        *,
-        folds: Sequence[int] = (0,),
-        patch: Sequence[int] = (16, 16, 16),
-        spacing: Sequence[float] = (4.0, 4.0, 4.0),
-        forward: Sequence[int] = (0, 1, 2),
-        resampling: str = "skimage",
-        regions: bool = False,
-        log_odds: Sequence[float] | None = None,
-        gain: float = 1.0,
-        channels: Sequence[str] = ("CT",),
-    ) -> Path:
-        folder = tmp_path / "results" / "Dataset501_PE" / name
-        plans = plans_of(patch, spacing, forward, resampling)
-        ((configuration, settings),) = plans["configurations"].items()
-        settings["normalization_schemes"] += ["NoNormalization"] * (len(channels) - 1)
-        settings["use_mask_for_norm"] += [False] * (len(channels) - 1)
-        intensities = plans["foreground_intensity_properties_per_channel"]
-        intensities |= {str(index): intensities["0"] for index in range(len(channels))}
-        labels: dict[str, Any] = (
-            {"background": 0, "artery": [1, 2], "PE": [2]} if regions else {"background": 0, "PE": 1}
+    folder = dataset_folder / name
+    plans = plans_of(patch, spacing, forward, resampling)
+    ((configuration, settings),) = plans["configurations"].items()
+    settings["normalization_schemes"] += ["NoNormalization"] * (len(channels) - 1)
+    settings["use_mask_for_norm"] += [False] * (len(channels) - 1)
+    intensities = plans["foreground_intensity_properties_per_channel"]
+    intensities |= {str(index): intensities["0"] for index in range(len(channels))}
+    labels: dict[str, Any] = {"background": 0, "artery": [1, 2], "PE": [2]} if regions else {"background": 0, "PE": 1}
+    named = {str(index): channel for index, channel in enumerate(channels)}
+    dataset = {"channel_names": named, "labels": labels, "numTraining": 4, "file_ending": ".nii.gz"}
+    if regions:
+        dataset["regions_class_order"] = [1, 2]
+    folder.mkdir(parents=True)
+    (folder / "plans.json").write_text(json.dumps(plans))
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    for place, fold in enumerate(folds):
+        torch.manual_seed(len(name) + fold)
+        network = get_network_from_plans(
+            settings["architecture"]["network_class_name"],
+            settings["architecture"]["arch_kwargs"],
+            settings["architecture"]["_kw_requires_import"],
+            len(channels),
+            2,
+            deep_supervision=False,
         )
-        named = {str(index): channel for index, channel in enumerate(channels)}
-        dataset = {"channel_names": named, "labels": labels, "numTraining": 4, "file_ending": ".nii.gz"}
-        if regions:
-            dataset["regions_class_order"] = [1, 2]
-        folder.mkdir(parents=True)
-        (folder / "plans.json").write_text(json.dumps(plans))
-        (folder / "dataset.json").write_text(json.dumps(dataset))
-        for place, fold in enumerate(folds):
-            torch.manual_seed(len(name) + fold)
-            network = get_network_from_plans(
-                settings["architecture"]["network_class_name"],
-                settings["architecture"]["arch_kwargs"],
-                settings["architecture"]["_kw_requires_import"],
-                len(channels),
-                2,
-                deep_supervision=False,
-            )
-            head = network.decoder.seg_layers[-1]
-            with torch.no_grad():
-                head.weight *= gain
-                if log_odds is not None:
-                    head.weight.zero_()
-                    head.bias.copy_(torch.tensor([0.0, log_odds[place]]))
-            checkpoint = {
-                "network_weights": network.state_dict(),
-                "trainer_name": "nnUNetTrainer",
-                "init_args": {"configuration": configuration},
-                "inference_allowed_mirroring_axes": tuple(range(len(patch))),
-            }
-            (folder / f"fold_{fold}").mkdir()
-            torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
-        return folder
+        head = network.decoder.seg_layers[-1]
+        with torch.no_grad():
+            head.weight *= gain
+            if log_odds is not None:
+                head.weight.zero_()
+                head.bias.copy_(torch.tensor([0.0, log_odds[place]]))
+        checkpoint = {
+            "network_weights": network.state_dict(),
+            "trainer_name": "nnUNetTrainer",
+            "init_args": {"configuration": configuration},
+            "inference_allowed_mirroring_axes": tuple(range(len(patch))),
+        }
+        (folder / f"fold_{fold}").mkdir()
+        torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")
+    return folder
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> ModelFolder:
+    """`write_model_folder` in the results of a dataset."""
+
+    def make(*args: Any, **kwargs: Any) -> Path:
+        return write_model_folder(tmp_path / "results" / "Dataset501_PE", *args, **kwargs)
 
     return make
 
 
 @pytest.fixture
 def thorax() -> sitk.Image:
-    """Two lungs in a body with a bright artery between them and clots in it, at 4 mm, in LPS."""
+    """The image of `make_thorax`."""
+    return make_thorax()
+
+
+def make_thorax(clots_mm: Sequence[float] = (-60, 50)) -> sitk.Image:
+    """Two lungs in a body with a bright artery between them and clots in it, at 4 mm, in LPS.
+
+    Args:
+        clots_mm: Where along the artery the clots lie, from right to left.
+    """
     z, y, x = (np.mgrid[:56, :60, :80] + 0.5) * 4 - np.array([112, 120, 160])[:, None, None, None]
     hu = np.full(z.shape, -1000.0)
     hu[(y / 100) ** 2 + (x / 150) ** 2 < 1] = 40
     for side in (-1, 1):
         hu[((x - side * 72) / 52) ** 2 + (y / 75) ** 2 + (z / 100) ** 2 < 1] = LUNG_HU
     hu[(y**2 + z**2 < 14**2) & (np.abs(x) < 90)] = BLOOD_HU
-    for centre in (-60, 50):
+    for centre in clots_mm:
         hu[(y**2 + z**2 + (x - centre) ** 2) < 9**2] = CLOT_HU
     image = sitk.GetImageFromArray((hu + np.random.default_rng(0).normal(0, 10, hu.shape)).astype(np.int16))
     image.SetSpacing((4.0, 4.0, 4.0))

@@ -143,6 +143,62 @@ def test_slices_killed_half_way_leave_no_series(tmp_path, kind):
     else:
         write_png_scan(image, image * 0, folder, [f"{k:04d}" for k in range(8)])
     assert len(list((folder / "ct" if kind == "png" else folder).iterdir())) == 8
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case", "note.txt"]
+
+
+WRITES = """
+import sys, time
+from pathlib import Path
+from pe_nnunet.files import atomic_folder, atomic_path
+with atomic_path(Path(sys.argv[1])) as file, atomic_folder(Path(sys.argv[2])) as folder:
+    file.write_text("a")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks of files")
+def test_what_a_process_writes_is_removed_by_the_next_one_only_when_it_has_died(tmp_path, monkeypatch):
+    monkeypatch.setattr("pe_nnunet.files.temporary._seen", set())
+    writes = [sys.executable, "-c", WRITES, str(tmp_path / "a.txt"), str(tmp_path / "b")]
+    writer = subprocess.Popen(writes, stdout=subprocess.PIPE)
+    assert writer.stdout.readline() == b"writing\n"
+    atomic_text(tmp_path / "c.txt", "c")
+    assert [path.name[:9] for path in sorted(tmp_path.iterdir())] == [".writing-", ".writing-", "c.txt"]
+    writer.kill()
+    writer.wait()
+    writer.stdout.close()
+    (tmp_path / ".writing-by-hand").touch()  # not one of our names
+    monkeypatch.setattr("pe_nnunet.files.temporary._seen", set())
+    atomic_text(tmp_path / "c.txt", "d")
+    assert content(tmp_path) == {".writing-by-hand": "", "c.txt": "d"}
+
+
+REPLACES = """
+import os, signal, sys
+from pathlib import Path
+from pe_nnunet.files import atomic_folder
+real, left = Path.rename, [1]
+def rename(self, target):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, target)
+Path.rename = rename
+with atomic_folder(Path(sys.argv[1])) as folder:
+    (folder / "1").write_text("new")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no locks of files")
+def test_a_folder_whose_replacement_was_killed_between_its_renames_comes_back(tmp_path):
+    with atomic_folder(tmp_path / "s") as staged:
+        (staged / "1").write_text("old")
+    done = subprocess.run([sys.executable, "-c", REPLACES, str(tmp_path / "s")], check=False)
+    assert done.returncode == -9
+    assert not (tmp_path / "s").exists()
+    subprocess.run([sys.executable, "-c", REPLACES, str(tmp_path / "other")], check=True)  # nothing to replace
+    assert content(tmp_path) == {"s/1": "old", "other/1": "new"}
 
 
 HOLDS = """

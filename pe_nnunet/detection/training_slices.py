@@ -101,6 +101,7 @@ def export_slices(raw: Path, folder: Path, settings: DetectorSettings, pixel_mm:
     if known is not None and same and known.get("written") == _written(folder):
         pictures = {case: tuple(names) for case, names in known["pictures"].items()}
         return SliceSet(folder, raster, pictures, patients, notes)
+    (folder / RECORD).unlink(missing_ok=True)  # first: stopped half-way, what is left must not be taken for whole
     shutil.rmtree(folder, ignore_errors=True)
     pictures, rows = {}, []
     for case in tqdm(patients, desc="slices", unit="case", disable=None, leave=False):

@@ -14,13 +14,15 @@ from pe_nnunet.evaluation.page import page
 from pe_nnunet.evaluation.plots import write_plots
 from pe_nnunet.evaluation.read_as import READ_AS
 from pe_nnunet.evaluation.text_tables import cad_pe_text, cases_csv
-from pe_nnunet.files import atomic_json, atomic_text
+from pe_nnunet.files import atomic_entries, atomic_json, atomic_text
 from pe_nnunet.metrics.cohort_scores import CohortScores
 from pe_nnunet.metrics.detection_curves import Detection
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path, *, markers: bool = False) -> None:
     """Write `summary.json`, `cases.csv` (one line a scored case), `froc.csv`, plots and `report.html`.
+
+    They appear together, `summary.json` last: where it is, the others are of the same evaluation.
 
     Args:
         evaluation: From `evaluate_folder`.
@@ -31,18 +33,19 @@ def write_evaluation(evaluation: Evaluation, folder: Path, *, markers: bool = Fa
     Raises:
         OutputError: PE-OUT-001 if a file cannot be written.
     """
-    atomic_text(folder / "cases.csv", cases_csv(evaluation.cases))
-    if evaluation.detections:
-        atomic_text(folder / "froc.csv", froc_csv(evaluation.detections))
-    if markers:
-        atomic_text(
-            folder / "markers.txt", cad_pe_text({case.scores.case_id: case.markers for case in evaluation.scored})
-        )
-        for case in evaluation.scored:
-            atomic_text(folder / "markers" / f"{case.scores.case_id}.csv", case.marker_table)
-    pictures = write_plots(evaluation, folder)
-    atomic_text(folder / "report.html", page(evaluation, pictures))
-    atomic_json(folder / "summary.json", summary(evaluation))
+    with atomic_entries(folder, last="summary.json") as staged:
+        atomic_text(staged / "cases.csv", cases_csv(evaluation.cases))
+        if evaluation.detections:
+            atomic_text(staged / "froc.csv", froc_csv(evaluation.detections))
+        if markers:
+            atomic_text(
+                staged / "markers.txt", cad_pe_text({case.scores.case_id: case.markers for case in evaluation.scored})
+            )
+            for case in evaluation.scored:
+                atomic_text(staged / "markers" / f"{case.scores.case_id}.csv", case.marker_table)
+        pictures = write_plots(evaluation, staged)
+        atomic_text(staged / "report.html", page(evaluation, pictures))
+        atomic_json(staged / "summary.json", summary(evaluation))
 
 
 def summary(evaluation: Evaluation) -> dict[str, Any]:

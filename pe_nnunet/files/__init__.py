@@ -9,8 +9,6 @@ import json
 import math
 import os
 import re
-import secrets
-import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,6 +17,7 @@ from typing import Any
 
 from pe_nnunet.errors import OutputError, PEError
 from pe_nnunet.errors.shown import escaped_for_json, shown_lines
+from pe_nnunet.files.temporary import flush, flush_all, flush_names, put_in_place, temporary_file, temporary_folder
 
 if sys.platform != "win32":
     import fcntl
@@ -33,23 +32,19 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: PE-OUT-001 where the file cannot be written.
     """
-    temporary = _temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-        yield temporary
-        _flush(temporary)
-        temporary.replace(path)
-        _flush_names(path.parent)
+        with temporary_file(path) as temporary:
+            yield temporary
+            flush(temporary)
+            temporary.replace(path)
+            flush_names(path.parent)
     except (OSError, RuntimeError) as error:  # SimpleITK raises RuntimeError
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
         raise OutputError(
             "PE-OUT-001", f"{path} cannot be written: {reason}", "check free space, permissions and the folder"
         ) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -61,8 +56,9 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     with _staged(folder) as temporary:
         yield temporary
-        _flush_all(temporary)
-        _replace(temporary, folder)
+        flush_all(temporary)
+        with _in_turn(folder):
+            put_in_place(temporary, folder)
 
 
 @contextmanager
@@ -81,27 +77,36 @@ def atomic_entries(folder: Path, *, last: str = "") -> Iterator[Path]:
     """
     with _staged(folder) as temporary:
         yield temporary
-        _flush_all(temporary)
-        if not folder.exists():
-            temporary.rename(folder)
-            return
-        made = sorted(temporary.iterdir(), key=lambda path: path.name == last)
-        if any(path.name == last for path in made):
-            (folder / last).unlink(missing_ok=True)
-        for path in made:
-            _replace(path, folder / path.name)
-        _flush_names(folder)
+        flush_all(temporary)
+        with _in_turn(folder):
+            if not folder.exists():
+                temporary.rename(folder)
+                return
+            made = sorted(temporary.iterdir(), key=lambda path: path.name == last)
+            if any(path.name == last for path in made):
+                (folder / last).unlink(missing_ok=True)
+            for path in made:
+                put_in_place(path, folder / path.name)
+            flush_names(folder)
+
+
+@contextmanager
+def _in_turn(folder: Path) -> Iterator[None]:
+    """Hold the right to put entries into a folder, which may not be there yet; wait while another process does."""
+    lock = folder.with_name(f".lock-{text_sha256(folder.name)[:16]}")
+    with locked(lock, OutputError("PE-OUT-001", f"{folder} cannot be written: it is locked", "try again"), wait=True):
+        yield
 
 
 @contextmanager
 def _staged(folder: Path) -> Iterator[Path]:
     """A temporary folder beside one that will be written."""
-    temporary, new_parent = _temporary(folder), not folder.parent.exists()
+    new_parent = not folder.parent.exists()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        yield temporary
-        _flush_names(folder.parent)
+        with temporary_folder(folder) as temporary:
+            yield temporary
+            flush_names(folder.parent)
     except (OSError, RuntimeError) as error:
         raise OutputError(
             "PE-OUT-001",
@@ -109,26 +114,9 @@ def _staged(folder: Path) -> Iterator[Path]:
             "check free space, permissions and the folder",
         ) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
         if new_parent:
             with suppress(OSError):  # not empty: something was written
                 folder.parent.rmdir()
-
-
-def _temporary(path: Path) -> Path:
-    """A hidden name beside the path that nobody can guess, with its ending."""
-    return path.with_name(f".writing-{secrets.token_hex(8)}{''.join(path.suffixes[-2:])}")
-
-
-def _replace(made: Path, target: Path) -> None:
-    """Put a file or folder in the place of another of its kind."""
-    if target.is_dir() and not target.is_symlink():
-        old = _temporary(target)
-        target.rename(old)
-        made.rename(target)
-        shutil.rmtree(old)
-    else:
-        made.replace(target)
 
 
 def atomic_text(path: Path, text: str) -> None:
@@ -313,24 +301,3 @@ def is_locked(path: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-def _flush_names(folder: Path) -> None:
-    """Bring the names in a folder to the disk, where the system can: a rename may else be lost in a crash."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _flush_all(folder: Path) -> None:
-    for path in (*folder.rglob("*"), folder):
-        (_flush_names if path.is_dir() else _flush)(path)
-
-
-def _flush(path: Path) -> None:
-    """Bring the bytes to the disk before the rename, so that a crash leaves no empty file under the final name."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

@@ -15,14 +15,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pe_nnunet.detection.onnx_checks import require_sound
 from pe_nnunet.detection.record import ONNX
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
-from pe_nnunet.files import atomic_path
+from pe_nnunet.files import atomic_path, locked
 from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object, why
+from pe_nnunet.files.temporary import flush_all, put_in_place, remove_abandoned, temporary_folder
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.fusion.stored import Misfit, misfit
 from pe_nnunet.fusion.weights import Weights
@@ -97,14 +99,21 @@ def export_models(
         "versions": versions(),
         "files": {name: {"sha256": file_sha256(at), "bytes": at.stat().st_size} for name, at in sorted(files.items())},
     }
-    with (
-        atomic_path(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-    ):
-        archive.writestr(INDEX, json.dumps(index, indent=1))
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        _add(archive, INDEX, json.dumps(index, indent=1).encode())
         for name, at in sorted(files.items()):
-            archive.write(at, name)
+            _add(archive, name, at)
     return sorted(files), notes
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
+    """Add a file under the earliest time that a zip file can have: the same models give the same bytes."""
+    member = zipfile.ZipInfo(name)
+    member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+    member.file_size = len(content) if isinstance(content, bytes) else content.stat().st_size
+    stream = BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+    with stream as source, archive.open(member, "w") as sink:
+        shutil.copyfileobj(source, sink, BLOCK)
 
 
 def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tuple[list[Path], int, list[Note]]:
@@ -131,13 +140,21 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
     with _opened(path, results) as (archive, index):
         folders = sorted({PurePosixPath(name).parts[:2] for name in index})
         targets = [results.joinpath(*parts) for parts in folders]
-        there = [target for target in targets if target.exists()]
-        if there and not overwrite:
-            raise ConfigurationError("PE-MODEL-009", f"{there[0]} is there already", "add --overwrite to replace it")
-        with _unpacked(archive, index, path, results) as unpacked:
-            notes = _calibration_notes(unpacked, index)
-            for parts, target in zip(folders, targets, strict=True):
-                _put(unpacked.joinpath(*parts), target)
+        with locked(results / ".install.lock", refused(path, "another process installs models"), wait=True):
+            missing = [target for target in targets if overwrite or not _installed(target, results, index)]
+            there = [target for target in missing if target.exists()]
+            if (there and not overwrite) or not missing:
+                raise ConfigurationError(
+                    "PE-MODEL-009", f"{(there or targets)[0]} is there already", "add --overwrite to replace it"
+                )
+            with temporary_folder(results / "models") as unpacked:
+                _unpack(archive, index, path, unpacked)
+                notes = _calibration_notes(unpacked, index)
+                flush_all(unpacked)
+                for target in missing:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    remove_abandoned(target.parent)
+                    put_in_place(unpacked / target.relative_to(results), target)
     return list(targets), len(index), notes
 
 
@@ -152,8 +169,9 @@ def check_archive(path: Path) -> tuple[int, list[Note]]:
         OutputError: PE-OUT-001 if it cannot be unpacked for want of room.
     """
     aside = Path(tempfile.gettempdir())
-    with _opened(path, aside) as (archive, index), _unpacked(archive, index, path, aside) as unpacked:
-        return len(index), _calibration_notes(unpacked, index)
+    with _opened(path, aside) as (archive, index), tempfile.TemporaryDirectory(dir=aside) as name:
+        _unpack(archive, index, path, Path(name))
+        return len(index), _calibration_notes(Path(name), index)
 
 
 @contextmanager
@@ -172,16 +190,12 @@ def _opened(path: Path, room: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str,
         raise OutputError("PE-OUT-001", f"{room} cannot be written: {error.strerror}") from error
 
 
-@contextmanager
-def _unpacked(archive: zipfile.ZipFile, index: Mapping[str, dict[str, Any]], path: Path, room: Path) -> Iterator[Path]:
-    """A temporary folder with the files of an archive, all of which were checked."""
-    with tempfile.TemporaryDirectory(prefix=".install_", dir=room) as name:
-        unpacked = Path(name)
-        for member, facts in index.items():
-            _extract(archive, member, facts, unpacked / member)
-        for member in index:
-            _check_content(unpacked / member, f"{path}: {member}")
-        yield unpacked
+def _unpack(archive: zipfile.ZipFile, index: Mapping[str, dict[str, Any]], path: Path, folder: Path) -> None:
+    """Unpack the files of an archive into a folder, and check all of them."""
+    for member, facts in index.items():
+        _extract(archive, member, facts, folder / member)
+    for member in index:
+        _check_content(folder / member, f"{path}: {member}")
 
 
 def _calibration_notes(unpacked: Path, index: Mapping[str, Mapping[str, Any]]) -> list[Note]:
@@ -301,8 +315,7 @@ def _check_content(path: Path, source: str) -> None:
             raise refused(path, f"it cannot be read: {why(error)}") from error
 
 
-def _put(unpacked: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        shutil.rmtree(target)
-    unpacked.replace(target)
+def _installed(target: Path, results: Path, index: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether an installation that was interrupted has put a model into its place: all its files are there."""
+    files = {results / name: facts["sha256"] for name, facts in index.items() if target in (results / name).parents}
+    return all(file.is_file() and file_sha256(file) == digest for file, digest in files.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from pe_nnunet.slices.png import MASKS, SCAN, write_png_scan
 from pe_nnunet.slices.slice_masks import slice_names
 from pe_nnunet.volumes import Scan, image_like, to_lps, write_dicom_series, write_image
 from pe_nnunet.volumes.dicom.dicom_writer import require_free
-from pe_nnunet.volumes.dicom.headers import number_of, text_of
+from pe_nnunet.volumes.dicom.headers import number_of
 from pe_nnunet.volumes.seg.seg_contents import tracking_id
 from pe_nnunet.volumes.seg.seg_writer import Origin, Segment, build_segmentation
 
@@ -109,7 +108,7 @@ def write_segmentation(label: sitk.Image, slices: Sequence[Path], path: Path, *,
     values = np.unique(ids[ids > 0]).tolist() or [1]
     numbers = np.searchsorted([0, *values], ids).astype(np.uint8 if len(values) < 256 else np.uint16)
     segments = [Segment(number, f"Embolus {value}", tracking_id(value)) for number, value in enumerate(values, 1)]
-    first = pydicom.dcmread(slices[0], stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "SeriesNumber"])
+    first = pydicom.dcmread(slices[0], stop_before_pixels=True, specific_tags=["SeriesNumber"])
     origin = Origin(
         command="slices",
         algorithm=None if algorithm is None else _algorithm(algorithm),
@@ -117,7 +116,6 @@ def write_segmentation(label: sitk.Image, slices: Sequence[Path], path: Path, *,
         content_label="PULMONARY_EMBOLI",
         content_description="Pulmonary emboli",
         series_number=int(number_of(first, "SeriesNumber") or 0) + 100,
-        seeds=[text_of(first, "SeriesInstanceUID"), hashlib.sha256(ids.tobytes()).hexdigest(), algorithm or ""],
     )
     segmentation = build_segmentation(numbers, label, slices, segments, origin, path.name)
     with atomic_path(path) as temporary:

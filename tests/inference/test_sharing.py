@@ -13,6 +13,7 @@ import torch
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.inference import sharing
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.sharing import INDEX, export_models, install_models
 
@@ -84,6 +85,36 @@ def test_round_trip_by_the_commands(archive, tmp_path, monkeypatch, capsys):
     names = zipfile.ZipFile(again).namelist()
     assert f"{NAME}/fold_1/checkpoint_final.pth" in names
     assert f"{NAME}/fold_0/checkpoint_final.pth" not in names
+
+
+def test_an_installation_that_was_interrupted_goes_on(archive, tmp_path, monkeypatch):
+    def stopped(made, target):
+        if "Detector" in target.name:
+            return real(made, target)
+        raise KeyboardInterrupt
+
+    real = sharing.put_in_place
+    target = tmp_path / "target"
+    target.mkdir()
+    monkeypatch.setattr(sharing, "put_in_place", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        install_models(archive, target)
+    assert len(list(target.iterdir())) == 1
+    assert not list(target.glob(".*"))
+    monkeypatch.setattr(sharing, "put_in_place", real)
+    install_models(archive, target)
+    assert (target / NAME / "fusion.json").is_file()
+    (target / NAME / "fold_0" / "checkpoint_final.pth").write_bytes(b"half")  # not as it was installed
+    with pytest.raises(ConfigurationError, match="PE-MODEL-009"):
+        install_models(archive, target)
+
+
+def test_the_same_models_give_the_same_archive(archive, tmp_path):
+    folders = sorted(path for path in (tmp_path / "results" / "Dataset501_PE").iterdir() if "Detector" not in path.name)
+    for name in ("a.zip", "b.zip"):
+        export_models([locate_folder(folder, None) for folder in folders], tmp_path / name)
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    assert {member.date_time[0] for member in zipfile.ZipFile(tmp_path / "a.zip").infolist()} == {1980}
 
 
 def train_again(folder, fold):

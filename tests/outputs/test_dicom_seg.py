@@ -129,6 +129,25 @@ def test_refers_to_the_slices_it_was_drawn_on(position: str, tmp_path: Path) -> 
     require_same_points(case, seg)
 
 
+def test_the_same_emboli_give_the_same_bytes_and_other_ones_other_uids(tmp_path: Path) -> None:
+    write_dicom_series(ct(np.eye(3)), tmp_path / "ct", patient_id="P1")
+    for file in (tmp_path / "ct").iterdir():
+        header = pydicom.dcmread(file)
+        header.StudyDate, header.StudyTime = "20190314", "101500"
+        header.save_as(file)
+    case = case_of(tmp_path / "ct")
+    for name in ("a.dcm", "b.dcm"):
+        write_dicom_seg(case, tmp_path / name)
+    assert (tmp_path / "a.dcm").read_bytes() == (tmp_path / "b.dcm").read_bytes()
+    seg = pydicom.dcmread(tmp_path / "a.dcm")
+    dates = {str(element.value) for element in seg.iterall() if element.VR in ("DA", "DT", "TM") and element.value}
+    assert dates == {"20190314", "101500"}  # no clock
+    case.emboli.labels[case.emboli.labels == 2] = 1
+    write_dicom_seg(case, tmp_path / "c.dcm")
+    other = pydicom.dcmread(tmp_path / "c.dcm")
+    assert len({seg.SOPInstanceUID, other.SOPInstanceUID, seg.SeriesInstanceUID, other.SeriesInstanceUID}) == 4
+
+
 def test_says_in_codes_what_it_is_and_what_made_it(tmp_path: Path) -> None:
     write_dicom_series(ct(np.eye(3)), tmp_path / "ct", patient_id="P1")
     write_dicom_seg(case_of(tmp_path / "ct"), tmp_path / "s.dcm")

@@ -25,6 +25,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, Note
+from pe_nnunet.files.temporary import temporary_folder
 from pe_nnunet.volumes.geometry import ORTHONORMAL_TOLERANCE, SAME_GRID_TOLERANCE_VOXELS, deviation
 
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}  # metre and micrometre; everything else counts as millimetres, as in ITK
@@ -180,8 +181,8 @@ def _by_itk(header: Any, readings: dict[str, Reading], pixdim_mm: Vector) -> Rea
     content[_MAGIC_AT : _MAGIC_AT + 4] = b"n+1\0"
     struct.pack_into("<f", content, 108, float(_VOXELS_AT))
     content += bytes(_VOXELS_AT - len(content) + int(np.prod(_SHAPE)))
-    with tempfile.TemporaryDirectory() as folder, _without_warnings():
-        file = Path(folder) / "grid.nii"
+    with temporary_folder(Path(tempfile.gettempdir()) / "grid") as folder, _without_warnings():
+        file = folder / "grid.nii"
         file.write_bytes(content)
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(file))

@@ -6,7 +6,8 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,6 @@ class Origin:
         content_label: A code string.
         content_description: For people.
         series_number: Of the new series.
-        seeds: Make the UIDs; equal ones the same UIDs. None: new ones each time.
     """
 
     command: str
@@ -63,11 +63,6 @@ class Origin:
     content_label: str
     content_description: str
     series_number: int
-    seeds: Sequence[str] | None = None
-
-    def uid(self, what: str) -> str:
-        """A UID for a part of the file."""
-        return str(generate_uid(entropy_srcs=None if self.seeds is None else [*self.seeds, what]))
 
 
 def build_segmentation(
@@ -81,6 +76,8 @@ def build_segmentation(
     """The data set, to be saved.
 
     The patient and study are copied as far as the standard asks (identity, birth date, sex, study), and nothing else.
+    UIDs follow from the content and dates are those of the study, so that the same emboli in the same slices give the
+    same bytes, and anything else other UIDs.
 
     Args:
         labels: Numbers of the segments, (z, y, x), unsigned. Without any, the frames of all slices are empty.
@@ -111,14 +108,16 @@ def _segmentation(
     from highdicom.seg import Segmentation
 
     sources, planes = slices_with_labels(files, grid, labels)
-    return Segmentation(
+    uids = _ContentUids(sources, planes, segments, origin)
+    day, time = getattr(sources[0], "StudyDate", "") or UNKNOWN_DAY, getattr(sources[0], "StudyTime", "") or "000000"
+    segmentation = Segmentation(
         source_images=sources,
         pixel_array=planes,
         segmentation_type="BINARY",
-        segment_descriptions=[_description(segment, origin) for segment in segments],
-        series_instance_uid=origin.uid("series"),
+        segment_descriptions=[_description(segment, origin, uids) for segment in segments],
+        series_instance_uid=uids.of("series"),
         series_number=origin.series_number,
-        sop_instance_uid=origin.uid("instance"),
+        sop_instance_uid=uids.of("instance"),
         instance_number=1,
         manufacturer="pe-nnunet",
         manufacturer_model_name=f"pe-nnunet {origin.command}",
@@ -127,11 +126,51 @@ def _segmentation(
         series_description=origin.series_description,
         content_label=origin.content_label,
         content_description=origin.content_description,
+        content_date=day,
+        content_time=time,
         omit_empty_frames=bool(labels.any()),
     )
+    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime  # optional, and the clock's
+    for equipment in segmentation.get("ContributingEquipmentSequence", ()):
+        equipment.pop("ContributionDateTime", None)
+    uids.replace_random(segmentation)
+    return segmentation
 
 
-def _description(segment: Segment, origin: Origin) -> Any:
+UNKNOWN_DAY = "19000101"  # the standard asks for a date of the content, also where the study has none
+RANDOM = "1.2.826.0.1.3680043.10.511.3."  # highdicom's prefix of UIDs that it draws
+
+
+class _ContentUids:
+    """UIDs that follow from all that a segmentation says."""
+
+    def __init__(
+        self, sources: Sequence[pydicom.Dataset], planes: NDArray[Any], segments: Sequence[Segment], origin: Origin
+    ) -> None:
+        facts = [source.to_json(suppress_invalid_tags=True) for source in sources]
+        algorithm = None if origin.algorithm is None else [item.to_json() for item in origin.algorithm]
+        facts += [repr((planes.shape, list(segments), replace(origin, algorithm=algorithm))), __version__]
+        digest = sha256(np.ascontiguousarray(planes, np.uint16).tobytes())
+        for fact in facts:
+            digest.update(fact.encode("utf-8", "backslashreplace") + b"\0")
+        self._seed = digest.hexdigest()
+
+    def of(self, what: str) -> str:
+        """The UID of a part of the file."""
+        return str(generate_uid(entropy_srcs=[self._seed, what]))
+
+    def replace_random(self, content: pydicom.Dataset) -> None:
+        """Give UIDs of its own content to what highdicom drew at random, the same where they were the same."""
+        drawn: dict[str, str] = {}
+
+        def replaced(_: pydicom.Dataset, element: pydicom.DataElement) -> None:
+            if element.VR == "UI" and str(element.value).startswith(RANDOM):
+                element.value = drawn.setdefault(str(element.value), self.of(f"other {len(drawn)}"))
+
+        content.walk(replaced)
+
+
+def _description(segment: Segment, origin: Origin, uids: _ContentUids) -> Any:
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import codes
 
@@ -142,7 +181,7 @@ def _description(segment: Segment, origin: Origin) -> Any:
         segmented_property_type=codes.SCT.Embolus,
         algorithm_type="MANUAL" if origin.algorithm is None else "AUTOMATIC",
         algorithm_identification=origin.algorithm,
-        tracking_uid=origin.uid(segment.tracking_id),
+        tracking_uid=uids.of(segment.tracking_id),
         tracking_id=segment.tracking_id,
         anatomic_regions=[codes.SCT.PulmonaryArtery],
     )
