@@ -15,6 +15,7 @@ from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference import sharing
 from pe_nnunet.inference.locate import locate_folder
+from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.sharing import INDEX, export_models, install_models
 
 NAME = "Dataset501_PE/nnUNetTrainer__nnUNetPlans__3d_fullres"
@@ -297,8 +298,9 @@ def test_what_nobody_could_install_is_not_exported(model_folder, tmp_path):
 
 
 def test_plans_that_describe_no_network_are_named(model_folder):
-    plans = json.loads((model_folder / "plans.json").read_text())
+    folder = model_folder()
+    plans = json.loads((folder / "plans.json").read_text())
     plans["configurations"] = {name: {"inherits_from": name} for name in plans["configurations"]}
-    (model_folder / "plans.json").write_text(json.dumps(plans))
-    with pytest.raises(ConfigurationError, match="PE-MODEL-003.*describes no network"):
-        load_model(locate_folder(model_folder), torch.device("cpu"))
+    (folder / "plans.json").write_text(json.dumps(plans))
+    with pytest.raises(ConfigurationError, match=r"PE-MODEL-003.*describes no network"):
+        load_model(locate_folder(folder), torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +77,11 @@ def test_plain_headers_are_read(tmp_path: Path, ending: str) -> None:
     for name, header in (("a.mha", f"Comment = a = b\n{META}ElementDataFile = LOCAL\n"), ("a.nrrd", f"{NRRD}\n")):
         (tmp_path / name).write_bytes(header.replace("\n", ending).encode() + OWN.tobytes())
         assert (sitk.GetArrayFromImage(read_file(tmp_path / name)[0]) == OWN).all()
+
+
+def test_a_header_of_many_empty_lines_takes_no_time(tmp_path: Path) -> None:
+    header = f"Comment = a\n{chr(10) * 60_000}{META}ElementDataFile = LOCAL\n"
+    (tmp_path / "a.mha").write_bytes(header.encode() + OWN.tobytes())
+    started = time.perf_counter()
+    assert (sitk.GetArrayFromImage(read_file(tmp_path / "a.mha")[0]) == OWN).all()
+    assert time.perf_counter() - started < 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
@@ -10,11 +9,11 @@ from pathlib import Path
 from pe_nnunet.errors import InputError
 from pe_nnunet.processes import require_memory
 from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.files.text_headers import NRRD_SUFFIXES, meta_header, nrrd_header
 
 GZIP_RATIO = 1040
 """Bytes that a byte of a deflated stream can become: 258 for two bits (RFC 1951, 3.2.5)."""
 BZIP2_RATIO = 25_000  # a block of 900 kB of one value takes some 40 bytes
-_HEADER_BYTES = 65536
 
 
 def require_plausible_voxels(
@@ -73,13 +72,11 @@ def _ratio(path: Path) -> int:
     suffix = image_suffix(path)
     if suffix in {".nii", ".nii.gz"}:
         return GZIP_RATIO if suffix == ".nii.gz" else 1
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES).decode("latin-1")
-    if suffix == ".nrrd":
-        encoding = re.search(r"^encoding:[ \t]*(\w+)", header, re.IGNORECASE | re.MULTILINE)
+    if suffix in NRRD_SUFFIXES:
+        encoding = nrrd_header(path)[0].get("encoding", "").lower()
         known = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO, "bzip2": BZIP2_RATIO, "bz2": BZIP2_RATIO}
-        return known.get(encoding[1].lower() if encoding else "", 8)  # text: a digit and a blank a voxel
-    if re.search(r"^\s*BinaryData\s*=\s*False", header, re.IGNORECASE | re.MULTILINE):
+        return known.get(encoding, 8)  # text: a digit and a blank a voxel
+    tags = meta_header(path)
+    if tags.get("binarydata", "").lower() == "false":
         return 8
-    packed = re.search(r"^\s*CompressedData\s*=\s*True", header, re.IGNORECASE | re.MULTILINE)
-    return GZIP_RATIO if packed else 1
+    return GZIP_RATIO if tags.get("compresseddata", "").lower() == "true" else 1
