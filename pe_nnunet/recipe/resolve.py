@@ -65,7 +65,13 @@ def read_environment(text: str, variable: str = ENVIRONMENT_VARIABLE, code: str 
             raise ConfigurationError(code, f"cannot read {path}, named by {variable}: {error}") from error
         return values
     values = {}
-    for pair in shlex.split(text.replace(",", " ")):
+    try:
+        pairs = shlex.split(text.replace(",", " "))
+    except ValueError as error:
+        raise ConfigurationError(
+            code, f"{variable} holds {text!r}: {error}", "write key=value pairs or the path of a .toml file"
+        ) from error
+    for pair in pairs:
         name, sign, value = pair.partition("=")
         if not sign:
             raise ConfigurationError(

@@ -50,6 +50,12 @@ def test_errors_name_key_and_remedy(monkeypatch, text, code, named):
     assert "\n" not in str(caught.value)
 
 
+def test_a_quotation_mark_without_its_other_half_is_told(monkeypatch):
+    monkeypatch.setenv("PE_NNUNET_RECIPE", "epochs='5")
+    with pytest.raises(ConfigurationError, match="PE-TRAIN-003"):
+        resolve_recipe({}, {})
+
+
 def test_round_trip_through_plain_types():
     recipe = TrainingRecipe(epochs=3, cpu_bfloat16=False)
     assert TrainingRecipe(**recipe.as_dict()) == recipe
