@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.split_checks import read_splits
 from pe_nnunet.dataset.label_values import read_label_values
 from pe_nnunet.dataset.raw import load_cases
+from pe_nnunet.dataset.split_checks import read_splits
 from pe_nnunet.detection.raster import WINDOWS_HU
 from pe_nnunet.detection.record import DetectorRecord
 from pe_nnunet.detection.results import read_detections

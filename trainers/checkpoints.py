@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files import atomic_path
+from pe_nnunet.files.temporary import temporary_file
 from pe_nnunet.trainers.callback import Callback
 
 if TYPE_CHECKING:
@@ -57,20 +59,17 @@ def write_checkpoint(path: Path, content: Mapping[str, Any], older: Path | None 
         content: See `plain`.
         older: Where the file that is replaced is kept, if it is.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        torch.save(plain(content), file)
-        file.flush()
-        os.fsync(file.fileno())
-    if older is not None and path.exists():
-        kept = older.with_name(f".{older.name}.tmp")
-        kept.unlink(missing_ok=True)
-        try:
-            kept.hardlink_to(path)
-        except OSError:  # a file system without links
-            shutil.copyfile(path, kept)
-        kept.replace(older)
-    temporary.replace(path)
+    with atomic_path(path) as temporary:
+        with temporary.open("wb") as file:
+            torch.save(plain(content), file)
+        if older is not None and path.exists():
+            with temporary_file(older) as kept:
+                kept.unlink()
+                try:
+                    kept.hardlink_to(path)
+                except OSError:  # a file system without links
+                    shutil.copyfile(path, kept)
+                kept.replace(older)
 
 
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

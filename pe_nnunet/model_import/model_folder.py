@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -11,8 +10,8 @@ import torch
 from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import RESULTS, VARIABLES, dataset_folder_name, nnunet_folder, require_free_id
 from pe_nnunet.dataset.training_split import KEY, TrainingSplit
-from pe_nnunet.errors import ConfigurationError, OutputError
-from pe_nnunet.files import atomic_json, atomic_path
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files import atomic_folder, atomic_json
 from pe_nnunet.model_import.plans import CONFIGURATION, PLANS, dataset_json, published_plans
 from pe_nnunet.model_import.weights import read_weights
 from pe_nnunet.volumes.files.volume_file import file_sha256
@@ -51,31 +50,26 @@ def import_checkpoint(checkpoint: Path, dataset_id: int, name: str | None = None
     network = read_weights(checkpoint)
     source = f"AANet's published weights, imported from {checkpoint.name}, SHA-256 {file_sha256(checkpoint)}"
     plans, dataset_facts = published_plans(network, dataset), dataset_json(source)
-    temporary = folder.with_name(f".importing-{os.getpid()}-{folder.name}")
-    try:
+    with atomic_folder(folder) as temporary:
         atomic_json(temporary / "plans.json", plans)
         atomic_json(temporary / DATASET, dataset_facts)
-        with atomic_path(temporary / "fold_0" / "checkpoint_final.pth") as path:
-            torch.save(
-                {
-                    "network_weights": network.state_dict(),
-                    "trainer_name": TRAINER,
-                    "init_args": {
-                        "plans": plans,
-                        "configuration": CONFIGURATION,
-                        "fold": 0,
-                        "dataset_json": dataset_facts,
-                    },
-                    "inference_allowed_mirroring_axes": None,  # the original does not mirror
-                    KEY: TrainingSplit(dataset, "0", {}, {}, "its weights are AANet's published ones").to_plain(),
+        fold = temporary / "fold_0"
+        fold.mkdir()
+        torch.save(
+            {
+                "network_weights": network.state_dict(),
+                "trainer_name": TRAINER,
+                "init_args": {
+                    "plans": plans,
+                    "configuration": CONFIGURATION,
+                    "fold": 0,
+                    "dataset_json": dataset_facts,
                 },
-                path,
-            )
-        temporary.rename(folder)
-    except OSError as error:
-        raise OutputError("PE-OUT-001", f"{folder} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+                "inference_allowed_mirroring_axes": None,  # the original does not mirror
+                KEY: TrainingSplit(dataset, "0", {}, {}, "its weights are AANet's published ones").to_plain(),
+            },
+            fold / "checkpoint_final.pth",
+        )
     return folder, sum(parameter.numel() for parameter in network.parameters())
 
 

@@ -12,6 +12,7 @@ from acvl_utils.cropping_and_padding.bounding_boxes import crop_and_pad_nd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pe_nnunet.files import atomic_path
 from pe_nnunet.sampling.index import FOLDER, CaseEmboli
 from pe_nnunet.sampling.raw_masks import RawMasks
 
@@ -64,16 +65,15 @@ def store_arteries(dataset: Any, index: Mapping[str, CaseEmboli], source: RawMas
         artery = source.read("arteries", case, dataset.load_case(case)[3])
         if artery is None:
             continue
-        temporary = path.with_name(f".{path.name}")
-        array = blosc2.asarray(
-            np.ascontiguousarray(nearest(artery > 0, index[case].shape), np.uint8),
-            urlpath=str(temporary),
-            mode="w",
-            chunks=tuple(min(64, side) for side in index[case].shape),
-            blocks=tuple(min(32, side) for side in index[case].shape),
-        )
-        array.schunk.vlmeta["stamp"] = stamp
-        temporary.replace(path)
+        with atomic_path(path) as temporary:
+            array = blosc2.asarray(
+                np.ascontiguousarray(nearest(artery > 0, index[case].shape), np.uint8),
+                urlpath=str(temporary),
+                mode="w",
+                chunks=tuple(min(64, side) for side in index[case].shape),
+                blocks=tuple(min(32, side) for side in index[case].shape),
+            )
+            array.schunk.vlmeta["stamp"] = stamp
     return masks
 
 
