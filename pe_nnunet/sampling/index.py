@@ -7,7 +7,6 @@ none, a 26-connected component of the preprocessed label.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from pe_nnunet.dataset.label_checks import UNDECLARED_HINT, undeclared
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.temporary import temporary_file
 from pe_nnunet.sampling.raw_masks import RawMasks, artery_points, nearest_ids
 from pe_nnunet.voxels import label_components
 
@@ -226,22 +226,22 @@ def _stamp(
 
 
 def _write(path: Path, case: CaseEmboli, stamp: str, source_stamp: str) -> None:
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npz")
-    np.savez(
-        temporary,
-        stamp=np.array(stamp),
-        source_stamp=np.array(source_stamp),
-        shape=np.array(case.shape),
-        ids=case.ids,
-        voxel_counts=case.voxel_counts,
-        boxes=case.boxes,
-        points=np.concatenate([*case.points, np.zeros((0, 3), np.int32)]),
-        ends=np.cumsum([len(part) for part in case.points], dtype=np.int64),
-        bright_points=case.bright_points,
-        artery_points=case.artery_points,
-        target_ratio=np.array(case.target_ratio),
-    )
-    temporary.replace(path)
+    with temporary_file(path) as temporary:
+        np.savez(
+            temporary,
+            stamp=np.array(stamp),
+            source_stamp=np.array(source_stamp),
+            shape=np.array(case.shape),
+            ids=case.ids,
+            voxel_counts=case.voxel_counts,
+            boxes=case.boxes,
+            points=np.concatenate([*case.points, np.zeros((0, 3), np.int32)]),
+            ends=np.cumsum([len(part) for part in case.points], dtype=np.int64),
+            bright_points=case.bright_points,
+            artery_points=case.artery_points,
+            target_ratio=np.array(case.target_ratio),
+        )
+        temporary.replace(path)
 
 
 def _read(path: Path, stamp: str, source_stamp: str) -> CaseEmboli | None:
