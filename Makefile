@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
-.PHONY: demo test env lint format bench audit clean
+.PHONY: demo test env lint format bench fuzz kill audit clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
@@ -21,6 +21,9 @@ test: lint
 
 bench: $(VENV)/.installed  # ARGS=--quick for small data
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+kill: $(VENV)/.installed  # commands killed at random moments, full disks and the like: an hour; ARGS="--only slices --kills 5"
+	$(BIN)/python -m tests.kill $(ARGS)
 
 env: $(VENV)/.installed
 

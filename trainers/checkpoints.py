@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.files import atomic_path
 from pe_nnunet.files.temporary import temporary_file
 from pe_nnunet.trainers.callback import Callback
 
@@ -59,17 +58,24 @@ def write_checkpoint(path: Path, content: Mapping[str, Any], older: Path | None 
         content: See `plain`.
         older: Where the file that is replaced is kept, if it is.
     """
-    with atomic_path(path) as temporary:
+    with temporary_file(path) as temporary:
         with temporary.open("wb") as file:
             torch.save(plain(content), file)
+            file.flush()
+            os.fsync(file.fileno())
         if older is not None and path.exists():
-            with temporary_file(older) as kept:
-                kept.unlink()
-                try:
-                    kept.hardlink_to(path)
-                except OSError:  # a file system without links
-                    shutil.copyfile(path, kept)
-                kept.replace(older)
+            kept = _second_name(older)
+            kept.unlink(missing_ok=True)
+            try:
+                kept.hardlink_to(path)
+            except OSError:  # a file system without links
+                shutil.copyfile(path, kept)
+            kept.replace(older)
+        temporary.replace(path)
+
+
+def _second_name(older: Path) -> Path:
+    return older.with_name(f".{older.name}.tmp")
 
 
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
@@ -140,7 +146,8 @@ class Checkpoints(Callback):
     def on_train_end(self, trainer: PETrainer, /) -> None:
         """The final checkpoint takes the place of the latest, which nnU-Net deletes, and of its older copy."""
         if trainer.local_rank == 0:
-            (self.folder / OLDER).unlink(missing_ok=True)
+            for path in (self.folder / OLDER, _second_name(self.folder / OLDER)):
+                path.unlink(missing_ok=True)
 
     def save(self, trainer: PETrainer, path: Path, epoch: int) -> None:
         """Write the state from which an epoch goes on; rank 0 alone.

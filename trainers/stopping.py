@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from pe_nnunet.trainers.base import PETrainer
 
 STOP_FILE = "stop"
+GRACE_S = 5.0  # queueing systems give 30 s and more
 
 
 def epochs_without_gain(scores: Sequence[float]) -> int:
@@ -37,12 +40,13 @@ class StopSignal:
     Worker processes that are forked inside the block die of it as they would without.
 
     Args:
-        at_once: End the process with exit code 0 where it is; else `received` tells.
+        at_once: End the process with exit code 0 where it is, soon also where ending hangs; else `received` tells.
     """
 
     def __init__(self, *, at_once: bool = False) -> None:
         self.received = False
         self._at_once = at_once
+        self._told, self._left = threading.Event(), threading.Event()  # of the signal; that the block was left
         self._owner = 0
         self._previous: Any = None  # the handler before
 
@@ -50,9 +54,13 @@ class StopSignal:
         self._owner = os.getpid()
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
             self._previous = signal.signal(signal.SIGTERM, self._handle) or signal.SIG_DFL
+            if self._at_once:
+                threading.Thread(target=self._end_in_time, name="end on SIGTERM", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._left.set()
+        self._told.set()
         if self._previous is not None:
             signal.signal(signal.SIGTERM, self._previous)
 
@@ -63,7 +71,21 @@ class StopSignal:
             return
         self.received = True
         if self._at_once:
+            self._told.set()
             raise SystemExit(0)
+
+    def _end_in_time(self) -> None:
+        """End the process if the block has not been left some seconds after the signal.
+
+        nnU-Net validates with a pool of workers. A signal to all processes, as queueing systems send it, kills a worker
+        that waits for a task while it holds the lock of their queue, and to close the pool takes that lock: for ever.
+        """
+        self._told.wait()
+        if not self._left.wait(GRACE_S):
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            sys.stdout.flush()
+            os._exit(0)
 
 
 class SigtermExit(SystemExit):

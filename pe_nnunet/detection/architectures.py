@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import re
-import shutil
 import tempfile
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
+from pe_nnunet.files.temporary import temporary_folder
 
 # plain detection networks, and with -p2 those with a finer output too; -p6 wants larger pictures, -seg and -pose and
 # the like are other tasks
@@ -88,6 +89,7 @@ def switch_off() -> None:
     ultralytics_folder()
     if os.environ.get("PE_NNUNET_YOLO_CONFIG") == os.environ.get("YOLO_CONFIG_DIR", ""):
         return  # ours already
-    folder = tempfile.mkdtemp(prefix="pe_nnunet_yolo_")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    until_exit = ExitStack()
+    folder = str(until_exit.enter_context(temporary_folder(Path(tempfile.gettempdir()) / "yolo")))
+    atexit.register(until_exit.close)
     os.environ.update(_SWITCHES, YOLO_CONFIG_DIR=folder, PE_NNUNET_YOLO_CONFIG=folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.training_slices import SliceSet
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_path
+from pe_nnunet.files.temporary import temporary_folder
 from pe_nnunet.networks.onnx_files import require_onnx
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
@@ -92,12 +92,12 @@ def train_detector(
     except OSError as error:
         raise OutputError("PE-OUT-001", f"{folder} cannot be written: {error.strerror}", "check it") from error
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix=".training-", dir=folder) as name:
-        lists = {part: Path(name) / f"{part}.txt" for part in images}
+    with temporary_folder(folder / "training") as scratch:
+        lists = {part: scratch / f"{part}.txt" for part in images}
         for part, files in images.items():
             lists[part].write_text("".join(f"{file.resolve()}\n" for file in files), encoding="utf-8")
         progress = _Progress(settings.epochs)
-        trainer = SliceTrainer(network, lists["train"], lists["val"], settings.for_ultralytics(Path(name)), progress)
+        trainer = SliceTrainer(network, lists["train"], lists["val"], settings.for_ultralytics(scratch), progress)
         trainer.train()
         shutil.move(str(trainer.csv), folder / HISTORY)
     trained = trainer.trained()

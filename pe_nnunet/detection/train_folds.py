@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pe_nnunet.cases import busy
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.scan_hashes import scan_hashes
 from pe_nnunet.dataset.split_checks import read_splits, split_of
@@ -15,6 +16,7 @@ from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.train import detector_name, train_detector
 from pe_nnunet.detection.training_slices import export_slices, extra_cases, extra_images
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.files import in_turn, locked
 
 
 def train_folds(
@@ -51,7 +53,8 @@ def train_folds(
             "PE-MODEL-009", f"{place} holds fold {', '.join(there)} already", "--overwrite trains again"
         )
     pictures = preprocessed / f"PEDetector__{settings.image_size}px"
-    slices = export_slices(raw, pictures, settings)
+    with in_turn(pictures):  # several folds may be started at once
+        slices = export_slices(raw, pictures, settings)
     # Not every slice of them need be labelled, so a slice without a box proves nothing.
     boxes_only = replace(settings, negative_share=0, min_negatives=0)
     further = [
@@ -78,7 +81,9 @@ def train_folds(
             of_other = scan_hashes(other.name, extra_cases(part, unseen))
             train_scans |= {f"{other.name}/{case}": hashes for case, hashes in of_other.items()}
         record = TrainingSplit(raw.name, name, train_scans, {case: scans[case] for case in split["val"]})
-        folder = train_detector(slices, record, split, results, settings, others)
+        place.mkdir(parents=True, exist_ok=True)
+        with locked(place / f".fold_{name}.lock", busy(place / f"fold_{name}")):
+            folder = train_detector(slices, record, split, results, settings, others)
         print(f"fold {name}: written to {folder}", flush=True)
 
 

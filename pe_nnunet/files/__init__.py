@@ -57,7 +57,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     with _staged(folder) as temporary:
         yield temporary
         flush_all(temporary)
-        with _in_turn(folder):
+        with in_turn(folder):
             put_in_place(temporary, folder)
 
 
@@ -78,7 +78,7 @@ def atomic_entries(folder: Path, *, last: str = "") -> Iterator[Path]:
     with _staged(folder) as temporary:
         yield temporary
         flush_all(temporary)
-        with _in_turn(folder):
+        with in_turn(folder):
             if not folder.exists():
                 temporary.rename(folder)
                 return
@@ -91,8 +91,9 @@ def atomic_entries(folder: Path, *, last: str = "") -> Iterator[Path]:
 
 
 @contextmanager
-def _in_turn(folder: Path) -> Iterator[None]:
+def in_turn(folder: Path) -> Iterator[None]:
     """Hold the right to put entries into a folder, which may not be there yet; wait while another process does."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f".lock-{text_sha256(folder.name)[:16]}")
     with locked(lock, OutputError("PE-OUT-001", f"{folder} cannot be written: it is locked", "try again"), wait=True):
         yield

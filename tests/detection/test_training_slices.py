@@ -113,6 +113,23 @@ def test_what_is_there_already_is_used_again_and_what_has_changed_is_not(raw: Pa
     assert not marker.exists()
 
 
+def test_pictures_whose_removal_was_stopped_half_way_are_not_taken_for_whole(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(folder: Path, ignore_errors: bool) -> None:
+        next((folder / "images").iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    first = export_slices(raw, tmp_path / "set", DetectorSettings(image_size=96))
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            export_slices(raw, tmp_path / "set", DetectorSettings(image_size=64))
+    again = export_slices(raw, tmp_path / "set", DetectorSettings(image_size=96))
+    assert again == first
+    assert all(path.is_file() for path in again.images(list(again.pictures)))
+
+
 def test_a_case_without_lung_mask_is_left_out_with_a_note(raw: Path, tmp_path: Path) -> None:
     copy = tmp_path / raw.name
     shutil.copytree(raw, copy)

@@ -12,13 +12,17 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from tests.kill.commands import COMMANDS, Command, finish_inputs, write_inputs
 from tests.kill.faults import FAULTS
 from tests.kill.processes import Moment
-from tests.kill.training import TRAININGS, prepare_training
+from tests.kill.training import TRAININGS, Training, prepare_training
 from tests.kill.trials import Unbroken, killed, moments, unbroken
+
+Named = TypeVar("Named", Command, Training)
 
 
 def main() -> int:
@@ -77,7 +81,7 @@ def _moments(command: Command, whole: Unbroken, args: argparse.Namespace) -> lis
     return moments(args.kills, whole.ended, f"{args.seed} {command.name}")
 
 
-def _chosen(commands, only):
+def _chosen(commands: Sequence[Named], only: Sequence[str] | None) -> list[Named]:
     return [command for command in commands if not only or any(part in command.name for part in only)]
 
 

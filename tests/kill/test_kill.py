@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-@pytest.mark.parametrize("name", ["convert", "evaluate", "slices png", "slices dicom"])
+@pytest.mark.parametrize("name", ["convert", "evaluate", "slices dicom"])
 def test_a_killed_command_is_run_again_to_the_same_bytes(folder: Path, name: str) -> None:
     command = BY_NAME[name]
     whole = unbroken(command, folder, times=1)

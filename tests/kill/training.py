@@ -18,7 +18,6 @@ from tests.kill.trials import moments, require_clean, require_done, require_no_t
 
 RECIPE = "epochs=4 iterations=2 validation_iterations=1 test_time_mirroring=no checkpoint_epochs=1"
 SEGMENTER = Path("nnUNet_results") / DATASET / MODEL / "fold_0"
-DETECTOR = Path("nnUNet_results") / DATASET / "PEDetector__yolov8n-p2__64px" / "fold_0"
 
 
 @dataclass(frozen=True)
@@ -137,8 +136,9 @@ def _weights(work: Path) -> dict[str, Any]:
             raise AssertionError("no validation")
         stored = torch.load(work / SEGMENTER / "checkpoint_final.pth", map_location="cpu", weights_only=True)
         return dict(stored["network_weights"]) | {"epoch": torch.tensor(stored["current_epoch"])}
-    DetectorRecord.read(work / DETECTOR)  # compares hashes
-    return dict(torch.load(work / DETECTOR / "detector.pt", map_location="cpu", weights_only=True)["state_dict"])
+    (detector,) = (work / "nnUNet_results" / DATASET).glob("PEDetector__*/fold_0")
+    DetectorRecord.read(detector)  # compares hashes
+    return dict(torch.load(detector / "detector.pt", map_location="cpu", weights_only=True)["state_dict"])
 
 
 def _require_equal(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 import csv
 import os
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -78,3 +80,24 @@ def test_signal_is_noted_and_the_old_handler_comes_back():
     with pytest.raises(SystemExit) as left, StopSignal(at_once=True):
         os.kill(os.getpid(), signal.SIGTERM)
     assert left.value.code == 0
+
+
+WAITING_WORKER = """
+import multiprocessing, os, signal, time
+from pe_nnunet.trainers import stopping
+if __name__ == "__main__":
+    stopping.GRACE_S = 0.5
+    with stopping.StopSignal(at_once=True), multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(abs, (1,))  # from now on it holds the lock of the queue of tasks
+        time.sleep(0.2)
+        os.killpg(0, signal.SIGTERM)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGTERM ends the process there")
+def test_a_signal_to_all_processes_ends_a_validation_whose_worker_died_of_it(tmp_path):
+    script = tmp_path / "validates.py"
+    script.write_text(WAITING_WORKER)
+    done = subprocess.run([sys.executable, str(script)], start_new_session=True, timeout=60, check=False)
+    assert done.returncode == 0
