@@ -99,7 +99,7 @@ def compare_json(folder: Path, found: Any) -> str:
         if name == "splits_final.json":
             return _differ(got, [{k: fold[k] for k in ("train", "val")} for fold in values])
         if name == "dataset.json":
-            return _differ([got[0], got[2]], [values, len(values.get("channel_names", values.get("modality")))])
+            return _differ([got[0], got[2]], [values, len(values.get("channel_names") or values.get("modality") or "1")])
         if name == "detections.json":
             boxes = sorted(tuple(astuple(box)) for tube in got.emboli for box in tube.slices)
             given = sorted((box[0], *map(float, box[1:])) for tube in values["lps_grid"]["tubes"] for box in tube)

@@ -125,7 +125,13 @@ def _by_nibabel(path: Path) -> np.ndarray:
     if path.suffix == ".gz":
         gzip.decompress(path.read_bytes())  # all of it, with its checksums
     image: Any = nib.load(path)
-    values = np.asanyarray(image.dataobj)
+    try:
+        values = np.asanyarray(image.dataobj)
+    except nib.spatialimages.HeaderDataError:  # a slope of 1 and no intercept: as stored, by all other readers
+        if not (image.header["scl_slope"] == 1 and not np.isfinite(image.header["scl_inter"])):
+            raise
+        image.header["scl_inter"] = 0
+        values = np.asanyarray(image.dataobj)
     while values.ndim > 3 and values.shape[-1] == 1:
         values = values[..., 0]
     return values.T

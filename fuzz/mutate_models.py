@@ -188,7 +188,7 @@ def _change_values(rng: Rng, content: bytes) -> tuple[bytes, str]:
     elif kind == 6:
         values["init_args"], what = {"configuration": odd}, f"configuration is {odd!r}"
     elif kind == 7:
-        values["trainer_name"] = pick(rng, ("os.system", "x" * 1000, "", "nnUNetTrainer.__init__", "PETARUNetTrainer", "../x"))
+        values["trainer_name"] = pick(rng, ("os.system", "x y", "", "nnUNetTrainer.__init__", "PETARUNetTrainer", "../x"))
         what = f"trainer_name is {values['trainer_name'][:20]!r}"
     else:
         values["inference_allowed_mirroring_axes"] = pick(rng, ((5,), (-1,), ("x",), 7, (0, 0), (1e9,)))
@@ -257,7 +257,7 @@ def change_onnx_bytes(rng: Rng, content: bytes) -> tuple[bytes, str]:
         attribute.i = int(pick(rng, (0, -1, 2**62, 3)))
         if attribute.ints:
             attribute.ints[int(rng.integers(len(attribute.ints)))] = int(pick(rng, (0, -1, 2**62, 3, 10**6)))
-        attribute.type = int(pick(rng, (attribute.type, 1, 2, 3, 7, 20)))
+        attribute.type = int(pick(rng, (attribute.type, 1, 2, 3, 7)))
         what += f".{attribute.name}"
     elif kind == 7:
         graph.node.remove(node)

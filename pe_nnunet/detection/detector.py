@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pe_nnunet.detection.record import INPUT, ONNX, DetectorRecord
+from pe_nnunet.detection.record import INPUT, ONNX, OUTPUT, DetectorRecord
+from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
 
 MIN_CONFIDENCE = 0.05  # what is less sure is not even a candidate
+SURE_TOLERANCE = 1e-3  # of a confidence, for arithmetic of half precision
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
@@ -44,8 +46,30 @@ class Detector:
         Returns:
             For each picture its boxes in pixels.
         """
-        raws = [session.run(None, {INPUT: pictures})[0] for session in self._sessions]
+        raws = [_run(session, pictures, record) for session, record in zip(self._sessions, self.records, strict=True)]
         return [merge([suppress(decode(raw[n], MIN_CONFIDENCE)) for raw in raws]) for n in range(len(pictures))]
+
+
+def _run(session: Any, pictures: npt.NDArray[np.uint8], record: DetectorRecord) -> npt.NDArray[np.floating]:
+    """What a network says of pictures: (n, 4 + classes, points).
+
+    Raises:
+        ConfigurationError: PE-DET-006 if it cannot be run on them, or says what is no boxes: not "no emboli".
+    """
+    try:
+        raw: npt.NDArray[np.floating] = session.run([OUTPUT], {INPUT: pictures})[0]
+    except Exception as error:  # onnxruntime's own types, which it does not export
+        raise _useless(record, " ".join(str(error).split())[:200]) from error
+    if raw.ndim != 3 or raw.shape[:2] != (len(pictures), 4 + len(CLASSES)) or raw.dtype.kind != "f":
+        raise _useless(record, f"its result has shape {raw.shape} and type {raw.dtype}")
+    scores = raw[:, 4:]
+    if not np.isfinite(raw).all() or scores.min(initial=0.0) < -SURE_TOLERANCE or scores.max(initial=0.0) > 1 + SURE_TOLERANCE:
+        raise _useless(record, "its result holds values that are no boxes, or no confidences from 0 to 1")
+    return raw
+
+
+def _useless(record: DetectorRecord, why: str) -> ConfigurationError:
+    return ConfigurationError("PE-DET-006", f"the detector of fold {record.fold} cannot be run: {why}", "train it again")
 
 
 def load_detector(folders: Path | Sequence[Path], device: str = "cpu") -> Detector:

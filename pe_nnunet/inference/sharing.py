@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from pe_nnunet.detection.detector import require_self_contained
 from pe_nnunet.detection.record import ONNX
@@ -149,7 +150,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
                 notes = _calibration_notes(unpacked, index)
                 for parts, target in zip(folders, targets, strict=True):
                     _put(unpacked.joinpath(*parts), target)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
         raise refused(path, f"it is damaged: {error}") from error
     except OSError as error:
         if not path.is_file():
@@ -211,7 +212,8 @@ def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, 
     if members[INDEX].file_size > MAX_INDEX_BYTES:
         raise refused(path, f"{INDEX} is too large")
     try:
-        content = json.loads(archive.read(INDEX))
+        with archive.open(INDEX) as file:
+            content = json.loads(b"".join(_blocks(file)))
         index = {str(k): {"sha256": str(v["sha256"]), "bytes": int(v["bytes"])} for k, v in content["files"].items()}
         known = content["format"] == FORMAT
     except MALFORMED as error:
@@ -246,7 +248,7 @@ def _extract(archive: zipfile.ZipFile, member: str, facts: dict[str, Any], targe
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = sha256(), 0
     with archive.open(member) as source, target.open("xb") as sink:
-        while block := source.read(BLOCK):
+        for block in _blocks(source):
             size += len(block)
             if size > facts["bytes"]:
                 break
@@ -254,6 +256,18 @@ def _extract(archive: zipfile.ZipFile, member: str, facts: dict[str, Any], targe
             sink.write(block)
     if size != facts["bytes"] or digest.hexdigest() != facts["sha256"]:
         raise refused(Path(archive.filename or ""), f"{member!r} is not what {INDEX} says")
+
+
+def _blocks(source: IO[bytes]) -> Iterator[bytes]:
+    """What a member holds, block by block; whatever its decompressor raises is a damaged archive."""
+    while True:
+        try:
+            block = source.read(BLOCK)
+        except Exception as error:
+            raise zipfile.BadZipFile(f"{type(error).__name__}: {error}") from error
+        if not block:
+            return
+        yield block
 
 
 def _check_content(path: Path, source: str) -> None:

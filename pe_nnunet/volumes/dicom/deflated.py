@@ -36,7 +36,7 @@ def inflated(source: Path | bytes, *, pixels: bool) -> io.BytesIO | None:
     start, body = _meta(source)
     if body is None:
         return None
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    stream, content = zlib.decompressobj(-zlib.MAX_WBITS), b""
     try:
         content = stream.decompress(body, HEAD_BYTES)
         if pixels and stream.unconsumed_tail:

@@ -276,9 +276,17 @@ def _plain_number(text: str, digits: int) -> str:
         return text
 
 
+def is_unreadable(dataset: pydicom.Dataset, keyword: str) -> bool:
+    """Whether an element holds something, but no number: what is damaged must not count as absent."""
+    if keyword not in dataset or number_of(dataset, keyword) is not None:
+        return False
+    stored: object = dataset.get_item(keyword).value
+    return bool(stored.strip(b"\0 ") if isinstance(stored, bytes) else stored)
+
+
 def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:
     """The value of an element as one number; None where it is absent or is none."""
     try:
         return float(value_of(dataset, keyword))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 from isal import igzip, isal_zlib
 
+from pe_nnunet.volumes.files.declared_size import is_padding
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.files.text_headers import (
     META_SUFFIXES,
@@ -25,7 +26,7 @@ from pe_nnunet.volumes.files.text_headers import (
 )
 
 _BLOCK = 1 << 20
-_SURPLUS = 1 << 20  # what may follow the voxels, such as extensions; more is no volume of this shape
+_SURPLUS = 1 << 20  # of padding, which may follow the voxels
 
 
 def gunzip(path: Path, size: int) -> bytearray:
@@ -47,7 +48,7 @@ def gunzip(path: Path, size: int) -> bytearray:
                 place += count
         while block := unpacked.read(_BLOCK):
             rest += len(block)
-            if rest > _SURPLUS:
+            if rest > _SURPLUS or not is_padding(block):
                 raise OSError(f"it holds more than the {size} bytes that its header says")
     if place < size:
         raise EOFError(f"it holds {place} bytes, expected {size}")
@@ -74,8 +75,11 @@ def unpacked_sha256(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def require_whole_streams(path: Path) -> None:
+def require_whole_streams(path: Path) -> int | None:
     """Compare the checksums of compressed voxels in an NRRD, MHA or MHD file; uncompressed ones have none.
+
+    Returns:
+        How many bytes they unpack to; None where they are not compressed.
 
     Raises:
         OSError, EOFError, zlib.error: If the stream breaks off or is damaged.
@@ -86,31 +90,32 @@ def require_whole_streams(path: Path) -> None:
     elif image_suffix(path) in META_SUFFIXES:
         encoding = "zlib" if meta_header(path).get("compresseddata", "").lower() == "true" else "raw"
     else:
-        return
+        return None
     start, data = (0, files[0]) if files else (header_bytes(path), path)
     if encoding in {"gzip", "gz"}:
-        _read_to_end(data, start, lambda: zlib.decompressobj(wbits=31))
-    elif encoding == "zlib":
-        _read_to_end(data, start, zlib.decompressobj)
-    elif encoding in {"bzip2", "bz2"}:
-        _read_to_end(data, start, bz2.BZ2Decompressor)
+        return _read_to_end(data, start, lambda: zlib.decompressobj(wbits=31))
+    if encoding == "zlib":
+        return _read_to_end(data, start, zlib.decompressobj)
+    if encoding in {"bzip2", "bz2"}:
+        return _read_to_end(data, start, bz2.BZ2Decompressor)
+    return None
 
 
-def _read_to_end(path: Path, start: int, make: Callable[[], object]) -> None:
-    unpacker = make()
+def _read_to_end(path: Path, start: int, make: Callable[[], object]) -> int:
+    unpacker, size = make(), 0
     for block in _blocks(path, start):
         left = block
         while left and not unpacker.eof:  # type: ignore[attr-defined]
             if isinstance(unpacker, bz2.BZ2Decompressor):
-                unpacker.decompress(left, _BLOCK)
+                size += len(unpacker.decompress(left, _BLOCK))
                 while not unpacker.eof and not unpacker.needs_input:
-                    unpacker.decompress(b"", _BLOCK)
+                    size += len(unpacker.decompress(b"", _BLOCK))
                 left = b""
             else:
-                unpacker.decompress(left, _BLOCK)  # type: ignore[attr-defined]
+                size += len(unpacker.decompress(left, _BLOCK))  # type: ignore[attr-defined]
                 left = unpacker.unconsumed_tail  # type: ignore[attr-defined]
         if unpacker.eof:  # type: ignore[attr-defined]
-            return
+            return size
     raise EOFError("its compressed voxels break off")
 
 

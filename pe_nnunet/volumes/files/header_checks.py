@@ -11,7 +11,7 @@ import numpy as np
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.image_writer import image_suffix
-from pe_nnunet.volumes.files.text_headers import META_SUFFIXES, NRRD_SUFFIXES, Fields, meta_header, nrrd_header
+from pe_nnunet.volumes.files.text_headers import META_SUFFIXES, NRRD_SUFFIXES, Fields, meta_header, nrrd_header, require_plain_lines
 
 # Spaces that name the patient's directions; ITK takes all others for left, posterior, superior
 _ANATOMICAL = frozenset({"leftposteriorsuperior", "rightanteriorsuperior", "leftanteriorsuperior", "lps", "ras", "las"})
@@ -32,6 +32,8 @@ def require_readable_header(path: Path) -> tuple[Note, ...]:
         InputError: PE-NII-001 an axis of time, PE-NII-015 something that ITK reads otherwise than the format defines.
     """
     suffix = image_suffix(path)
+    if suffix in NRRD_SUFFIXES or suffix in META_SUFFIXES:
+        require_plain_lines(path)
     if suffix in NRRD_SUFFIXES:
         fields = nrrd_header(path)[0]
         return _with_origin(_nrrd(fields, path), fields.get("spaceorigin"), path)

@@ -9,7 +9,7 @@ import hashlib
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from math import isfinite
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams, unpacked_sha256
-from pe_nnunet.volumes.files.declared_size import require_plausible_voxels
+from pe_nnunet.volumes.files.declared_size import require_no_surplus, require_plausible_voxels
+from pe_nnunet.volumes.files.exact_data import require_exact_data
 from pe_nnunet.volumes.files.file_checks import name_for_itk, require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.header_checks import require_readable_header
 from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
@@ -132,7 +133,7 @@ def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
     reader = sitk.ImageFileReader()
     reader.SetFileName(name_for_itk(path))
     try:
-        require_whole_streams(path)
+        unpacked = require_whole_streams(path)
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from error
     try:
@@ -141,6 +142,7 @@ def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
         voxel_bytes = values * sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
         require_plausible_voxels(reader.GetSize(), voxel_bytes, path, data_files(path))
         notes = require_scalar_3d(tuple(reader.GetSize()), 1 if layers else values, path, values)
+        require_exact_data(path, prod(reader.GetSize()), voxel_bytes, unpacked)
         image = reader.Execute()
     except RuntimeError as error:
         raise unreadable(path, error) from error
@@ -176,6 +178,7 @@ def _stored(header: Any, path: Path) -> npt.NDArray[np.generic]:
     if path.suffix.lower() != ".gz":
         proxy: Any = nib.arrayproxy.ArrayProxy(str(path), header)  # type: ignore[no-untyped-call, unused-ignore]
         plain: npt.NDArray[np.generic] = np.asanyarray(proxy.get_unscaled()).ravel(order="F")
+        require_no_surplus(path, int(header.get_data_offset()), plain.nbytes)
         return plain
     kind, start = np.dtype(header.get_data_dtype()), int(header.get_data_offset())
     count = int(np.prod(header.get_data_shape(), dtype=np.int64))

@@ -39,11 +39,13 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
     if not path.is_file():
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
     with quiet_pydicom():
-        plain = inflated(path, pixels=True)
         try:
+            plain = inflated(path, pixels=True)
             source = path if plain is None else plain
             # some archives leave the preamble out
             dataset = pydicom.dcmread(source, force=plain is None and looks_like_dicom(path))
+        except InputError:
+            raise
         except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             reason = " ".join(str(error).split())
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {reason}", "fetch it again") from error
