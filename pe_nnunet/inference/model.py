@@ -162,10 +162,8 @@ def _require_shapes(shapes: Mapping[str, Any], checkpoints: Sequence[dict[str, A
             found, expected = weights.get(name), shapes.get(name)
             if found is None or expected is None or tuple(found.shape) != expected:
                 has = "nothing" if found is None else f"shape {tuple(found.shape)}"
-                raise ConfigurationError(
-                    "PE-MODEL-003",
-                    f"{path} does not fit the plans beside it: {name!s:.100} has {has}, expected {expected or 'nothing'}",
-                )
+                text = f"{name!s:.100} has {has}, expected {expected or 'nothing'}"
+                raise ConfigurationError("PE-MODEL-003", f"{path} does not fit the plans beside it: {text}")
             if not bool(torch.isfinite(found).all()):
                 raise ConfigurationError(
                     "PE-MODEL-003",

@@ -55,6 +55,17 @@ def roi_names(dataset: pydicom.Dataset) -> dict[int, str]:
     return {place: text_of(item, "ROIName") for place, item in enumerate(items_of(dataset, "StructureSetROISequence"))}
 
 
+def require_regions(dataset: pydicom.Dataset, path: Path) -> None:
+    """Refuse a structure set without regions and without contours: more likely it breaks off than that it is empty.
+
+    Raises:
+        InputError: PE-SEG-011 if both sequences are absent, which the standard wants.
+    """
+    if "StructureSetROISequence" not in dataset and "ROIContourSequence" not in dataset:
+        text = f"{path.name} is damaged: it has neither StructureSetROISequence nor ROIContourSequence"
+        raise InputError("PE-SEG-011", text, "export it again")
+
+
 def items_of(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
     """Items of a sequence; none where it is absent or empty.
 

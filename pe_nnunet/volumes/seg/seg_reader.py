@@ -13,7 +13,7 @@ from pe_nnunet.volumes.dicom.declared_size import require_plausible_pixels
 from pe_nnunet.volumes.dicom.deflated import inflated
 from pe_nnunet.volumes.dicom.headers import looks_like_dicom, quiet_pydicom, text_of
 from pe_nnunet.volumes.scan import DicomInfo, Scan
-from pe_nnunet.volumes.seg.rtstruct_items import roi_names
+from pe_nnunet.volumes.seg.rtstruct_items import require_regions, roi_names
 from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
 from pe_nnunet.volumes.seg.seg_contents import SEGMENTATIONS, damaged, segment_names
 from pe_nnunet.volumes.seg.segment_choice import chosen_segments
@@ -59,6 +59,7 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
             label, notes = _segments(dataset, scan.image, scan.dicom, names, path)
             return label, (*bare, *notes)
         if kind == RTStructureSetStorage:
+            require_regions(dataset, path)
             places = chosen_segments(roi_names(dataset), names, path)
             label, notes = contour_mask(dataset, scan.image, scan.dicom, places, path)
             return label, (*bare, *notes)
