@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import tempfile
 import warnings
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import SimpleITK as sitk
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from fuzz.sample import RefusedError
 from fuzz.seeds_dicom import plain_series
@@ -18,7 +20,6 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.volumes import find_scans, read_scan
 from pe_nnunet.volumes.scan import Scan
 from pe_nnunet.volumes.seg.seg_reader import read_dicom_label
-
 
 Read = tuple[list[Scan], set[Path]]
 
@@ -54,11 +55,9 @@ def _lost_slices(folder: Path, scans: list[Scan], told: set[Path]) -> str:
     said = [note.code for scan in scans for note in scan.notes]
     left = [path.name for path in sorted(folder.rglob("*")) if path.is_file() and path not in used]
     left = [name for name in left if name.endswith(".dcm")]
-    return f"left out without a word: {', '.join(left)} (notes: {', '.join(said)})" if left and not _explained(said) else ""
-
-
-def _explained(codes: list[str]) -> bool:
-    return bool({"PE-DCM-002", "PE-DCM-006", "PE-DCM-027"} & set(codes))
+    if not left or {"PE-DCM-002", "PE-DCM-006", "PE-DCM-027"} & set(said):
+        return ""
+    return f"left out without a word: {', '.join(left)} (notes: {', '.join(said)})"
 
 
 def _compare(scan: Scan) -> str:
@@ -99,8 +98,7 @@ def _frame_hu(dataset: Any, frame: int, file: Path) -> np.ndarray:
             slope, intercept = float(source.RescaleSlope), float(source.RescaleIntercept)
             break
     if syntax is not None and syntax.is_compressed and "1.2.840.10008.1.2.4" in syntax:
-        plane = sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))[0]
-        return plane.astype(np.float64)
+        return _by_pillow(file.read_bytes()) * slope + intercept
     if syntax is not None and syntax.is_encapsulated:
         values = dataset.pixel_array
         plane = values[frame] if values.ndim == 3 else values
@@ -119,6 +117,14 @@ def _frame_hu(dataset: Any, frame: int, file: Path) -> np.ndarray:
         values = (values >> (high - stored + 1)) & (2**stored - 1)
         values = np.where(signed and values >> (stored - 1), values - 2**stored, values)
     return values * slope + intercept
+
+
+def _by_pillow(content: bytes) -> np.ndarray:
+    """The one JPEG 2000 stream in some bytes, from its first marker on."""
+    from PIL import Image
+
+    stream = content[content.index(b"\xff\x4f\xff\x51") :]
+    return np.asarray(Image.open(io.BytesIO(stream))).astype(np.float64)
 
 
 def _sources(dataset: Any, frame: int, macro: str) -> list[Any]:
@@ -175,7 +181,8 @@ def compare_seg(folder: Path, found: Any) -> str:
             for frame, plane in enumerate(_seg_planes(dataset)):
                 place = np.array(_place(dataset, frame)) - image.GetOrigin()
                 x, y, z = place / image.GetSpacing()
-                if max(abs(v - round(v)) for v in (x, y, z)) > 0.05 or plane.shape != got.shape[1:] or round(x) or round(y):
+                off = max(abs(v - round(v)) for v in (x, y, z))
+                if off > 0.05 or plane.shape != got.shape[1:] or round(x) or round(y):
                     return ""  # a grid of its own, which is resampled: not what is compared here
                 expected[round(z)] |= plane
         except Exception as error:
@@ -190,6 +197,9 @@ def _seg_planes(dataset: Any) -> np.ndarray:
     if dataset.SegmentationType == "BINARY" and not (syntax and syntax.is_encapsulated):
         bits = np.unpackbits(np.frombuffer(dataset.PixelData, "u1"), bitorder="little")
         return bits[: count * rows * columns].reshape(count, rows, columns) > 0
+    if not syntax:  # as it was read
+        implicit = dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
     values = dataset.pixel_array.reshape(count, rows, columns)
     if dataset.SegmentationType == "FRACTIONAL":
         return 2 * values.astype(int) >= int(dataset.MaximumFractionalValue)
@@ -235,5 +245,3 @@ def compare_rtstruct(folder: Path, found: Any) -> str:
         if len(all_near) == 1 and (all_near[0] & ~got[k]).any() and not found[1]:
             return f"slice {k}: {np.count_nonzero(all_near[0] & ~got[k])} voxels within its contour are not set"
     return ""
-
-

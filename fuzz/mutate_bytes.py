@@ -6,7 +6,9 @@ import struct
 
 from fuzz.sample import Files, Mutated, Rng, pick
 
-WORDS = (0, 1, 2, 3, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1)
+WORDS = (
+    0, 1, 2, 3, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1,
+)  # fmt: skip
 
 
 def change_bytes(rng: Rng, content: bytes) -> tuple[bytes, str]:

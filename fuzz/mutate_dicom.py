@@ -13,17 +13,22 @@ from fuzz.mutate_bytes import change_bytes
 from fuzz.sample import Files, Mutated, Rng, pick
 
 LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-VRS = (b"OB", b"OW", b"SQ", b"UN", b"UT", b"US", b"SS", b"UL", b"FD", b"FL", b"DS", b"IS", b"CS", b"UI", b"LO", b"PN", b"AT", b"??", b"\0\0")
+VRS = (
+    b"OB", b"OW", b"SQ", b"UN", b"UT", b"US", b"SS", b"UL", b"FD", b"FL", b"DS", b"IS", b"CS", b"UI", b"LO", b"PN",
+    b"AT", b"??", b"\0\0",
+)  # fmt: skip
 LENGTHS = (0, 1, 2, 3, 7, 8, 0xFF, 0xFFFE, 0xFFFF, 0xFFFFFFFE, 0xFFFFFFFF, 0x7FFFFFFF, 0x10000)
 TEXTS = (
-    b"", b"0", b"1", b"-1", b"2", b"1e300", b"-1e300", b"1e-300", b"nan", b"inf", b"NaN\\NaN", b"1\\1", b"0\\0", b"1\\1\\1",
-    b"1\\0\\0\\0\\1\\0", b"0\\1\\0\\0\\0\\-1", b"1\\0\\0\\1\\0\\0", b"0\\0\\0\\0\\0\\0", b"0\\0\\-5", b"1e5\\1e5\\1e5",
-    b"0.7\\0.8", b"5\\5", b"HU", b"US", b"MR", b"CT", b"MONOCHROME1", b"RGB", b"ORIGINAL\\PRIMARY\\LOCALIZER", b"\xff\xfe", b"\x1b[2J",
-    b"12345678901234567890", b"999999999", b"10000000", b"65536", b"1.2.3", b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1",
-    b"1.2.840.10008.1.2.2", b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.4.50", b"1.2.840.10008.1.2.4.70", b"1.2.840.10008.1.2.4.90",
-    b"1.2.840.10008.1.2.5", b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.10008.5.1.4.1.1.2.1", b"1.2.840.10008.5.1.4.1.1.7", b"ISO_IR 100",
-    b"\\ISO 2022 IR 87", b"GB18030", b"-1024", b"-3024", b"0.5", b"2", b"BINARY", b"FRACTIONAL", b"LABELMAP", b"CLOSED_PLANAR", b"POINT",
-    b"CLOSEDPLANAR_XOR", b"OPEN_PLANAR", b"x" * 5000,
+    b"", b"0", b"1", b"-1", b"2", b"1e300", b"-1e300", b"1e-300", b"nan", b"inf", b"NaN\\NaN", b"1\\1", b"0\\0",
+    b"1\\1\\1", b"1\\0\\0\\0\\1\\0", b"0\\1\\0\\0\\0\\-1", b"1\\0\\0\\1\\0\\0", b"0\\0\\0\\0\\0\\0", b"0\\0\\-5",
+    b"1e5\\1e5\\1e5", b"0.7\\0.8", b"5\\5", b"HU", b"US", b"MR", b"CT", b"MONOCHROME1", b"RGB",
+    b"ORIGINAL\\PRIMARY\\LOCALIZER", b"\xff\xfe", b"\x1b[2J", b"12345678901234567890", b"999999999", b"10000000",
+    b"65536", b"1.2.3", b"1.2.840.10008.1.2", b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2.2",
+    b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.4.50", b"1.2.840.10008.1.2.4.70", b"1.2.840.10008.1.2.4.90",
+    b"1.2.840.10008.1.2.5", b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.10008.5.1.4.1.1.2.1",
+    b"1.2.840.10008.5.1.4.1.1.7", b"ISO_IR 100", b"\\ISO 2022 IR 87", b"GB18030", b"-1024", b"-3024", b"0.5", b"2",
+    b"BINARY", b"FRACTIONAL", b"LABELMAP", b"CLOSED_PLANAR", b"POINT", b"CLOSEDPLANAR_XOR", b"OPEN_PLANAR",
+    b"x" * 5000,
 )  # fmt: skip
 NUMBERS = (0, 1, 2, 3, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 20, 31, 32, 255, 256, 4095, 32767, 32768, 65534, 65535)
 _ITEM, _END_ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0", b"\xfe\xff\xdd\xe0"
@@ -94,7 +99,8 @@ def change_dicom(rng: Rng, content: bytes) -> tuple[bytes, str]:
 def _change_elements(rng: Rng, content: bytes, parts: list[Element]) -> tuple[bytes, str]:
     if not parts:
         return change_bytes(rng, content)
-    part = pick(rng, parts) if rng.random() < 0.7 else pick(rng, [p for p in parts if content[p.start] == 0x28] or parts)
+    of_image = [part for part in parts if content[part.start] == 0x28]
+    part = pick(rng, of_image or parts) if rng.random() < 0.3 else pick(rng, parts)
     name = content[part.start : part.start + 4].hex()
     kind = int(rng.integers(12))
     if kind <= 3:
@@ -103,9 +109,10 @@ def _change_elements(rng: Rng, content: bytes, parts: list[Element]) -> tuple[by
         length = (pick(rng, LENGTHS) % 2 ** (8 * part.width)).to_bytes(part.width, "little")
         return content[: part.length_at] + length + content[part.value :], f"{name} length {length.hex()}"
     if kind == 5:
-        near = part.end - part.value + int(rng.integers(-3, 4))
-        length = (max(0, near) % 2 ** (8 * part.width)).to_bytes(part.width, "little")
-        return content[: part.length_at] + length + content[part.value :], f"{name} length {near} of {part.end - part.value}"
+        held = part.end - part.value
+        near = max(0, held + int(rng.integers(-3, 4)))
+        length = (near % 2 ** (8 * part.width)).to_bytes(part.width, "little")
+        return content[: part.length_at] + length + content[part.value :], f"{name} length {near} of {held}"
     if kind == 6:
         return content[: part.start] + content[part.end :], f"without {name}"
     if kind == 7:

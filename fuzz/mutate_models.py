@@ -19,10 +19,10 @@ from fuzz.seeds_models import CHECKPOINT, indexed
 
 INDEX = "pe_nnunet_model.json"
 NAMES = (
-    "../evil.json", "/tmp/evil.json", "Dataset1/../../x.json", "Dataset1\\x\\y.json", "C:/x/y/z.json", "Dataset1/a/b.exe",
-    "Dataset1/a/b.json/", "Dataset1/a", "Dataset1//a/b.json", "./Dataset1/a/b.json", "Dataset1/a/\x00.json", "Dataset1/a/é.json",
-    "Dataset1/" + "a" * 300 + "/b.json", "dataset1/a/b.json", "Dataset1/a/con.json", "Dataset501_PE/x/fold_0/checkpoint_final.pth",
-    "Dataset1/a/b.json/c.json",
+    "../evil.json", "/tmp/evil.json", "Dataset1/../../x.json", "Dataset1\\x\\y.json", "C:/x/y/z.json",
+    "Dataset1/a/b.exe", "Dataset1/a/b.json/", "Dataset1/a", "Dataset1//a/b.json", "./Dataset1/a/b.json",
+    "Dataset1/a/\x00.json", "Dataset1/a/é.json", "Dataset1/" + "a" * 300 + "/b.json", "dataset1/a/b.json",
+    "Dataset1/a/con.json", "Dataset501_PE/x/fold_0/checkpoint_final.pth", "Dataset1/a/b.json/c.json",
 )  # fmt: skip
 
 
@@ -100,9 +100,15 @@ def _odd_headers(rng: Rng, content: bytes) -> tuple[bytes, str]:
         return change_bytes(rng, content)
     at = pick(rng, places)
     offset = int(rng.integers(4, 22 if signature == b"PK\x05\x06" else 46))
-    value = rng.integers(0, 256, 1, dtype="u1").tobytes() if rng.random() < 0.6 else pick(rng, (b"\xff\xff", b"\xff\xff\xff\xff", b"\0\0"))
+    value = (
+        rng.integers(0, 256, 1, dtype="u1").tobytes()
+        if rng.random() < 0.6
+        else pick(rng, (b"\xff\xff", b"\xff\xff\xff\xff", b"\0\0"))
+    )
     place = at + offset
-    return content[:place] + value + content[place + len(value) :], f"{signature!r} at {at}, byte {offset}: {value.hex()}"
+    return content[:place] + value + content[
+        place + len(value) :
+    ], f"{signature!r} at {at}, byte {offset}: {value.hex()}"
 
 
 def change_checkpoint(rng: Rng, files: Files) -> Mutated:
@@ -188,7 +194,9 @@ def _change_values(rng: Rng, content: bytes) -> tuple[bytes, str]:
     elif kind == 6:
         values["init_args"], what = {"configuration": odd}, f"configuration is {odd!r}"
     elif kind == 7:
-        values["trainer_name"] = pick(rng, ("os.system", "x y", "", "nnUNetTrainer.__init__", "PETARUNetTrainer", "../x"))
+        values["trainer_name"] = pick(
+            rng, ("os.system", "x y", "", "nnUNetTrainer.__init__", "PETARUNetTrainer", "../x")
+        )
         what = f"trainer_name is {values['trainer_name'][:20]!r}"
     else:
         values["inference_allowed_mirroring_axes"] = pick(rng, ((5,), (-1,), ("x",), 7, (0, 0), (1e9,)))
@@ -229,7 +237,9 @@ def change_onnx_bytes(rng: Rng, content: bytes) -> tuple[bytes, str]:
     kind = int(rng.integers(14))
     what = node.op_type
     if kind == 0:
-        node.op_type = pick(rng, ("Add", "Identity", "If", "Loop", "Nothing", "Softmax", "MatMul", "Tile", "Expand", "Resize", "Pad"))
+        node.op_type = pick(
+            rng, ("Add", "Identity", "If", "Loop", "Nothing", "Softmax", "MatMul", "Tile", "Expand", "Resize", "Pad")
+        )
         what += f" -> {node.op_type}"
     elif kind == 1:
         del constant.dims[:]
@@ -245,7 +255,9 @@ def change_onnx_bytes(rng: Rng, content: bytes) -> tuple[bytes, str]:
         numbers = np.frombuffer(constant.raw_data, "u1").copy()
         values = numpy_helper.to_array(constant).copy().reshape(-1) if numbers.size else np.zeros(0)
         if values.size:
-            values[int(rng.integers(values.size))] = pick(rng, (-1, 0, 2**31 - 1, 7)) if values.dtype.kind == "i" else pick(rng, (np.nan, np.inf, 1e38, 0))
+            values[int(rng.integers(values.size))] = (
+                pick(rng, (-1, 0, 2**31 - 1, 7)) if values.dtype.kind == "i" else pick(rng, (np.nan, np.inf, 1e38, 0))
+            )
             constant.raw_data = values.tobytes()
         what = f"a value of {constant.name}"
     elif kind == 5:

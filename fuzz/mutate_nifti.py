@@ -12,7 +12,9 @@ import numpy as np
 from fuzz.mutate_bytes import change_bytes
 from fuzz.sample import Files, Mutated, Rng, pick
 
-NUMBERS = (0.0, 1.0, -1.0, 2.0, 3.0, 0.5, 1e-38, 1e38, 1e300, float("nan"), float("inf"), -2.0, 348.0, 352.0, 1e-3, 255.0)
+NUMBERS = (
+    0.0, 1.0, -1.0, 2.0, 3.0, 0.5, 1e-38, 1e38, 1e300, float("nan"), float("inf"), -2.0, 348.0, 352.0, 1e-3, 255.0,
+)  # fmt: skip
 CODES = (0, 1, 2, 3, 4, 5, 7, 8, 16, 32, 64, 128, 256, 512, 768, 1024, 1280, 1536, 1792, 2304, -1, 32767)
 
 

@@ -10,24 +10,27 @@ from fuzz.sample import Files, Mutated, Rng, pick
 VALUES = (
     "", "0", "-1", "1", "2", "3", "4", "1e300", "1e-38", "nan", "inf", "-inf", "NaN NaN NaN", "99999999999999999999",
     "4294967296", "2147483648", "1 1 1", "0 0 0", "12 10", "12 10 6 1", "12 10 6 2", "65535 65535 65535", "True",
-    "False", "LOCAL", "LIST", "/etc/passwd", "../other.raw", "other.raw", "raw", "gzip", "bzip2", "zlib", "hex", "text",
-    "short", "uchar", "float", "double", "int64", "uint16", "MET_SHORT", "MET_FLOAT", "MET_UCHAR", "MET_ULONG", "block",
-    "little", "big", "left-posterior-superior", "right-anterior-superior", "scanner-xyz", "(1,0,0) (0,1,0) (0,0,1)",
-    "(2,0,0) (0,2,0) (0,0,-2)", "none (1,0,0) (0,1,0)", "(nan,0,0) (0,1,0) (0,0,1)", "(1,0,0) (1,0,0) (0,0,1)",
-    "1 0 0 0 1 0 0 0 1", "0 0 0 0 0 0 0 0 0", "1 0 0 0 0 1 0 -1 0", "RAI", "LPS", "???", "\x00", "é", "%s%n", "A" * 5000,
+    "False", "LOCAL", "LIST", "/etc/passwd", "../other.raw", "other.raw", "raw", "gzip", "bzip2", "zlib", "hex",
+    "text", "short", "uchar", "float", "double", "int64", "uint16", "MET_SHORT", "MET_FLOAT", "MET_UCHAR",
+    "MET_ULONG", "block", "little", "big", "left-posterior-superior", "right-anterior-superior", "scanner-xyz",
+    "(1,0,0) (0,1,0) (0,0,1)", "(2,0,0) (0,2,0) (0,0,-2)", "none (1,0,0) (0,1,0)", "(nan,0,0) (0,1,0) (0,0,1)",
+    "(1,0,0) (1,0,0) (0,0,1)", "1 0 0 0 1 0 0 0 1", "0 0 0 0 0 0 0 0 0", "1 0 0 0 0 1 0 -1 0", "RAI", "LPS", "???",
+    "\x00", "é", "%s%n", "A" * 5000,
 )  # fmt: skip
 NRRD_LINES = (
     b"line skip: 1", b"byte skip: 2", b"byte skip: -1", b"lineskip: 1", b"byteskip: 5", b"data file: other.raw",
     b"datafile: LIST", b"spacings: 2 2 2", b"axis mins: 0 0 0", b"centers: cell cell cell", b"old min: 0", b"max: 5",
-    b"kinds: domain domain domain", b"kinds: list domain domain", b"units: mm mm mm", b"space units: \"mm\" \"mm\" \"m\"",
-    b"measurement frame: (1,0,0) (0,1,0) (0,0,1)", b"number: 720", b"sample units: HU", b"block size: 2",
-    b"endian: big", b"encoding: raw", b"a:=b", b"# a comment", b"thicknesses: 1 1 1", b"space origin: (1,2,3)",
+    b"kinds: domain domain domain", b"kinds: list domain domain", b"units: mm mm mm",
+    b"space units: \"mm\" \"mm\" \"m\"", b"measurement frame: (1,0,0) (0,1,0) (0,0,1)", b"number: 720",
+    b"sample units: HU", b"block size: 2", b"endian: big", b"encoding: raw", b"a:=b", b"# a comment",
+    b"thicknesses: 1 1 1", b"space origin: (1,2,3)",
 )  # fmt: skip
 META_LINES = (
-    b"HeaderSize = -1", b"HeaderSize = 10", b"HeaderSize = 99999999", b"ElementNumberOfChannels = 2", b"BinaryDataByteOrderMSB = True",
-    b"ElementByteOrderMSB = True", b"CompressedDataSize = 5", b"CompressedDataSize = 99999999", b"CompressedData = True",
-    b"ElementSize = 3 3 3", b"Offset = 1 2 3", b"Origin = 9 9 9", b"Position = 5 5 5", b"Rotation = 0 1 0 1 0 0 0 0 1",
-    b"Modality = MET_MOD_CT", b"ElementMin = 0", b"Comment = a", b"Color = 1 0 0 1", b"BinaryData = False", b"NDims = 3",
+    b"HeaderSize = -1", b"HeaderSize = 10", b"HeaderSize = 99999999", b"ElementNumberOfChannels = 2",
+    b"BinaryDataByteOrderMSB = True", b"ElementByteOrderMSB = True", b"CompressedDataSize = 5",
+    b"CompressedDataSize = 99999999", b"CompressedData = True", b"ElementSize = 3 3 3", b"Offset = 1 2 3",
+    b"Origin = 9 9 9", b"Position = 5 5 5", b"Rotation = 0 1 0 1 0 0 0 0 1", b"Modality = MET_MOD_CT",
+    b"ElementMin = 0", b"Comment = a", b"Color = 1 0 0 1", b"BinaryData = False", b"NDims = 3",
     b"AnatomicalOrientation = LPS", b"CenterOfRotation = 1 1 1", b"ElementToIntensityFunctionSlope = 2", b"ID = 3",
 )  # fmt: skip
 

@@ -42,10 +42,16 @@ READERS: dict[str, Reader] = {
         seeds_models.json_seeds, mutate_json.change_json_file, check_models.read_json_file, check_models.compare_json
     ),
     "checkpoint": Reader(
-        seeds_models.checkpoint_seeds, mutate_models.change_checkpoint, check_models.read_model, check_models.compare_model
+        seeds_models.checkpoint_seeds,
+        mutate_models.change_checkpoint,
+        check_models.read_model,
+        check_models.compare_model,
     ),
     "archive": Reader(
-        seeds_models.archive_seeds, mutate_models.change_archive, check_models.read_archive, check_models.compare_archive
+        seeds_models.archive_seeds,
+        mutate_models.change_archive,
+        check_models.read_archive,
+        check_models.compare_archive,
     ),
     "detector": Reader(
         seeds_models.detector_seeds,

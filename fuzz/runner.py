@@ -142,7 +142,9 @@ def _keep(
         shutil.copytree(folder, place / "input")
     place.mkdir(parents=True, exist_ok=True)
     reason = f"{kind}: {' '.join(why.split())}"
-    (place / "reason.txt").write_text(f"reader {name}, seed {seed}, case {number}\n{what}\n{reason}\n", encoding="utf-8")
+    (place / "reason.txt").write_text(
+        f"reader {name}, seed {seed}, case {number}\n{what}\n{reason}\n", encoding="utf-8"
+    )
     line = f"{place.name}: {reason[:300]} [{what[:160]}]"
     reports[name].failures.append(line)
     tell(line)

@@ -27,7 +27,8 @@ class Reader:
         seeds: Valid small inputs, the same at every call.
         mutate: One change of an input, and what it was in a few words.
         read: Our reader on a folder; raises PEError where it refuses.
-        compare: What differs from an independent reader's values, or an empty string; `RefusedError` if that one refuses.
+        compare: What differs from an independent reader's values, or an empty string; `RefusedError` if that one
+            refuses.
     """
 
     seeds: Callable[[], list[Files]]

@@ -105,7 +105,13 @@ def _jpeg_2000(dataset: Any) -> None:
 def _enhanced(compress: str = "") -> Files:
     hu = thorax()
     ds: Any = pydicom.dcmread(io.BytesIO(plain_series()[0]))
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope", "RescaleIntercept"):
+    for keyword in (
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        "RescaleSlope",
+        "RescaleIntercept",
+    ):
         del ds[keyword]
     ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
     ds.ImageType, ds.NumberOfFrames = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], len(hu)
@@ -131,7 +137,7 @@ def _enhanced(compress: str = "") -> Files:
 def series_seeds() -> list[Files]:
     """CT series as files of one slice and as one enhanced file."""
     edits = [
-        lambda dataset: None, _syntax(ImplicitVRLittleEndian), _syntax(DeflatedExplicitVRLittleEndian),
+        lambda _: None, _syntax(ImplicitVRLittleEndian), _syntax(DeflatedExplicitVRLittleEndian),
         _syntax(ExplicitVRBigEndian), _rle, _unsigned, _jpeg_2000,
     ]  # fmt: skip
     return [*map(_series, edits), _enhanced(), _enhanced(RLELossless)]
@@ -148,7 +154,9 @@ def seg_seeds() -> list[Files]:
         ("BINARY", ExplicitVRLittleEndian), ("FRACTIONAL", ExplicitVRLittleEndian), ("FRACTIONAL", RLELossless),
         ("LABELMAP", ExplicitVRLittleEndian), ("BINARY", DeflatedExplicitVRLittleEndian),
     ):  # fmt: skip
-        ids = label(3) if kind == "LABELMAP" else (label(3) > 0).astype(np.float32 if kind == "FRACTIONAL" else np.uint8)
+        ids = (
+            label(3) if kind == "LABELMAP" else (label(3) > 0).astype(np.float32 if kind == "FRACTIONAL" else np.uint8)
+        )
         count = int(ids.max()) if kind == "LABELMAP" else 1
         described = [
             highdicom.seg.SegmentDescription(
@@ -194,7 +202,11 @@ def rtstruct_seeds() -> list[Files]:
                 drawn.ReferencedROINumber, drawn.ContourSequence = region, []
                 for k in range(region, region + 3):
                     contour = Dataset()
-                    corners = [(1.5, 1.5), (5.5, 1.5), (7.5, 5.5), (1.5, 6.5)] if region == 1 else [(8.5, 7.5), (10.5, 7.5), (10.5, 8.5), (8.5, 8.5)]
+                    corners = (
+                        [(1.5, 1.5), (5.5, 1.5), (7.5, 5.5), (1.5, 6.5)]
+                        if region == 1
+                        else [(8.5, 7.5), (10.5, 7.5), (10.5, 8.5), (8.5, 8.5)]
+                    )
                     contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(corners)
                     points = [(-100 + SPACING[0] * x, -50 + SPACING[1] * y, -300 + SPACING[2] * k) for x, y in corners]
                     contour.ContourData = [f"{v:.4f}" for point in points for v in point]

@@ -33,7 +33,8 @@ def plans() -> bytes:
         "network_class_name": "dynamic_network_architectures.architectures.unet.PlainConvUNet",
         "arch_kwargs": {
             "n_stages": 2, "features_per_stage": [2, 4], "conv_op": conv, "kernel_sizes": [[3] * 3] * 2,
-            "strides": [[1] * 3, [2] * 3], "n_conv_per_stage": [1, 1], "n_conv_per_stage_decoder": [1], "conv_bias": True,
+            "strides": [[1] * 3, [2] * 3], "n_conv_per_stage": [1, 1], "n_conv_per_stage_decoder": [1],
+            "conv_bias": True,
             "norm_op": norm, "norm_op_kwargs": {"eps": 1e-5, "affine": True}, "dropout_op": None,
             "dropout_op_kwargs": None, "nonlin": "torch.nn.LeakyReLU", "nonlin_kwargs": {"inplace": True},
         },
@@ -44,11 +45,20 @@ def plans() -> bytes:
         "patch_size": [16, 16, 16], "median_image_size_in_voxels": [64, 64, 64], "spacing": [4.0, 4.0, 4.0],
         "normalization_schemes": ["CTNormalization"], "use_mask_for_norm": [False],
         "resampling_fn_data": "resample_data_or_seg_to_shape", "resampling_fn_data_kwargs": resampling,
-        "resampling_fn_seg": "resample_data_or_seg_to_shape", "resampling_fn_seg_kwargs": {**resampling, "is_seg": True},
-        "resampling_fn_probabilities": "resample_data_or_seg_to_shape", "resampling_fn_probabilities_kwargs": resampling,
+        "resampling_fn_seg": "resample_data_or_seg_to_shape", "resampling_fn_probabilities_kwargs": resampling,
+        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True},
+        "resampling_fn_probabilities": "resample_data_or_seg_to_shape",
         "architecture": architecture, "batch_dice": False,
     }  # fmt: skip
-    intensities = {"max": 1e3, "mean": 50.0, "median": 60.0, "min": -1e3, "percentile_00_5": -900.0, "percentile_99_5": 800.0, "std": 300.0}
+    intensities = {
+        "max": 1e3,
+        "mean": 50.0,
+        "median": 60.0,
+        "min": -1e3,
+        "percentile_00_5": -900.0,
+        "percentile_99_5": 800.0,
+        "std": 300.0,
+    }
     return _json({
         "dataset_name": DATASET, "plans_name": "nnUNetPlans", "original_median_spacing_after_transp": [4.0, 4.0, 4.0],
         "original_median_shape_after_transp": [64, 64, 64], "image_reader_writer": "SimpleITKIO",
@@ -60,7 +70,9 @@ def plans() -> bytes:
 
 def dataset_json() -> bytes:
     """Of a model."""
-    return _json({"channel_names": {"0": "CT"}, "labels": {"background": 0, "PE": 1}, "numTraining": 4, "file_ending": ".nii.gz"})
+    return _json(
+        {"channel_names": {"0": "CT"}, "labels": {"background": 0, "PE": 1}, "numTraining": 4, "file_ending": ".nii.gz"}
+    )
 
 
 def fusion_json() -> bytes:
@@ -70,7 +82,16 @@ def fusion_json() -> bytes:
     point = {"settings": asdict(FusionSettings()), "budgets": [{"target_fp": 1.0, "settings": {"threshold": 0.7}}]}
     chosen = {"scans": ["a"], "folds": ["0"], "detector": None}
     chosen["models"] = [{"model": MODEL, "dataset": DATASET, "fold": "0", "checkpoint": CHECKPOINT, "sha256": "0" * 64}]
-    return _json({"format": 2, "segmentation": point, "fusion": point, "boxes": {"confidence": 0.3}, "ensemble": [MODEL], "chosen_on": chosen})
+    return _json(
+        {
+            "format": 2,
+            "segmentation": point,
+            "fusion": point,
+            "boxes": {"confidence": 0.3},
+            "ensemble": [MODEL],
+            "chosen_on": chosen,
+        }
+    )
 
 
 def detections_json() -> bytes:
@@ -84,9 +105,11 @@ def manifest_json() -> bytes:
     """Of a predicted case."""
     note = {"code": "PE-DCM-002", "kind": "repaired", "message": "doubled"}
     return _json({
-        "case": "a", "notice": "n", "pe_score": 0.5, "emboli": 1, "volume_mm3": 31.5, "volumes_mm3": [31.5], "findings": [],
+        "case": "a", "notice": "n", "pe_score": 0.5, "emboli": 1, "volume_mm3": 31.5, "volumes_mm3": [31.5],
+        "findings": [],
         "candidates": 1, "seconds": 1.5, "timings_s": {"read": 1.0}, "notes": [note], "files": {"emboli": "a.nii.gz"},
-        "files_sha256": {"emboli": "0" * 64}, "asked_for": ["emboli"], "source": {"path": "a", "names": "plain", "sha256": "0" * 64},
+        "files_sha256": {"emboli": "0" * 64}, "asked_for": ["emboli"],
+        "source": {"path": "a", "names": "plain", "sha256": "0" * 64},
     })  # fmt: skip
 
 
@@ -102,8 +125,13 @@ def detector_onnx() -> bytes:
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
-    weights = [numpy_helper.from_array(rng.normal(0, 0.1, (6, 3, 8, 8)).astype("f4"), "w"), numpy_helper.from_array(np.ones(6, "f4"), "b"),
-               numpy_helper.from_array(np.array([0, 6, -1], "i8"), "shape"), numpy_helper.from_array(np.array(255, "f4"), "scale")]  # fmt: skip
+    values = {
+        "w": rng.normal(0, 0.1, (6, 3, 8, 8)).astype("f4"),
+        "b": np.ones(6, "f4"),
+        "shape": np.array([0, 6, -1], "i8"),
+        "scale": np.array(255, "f4"),
+    }
+    weights = [numpy_helper.from_array(value, name) for name, value in values.items()]
     nodes = [
         helper.make_node("Cast", ["pictures"], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Div", ["float", "scale"], ["unit"]),
@@ -143,7 +171,10 @@ def checkpoint(*, legacy: bool = False, metrics: bool = False) -> bytes:
 
     network = build_network(json.loads(plans()))
     rng = np.random.default_rng(1)
-    weights = {name: torch.from_numpy(rng.normal(0, 0.1, tuple(t.shape)).astype("f4")) for name, t in network.state_dict().items()}
+    weights = {
+        name: torch.from_numpy(rng.normal(0, 0.1, tuple(t.shape)).astype("f4"))
+        for name, t in network.state_dict().items()
+    }
     content: dict[str, Any] = {
         "network_weights": weights, "trainer_name": "nnUNetTrainer", "init_args": {"configuration": "3d_fullres"},
         "inference_allowed_mirroring_axes": (0, 1, 2),
@@ -174,7 +205,10 @@ def checkpoint_seeds() -> list[Files]:
 
 
 def json_seeds() -> list[Files]:
-    """One file of each kind."""
+    """One file of each kind; what their readers import is imported here, for it is no part of the time of a case."""
+    import pe_nnunet.inference.model
+    import pe_nnunet.outputs.cohort_files  # noqa: F401
+
     content = detector_onnx()
     return [
         {"manifest.json": manifest_json()}, {"fusion.json": fusion_json()}, {"detections.json": detections_json()},
@@ -196,7 +230,10 @@ def archive_members() -> Files:
 
 def indexed(members: Files) -> bytes:
     """The index of an archive."""
-    files = {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in members.items()}
+    files = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+        for name, content in members.items()
+    }
     return _json({"format": 1, "versions": {}, "files": files})
 
 

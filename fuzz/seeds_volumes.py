@@ -63,7 +63,8 @@ def nifti_seeds() -> list[Files]:
 def nrrd_seeds() -> list[Files]:
     """Attached and detached, raw, gzip, bzip2 and text, either order, and a segmentation of 3D Slicer."""
     hu = thorax()
-    where = "space: left-posterior-superior\nspace directions: (0.7,0,0) (0,0.8,0) (0,0,2.5)\nspace origin: (-100,-50,-300)\n"
+    where = "space: left-posterior-superior\nspace directions: (0.7,0,0) (0,0.8,0) (0,0,2.5)\n"
+    where += "space origin: (-100,-50,-300)\n"
     kinds = "kinds: domain domain domain\n"
 
     def head(kind: str, encoding: str, *, more: str = "", order: str = "little") -> bytes:
@@ -72,9 +73,11 @@ def nrrd_seeds() -> list[Files]:
 
     raw = hu.tobytes()
     text = " ".join(map(str, hu.ravel())).encode()
-    segment = "Segment0_ID:=Segment_1\nSegment0_Name:=PE\nSegment0_LabelValue:=1\nSegment0_Layer:=0\nSegment0_Extent:=0 11 0 9 0 5\n"
+    segment = "Segment0_ID:=Segment_1\nSegment0_Name:=PE\nSegment0_LabelValue:=1\nSegment0_Layer:=0\n"
+    segment += "Segment0_Extent:=0 11 0 9 0 5\n"
     segment += "Segmentation_ContainedRepresentationNames:=Binary labelmap|\n"
     plain = f"NRRD0004\ntype: short\ndimension: 3\nsizes: 12 10 6\nspacings: 0.7 0.8 2.5\n{kinds}".encode()
+    mask = gzip.compress(label().clip(0, 1).tobytes(), mtime=0)
     return [
         {"a.nrrd": head("short", "raw") + b"\n" + raw},
         {"a.nrrd": head("int16", "gzip") + b"\n" + gzip.compress(raw, mtime=0)},
@@ -85,7 +88,7 @@ def nrrd_seeds() -> list[Files]:
         {"a.nrrd": head("short", "gzip", more="data file: a.raw.gz\n"), "a.raw.gz": gzip.compress(raw, mtime=0)},
         {"a.nrrd": plain + b"endian: little\nencoding: raw\n\n" + raw},
         {"a.nrrd": head("uchar", "raw") + b"\n" + label().tobytes()},
-        {"a.seg.nrrd": head("uchar", "gzip", more=segment) + b"\n" + gzip.compress(label().clip(0, 1).tobytes(), mtime=0)},
+        {"a.seg.nrrd": head("uchar", "gzip", more=segment) + b"\n" + mask},
     ]  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """One process that reads cases: started by the runner with ranges of numbers, says of each what came of it.
 
-    python -m fuzz.worker FOLDER KEPT '[["nifti", 1, 0, 200], ...]'      (reader, seed, first number, last + 1)
+python -m fuzz.worker FOLDER KEPT '[["nifti", 1, 0, 200], ...]'      (reader, seed, first number, last + 1)
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def outcome(reader: Reader, folder: Path, say: Any) -> dict[str, Any]:
         return {"kind": kind, "why": why}
     try:
         problem = reader.compare(folder, found)
-        return {"kind": "differs" if problem else "same", "why": problem}
     except RefusedError as error:
         return {"kind": "lenient", "why": str(error)}
     except Exception:  # noqa: BLE001 - a defect of the comparison, to be mended there
         return {"kind": "check", "why": _last_lines()}
+    return {"kind": "differs" if problem else "same", "why": problem}
 
 
 def _last_lines() -> str:

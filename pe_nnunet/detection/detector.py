@@ -63,7 +63,7 @@ def _run(session: Any, pictures: npt.NDArray[np.uint8], record: DetectorRecord) 
     if raw.ndim != 3 or raw.shape[:2] != (len(pictures), 4 + len(CLASSES)) or raw.dtype.kind != "f":
         raise _useless(record, f"its result has shape {raw.shape} and type {raw.dtype}")
     scores = raw[:, 4:]
-    sure = -SURE_TOLERANCE <= scores.min(initial=0.0) and scores.max(initial=0.0) <= 1 + SURE_TOLERANCE
+    sure = scores.min(initial=0.0) >= -SURE_TOLERANCE and scores.max(initial=0.0) <= 1 + SURE_TOLERANCE
     if not (sure and np.isfinite(raw).all()):
         raise _useless(record, "its result holds values that are no boxes, or no confidences from 0 to 1")
     return raw

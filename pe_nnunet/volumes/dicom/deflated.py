@@ -47,8 +47,10 @@ def inflated(source: Path | bytes, *, pixels: bool) -> io.BytesIO | None:
             content += stream.decompress(stream.unconsumed_tail, max(1, most - len(content)))
             if stream.unconsumed_tail:
                 raise too_large(name, f"pixels of {pixel_bytes(head)} bytes", len(body), f"over {most} bytes follow")
-    except zlib.error:  # damaged: what is there is read, and then found to be too little
-        pass
+        if pixels and not stream.eof:
+            raise zlib.error("it breaks off")
+    except zlib.error:  # damaged: what is there is read for its header, and no pixels
+        content = b"" if pixels else content
     return io.BytesIO(start + content)
 
 

@@ -84,26 +84,28 @@ def require_whole_streams(path: Path) -> int | None:
     Raises:
         OSError, EOFError, zlib.error: If the stream breaks off or is damaged.
     """
-    files = data_files(path)
+    files, most = data_files(path), None
     if image_suffix(path) in NRRD_SUFFIXES:
         encoding = nrrd_header(path)[0].get("encoding", "raw").lower()
     elif image_suffix(path) in META_SUFFIXES:
-        encoding = "zlib" if meta_header(path).get("compresseddata", "").lower() == "true" else "raw"
+        tags = meta_header(path)
+        encoding = "zlib" if tags.get("compresseddata", "").lower() == "true" else "raw"
+        most = int(tags["compresseddatasize"]) if "compresseddatasize" in tags else None  # ITK reads so many bytes
     else:
         return None
     start, data = (0, files[0]) if files else (header_bytes(path), path)
     if encoding in {"gzip", "gz"}:
         return _read_to_end(data, start, lambda: zlib.decompressobj(wbits=31))
     if encoding == "zlib":
-        return _read_to_end(data, start, zlib.decompressobj)
+        return _read_to_end(data, start, zlib.decompressobj, most)
     if encoding in {"bzip2", "bz2"}:
         return _read_to_end(data, start, bz2.BZ2Decompressor)
     return None
 
 
-def _read_to_end(path: Path, start: int, make: Callable[[], object]) -> int:
+def _read_to_end(path: Path, start: int, make: Callable[[], object], most: int | None = None) -> int:
     unpacker, size = make(), 0
-    for block in _blocks(path, start):
+    for block in _blocks(path, start, most):
         left = block
         while left and not unpacker.eof:  # type: ignore[attr-defined]
             if isinstance(unpacker, bz2.BZ2Decompressor):
@@ -119,8 +121,10 @@ def _read_to_end(path: Path, start: int, make: Callable[[], object]) -> int:
     raise EOFError("its compressed voxels break off")
 
 
-def _blocks(path: Path, start: int) -> Iterator[bytes]:
+def _blocks(path: Path, start: int, most: int | None) -> Iterator[bytes]:
+    left = path.stat().st_size if most is None else most
     with path.open("rb") as file:
         file.seek(start)
-        while block := file.read(_BLOCK):
+        while block := file.read(min(_BLOCK, left)):
+            left -= len(block)
             yield block

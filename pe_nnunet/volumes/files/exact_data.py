@@ -23,7 +23,7 @@ def require_exact_data(path: Path, voxels: int, voxel_bytes: int, unpacked: int 
         unpacked: Bytes that its stream unpacks to; None if it is not compressed.
 
     Raises:
-        InputError: PE-IN-020 if there are more, or text that is no numbers.
+        InputError: PE-IN-020 if there are more, or others, or text that is no numbers.
     """
     needed = voxels * voxel_bytes
     nrrd = image_suffix(path) in NRRD_SUFFIXES
@@ -31,7 +31,7 @@ def require_exact_data(path: Path, voxels: int, voxel_bytes: int, unpacked: int 
     if fields.keys() & {"byteskip", "lineskip", "headersize"}:
         return
     if unpacked is not None:
-        if unpacked > needed:
+        if unpacked != needed:
             raise _other(path, f"unpacks to {unpacked} bytes, expected {needed}")
         return
     files = data_files(path)

@@ -11,7 +11,14 @@ import numpy as np
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.image_writer import image_suffix
-from pe_nnunet.volumes.files.text_headers import META_SUFFIXES, NRRD_SUFFIXES, Fields, meta_header, nrrd_header, require_plain_lines
+from pe_nnunet.volumes.files.text_headers import (
+    META_SUFFIXES,
+    NRRD_SUFFIXES,
+    Fields,
+    meta_header,
+    nrrd_header,
+    require_plain_lines,
+)
 
 # Spaces that name the patient's directions; ITK takes all others for left, posterior, superior
 _ANATOMICAL = frozenset({"leftposteriorsuperior", "rightanteriorsuperior", "leftanteriorsuperior", "lps", "ras", "las"})
@@ -113,7 +120,33 @@ def _axis_ranges(fields: Fields, spacings: Sequence[float], path: Path) -> tuple
     return (Note("PE-NII-014", "warning", text),)
 
 
+_FLAGS = ("binarydata", "binarydatabyteordermsb", "elementbyteordermsb", "compresseddata")
+_MOST_AXES = 10  # of MetaIO, which ends the process at more
+
+
+def _require_meta_values(tags: Fields, path: Path) -> None:
+    """Check values by which ITK would read other voxels, or none, without a word."""
+    axes = tags.get("ndims", "")
+    if not (axes.isdecimal() and 1 <= int(axes) <= _MOST_AXES):
+        raise _otherwise(path, f"has NDims {axes[:80]!r}, expected 3", "write it anew")
+    size = tags.get("dimsize", "").split()
+    if len(size) != int(axes) or not all(part.isdecimal() and int(part) > 0 for part in size):
+        raise _otherwise(
+            path, f"has DimSize {tags.get('dimsize', '')[:80]!r}, expected {axes} numbers", "write it anew"
+        )
+    for flag in _FLAGS:
+        if tags.get(flag, "true").lower() not in {"true", "false"}:
+            raise _otherwise(path, f"has {flag} {tags[flag][:80]!r}, expected True or False", "write it anew")
+    packed = tags.get("compresseddatasize", "" if tags.get("compresseddata", "").lower() == "true" else "1")
+    if not (packed.isdecimal() and int(packed) > 0):
+        raise _otherwise(path, f"has CompressedDataSize {packed[:80]!r}, expected bytes", "write it anew")
+    skipped, local = tags.get("headersize", "0"), tags.get("elementdatafile", "").upper() == "LOCAL"
+    if skipped != "0" and (local or not (skipped == "-1" or skipped.isdecimal())):
+        raise _otherwise(path, f"has HeaderSize {skipped[:80]!r}, expected 0", "write it anew")
+
+
 def _meta(tags: Fields, path: Path) -> tuple[Note, ...]:
+    _require_meta_values(tags, path)
     _require_millimetres([tags.get("distanceunits", "")], path)
     slope, offset = tags.get("elementtointensityfunctionslope", "1"), tags.get("elementtointensityfunctionoffset", "0")
     if _numbers(slope) != [1.0] or _numbers(offset) != [0.0]:

@@ -81,7 +81,9 @@ def require_plain_lines(path: Path) -> None:
         key = re.sub(r"[\s_-]+", "", name).lower()
         first = said.setdefault(_ONE_THING.get(key, key), value.strip())
         if first.lower() != value.strip().lower():
-            raise _no_header(path, f"says twice what {name.strip()[:60]!r} is: {first[:60]!r} and {value.strip()[:60]!r}")
+            raise _no_header(
+                path, f"says twice what {name.strip()[:60]!r} is: {first[:60]!r} and {value.strip()[:60]!r}"
+            )
 
 
 def _no_header(path: Path, what: str) -> InputError:
