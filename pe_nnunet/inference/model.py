@@ -220,6 +220,7 @@ def require_one_scheme(models: Sequence[TrainedModel]) -> None:
 
 
 MOST_UNPACKED = 20
+_DOS_FOLDER = 0x10  # of the attributes of a member (APPNOTE 4.4.15)
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
@@ -245,6 +246,9 @@ def load_file(path: Path, trust: bool = False) -> Any:
             unpacked = sum(member.file_size for member in archive.infolist())
             if unpacked > MOST_UNPACKED * path.stat().st_size:  # torch.save does not compress
                 raise zipfile.BadZipFile(f"it unpacks to {unpacked} bytes, more than {MOST_UNPACKED} times its size")
+            folders = [member.filename for member in archive.infolist() if member.external_attr & _DOS_FOLDER]
+            if folders:  # torch reads nothing for them, and takes what lies in memory for weights
+                raise zipfile.BadZipFile(f"{folders[0]!r:.100} is marked as a folder")
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")

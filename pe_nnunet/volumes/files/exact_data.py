@@ -33,6 +33,8 @@ def require_exact_data(path: Path, voxels: int, voxel_bytes: int, unpacked: int 
     if unpacked is not None:
         if unpacked != needed:
             raise _other(path, f"unpacks to {unpacked} bytes, expected {needed}")
+        if not nrrd and "compresseddatasize" not in fields:  # ITK reads something else then
+            raise _other(path, "does not say how many bytes its compressed voxels take (CompressedDataSize)")
         return
     files = data_files(path)
     start, data = (0, files[0]) if files else (header_bytes(path), path)

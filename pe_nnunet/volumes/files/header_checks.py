@@ -137,7 +137,7 @@ def _require_meta_values(tags: Fields, path: Path) -> None:
     for flag in _FLAGS:
         if tags.get(flag, "true").lower() not in {"true", "false"}:
             raise _otherwise(path, f"has {flag} {tags[flag][:80]!r}, expected True or False", "write it anew")
-    packed = tags.get("compresseddatasize", "" if tags.get("compresseddata", "").lower() == "true" else "1")
+    packed = tags.get("compresseddatasize", "1")
     if not (packed.isdecimal() and int(packed) > 0):
         raise _otherwise(path, f"has CompressedDataSize {packed[:80]!r}, expected bytes", "write it anew")
     skipped, local = tags.get("headersize", "0"), tags.get("elementdatafile", "").upper() == "LOCAL"
