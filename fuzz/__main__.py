@@ -54,20 +54,25 @@ def main() -> int:
     ]
     for thread in threads:
         thread.start()
-    total = args.files * len(names)
+    total, told = args.files * len(names), started
     while any(thread.is_alive() for thread in threads):
         for thread in threads:
             thread.join(1.0)
-        _progress(reports, total, started)
+        every_s = 1.0 if sys.stderr.isatty() else 60.0
+        if time.monotonic() >= told + every_s:
+            told = time.monotonic()
+            _progress(reports, total, told - started)
     return _summary(reports, args.files, args.json)
 
 
-def _progress(reports: dict[str, Report], total: int, started: float) -> None:
+def _progress(reports: dict[str, Report], total: int, seconds: float) -> None:
     done = sum(report.counts.total() for report in reports.values())
     failed = sum(len(report.failures) for report in reports.values())
+    text = f"{done} of {total} cases, {failed} failed, {seconds:.0f} s"
     if sys.stderr.isatty():
-        seconds = time.monotonic() - started
-        print(f"\r{done} of {total} cases, {failed} failed, {seconds:.0f} s ", end="", file=sys.stderr, flush=True)
+        print(f"\r{text} ", end="", file=sys.stderr, flush=True)
+    else:
+        print(text, file=sys.stderr, flush=True)
 
 
 def _summary(reports: dict[str, Report], files: int, path: Path | None) -> int:
