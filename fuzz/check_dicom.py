@@ -193,7 +193,7 @@ def compare_seg(folder: Path, found: Any) -> str:
 
 def _seg_planes(dataset: Any) -> np.ndarray:
     count, rows, columns = int(dataset.get("NumberOfFrames", 1)), int(dataset.Rows), int(dataset.Columns)
-    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    syntax = pydicom.uid.UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
     if dataset.SegmentationType == "BINARY" and not (syntax and syntax.is_encapsulated):
         bits = np.unpackbits(np.frombuffer(dataset.PixelData, "u1"), bitorder="little")
         return bits[: count * rows * columns].reshape(count, rows, columns) > 0

@@ -78,6 +78,11 @@ class FileHeader:
         return of_class and self.modality in {"CT", ""} and not self.localizer
 
     @property
+    def is_damaged(self) -> bool:
+        """A CT image by its class, with a modality that is no code (PS3.5, 6.2), as after a length that is wrong."""
+        return self.sop_class_uid in CT_CLASSES and re.fullmatch(r"[A-Z0-9_ ]{0,16}", self.modality) is None
+
+    @property
     def kind(self) -> str:
         """A word or two for messages, for example `"CT Secondary Capture Image Storage"`."""
         if self.localizer:
@@ -187,7 +192,8 @@ def read_headers(paths: Iterable[Path], asked: Only = ()) -> tuple[list[FileHead
         asked: See `header_of`.
 
     Returns:
-        The headers; and the files that should be DICOM, by their ending or their preamble, and cannot be read.
+        The headers; and the files that should be DICOM, by their ending or their preamble, and cannot be read, or are
+        damaged.
     """
     headers, damaged = [], []
     with quiet_pydicom():
@@ -197,7 +203,7 @@ def read_headers(paths: Iterable[Path], asked: Only = ()) -> tuple[list[FileHead
                 continue
             dataset = read_dataset(path, grouping_only=True, asked=asked) if likely else None
             header = header_of(dataset, path, asked) if dataset is not None else None
-            if header is not None:
+            if header is not None and not header.is_damaged:
                 headers.append(header)
             elif path.suffix.lower() == ENDING or _has_preamble(_start(path)):
                 damaged += [] if _is_directory(path) else [path]
@@ -242,7 +248,10 @@ def value_of(dataset: pydicom.Dataset, keyword: str) -> object:
 def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
     """The value of an element as text; an empty string where it is absent or cannot be decoded."""
     value = value_of(dataset, keyword)
-    return "" if value is None else str(value).strip()
+    try:
+        return "" if value is None else str(value).strip()
+    except Exception:  # noqa: BLE001 - so do the items of a sequence
+        return ""
 
 
 def plain_text(dataset: pydicom.Dataset, keyword: str, digits: int = 4) -> str:

@@ -59,10 +59,12 @@ def require_regions(dataset: pydicom.Dataset, path: Path) -> None:
     """Refuse a structure set without regions and without contours: more likely it breaks off than that it is empty.
 
     Raises:
-        InputError: PE-SEG-011 if both sequences are absent, which the standard wants.
+        InputError: PE-SEG-011 if it holds neither, and lacks one of the two sequences, which the standard wants.
     """
-    if "StructureSetROISequence" not in dataset and "ROIContourSequence" not in dataset:
-        text = f"{path.name} is damaged: it has neither StructureSetROISequence nor ROIContourSequence"
+    keywords = ("StructureSetROISequence", "ROIContourSequence")
+    whole = all(isinstance(value_of(dataset, keyword), pydicom.Sequence) for keyword in keywords)
+    if not whole and not any(items_of(dataset, keyword) for keyword in keywords):
+        text = f"{path.name} is damaged: it has no region and no contour, nor both of {' and '.join(keywords)}"
         raise InputError("PE-SEG-011", text, "export it again")
 
 
