@@ -24,6 +24,7 @@ from pe_nnunet.volumes.files.text_headers import (
 _ANATOMICAL = frozenset({"leftposteriorsuperior", "rightanteriorsuperior", "leftanteriorsuperior", "lps", "ras", "las"})
 _OTHER_SPACES = frozenset({"scannerxyz", "3drighthanded", "3dlefthanded"})
 _MILLIMETRES = frozenset({"", "mm", "millimeter", "millimeters", "millimetre", "millimetres", "?", "???", "none"})
+_VECTORS = r"(none|\([^(),]+(,[^(),]+)*\))(\s+(none|\([^(),]+(,[^(),]+)*\)))*"
 _SAME_SPACING = 1e-3  # of the spacing: what headers round to
 _ALONG = 0.3  # an axis that is called by one of the patient's directions runs at least so far along it
 
@@ -53,6 +54,8 @@ def require_readable_header(path: Path) -> tuple[Note, ...]:
 
 def _with_origin(notes: tuple[Note, ...], origin: str | None, path: Path) -> tuple[Note, ...]:
     """The notes, with one where the header has no origin, which ITK takes for zero as it does one that is no number."""
+    if origin is not None and len(re.findall(r"\(", origin)) > 1:
+        raise _otherwise(path, f"has the origin {origin[:80]}, expected one vector", "write it anew")
     if origin is None:
         if any(note.code == "PE-NII-012" for note in notes):
             return notes
@@ -66,6 +69,9 @@ def _nrrd(fields: Fields, path: Path) -> tuple[Note, ...]:
     kinds = fields.get("kinds", "").lower().split()
     if "time" in kinds and len(kinds) < 4:
         raise InputError("PE-NII-001", f"{path} has an axis of time among its three", "give one 3D volume")
+    for name in ("spacedirections", "spaceorigin", "measurementframe"):
+        if re.fullmatch(_VECTORS, fields.get(name, "none")) is None:
+            raise _otherwise(path, f"has a {name} {fields[name][:80]!r} that is no vectors", "write it anew")
     units = re.findall(r'"([^"]*)"', fields.get("spaceunits", fields.get("units", "")))
     if "spaceunits" in fields or len(units) == 3:  # of more axes than three, one may be of time
         _require_millimetres(units[:3], path)
@@ -121,6 +127,11 @@ def _axis_ranges(fields: Fields, spacings: Sequence[float], path: Path) -> tuple
 
 
 _FLAGS = ("binarydata", "binarydatabyteordermsb", "elementbyteordermsb", "compresseddata")
+_ARRAYS = {
+    **dict.fromkeys(("offset", "position", "origin", "centerofrotation", "elementspacing", "elementsize"), 1),
+    **dict.fromkeys(("transformmatrix", "orientation", "rotation"), 2),
+}
+"""Tags of as many numbers as there are axes, to this power."""
 _MOST_AXES = 10  # of MetaIO, which ends the process at more
 
 
@@ -134,6 +145,12 @@ def _require_meta_values(tags: Fields, path: Path) -> None:
         raise _otherwise(
             path, f"has DimSize {tags.get('dimsize', '')[:80]!r}, expected {axes} numbers", "write it anew"
         )
+    for name, count in _ARRAYS.items():  # MetaIO goes on with the next line where one is too short
+        numbers = tags.get(name, "").split()
+        if name in tags and (len(numbers) != int(axes) ** count or len(_numbers(tags[name])) != len(numbers)):
+            raise _otherwise(
+                path, f"has {name} {tags[name][:80]!r}, expected {int(axes) ** count} numbers", "write it anew"
+            )
     for flag in _FLAGS:
         if tags.get(flag, "true").lower() not in {"true", "false"}:
             raise _otherwise(path, f"has {flag} {tags[flag][:80]!r}, expected True or False", "write it anew")
