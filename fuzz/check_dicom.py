@@ -91,7 +91,8 @@ def _compare(scan: Scan) -> str:
 
 def _frame_hu(dataset: Any, frame: int, file: Path) -> np.ndarray:
     count = int(dataset.get("NumberOfFrames", 1) or 1)
-    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    stated = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    syntax = None if stated is None else pydicom.uid.UID(str(stated))
     slope, intercept = 1.0, 0.0
     for source in _sources(dataset, frame, "PixelValueTransformationSequence"):
         if source.get("RescaleSlope") is not None and source.get("RescaleIntercept") is not None:

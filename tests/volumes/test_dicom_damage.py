@@ -43,6 +43,7 @@ def element(keyword: str, vr: str, value: bytes) -> Callable[[Any, int], None]:
         (element("RescaleSlope", "DS", b"1.2.840 "), "PE-DCM-009.*nan"),
         (element("RescaleIntercept", "DS", b"12345678901234567890"), "PE-DCM-009"),
         (element("RescaleSlope", "DS", b"1e9 "), "PE-DCM-009"),
+        (element("RescaleSlope", "DS", b"\0\0"), "PE-DCM-009"),  # the intercept alone
         (element("HighBit", "LO", b"\x0f\x00"), "PE-DCM-022.*no numbers in HighBit"),
         (element("NumberOfFrames", "IS", b"two "), "PE-DCM-022.*NumberOfFrames"),
     ],
@@ -170,6 +171,11 @@ def test_a_slice_whose_modality_swallowed_what_follows_is_damaged(make_series: A
     content = first.read_bytes()
     at = content.index(b"\x08\x00\x60\x00CS")
     first.write_bytes(content[: at + 6] + b"\xff\x00" + content[at + 8 :])  # 255 bytes, not 2
+    with pytest.raises(InputError, match=f"PE-DCM-022.*{first.name}"):
+        read_scan(find_scans(folder)[0])
+    at = content.index(b"\x08\x00\x16\x00UI")
+    damaged = content[: at + 4] + b"UT\0\0\xff\xff\0\0" + content[at + 8 :]  # the class takes all that follows
+    first.write_bytes(damaged)
     with pytest.raises(InputError, match=f"PE-DCM-022.*{first.name}"):
         read_scan(find_scans(folder)[0])
 

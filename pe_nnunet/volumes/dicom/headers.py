@@ -79,8 +79,13 @@ class FileHeader:
 
     @property
     def is_damaged(self) -> bool:
-        """A CT image by its class, with a modality that is no code (PS3.5, 6.2), as after a length that is wrong."""
-        return self.sop_class_uid in CT_CLASSES and re.fullmatch(r"[A-Z0-9_ ]{0,16}", self.modality) is None
+        """An element's length is wrong, by what is not where it must be.
+
+        That is a CT image by its class whose modality is no code (PS3.5, 6.2), or an object without any UID of its own.
+        """
+        of_ct = self.sop_class_uid in CT_CLASSES
+        no_code = of_ct and re.fullmatch(r"[A-Z0-9_ ]{0,16}", self.modality) is None
+        return no_code or not (self.study_uid or self.series_uid or self.sop_instance_uid)
 
     @property
     def kind(self) -> str:

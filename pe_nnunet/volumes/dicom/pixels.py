@@ -114,11 +114,13 @@ def _require_rescale(rescale: Rescale, dataset: pydicom.Dataset, name: str, *, a
 
 
 def rescale_of(dataset: pydicom.Dataset, frame: int) -> Rescale:
-    """Slope, intercept and RescaleType of a frame; None where they are absent, NaN where they are no numbers."""
+    """Slope, intercept and RescaleType of a frame; None where both are absent, NaN where one is, or is no number."""
     for source in frame_sources(dataset, frame, "PixelValueTransformationSequence"):
         if any(is_unreadable(source, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")):
             return math.nan, math.nan, text_of(source, "RescaleType").upper()
         slope, intercept = number_of(source, "RescaleSlope"), number_of(source, "RescaleIntercept")
+        if (slope is None) != (intercept is None):
+            return math.nan, math.nan, text_of(source, "RescaleType").upper()
         if slope is not None and intercept is not None:
             return slope, intercept, text_of(source, "RescaleType").upper()
     return None, None, text_of(dataset, "RescaleType").upper()
