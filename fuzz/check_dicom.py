@@ -195,14 +195,16 @@ def compare_seg(folder: Path, found: Any) -> str:
 def _seg_planes(dataset: Any) -> np.ndarray:
     count, rows, columns = int(dataset.get("NumberOfFrames", 1)), int(dataset.Rows), int(dataset.Columns)
     syntax = pydicom.uid.UID(str(dataset.file_meta.get("TransferSyntaxUID") or ""))
-    if dataset.SegmentationType == "BINARY" and not (syntax and syntax.is_encapsulated):
+    kind = dataset.get("SegmentationType") or "LABELMAP"  # which label maps need not say
+    if kind == "BINARY" and not (syntax and syntax.is_encapsulated):
         bits = np.unpackbits(np.frombuffer(dataset.PixelData, "u1"), bitorder="little")
         return bits[: count * rows * columns].reshape(count, rows, columns) > 0
     if not syntax:  # as it was read
         implicit = dataset.original_encoding[0]
         dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
-    values = dataset.pixel_array.reshape(count, rows, columns)
-    if dataset.SegmentationType == "FRACTIONAL":
+    frames = [pydicom.pixels.pixel_array(dataset, index=k) for k in range(count)]
+    values = np.stack(frames).reshape(count, rows, columns)
+    if kind == "FRACTIONAL":
         return 2 * values.astype(int) >= int(dataset.MaximumFractionalValue)
     return values > 0
 

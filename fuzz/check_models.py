@@ -150,6 +150,7 @@ def compare_model(folder: Path, model: Any) -> str:
         except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
             raise RefusedError(f"zipfile: {error}") from error
     for name, tensor in model.folds[0][1].items():
+        tensor = tensor.detach()
         raw = tensor.contiguous().numpy().tobytes()
         if hashes and hashlib.sha256(raw).hexdigest() not in hashes and raw not in content:
             return f"{name} has bytes that are not in the file"

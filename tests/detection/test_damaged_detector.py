@@ -78,3 +78,12 @@ def test_what_is_no_boxes(detector, settings, error):
     folder = detector(**settings)
     with pytest.raises(ConfigurationError, match=rf"PE-DET-006.*{error}"):
         load_detector(folder)(PICTURES)
+
+
+@pytest.mark.parametrize("cases", ["=1+1", [], 3, None])
+def test_a_record_whose_cases_are_none(detector, cases):
+    folder = detector(GOOD)
+    record = json.loads((folder / "detector.json").read_text())
+    record["facts"]["cases"] = cases
+    (folder / "detector.json").write_text(json.dumps(record))
+    assert load_detector(folder).records[0].split.train == {}
