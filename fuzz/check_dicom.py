@@ -92,7 +92,7 @@ def _compare(scan: Scan) -> str:
 def _frame_hu(dataset: Any, frame: int, file: Path) -> np.ndarray:
     count = int(dataset.get("NumberOfFrames", 1) or 1)
     stated = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
-    syntax = None if stated is None else pydicom.uid.UID(str(stated))
+    syntax = None if not stated else pydicom.uid.UID(str(stated))
     slope, intercept = 1.0, 0.0
     for source in _sources(dataset, frame, "PixelValueTransformationSequence"):
         if source.get("RescaleSlope") is not None and source.get("RescaleIntercept") is not None:
@@ -101,8 +101,7 @@ def _frame_hu(dataset: Any, frame: int, file: Path) -> np.ndarray:
     if syntax is not None and syntax.is_compressed and "1.2.840.10008.1.2.4" in syntax:
         return _by_pillow(file.read_bytes()) * slope + intercept
     if syntax is not None and syntax.is_encapsulated:
-        values = dataset.pixel_array
-        plane = values[frame] if values.ndim == 3 else values
+        plane = pydicom.pixels.pixel_array(dataset, index=frame)
         return plane.astype(np.float64) * slope + intercept
     big = syntax == "1.2.840.10008.1.2.2"
     signed = int(dataset.PixelRepresentation)
@@ -223,7 +222,9 @@ def compare_rtstruct(folder: Path, found: Any) -> str:
             dataset: Any = pydicom.dcmread(folder / "label.dcm", force=True)
             for region in dataset.ROIContourSequence:
                 for contour in region.get("ContourSequence") or []:
-                    numbers = [float(v) for v in contour.ContourData]
+                    data = contour.ContourData
+                    data = data.decode("ascii").strip("\0 ").split("\\") if isinstance(data, bytes) else data
+                    numbers = [float(v) for v in data]
                     points = (np.array(numbers).reshape(-1, 3) - image.GetOrigin()) / image.GetSpacing()
                     drawn.setdefault(round(float(points[:, 2].mean())), []).append(points[:, :2])
     except Exception as error:

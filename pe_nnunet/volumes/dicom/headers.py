@@ -294,7 +294,10 @@ def is_unreadable(dataset: pydicom.Dataset, keyword: str) -> bool:
     """Whether an element holds something, but no number: what is damaged must not count as absent."""
     if keyword not in dataset or number_of(dataset, keyword) is not None:
         return False
-    stored: object = dataset.get_item(keyword).value
+    try:
+        stored: object = dataset.get_item(keyword).value
+    except Exception:  # noqa: BLE001 - of a kind that is none
+        return True
     return bool(stored.strip(b"\0 ") if isinstance(stored, bytes) else stored)
 
 
