@@ -103,6 +103,7 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         _require_shapes(shapes, checkpoints, paths)
         network = network_of_trainer(*parts)
         channel = pe_channel(dataset_json["labels"], labels.has_regions)
+        patch_axes = set(range(len(configuration.patch_size)))
     except PEError:
         raise
     except Exception as error:  # nnU-Net and torch raise whatever plans of other values make them
@@ -120,7 +121,7 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
                 "PE-MODEL-003", f"{path} does not fit the plans beside it: {' '.join(str(error).split())[:200]}"
             ) from error
     mirror_axes = tuple(first.get("inference_allowed_mirroring_axes") or ())
-    if not set(mirror_axes) <= set(range(len(configuration.patch_size))):
+    if not set(mirror_axes) <= patch_axes:
         raise ConfigurationError("PE-MODEL-003", f"{paths[0]} mirrors over axes {mirror_axes}, which its patches lack")
     if device.type == "cpu":
         network = with_our_norms(network)
@@ -142,7 +143,8 @@ def _require_own_values(checkpoint: dict[str, Any], path: Path) -> None:
     """Check what nnU-Net's own trainers write into a checkpoint beside the weights."""
     name, arguments = checkpoint["trainer_name"], checkpoint["init_args"]
     configuration = arguments.get("configuration") if isinstance(arguments, dict) else None
-    axes = checkpoint.get("inference_allowed_mirroring_axes") or ()
+    axes = checkpoint.get("inference_allowed_mirroring_axes")
+    axes = () if axes is None else axes
     plain = isinstance(axes, (list, tuple)) and all(isinstance(axis, int) for axis in axes)
     if not (isinstance(name, str) and name.isidentifier() and isinstance(configuration, str) and plain):
         raise ConfigurationError(

@@ -73,6 +73,7 @@ CHANGES = [
     (lambda content: content | {"trainer_name": "../x"}, "the trainer '../x'"),
     (lambda content: content | {"trainer_name": 3}, "the trainer 3"),
     (lambda content: content | {"inference_allowed_mirroring_axes": 7}, "axes 7"),
+    (lambda content: content | {"inference_allowed_mirroring_axes": torch.zeros(3)}, "the axes tensor"),
     (lambda content: content | {"inference_allowed_mirroring_axes": (5,)}, "mirrors over axes"),
 ]
 
