@@ -111,7 +111,11 @@ def _class_paths(architecture: Any, source: str) -> Iterator[Any]:
     """What nnU-Net would import by its path."""
     if isinstance(architecture, Mapping):
         arguments, imported = architecture.get("arch_kwargs"), architecture.get("_kw_requires_import")
-        if isinstance(arguments, Mapping) and isinstance(imported, list | tuple):
+        if (
+            isinstance(arguments, Mapping)
+            and isinstance(imported, list | tuple)
+            and all(isinstance(key, str) for key in imported)
+        ):
             yield architecture.get("network_class_name")
             yield from (arguments.get(key) for key in imported if arguments.get(key) is not None)
             return

@@ -31,7 +31,11 @@ def read_dataset_json(folder: Path, code: str = "PE-MODEL-001") -> dict[str, Any
     path = folder / DATASET
     try:
         content = read_object(path)
-        content["labels"].keys()  # by name
+        for value in content["labels"].values():  # by name
+            values_of(value)
+        channels = content.get("channel_names") or content.get("modality") or {}
+        if not isinstance(channels, dict):
+            raise TypeError("its channel_names are no object")
     except MALFORMED as error:
         text = f"{path} cannot be read: {why(error)}"
         raise ConfigurationError(code, text, "name a folder that nnU-Net wrote") from error

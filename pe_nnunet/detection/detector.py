@@ -12,12 +12,14 @@ import torch
 
 from pe_nnunet.detection.locate import fold_folders
 from pe_nnunet.detection.onnx_checks import require_sound
-from pe_nnunet.detection.onnx_export import INPUT
+from pe_nnunet.detection.onnx_export import INPUT, OUTPUT
 from pe_nnunet.detection.record import ONNX, DetectorRecord
+from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.detection.suppress import SliceFindings, decode, overlaps, suppress
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
 
 MIN_CONFIDENCE = 0.05  # what is less sure is not even a candidate
+SURE_TOLERANCE = 1e-3  # of a confidence, for arithmetic of half precision
 _CUDA, _CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 
 
@@ -50,12 +52,32 @@ class Detector:
         Raises:
             ConfigurationError: PE-DET-006 if a network gives values that are no numbers, which are not "no embolus".
         """
-        raws = [session.run(None, {INPUT: pictures})[0] for session in self._sessions]
-        if not all(np.isfinite(raw).all() for raw in raws):
-            raise ConfigurationError(
-                "PE-DET-006", "the detector gives values that are no numbers", "train it again, or leave it out"
-            )
+        raws = [_run(session, pictures, record) for session, record in zip(self._sessions, self.records, strict=True)]
         return [merge([suppress(decode(raw[n], MIN_CONFIDENCE)) for raw in raws]) for n in range(len(pictures))]
+
+
+def _run(session: Any, pictures: npt.NDArray[np.uint8], record: DetectorRecord) -> npt.NDArray[np.floating]:
+    """What a network says of pictures: (n, 4 + classes, points).
+
+    Raises:
+        ConfigurationError: PE-DET-006 if it cannot be run on them, or says what is no boxes: not "no emboli".
+    """
+    try:
+        raw: npt.NDArray[np.floating] = session.run([OUTPUT], {INPUT: pictures})[0]
+    except Exception as error:  # onnxruntime's own types, which it does not export
+        raise _useless(record, " ".join(str(error).split())[:200]) from error
+    if raw.ndim != 3 or raw.shape[:2] != (len(pictures), 4 + len(CLASSES)) or raw.dtype.kind != "f":
+        raise _useless(record, f"its result has shape {raw.shape} and type {raw.dtype}")
+    scores = raw[:, 4:]
+    sure = scores.min(initial=0.0) >= -SURE_TOLERANCE and scores.max(initial=0.0) <= 1 + SURE_TOLERANCE
+    if not (sure and np.isfinite(raw).all()):
+        raise _useless(record, "its result holds values that are no boxes, or no confidences from 0 to 1")
+    return raw
+
+
+def _useless(record: DetectorRecord, why: str) -> ConfigurationError:
+    text = f"the detector of fold {record.fold} cannot be run: {why}"
+    return ConfigurationError("PE-DET-006", text, "train it again")
 
 
 def load_detector(folders: Path | Sequence[Path], device: str = "cpu") -> Detector:

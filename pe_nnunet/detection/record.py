@@ -44,7 +44,8 @@ class DetectorRecord:
         """What it was trained on; an older detector names cases without hashes."""
         if stored := TrainingSplit.from_plain(self.facts.get("split")):
             return stored
-        cases: Mapping[str, Sequence[str]] = self.facts.get("cases") or {}
+        stored_cases = self.facts.get("cases")
+        cases: Mapping[str, Sequence[str]] = stored_cases if isinstance(stored_cases, Mapping) else {}
         train, val = ({case: tuple[str, ...]() for case in cases.get(part, ())} for part in ("train", "val"))
         return TrainingSplit(self.dataset, self.fold, train, val, "" if cases else "its record does not name its scans")
 

@@ -24,6 +24,7 @@ ADVICE: dict[str, str] = {
     "PE-IN-007": "look at the file; `--case-timeout SECONDS` gives it longer, 0 any time",
     "PE-IN-008": "get the file anew, or convert it with another program; for want of memory, free some",
     "PE-IN-009": _AGAIN,
+    "PE-IN-020": _AGAIN,
     "PE-GEO-001": "give the mask of this scan, on its own grid",
     "PE-GEO-002": "give the mask of this scan, on its own grid",
     "PE-DCM-001": "export the whole series again; `--resample-gaps` fills one gap",

@@ -23,6 +23,7 @@ CODES: dict[str, str] = {
     "PE-IN-007": "the case took longer than it may",
     "PE-IN-008": "the process that read the case, or worked on it, died",
     "PE-IN-009": "a header that names more than its file can hold",
+    "PE-IN-020": "a volume file that holds other or more data than the voxels that its header names",
     # grids
     "PE-GEO-001": "two images that should share a grid differ in size",
     "PE-GEO-002": "two images that should share a grid lie in different places",

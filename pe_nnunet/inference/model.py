@@ -22,6 +22,7 @@ from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
+from pe_nnunet.inference.plan_numbers import require_possible_numbers
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
 from pe_nnunet.outputs import ModelRecord
@@ -83,29 +84,37 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         ConfigurationError: PE-MODEL-002, -003 or -020, as `read_checkpoint` and `read_plans`.
     """
     register()  # the trainer is found by name
-    described = read_plans(location.folder / "plans.json")
+    plans_json = read_plans(location.folder / "plans.json")
     dataset_json = read_dataset_json(location.folder)
     paths = [location.folder / f"fold_{fold}" / location.checkpoint for fold in location.folds]
     checkpoints = [read_checkpoint(path, trust) for path in paths]
     first = checkpoints[0]
+    _require_own_values(first, paths[0])
     try:
-        plans = PlansManager(described)
+        plans = PlansManager(plans_json)
         configuration = plans.get_configuration(first["init_args"]["configuration"])
         labels = plans.get_label_manager(dataset_json)
-        network = network_of_trainer(
+        parts = (
             first["trainer_name"],
             plans,
             configuration,
             determine_num_input_channels(plans, configuration, dataset_json),
             labels.num_segmentation_heads,
         )
+        require_possible_numbers(plans_json, configuration.configuration)
+        with torch.device("meta"):  # nothing is taken for a network of other sizes than its weights
+            shapes = {name: tuple(tensor.shape) for name, tensor in network_of_trainer(*parts).state_dict().items()}
+        _require_shapes(shapes, checkpoints, paths)
+        network = network_of_trainer(*parts)
+        channel = pe_channel(dataset_json["labels"], labels.has_regions)
+        patch_axes = set(range(len(configuration.patch_size)))
     except PEError:
         raise
-    except Exception as error:  # nnU-Net and networks raise whatever odd plans make their parts raise
+    except Exception as error:  # nnU-Net and torch raise whatever plans of other values make them
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ConfigurationError(
             "PE-MODEL-003",
-            f"{location.folder / 'plans.json'} describes no network that can be built: "
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            f"{location.folder}: plans.json, dataset.json and {location.checkpoint} make no network ({reason})",
             "copy the model again",
         ) from error
     for path, checkpoint in zip(paths, checkpoints, strict=True):
@@ -115,6 +124,9 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
             raise ConfigurationError(
                 "PE-MODEL-003", f"{path} does not fit the plans beside it: {' '.join(str(error).split())[:200]}"
             ) from error
+    mirror_axes = tuple(first.get("inference_allowed_mirroring_axes") or ())
+    if not set(mirror_axes) <= patch_axes:
+        raise ConfigurationError("PE-MODEL-003", f"{paths[0]} mirrors over axes {mirror_axes}, which its patches lack")
     if device.type == "cpu":
         network = with_our_norms(network)
     return TrainedModel(
@@ -126,10 +138,45 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         plans=plans,
         configuration=configuration,
         dataset_json=dataset_json,
-        mirror_axes=tuple(first.get("inference_allowed_mirroring_axes") or ()),
-        pe_channel=pe_channel(dataset_json["labels"], labels.has_regions),
+        mirror_axes=mirror_axes,
+        pe_channel=channel,
         regions=labels.has_regions,
     )
+
+
+def _require_own_values(checkpoint: dict[str, Any], path: Path) -> None:
+    """Check what nnU-Net's own trainers write into a checkpoint beside the weights."""
+    name, arguments = checkpoint["trainer_name"], checkpoint["init_args"]
+    configuration = arguments.get("configuration") if isinstance(arguments, dict) else None
+    axes = checkpoint.get("inference_allowed_mirroring_axes")
+    axes = () if axes is None else axes
+    plain = isinstance(axes, (list, tuple)) and all(isinstance(axis, int) for axis in axes)
+    if not (isinstance(name, str) and name.isidentifier() and isinstance(configuration, str) and plain):
+        raise ConfigurationError(
+            "PE-MODEL-003",
+            f"{path} names the trainer {name!r:.80}, the configuration {configuration!r:.80} and the axes {axes!r:.80}",
+            "it is no checkpoint of nnU-Net's, or damaged: copy it again",
+        )
+
+
+def _require_shapes(shapes: Mapping[str, Any], checkpoints: Sequence[dict[str, Any]], paths: Sequence[Path]) -> None:
+    """Check that weights are tensors of the network's shapes, and finite."""
+    for path, checkpoint in zip(paths, checkpoints, strict=True):
+        weights = checkpoint["network_weights"]
+        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
+            raise ConfigurationError("PE-MODEL-003", f"{path} holds no weights, or something else among them")
+        for name in shapes.keys() | weights.keys():
+            found, expected = weights.get(name), shapes.get(name)
+            if found is None or expected is None or tuple(found.shape) != expected:
+                has = "nothing" if found is None else f"shape {tuple(found.shape)}"
+                text = f"{name!s:.100} has {has}, expected {expected or 'nothing'}"
+                raise ConfigurationError("PE-MODEL-003", f"{path} does not fit the plans beside it: {text}")
+            if not bool(torch.isfinite(found).all()):
+                raise ConfigurationError(
+                    "PE-MODEL-003",
+                    f"{path} holds weights that are no finite numbers, in {name!s:.100}",
+                    "its training has failed, or it is damaged: take an earlier checkpoint",
+                )
 
 
 def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
@@ -180,6 +227,7 @@ def require_one_scheme(models: Sequence[TrainedModel]) -> None:
 
 
 MOST_UNPACKED = 20
+_DOS_FOLDER = 0x10  # of the attributes of a member (APPNOTE 4.4.15)
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
@@ -205,6 +253,9 @@ def load_file(path: Path, trust: bool = False) -> Any:
             unpacked = sum(member.file_size for member in archive.infolist())
             if unpacked > MOST_UNPACKED * path.stat().st_size:  # torch.save does not compress
                 raise zipfile.BadZipFile(f"it unpacks to {unpacked} bytes, more than {MOST_UNPACKED} times its size")
+            folders = [member.filename for member in archive.infolist() if member.external_attr & _DOS_FOLDER]
+            if folders:  # torch reads nothing for them, and takes what lies in memory for weights
+                raise zipfile.BadZipFile(f"{folders[0]!r:.100} is marked as a folder")
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"wrong checksum of {damaged}")

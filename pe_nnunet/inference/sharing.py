@@ -8,16 +8,16 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 from pe_nnunet.detection.onnx_checks import require_sound
 from pe_nnunet.detection.record import ONNX
@@ -182,7 +182,7 @@ def _opened(path: Path, room: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str,
             index = _checked_index(archive, path)
             _require_room(path, index, room)
             yield archive, index
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, struct.error) as error:
         raise refused(path, f"it is damaged: {error}") from error
     except OSError as error:
         if not path.is_file():
@@ -251,7 +251,8 @@ def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, 
     if members[INDEX].file_size > MAX_INDEX_BYTES:
         raise refused(path, f"{INDEX} is too large")
     try:
-        content = json.loads(archive.read(INDEX))
+        with archive.open(INDEX) as file:
+            content = json.loads(b"".join(_blocks(file)))
         index = {str(k): {"sha256": str(v["sha256"]), "bytes": int(v["bytes"])} for k, v in content["files"].items()}
         known = content["format"] == FORMAT
     except MALFORMED as error:
@@ -286,7 +287,7 @@ def _extract(archive: zipfile.ZipFile, member: str, facts: dict[str, Any], targe
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = sha256(), 0
     with archive.open(member) as source, target.open("xb") as sink:
-        while block := source.read(BLOCK):
+        for block in _blocks(source):
             size += len(block)
             if size > facts["bytes"]:
                 break
@@ -294,6 +295,18 @@ def _extract(archive: zipfile.ZipFile, member: str, facts: dict[str, Any], targe
             sink.write(block)
     if size != facts["bytes"] or digest.hexdigest() != facts["sha256"]:
         raise refused(Path(archive.filename or ""), f"{member!r} is not what {INDEX} says")
+
+
+def _blocks(source: IO[bytes]) -> Iterator[bytes]:
+    """What a member holds, block by block; whatever its decompressor raises is a damaged archive."""
+    while True:
+        try:
+            block = source.read(BLOCK)
+        except Exception as error:
+            raise zipfile.BadZipFile(f"{type(error).__name__}: {error}") from error
+        if not block:
+            return
+        yield block
 
 
 def _check_content(path: Path, source: str) -> None:

@@ -44,10 +44,10 @@ class CaseSummary:
         """The line that belongs to a case's manifest."""
         summary = cls(
             case_id=manifest["case"],
-            pe_score=float(manifest["pe_score"]),
-            emboli=int(manifest["emboli"]),
-            volume_mm3=float(manifest["volume_mm3"]),
-            seconds=float(manifest["seconds"]),
+            pe_score=manifest["pe_score"],
+            emboli=manifest["emboli"],
+            volume_mm3=manifest["volume_mm3"],
+            seconds=manifest["seconds"],
             notes=tuple(shown(f"{n['code']} {n['kind']}: {n['message']}") for n in manifest["notes"]),
         )
         require_types(summary)

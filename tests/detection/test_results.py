@@ -88,7 +88,13 @@ def test_nothing_found_is_a_result(tmp_path: Path) -> None:
     assert len((tmp_path / "a_detections.csv").read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"lps_grid": {"tubes": [[1]], "lungs": null, "shape_zyx": [1, 1, 1]}}'])
+FAR = '{"lps_grid": {"tubes": [[[0, 0, 0, 1, 1, 0.5], [18446744073709551616, 0, 0, 1, 1, 0.5]]], "lungs": null, '
+FAR += '"shape_zyx": [9, 9, 9]}}'  # all slices between were filled
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", FAR, '{"lps_grid": {"tubes": [[1]], "lungs": null, "shape_zyx": [1, 1, 1]}}']
+)
 def test_what_is_no_detection_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match="PE-DET-013"):

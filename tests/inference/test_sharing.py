@@ -302,5 +302,5 @@ def test_plans_that_describe_no_network_are_named(model_folder):
     plans = json.loads((folder / "plans.json").read_text())
     plans["configurations"] = {name: {"inherits_from": name} for name in plans["configurations"]}
     (folder / "plans.json").write_text(json.dumps(plans))
-    with pytest.raises(ConfigurationError, match=r"PE-MODEL-003.*describes no network"):
+    with pytest.raises(ConfigurationError, match=r"PE-MODEL-003.*make no network"):
         load_model(locate_folder(folder, None), torch.device("cpu"))

@@ -114,6 +114,13 @@ def test_streams_unlike_their_header(make: Make, read: Read, syntax: Any, keywor
         read(dataset)
 
 
+def test_padding_that_is_a_segment_does_not_hide_it(make: Make, read: Read) -> None:
+    dataset = make([np.where(box(0, 0) > 0, 1, 0)], kind="LABELMAP")
+    dataset.add_new("PixelPaddingValue", "US", 1)
+    with pytest.raises(InputError, match=r"PE-SEG-011.*PixelPaddingValue 1"):
+        read(dataset)
+
+
 def test_padding_of_a_label_map_is_no_segment(make: Make, read: Read) -> None:
     dataset = make([np.where(box(0, 0) > 0, 1, 255)], kind="LABELMAP")
     with pytest.raises(InputError, match=r"PE-SEG-011.*pixels of segment 255"):

@@ -36,7 +36,7 @@ def inflated(source: Path | bytes, *, pixels: bool) -> io.BytesIO | None:
     start, body = _meta(source)
     if body is None:
         return None
-    stream = zlib.decompressobj(-zlib.MAX_WBITS)
+    stream, content = zlib.decompressobj(-zlib.MAX_WBITS), b""
     try:
         content = stream.decompress(body, HEAD_BYTES)
         if pixels and stream.unconsumed_tail:
@@ -47,8 +47,10 @@ def inflated(source: Path | bytes, *, pixels: bool) -> io.BytesIO | None:
             content += stream.decompress(stream.unconsumed_tail, max(1, most - len(content)))
             if stream.unconsumed_tail:
                 raise too_large(name, f"pixels of {pixel_bytes(head)} bytes", len(body), f"over {most} bytes follow")
-    except zlib.error:  # damaged: what is there is read, and then found to be too little
-        pass
+        if pixels and not stream.eof:
+            raise zlib.error("it breaks off")  # noqa: TRY301 - as damage that it finds itself
+    except zlib.error:  # damaged: what is there is read for its header, and no pixels
+        content = b"" if pixels else content
     return io.BytesIO(start + content)
 
 

@@ -83,6 +83,16 @@ class FileHeader:
         return not self.series_uid or (self.is_ct_slice and not self.shared[_SHARED.index("Rows")])
 
     @property
+    def is_damaged(self) -> bool:
+        """An element's length is wrong, by what is not where it must be.
+
+        That is a CT image by its class whose modality is no code (PS3.5, 6.2), or an object without any UID of its own.
+        """
+        of_ct = self.sop_class_uid in CT_CLASSES
+        no_code = of_ct and re.fullmatch(r"[A-Z0-9_ ]{0,16}", self.modality) is None
+        return no_code or not (self.study_uid or self.series_uid or self.sop_instance_uid)
+
+    @property
     def kind(self) -> str:
         """A word or two for messages, for example `"CT Secondary Capture Image Storage"`."""
         if self.localizer:
@@ -192,7 +202,8 @@ def read_headers(paths: Iterable[Path], asked: Only = ()) -> tuple[list[FileHead
         asked: See `header_of`.
 
     Returns:
-        The headers; and the files that should be DICOM, by their ending or their preamble, and cannot be read.
+        The headers; and the files that should be DICOM, by their ending or their preamble, and cannot be read, or are
+        damaged.
     """
     headers, damaged = [], []
     with quiet_pydicom():
@@ -202,7 +213,7 @@ def read_headers(paths: Iterable[Path], asked: Only = ()) -> tuple[list[FileHead
                 continue
             dataset = read_dataset(path, grouping_only=True, asked=asked) if likely else None
             header = header_of(dataset, path, asked) if dataset is not None else None
-            if header is not None:
+            if header is not None and not header.is_damaged:
                 headers.append(header)
             elif path.suffix.lower() == ENDING or _has_preamble(_start(path)):
                 damaged += [] if _is_directory(path) else [path]
@@ -247,7 +258,10 @@ def value_of(dataset: pydicom.Dataset, keyword: str) -> object:
 def text_of(dataset: pydicom.Dataset, keyword: str) -> str:
     """The value of an element as text; an empty string where it is absent or cannot be decoded."""
     value = value_of(dataset, keyword)
-    return "" if value is None else str(value).strip()
+    try:
+        return "" if value is None else str(value).strip()
+    except Exception:  # noqa: BLE001 - so do the items of a sequence
+        return ""
 
 
 def plain_text(dataset: pydicom.Dataset, keyword: str, digits: int = 4) -> str:
@@ -281,9 +295,20 @@ def _plain_number(text: str, digits: int) -> str:
         return text
 
 
+def is_unreadable(dataset: pydicom.Dataset, keyword: str) -> bool:
+    """Whether an element holds something, but no number: what is damaged must not count as absent."""
+    if keyword not in dataset or number_of(dataset, keyword) is not None:
+        return False
+    try:
+        stored: object = dataset.get_item(keyword).value
+    except Exception:  # noqa: BLE001 - of a kind that is none
+        return True
+    return bool(stored.strip(b"\0 ") if isinstance(stored, bytes) else stored)
+
+
 def number_of(dataset: pydicom.Dataset, keyword: str) -> float | None:
     """The value of an element as one number; None where it is absent or is none."""
     try:
         return float(value_of(dataset, keyword))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

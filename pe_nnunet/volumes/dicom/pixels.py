@@ -20,7 +20,7 @@ from pe_nnunet.errors import InputError, MissingExtraError
 from pe_nnunet.volumes.dicom.codestream import codestream_of, contradiction, frame_bytes, surplus_frames
 from pe_nnunet.volumes.dicom.declared_size import require_plausible_pixels
 from pe_nnunet.volumes.dicom.deflated import pixel_bytes
-from pe_nnunet.volumes.dicom.headers import number_of, text_of, transfer_syntax
+from pe_nnunet.volumes.dicom.headers import is_unreadable, number_of, text_of, transfer_syntax
 from pe_nnunet.volumes.dicom.slice_positions import Slice, frame_sources, frames_of
 from pe_nnunet.volumes.dicom.stored_bits import StoredBits, padding_word, stored_bits
 from pe_nnunet.volumes.files.file_checks import name_for_itk
@@ -28,6 +28,9 @@ from pe_nnunet.volumes.files.file_checks import name_for_itk
 _POSSIBLE_SLOPE = (1e-3, 1e3)  # HU for a step of the stored values, which tell tissues apart
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
+_COUNTS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
+           "NumberOfFrames")  # fmt: skip
+MAX_INTERCEPT = 1e6  # HU lie within 32,000, and stored values within 65,535
 MIN_BITS = 9  # 8 bits cannot hold HU: such files come from lossy exports and decode without an error
 MAX_PADDING_BYTES = 7  # zeros behind the pixels, of writers that align elements to 8 bytes
 
@@ -45,12 +48,20 @@ def require_ct_pixels(dataset: pydicom.Dataset, file_bytes: int, name: str, *, a
         InputError: PE-DCM-022 truncated, or bits that cannot be, PE-DCM-018 colour or inverted, PE-DCM-013 eight bits,
             PE-DCM-009 no rescale, PE-DCM-010 a rescale to something else.
     """
+    syntax = transfer_syntax(dataset)
+    try:
+        compressed = syntax.is_compressed
+    except ValueError as error:
+        raise damaged_pixels(name, f"TransferSyntaxUID is {syntax!s:.80}, which is none") from error
+    unreadable = [keyword for keyword in _COUNTS if is_unreadable(dataset, keyword)]
+    if unreadable:
+        raise damaged_pixels(name, f"no numbers in {', '.join(unreadable)}")
     missing = [k for k in ("Rows", "Columns", "BitsAllocated") if not number_of(dataset, k)]
     if missing:
         raise damaged_pixels(name, f"no {', '.join(missing)}")
     require_plausible_pixels(dataset, file_bytes, name)
-    syntax, needed = transfer_syntax(dataset), pixel_bytes(dataset)
-    if file_bytes < needed and not (syntax.is_compressed or syntax == DeflatedExplicitVRLittleEndian):
+    needed = pixel_bytes(dataset)
+    if file_bytes < needed and not (compressed or syntax == DeflatedExplicitVRLittleEndian):
         raise damaged_pixels(name, f"{file_bytes} bytes, expected over {needed}")
     samples, photometric = (
         int(number_of(dataset, "SamplesPerPixel") or 1),
@@ -87,7 +98,7 @@ def _require_rescale(rescale: Rescale, dataset: pydicom.Dataset, name: str, *, a
     if slope is None or intercept is None:
         usable, found = assume_hu, " but a ModalityLUTSequence" if "ModalityLUTSequence" in dataset else ""
     else:
-        usable = _POSSIBLE_SLOPE[0] <= slope <= _POSSIBLE_SLOPE[1] and math.isfinite(intercept)
+        usable = _POSSIBLE_SLOPE[0] <= slope <= _POSSIBLE_SLOPE[1] and abs(intercept) <= MAX_INTERCEPT
         found = f", got {slope:g} and {intercept:g}"
     if not usable:
         raise InputError(
@@ -104,9 +115,13 @@ def _require_rescale(rescale: Rescale, dataset: pydicom.Dataset, name: str, *, a
 
 
 def rescale_of(dataset: pydicom.Dataset, frame: int) -> Rescale:
-    """Slope, intercept and RescaleType of a frame; None where they are absent."""
+    """Slope, intercept and RescaleType of a frame; None where both are absent, NaN where one is, or is no number."""
     for source in frame_sources(dataset, frame, "PixelValueTransformationSequence"):
+        if any(is_unreadable(source, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")):
+            return math.nan, math.nan, text_of(source, "RescaleType").upper()
         slope, intercept = number_of(source, "RescaleSlope"), number_of(source, "RescaleIntercept")
+        if (slope is None) != (intercept is None):
+            return math.nan, math.nan, text_of(source, "RescaleType").upper()
         if slope is not None and intercept is not None:
             return slope, intercept, text_of(source, "RescaleType").upper()
     return None, None, text_of(dataset, "RescaleType").upper()

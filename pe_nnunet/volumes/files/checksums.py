@@ -14,6 +14,7 @@ from typing import BinaryIO, cast
 
 from isal import igzip, isal_zlib
 
+from pe_nnunet.volumes.files.declared_size import is_padding
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.files.text_headers import (
     META_SUFFIXES,
@@ -25,7 +26,7 @@ from pe_nnunet.volumes.files.text_headers import (
 )
 
 _BLOCK = 1 << 20
-_SURPLUS = 1 << 20  # what may follow the voxels, such as extensions; more is no volume of this shape
+_SURPLUS = 1 << 20  # of padding, which may follow the voxels
 
 
 def gunzip(path: Path, size: int) -> bytearray:
@@ -47,7 +48,7 @@ def gunzip(path: Path, size: int) -> bytearray:
                 place += count
         while block := unpacked.read(_BLOCK):
             rest += len(block)
-            if rest > _SURPLUS:
+            if rest > _SURPLUS or not is_padding(block):
                 raise OSError(f"it holds more than the {size} bytes that its header says")
     if place < size:
         raise EOFError(f"it holds {place} bytes, expected {size}")
@@ -74,35 +75,42 @@ def unpacked_sha256(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def require_whole_streams(path: Path, size: int) -> None:
+def require_whole_streams(path: Path, size: int) -> int | None:
     """Compare the checksums of compressed voxels in an NRRD, MHA or MHD file; uncompressed ones have none.
 
     Args:
         path: The file.
         size: Bytes of the voxels, by its header.
 
+    Returns:
+        How many bytes they unpack to; None where they are not compressed.
+
     Raises:
         OSError, EOFError, zlib.error: If the stream breaks off or is damaged, or holds very much more.
     """
-    files = data_files(path)
+    files, most = data_files(path), None
     if image_suffix(path) in NRRD_SUFFIXES:
         encoding = nrrd_header(path)[0].get("encoding", "raw").lower()
     elif image_suffix(path) in META_SUFFIXES:
-        encoding = "zlib" if meta_header(path).get("compresseddata", "").lower() == "true" else "raw"
+        tags = meta_header(path)
+        encoding = "zlib" if tags.get("compresseddata", "").lower() == "true" else "raw"
+        most = int(tags["compresseddatasize"]) if "compresseddatasize" in tags else None  # ITK reads so many bytes
     else:
-        return
+        return None
     start, data = (0, files[0]) if files else (header_bytes(path), path)
     if encoding in {"gzip", "gz"}:
-        _read_to_end(data, start, size, lambda: zlib.decompressobj(wbits=31))
-    elif encoding == "zlib":
-        _read_to_end(data, start, size, zlib.decompressobj)
-    elif encoding in {"bzip2", "bz2"}:
-        _read_to_end(data, start, size, bz2.BZ2Decompressor)
+        return _read_to_end(data, start, size, lambda: zlib.decompressobj(wbits=31))
+    if encoding == "zlib":
+        return _read_to_end(data, start, size, zlib.decompressobj, most)
+    if encoding in {"bzip2", "bz2"}:
+        return _read_to_end(data, start, size, bz2.BZ2Decompressor)
+    return None
 
 
-def _read_to_end(path: Path, start: int, size: int, make: Callable[[], object]) -> None:
+def _read_to_end(path: Path, start: int, size: int, make: Callable[[], object], most: int | None = None) -> int:
+    """How many bytes a stream unpacks to, read no further than a little behind `size` of them."""
     unpacker, count = make(), 0
-    for block in _blocks(path, start):
+    for block in _blocks(path, start, most):
         left = block
         while left and not unpacker.eof:  # type: ignore[attr-defined]
             if isinstance(unpacker, bz2.BZ2Decompressor):
@@ -116,12 +124,14 @@ def _read_to_end(path: Path, start: int, size: int, make: Callable[[], object]) 
             if count > size + _SURPLUS:
                 raise OSError(f"it holds more than the {size} bytes that its header says")
         if unpacker.eof:  # type: ignore[attr-defined]
-            return
+            return count
     raise EOFError("its compressed voxels break off")
 
 
-def _blocks(path: Path, start: int) -> Iterator[bytes]:
+def _blocks(path: Path, start: int, most: int | None) -> Iterator[bytes]:
+    left = path.stat().st_size if most is None else most
     with path.open("rb") as file:
         file.seek(start)
-        while block := file.read(_BLOCK):
+        while block := file.read(min(_BLOCK, left)):
+            left -= len(block)
             yield block

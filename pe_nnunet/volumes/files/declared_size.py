@@ -14,6 +14,7 @@ from pe_nnunet.volumes.files.text_headers import NRRD_SUFFIXES, meta_header, nrr
 GZIP_RATIO = 1040
 """Bytes that a byte of a deflated stream can become: 258 for two bits (RFC 1951, 3.2.5)."""
 BZIP2_RATIO = 25_000  # a block of 900 kB of one value takes some 40 bytes
+_MOST_PADDING = 1 << 20
 
 
 def require_plausible_voxels(
@@ -44,6 +45,36 @@ def require_plausible_voxels(
             "it may be truncated or damaged: copy or download it again",
         )
     raise too_large(path, f"{size} voxels, {needed:.0f} bytes", held)
+
+
+def require_no_surplus(path: Path, start: int, needed: int) -> None:
+    """Check that nothing but padding follows the voxels of a file that is not compressed.
+
+    What was doubled or put in on the way moves all voxels behind it, and only the file's length says so.
+
+    Args:
+        path: The file with the voxels.
+        start: Of the voxels.
+        needed: Their bytes.
+
+    Raises:
+        InputError: PE-IN-020 for anything else than zeros, or the end of a line.
+    """
+    with path.open("rb") as file:
+        file.seek(start + needed)
+        rest = file.read(_MOST_PADDING + 1)
+    if not is_padding(rest):
+        raise InputError(
+            "PE-IN-020",
+            f"{path} goes on for {path.stat().st_size - start - needed} bytes behind the {needed} of the voxels that "
+            "its header names",
+            "it may be damaged: copy or download it again",
+        )
+
+
+def is_padding(rest: bytes) -> bool:
+    """Whether bytes behind voxels are none: zeros, as block devices and archives add, or the end of a line."""
+    return len(rest) <= _MOST_PADDING and (not rest.strip(b"\0") or rest in {b"\n", b"\r\n"})
 
 
 def require_plausible_array(shape: Sequence[int], path: Path) -> None:

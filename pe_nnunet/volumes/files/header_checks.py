@@ -11,12 +11,20 @@ import numpy as np
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.image_writer import image_suffix
-from pe_nnunet.volumes.files.text_headers import META_SUFFIXES, NRRD_SUFFIXES, Fields, meta_header, nrrd_header
+from pe_nnunet.volumes.files.text_headers import (
+    META_SUFFIXES,
+    NRRD_SUFFIXES,
+    Fields,
+    meta_header,
+    nrrd_header,
+    require_plain_lines,
+)
 
 # Spaces that name the patient's directions; ITK takes all others for left, posterior, superior
 _ANATOMICAL = frozenset({"leftposteriorsuperior", "rightanteriorsuperior", "leftanteriorsuperior", "lps", "ras", "las"})
 _OTHER_SPACES = frozenset({"scannerxyz", "3drighthanded", "3dlefthanded"})
 _MILLIMETRES = frozenset({"", "mm", "millimeter", "millimeters", "millimetre", "millimetres", "?", "???", "none"})
+_VECTORS = r"(none|\([^(),]+(,[^(),]+)*\))(\s+(none|\([^(),]+(,[^(),]+)*\)))*"
 _SAME_SPACING = 1e-3  # of the spacing: what headers round to
 _ALONG = 0.3  # an axis that is called by one of the patient's directions runs at least so far along it
 
@@ -32,6 +40,8 @@ def require_readable_header(path: Path) -> tuple[Note, ...]:
         InputError: PE-NII-001 an axis of time, PE-NII-015 something that ITK reads otherwise than the format defines.
     """
     suffix = image_suffix(path)
+    if suffix in NRRD_SUFFIXES or suffix in META_SUFFIXES:
+        require_plain_lines(path)
     if suffix in NRRD_SUFFIXES:
         fields = nrrd_header(path)[0]
         return _with_origin(_nrrd(fields, path), fields.get("spaceorigin"), path)
@@ -44,6 +54,8 @@ def require_readable_header(path: Path) -> tuple[Note, ...]:
 
 def _with_origin(notes: tuple[Note, ...], origin: str | None, path: Path) -> tuple[Note, ...]:
     """The notes, with one where the header has no origin, which ITK takes for zero as it does one that is no number."""
+    if origin is not None and len(re.findall(r"\(", origin)) > 1:
+        raise _otherwise(path, f"has the origin {origin[:80]}, expected one vector", "write it anew")
     if origin is None:
         if any(note.code == "PE-NII-012" for note in notes):
             return notes
@@ -57,6 +69,9 @@ def _nrrd(fields: Fields, path: Path) -> tuple[Note, ...]:
     kinds = fields.get("kinds", "").lower().split()
     if "time" in kinds and len(kinds) < 4:
         raise InputError("PE-NII-001", f"{path} has an axis of time among its three", "give one 3D volume")
+    for name in ("spacedirections", "spaceorigin", "measurementframe"):
+        if re.fullmatch(_VECTORS, fields.get(name, "none")) is None:
+            raise _otherwise(path, f"has a {name} {fields[name][:80]!r} that is no vectors", "write it anew")
     units = re.findall(r'"([^"]*)"', fields.get("spaceunits", fields.get("units", "")))
     if "spaceunits" in fields or len(units) == 3:  # of more axes than three, one may be of time
         _require_millimetres(units[:3], path)
@@ -111,7 +126,44 @@ def _axis_ranges(fields: Fields, spacings: Sequence[float], path: Path) -> tuple
     return (Note("PE-NII-014", "warning", text),)
 
 
+_FLAGS = ("binarydata", "binarydatabyteordermsb", "elementbyteordermsb", "compresseddata")
+_ARRAYS = {
+    **dict.fromkeys(("offset", "position", "origin", "centerofrotation", "elementspacing", "elementsize"), 1),
+    **dict.fromkeys(("transformmatrix", "orientation", "rotation"), 2),
+}
+"""Tags of as many numbers as there are axes, to this power."""
+_MOST_AXES = 10  # of MetaIO, which ends the process at more
+
+
+def _require_meta_values(tags: Fields, path: Path) -> None:
+    """Check values by which ITK would read other voxels, or none, without a word."""
+    axes = tags.get("ndims", "")
+    if not (axes.isdecimal() and 1 <= int(axes) <= _MOST_AXES):
+        raise _otherwise(path, f"has NDims {axes[:80]!r}, expected 3", "write it anew")
+    size = tags.get("dimsize", "").split()
+    if len(size) != int(axes) or not all(part.isdecimal() and int(part) > 0 for part in size):
+        raise _otherwise(
+            path, f"has DimSize {tags.get('dimsize', '')[:80]!r}, expected {axes} numbers", "write it anew"
+        )
+    for name, count in _ARRAYS.items():  # MetaIO goes on with the next line where one is too short
+        numbers = tags.get(name, "").split()
+        if name in tags and (len(numbers) != int(axes) ** count or len(_numbers(tags[name])) != len(numbers)):
+            raise _otherwise(
+                path, f"has {name} {tags[name][:80]!r}, expected {int(axes) ** count} numbers", "write it anew"
+            )
+    for flag in _FLAGS:
+        if tags.get(flag, "true").lower() not in {"true", "false"}:
+            raise _otherwise(path, f"has {flag} {tags[flag][:80]!r}, expected True or False", "write it anew")
+    packed = tags.get("compresseddatasize", "1")
+    if not (packed.isdecimal() and int(packed) > 0):
+        raise _otherwise(path, f"has CompressedDataSize {packed[:80]!r}, expected bytes", "write it anew")
+    skipped, local = tags.get("headersize", "0"), tags.get("elementdatafile", "").upper() == "LOCAL"
+    if skipped != "0" and (local or not (skipped == "-1" or skipped.isdecimal())):
+        raise _otherwise(path, f"has HeaderSize {skipped[:80]!r}, expected 0", "write it anew")
+
+
 def _meta(tags: Fields, path: Path) -> tuple[Note, ...]:
+    _require_meta_values(tags, path)
     _require_millimetres([tags.get("distanceunits", "")], path)
     slope, offset = tags.get("elementtointensityfunctionslope", "1"), tags.get("elementtointensityfunctionoffset", "0")
     if _numbers(slope) != [1.0] or _numbers(offset) != [0.0]:

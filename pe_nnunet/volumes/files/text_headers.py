@@ -51,6 +51,45 @@ def meta_header(path: Path) -> Fields:
     return tags
 
 
+_ONE_THING = {  # other names for what may be said once
+    "elementbyteordermsb": "binarydatabyteordermsb",
+    "position": "offset",
+    "origin": "offset",
+    "orientation": "transformmatrix",
+    "rotation": "transformmatrix",
+    "centerings": "centers",
+}
+MAX_FIELD_BYTES = 512  # ITK's reader of NRRD ends the process at values of 1,000 that it cannot parse
+
+
+def require_plain_lines(path: Path) -> None:
+    """Check that a header of NRRD or MetaImage says everything once, in lines that its format knows.
+
+    Raises:
+        InputError: PE-NII-015 for a line that is none, or too long, or a thing said twice with different values.
+    """
+    meta = image_suffix(path) in META_SUFFIXES
+    said: Fields = {}
+    for line in _lines(path)[0 if meta else 1 :]:
+        if not line.strip() or (not meta and (line.startswith("#") or re.match(r"[^:]*:=", line))):
+            continue
+        name, sign, value = line.partition("=" if meta else ":")
+        if not sign or not name.strip():
+            raise _no_header(path, f"has a line that is no part of one: {line[:60]!r}")
+        if not meta and len(line) > MAX_FIELD_BYTES:
+            raise _no_header(path, f"has a line of {len(line)} bytes, {line[:40]!r}")
+        key = re.sub(r"[\s_-]+", "", name).lower()
+        first = said.setdefault(_ONE_THING.get(key, key), value.strip())
+        if first.lower() != value.strip().lower():
+            raise _no_header(
+                path, f"says twice what {name.strip()[:60]!r} is: {first[:60]!r} and {value.strip()[:60]!r}"
+            )
+
+
+def _no_header(path: Path, what: str) -> InputError:
+    return InputError("PE-NII-015", f"the header of {path} {what}", "write it anew, or as NIfTI")
+
+
 def data_files(path: Path) -> list[Path]:
     """The file that holds the voxels of a detached header (NRRD, MHD, a NIfTI pair); none for other files.
 
@@ -61,7 +100,7 @@ def data_files(path: Path) -> list[Path]:
     """
     suffix = image_suffix(path)
     if suffix in NRRD_SUFFIXES | META_SUFFIXES:
-        _require_plain_lines(path)
+        _require_lines_as_libraries_part_them(path)
     if suffix in NRRD_SUFFIXES:
         _require_one_name(path, rb"^[ \t]*data[ _-]*file", required=False)
         name = nrrd_header(path)[0].get("datafile", "LOCAL")
@@ -83,8 +122,10 @@ def data_files(path: Path) -> list[Path]:
             "write it as one .nrrd or .mha file",
         )
     data = path.parent / named
-    if not data.is_file():
-        raise InputError("PE-IN-002", f"{data}, named in {path.name}, does not exist", "copy it beside the header")
+    if not _is_file(data):
+        raise InputError(
+            "PE-IN-002", f"{str(data)[:500]}, named in {path.name}, does not exist", "copy it beside the header"
+        )
     if not data.resolve().is_relative_to(path.parent.resolve()):
         raise InputError(
             "PE-NII-011", f"{data}, named in {path.name}, is a link out of its folder", "copy the file itself there"
@@ -92,7 +133,7 @@ def data_files(path: Path) -> list[Path]:
     return [data]
 
 
-def _require_plain_lines(path: Path) -> None:
+def _require_lines_as_libraries_part_them(path: Path) -> None:
     """Check that a header has lines that every reader parts and takes alike.
 
     MetaIO reads fields on over the ends of lines where a sign of equality or a number is missing, and NRRD's library
@@ -124,6 +165,13 @@ _META_ARRAYS = {  # numbers that a field has, as a power of the number of axes
     **dict.fromkeys(("offset", "origin", "position"), 1),
     **dict.fromkeys(("orientation", "rotation", "transformmatrix"), 2),
 }
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _require_one_name(path: Path, pattern: bytes, *, required: bool) -> None:

@@ -20,7 +20,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams, unpacked_sha256
-from pe_nnunet.volumes.files.declared_size import require_plausible_voxels
+from pe_nnunet.volumes.files.declared_size import GZIP_RATIO, require_no_surplus, require_plausible_voxels
+from pe_nnunet.volumes.files.exact_data import require_exact_data
 from pe_nnunet.volumes.files.file_checks import name_for_itk, require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.header_checks import require_readable_header
 from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
@@ -138,7 +139,8 @@ def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
         voxel_bytes = values * sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
         require_plausible_voxels(reader.GetSize(), voxel_bytes, path, data_files(path))
         notes = require_scalar_3d(tuple(reader.GetSize()), 1 if layers else values, path, values)
-        require_whole_streams(path, prod(reader.GetSize()) * voxel_bytes)
+        unpacked = require_whole_streams(path, prod(reader.GetSize()) * voxel_bytes)
+        require_exact_data(path, prod(reader.GetSize()), voxel_bytes, unpacked)
         image = reader.Execute()
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from error
@@ -174,9 +176,12 @@ def _stored(header: Any, path: Path) -> npt.NDArray[np.generic]:
     if path.suffix.lower() != ".gz":
         proxy: Any = nib.arrayproxy.ArrayProxy(str(path), header)  # type: ignore[no-untyped-call, unused-ignore]
         plain: npt.NDArray[np.generic] = np.asanyarray(proxy.get_unscaled()).ravel(order="F")
+        require_no_surplus(path, int(header.get_data_offset()), plain.nbytes)
         return plain
     kind, start = np.dtype(header.get_data_dtype()), int(header.get_data_offset())
     count = int(np.prod(header.get_data_shape(), dtype=np.int64))
+    if start > GZIP_RATIO * path.stat().st_size:
+        raise OSError(f"its voxels begin at byte {start}, which it cannot hold")
     stored: npt.NDArray[np.generic] = np.frombuffer(gunzip(path, start + count * kind.itemsize), kind, count, start)
     return stored
 

@@ -55,10 +55,33 @@ def roi_names(dataset: pydicom.Dataset) -> dict[int, str]:
     return {place: text_of(item, "ROIName") for place, item in enumerate(items_of(dataset, "StructureSetROISequence"))}
 
 
+def require_regions(dataset: pydicom.Dataset, path: Path) -> None:
+    """Refuse a structure set without regions and without contours: more likely it breaks off than that it is empty.
+
+    Raises:
+        InputError: PE-SEG-011 if it holds neither, and lacks one of the two sequences, which the standard wants.
+    """
+    keywords = ("StructureSetROISequence", "ROIContourSequence")
+    whole = all(isinstance(value_of(dataset, keyword), pydicom.Sequence) for keyword in keywords)
+    if not whole and not any(items_of(dataset, keyword) for keyword in keywords):
+        text = f"{path.name} is damaged: it has no region and no contour, nor both of {' and '.join(keywords)}"
+        raise InputError("PE-SEG-011", text, "export it again")
+
+
 def items_of(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
-    """Items of a sequence; none where it is absent, empty or cannot be decoded."""
-    value = value_of(dataset, keyword)
-    return list(value) if isinstance(value, pydicom.Sequence) else []
+    """Items of a sequence; none where it is absent or empty.
+
+    Raises:
+        InputError: PE-SEG-011 if it is there and cannot be decoded: what is lost with it could be an embolus.
+    """
+    try:
+        value = dataset.get(keyword)
+        items = list(value or ()) if isinstance(value, pydicom.Sequence) or not value else None
+    except Exception:  # noqa: BLE001 - elements are decoded on access, and a damaged one fails in any way
+        items = None
+    if items is None:
+        raise InputError("PE-SEG-011", f"its {keyword} is damaged: it cannot be decoded", "export it again")
+    return items
 
 
 def read_regions(
@@ -197,4 +220,4 @@ def _points(item: pydicom.Dataset) -> tuple[npt.NDArray[np.float64], int] | str:
 
 def _whole_number(dataset: pydicom.Dataset, keyword: str) -> int | None:
     value = number_of(dataset, keyword)
-    return int(value) if value is not None and value == round(value) else None
+    return int(value) if value is not None and value.is_integer() else None

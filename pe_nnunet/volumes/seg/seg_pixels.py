@@ -103,6 +103,8 @@ class SegValues:
         self._meaning = text_of(dataset, "SegmentationFractionalType").lower() or "fractional value"
         self._background = number_of(dataset, "PixelPaddingValue") if kind == "LABELMAP" else None
         self._known = [0, *segment_ids(dataset)]
+        if self._background and self._background in self._known:  # it would vanish
+            raise damaged(path, f"PixelPaddingValue {self._background:g}, which is a segment that it describes")
         if kind == "FRACTIONAL" and not 0 < self._highest <= 255:  # of 8 bits
             raise damaged(path, "a fractional segmentation without a valid MaximumFractionalValue")
 

@@ -13,7 +13,7 @@ from pe_nnunet.volumes.dicom.declared_size import require_plausible_pixels
 from pe_nnunet.volumes.dicom.deflated import inflated
 from pe_nnunet.volumes.dicom.headers import looks_like_dicom, quiet_pydicom, text_of
 from pe_nnunet.volumes.scan import DicomInfo, Scan
-from pe_nnunet.volumes.seg.rtstruct_items import roi_names
+from pe_nnunet.volumes.seg.rtstruct_items import require_regions, roi_names
 from pe_nnunet.volumes.seg.rtstruct_reader import contour_mask
 from pe_nnunet.volumes.seg.seg_contents import SEGMENTATIONS, damaged, segment_names
 from pe_nnunet.volumes.seg.segment_choice import chosen_segments
@@ -39,11 +39,13 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
     if not path.is_file():
         raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
     with quiet_pydicom():
-        plain = inflated(path, pixels=True)
         try:
+            plain = inflated(path, pixels=True)
             source = path if plain is None else plain
             # some archives leave the preamble out
             dataset = pydicom.dcmread(source, force=plain is None and looks_like_dicom(path))
+        except InputError:
+            raise
         except Exception as error:  # bytes that are no DICOM make the parser fail in any way
             reason = " ".join(str(error).split())
             raise InputError("PE-IN-003", f"{path} cannot be read as DICOM: {reason}", "fetch it again") from error
@@ -57,6 +59,7 @@ def read_dicom_label(path: Path, scan: Scan, *, names: str | None = None) -> tup
             label, notes = _segments(dataset, scan.image, scan.dicom, names, path)
             return label, (*bare, *notes)
         if kind == RTStructureSetStorage:
+            require_regions(dataset, path)
             places = chosen_segments(roi_names(dataset), names, path)
             label, notes = contour_mask(dataset, scan.image, scan.dicom, places, path)
             return label, (*bare, *notes)
