@@ -1,4 +1,4 @@
-"""Numbers of plans that prediction computes with: what lies beyond all images is damage, found before a scan is read."""
+"""Numbers of plans that prediction computes with: what is impossible is damage, found before a scan is read."""
 
 from __future__ import annotations
 

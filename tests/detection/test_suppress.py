@@ -42,6 +42,7 @@ def test_a_network_that_gives_what_is_no_number_is_refused(score: float) -> None
     raw[0, 5, 2] = score
     detector = object.__new__(Detector)
     detector._sessions = (SimpleNamespace(run=lambda *_: [raw]),)  # type: ignore[assignment]
+    detector.records = (SimpleNamespace(fold="0"),)  # type: ignore[assignment]
     with pytest.raises(ConfigurationError, match="PE-DET-006"):
         detector(np.zeros((1, 32, 32, 3), np.uint8))
 
