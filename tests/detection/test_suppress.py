@@ -37,7 +37,7 @@ def test_scores_that_are_no_numbers_give_no_box() -> None:
 
 
 @pytest.mark.parametrize("score", [np.nan, np.inf])
-def test_a_network_that_gives_what_is_no_number_is_refused(score: float) -> None:
+def test_a_network_that_gives_no_numbers_is_refused(score: float) -> None:
     raw = np.zeros((1, 6, 3), np.float32)
     raw[0, 5, 2] = score
     detector = object.__new__(Detector)
