@@ -16,7 +16,7 @@ from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import SPLITS
 from pe_nnunet.dataset.raw import CASES, TEST_FILES, case_file, load_cases, load_progress
 from pe_nnunet.errors import ConfigurationError, OutputError
-from pe_nnunet.files import locked
+from pe_nnunet.files.locks import locked
 
 _OURS = frozenset({"imagesTr", "labelsTr", "pe_nnunet", SPLITS, DATASET})
 _TEST_FOLDERS = frozenset(TEST_FILES[role].split("/")[0] for role in ("image", "label"))

@@ -166,7 +166,7 @@ def compare_model(folder: Path, model: Any) -> str:
 
 def read_archive(folder: Path) -> Any:
     """Install a model archive, and load what came of it."""
-    from pe_nnunet.inference.sharing import install_models
+    from pe_nnunet.inference.archive_install import install_models
 
     results = Path(tempfile.mkdtemp(prefix="results_", dir=folder))
     return results, install_models(folder / "model.zip", results)

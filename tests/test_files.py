@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.cases import sole_writer
 from pe_nnunet.errors import ConfigurationError, OutputError
-from pe_nnunet.files import atomic_entries, atomic_folder, atomic_path, atomic_text, locked
+from pe_nnunet.files import atomic_entries, atomic_folder, atomic_path, atomic_text
+from pe_nnunet.files.locks import locked
 from pe_nnunet.slices import write_png_scan
 from pe_nnunet.volumes import find_scans, write_dicom_series
 

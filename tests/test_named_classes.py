@@ -10,9 +10,9 @@ import torch
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.inference.archive_export import export_models
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
-from pe_nnunet.inference.sharing import export_models
 from pe_nnunet.named_classes import TRUSTED, check_plans
 
 ARCHITECTURE = "dynamic_network_architectures.architectures.unet"

@@ -39,9 +39,10 @@ from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.stored import NAME
 from pe_nnunet.inference.channels import further_channels
+from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import TrainedModel, load_model, model_records, pick_device
+from pe_nnunet.inference.model import TrainedModel, load_model, model_records
 from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.metrics.instances import AUTO, LabelKind, ignored_voxels, require_known_values, to_instances

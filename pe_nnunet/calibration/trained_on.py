@@ -13,8 +13,8 @@ from pe_nnunet.dataset.training_split import KEY, TrainingSplit
 from pe_nnunet.detection.record import DetectorRecord
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files.json_reader import MALFORMED, read_json
+from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import read_checkpoint
 
 Trained = Sequence[tuple[str, str, TrainingSplit]]
 """Who has been trained, its fold, and on what."""

@@ -15,7 +15,8 @@ from tqdm import tqdm
 from pe_nnunet.cases.apart import Outcomes, read_apart, work_apart
 from pe_nnunet.cases.outcome import CaseFailure, CaseLimits, took_too_long
 from pe_nnunet.errors import ConfigurationError, OutputError
-from pe_nnunet.files import atomic_json, locked
+from pe_nnunet.files import atomic_json
+from pe_nnunet.files.locks import locked
 from pe_nnunet.processes import free_bytes, usable_processors
 
 __all__ = [

@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.demo import DemoSettings, run_demo
     from pe_nnunet.demo.chain import clean
     from pe_nnunet.demo.settings import DETECTOR
-    from pe_nnunet.inference.model import pick_device
+    from pe_nnunet.inference.device import pick_device
     from pe_nnunet.recipe.resolve import read_environment
 
     defaults = DemoSettings(args.out)

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.detector import load_detector
     from pe_nnunet.detection.locate import fold_folders, locate_detector
-    from pe_nnunet.inference.model import pick_device
+    from pe_nnunet.inference.device import pick_device
 
     if args.detector is not None:
         folders = fold_folders(args.detector, args.folds)

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Export; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
     from pe_nnunet.detection.locate import fold_folders
-    from pe_nnunet.inference.sharing import export_models
+    from pe_nnunet.inference.archive_export import export_models
 
     trust(args)
     locations = models_of(args)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Install; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
     from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
-    from pe_nnunet.inference.sharing import install_models
+    from pe_nnunet.inference.archive_install import install_models
 
     trust(args)
     folders, files, notes = install_models(args.archive, nnunet_folder(RESULTS), overwrite=args.overwrite)

@@ -87,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.fusion.stored import choose_settings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
+    from pe_nnunet.inference.device import pick_device
     from pe_nnunet.inference.inputs import read_inputs
-    from pe_nnunet.inference.model import pick_device
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.processes.case_process import start_ahead
     from pe_nnunet.volumes import find_scans

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.calibration.held_out import segmenters_of_other_splits
     from pe_nnunet.detection.train_folds import train_folds
-    from pe_nnunet.inference.model import pick_device
+    from pe_nnunet.inference.device import pick_device
 
     settings = DetectorSettings(
         **chosen(args, DetectorSettings), device=pick_device(args.device).type, overrides=overrides

@@ -16,7 +16,8 @@ from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.train import detector_name, train_detector
 from pe_nnunet.detection.training_slices import export_slices, extra_cases, extra_images
 from pe_nnunet.errors import ConfigurationError, Note
-from pe_nnunet.files import in_turn, locked
+from pe_nnunet.files import in_turn
+from pe_nnunet.files.locks import locked
 
 
 def train_folds(

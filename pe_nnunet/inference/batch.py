@@ -11,8 +11,8 @@ from typing import Any
 
 from pe_nnunet.cases import CaseFailure, CaseLimits, busy, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.errors import Note, PEError
-from pe_nnunet.files import locked
 from pe_nnunet.files.json_reader import MALFORMED, read_object
+from pe_nnunet.files.locks import locked
 from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.inputs import CaseInputs, inputs_sha256, read_inputs
 from pe_nnunet.inference.predictor import PEPredictor

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -21,7 +19,8 @@ from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.fusion.weights import Weights
-from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
+from pe_nnunet.inference.checkpoint_file import read_checkpoint
+from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.plan_numbers import require_possible_numbers
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
@@ -160,23 +159,15 @@ def _require_own_values(checkpoint: dict[str, Any], path: Path) -> None:
 
 
 def _require_shapes(shapes: Mapping[str, Any], checkpoints: Sequence[dict[str, Any]], paths: Sequence[Path]) -> None:
-    """Check that weights are tensors of the network's shapes, and finite."""
+    """Check that weights have the network's names and shapes."""
     for path, checkpoint in zip(paths, checkpoints, strict=True):
         weights = checkpoint["network_weights"]
-        if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
-            raise ConfigurationError("PE-MODEL-003", f"{path} holds no weights, or something else among them")
         for name in shapes.keys() | weights.keys():
             found, expected = weights.get(name), shapes.get(name)
             if found is None or expected is None or tuple(found.shape) != expected:
                 has = "nothing" if found is None else f"shape {tuple(found.shape)}"
                 text = f"{name!s:.100} has {has}, expected {expected or 'nothing'}"
                 raise ConfigurationError("PE-MODEL-003", f"{path} does not fit the plans beside it: {text}")
-            if not bool(torch.isfinite(found).all()):
-                raise ConfigurationError(
-                    "PE-MODEL-003",
-                    f"{path} holds weights that are no finite numbers, in {name!s:.100}",
-                    "its training has failed, or it is damaged: take an earlier checkpoint",
-                )
 
 
 def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
@@ -224,109 +215,3 @@ def require_one_scheme(models: Sequence[TrainedModel]) -> None:
             raise ConfigurationError(
                 "PE-MODEL-015", f"{model.name} was trained on what {reader} reads", f"expected {', '.join(READERS)}"
             )
-
-
-MOST_UNPACKED = 20
-_DOS_FOLDER = 0x10  # of the attributes of a member (APPNOTE 4.4.15)
-REQUIRED = ("network_weights", "trainer_name", "init_args")
-
-
-def _numpy_globals() -> list[Any]:
-    """What checkpoints often hold beside tensors, nnU-Net's among them: numpy scalars, the metrics of a training."""
-    core = np._core if hasattr(np, "_core") else np.core
-    kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")}
-    return [core.multiarray.scalar, np.dtype, *kinds]
-
-
-def load_file(path: Path, trust: bool = False) -> Any:
-    """What `torch.save` wrote, on the CPU; tensors and plain values alone, unless the file is trusted.
-
-    Args:
-        path: The file.
-        trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
-
-    Raises:
-        Exception: Of many kinds, as `torch.load`, where the file is damaged (by its checksums) or holds more.
-    """
-    if zipfile.is_zipfile(path):  # torch does not compare the checksums of its own format
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(member.file_size for member in archive.infolist())
-            if unpacked > MOST_UNPACKED * path.stat().st_size:  # torch.save does not compress
-                raise zipfile.BadZipFile(f"it unpacks to {unpacked} bytes, more than {MOST_UNPACKED} times its size")
-            folders = [member.filename for member in archive.infolist() if member.external_attr & _DOS_FOLDER]
-            if folders:  # torch reads nothing for them, and takes what lies in memory for weights
-                raise zipfile.BadZipFile(f"{folders[0]!r:.100} is marked as a folder")
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
-    with torch.serialization.safe_globals(_numpy_globals()):
-        return torch.load(path, map_location="cpu", weights_only=not trust)
-
-
-def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
-    """The content of an nnU-Net checkpoint, on the CPU.
-
-    Args:
-        path: A `.pth` file.
-        trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
-
-    Raises:
-        ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or none of nnU-Net's (PE-MODEL-003).
-    """
-    if not path.is_file():
-        raise no_checkpoint(path.parents[1], (path.parent.name.removeprefix("fold_"),), path.name)
-    try:
-        content = load_file(path, trust)
-    except Exception as error:
-        damage = f", {error}" if isinstance(error, zipfile.BadZipFile) else ""
-        raise ConfigurationError(
-            "PE-MODEL-003",
-            f"cannot read the checkpoint {path}: {type(error).__name__}{damage}",
-            "it is damaged, or holds more than weights; --trust-checkpoint loads it if you trust its source",
-        ) from error
-    missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
-    if missing:
-        raise ConfigurationError("PE-MODEL-003", f"{path} is no nnU-Net checkpoint: it lacks {', '.join(missing)}")
-    require_finite(content["network_weights"], path)
-    return dict(content)
-
-
-def require_finite(weights: Any, path: Path) -> None:
-    """Check that weights are tensors of finite numbers: a network with others finds nothing, and does not say why.
-
-    Args:
-        weights: By name.
-        path: The file that they are from.
-
-    Raises:
-        ConfigurationError: PE-MODEL-003 if not.
-    """
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ConfigurationError("PE-MODEL-003", f"{path} holds weights that are no table of tensors", "get it anew")
-    broken = [str(name) for name, value in weights.items() if not torch.isfinite(value).all()]
-    if broken:
-        names = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
-        raise ConfigurationError(
-            "PE-MODEL-003", f"{path} holds weights that are NaN or infinite: {names}", "train it again, or get it anew"
-        )
-
-
-CHOICES = ("auto", "cuda", "cpu", "mps")
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """The device of that name; `auto` takes CUDA, else Apple's MPS, else the CPU.
-
-    Args:
-        name: One of `CHOICES`.
-
-    Raises:
-        ConfigurationError: PE-ENV-004 if it is not there.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if available[kind])
-    if not available.get(name, False):
-        there = ", ".join(kind for kind, ready in available.items() if ready)
-        raise ConfigurationError("PE-ENV-004", f"no device {name!r} here", f"available: {there}")
-    return torch.device(name)

@@ -21,9 +21,10 @@ from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.fusion.stored import FusionChoice, choose_settings
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.channels import further_channels, without_further_channels
+from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
-from pe_nnunet.inference.model import TrainedModel, load_model, pick_device, require_one_scheme, weights_of_records
+from pe_nnunet.inference.model import TrainedModel, load_model, require_one_scheme, weights_of_records
 from pe_nnunet.inference.search_region import Region, artery_model, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.outputs import CaseResult, StockClasses

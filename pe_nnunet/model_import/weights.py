@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.inference.model import load_file
+from pe_nnunet.inference.checkpoint_file import load_file
 from pe_nnunet.networks.aanet import AANet
 
 FIRST_ENTRY = "in_conv.conv.weight"

@@ -19,7 +19,7 @@ def is_kind(path: Path) -> bool:
 
 def check(path: Path, limits: CaseLimits | None) -> Checked:  # noqa: ARG001 - as the other kinds
     """Compare hashes, and read plans, checkpoints and detectors, in a temporary folder."""
-    from pe_nnunet.inference.sharing import check_archive
+    from pe_nnunet.inference.archive_install import check_archive
 
     try:
         files, notes = check_archive(path)

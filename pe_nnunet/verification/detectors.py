@@ -56,7 +56,7 @@ def _fold_findings(fold: Path) -> list[Finding]:
 
 def _weights_findings(path: Path) -> list[Finding]:
     """Why weights would be refused for a further training."""
-    from pe_nnunet.inference.model import load_file, require_finite
+    from pe_nnunet.inference.checkpoint_file import load_file, require_finite
 
     try:
         require_finite(load_file(path)["state_dict"], path)

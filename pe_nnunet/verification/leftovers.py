@@ -6,11 +6,10 @@ import os
 import re
 from pathlib import Path
 
-from pe_nnunet.files import is_locked
+from pe_nnunet.files.locks import is_locked
 from pe_nnunet.verification.findings import Finding
 
-# Names of `files`, `inference.sharing`, `model_import`, `detection.train`, `phantom.cohort`, `trainers.checkpoints` and
-# `dataset_conversion.staging` for what is not complete.
+# Names of `files.temporary`; and, of older versions, of other writers of models, detectors and checkpoints.
 _TEMPORARY = re.compile(
     r"\.(writing-[0-9a-f]{16}\b|install_|importing-\d|training-).*|\..+\.(part|tmp|building|replaced)", re.DOTALL
 )

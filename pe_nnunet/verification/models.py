@@ -30,7 +30,7 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:
     """Read plans and checkpoints, and compare the hashes of checkpoints with the records that name them."""
     from pe_nnunet.dataset.dataset_json import read_dataset_json
     from pe_nnunet.files.json_reader import MALFORMED, read_json
-    from pe_nnunet.inference.sharing import FINGERPRINT
+    from pe_nnunet.inference.archive import FINGERPRINT
     from pe_nnunet.named_classes import read_plans
 
     found, files = list[Finding](), 2

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.inference.archive_export import export_models
+from pe_nnunet.inference.archive_install import install_models
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
-from pe_nnunet.inference.sharing import export_models, install_models
 
 CHECKPOINT = "fold_0/checkpoint_final.pth"
 

@@ -10,8 +10,8 @@ import torch
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import locate_folder, locate_models
-from pe_nnunet.inference.model import read_checkpoint
 
 
 @pytest.fixture

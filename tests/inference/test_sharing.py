@@ -13,10 +13,12 @@ import torch
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.inference import sharing
+from pe_nnunet.inference import archive_install
+from pe_nnunet.inference.archive import INDEX
+from pe_nnunet.inference.archive_export import export_models
+from pe_nnunet.inference.archive_install import install_models
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
-from pe_nnunet.inference.sharing import INDEX, export_models, install_models
 
 NAME = "Dataset501_PE/nnUNetTrainer__nnUNetPlans__3d_fullres"
 
@@ -94,15 +96,15 @@ def test_an_installation_that_was_interrupted_goes_on(archive, tmp_path, monkeyp
             return real(made, target)
         raise KeyboardInterrupt
 
-    real = sharing.put_in_place
+    real = archive_install.put_in_place
     target = tmp_path / "target"
     target.mkdir()
-    monkeypatch.setattr(sharing, "put_in_place", stopped)
+    monkeypatch.setattr(archive_install, "put_in_place", stopped)
     with pytest.raises(KeyboardInterrupt):
         install_models(archive, target)
     assert len(list(target.iterdir())) == 1
     assert not list(target.glob(".*"))
-    monkeypatch.setattr(sharing, "put_in_place", real)
+    monkeypatch.setattr(archive_install, "put_in_place", real)
     install_models(archive, target)
     assert (target / NAME / "fusion.json").is_file()
     (target / NAME / "fold_0" / "checkpoint_final.pth").write_bytes(b"half")  # not as it was installed

@@ -17,8 +17,8 @@ import torch
 
 from pe_nnunet.detection.raster import Raster
 from pe_nnunet.detection.record import DetectorRecord
+from pe_nnunet.inference.archive_export import export_models
 from pe_nnunet.inference.locate import locate_folder
-from pe_nnunet.inference.sharing import export_models
 from pe_nnunet.verification.verify import verify
 
 CHECKPOINT = "fold_0/checkpoint_final.pth"

@@ -23,7 +23,7 @@ from pydicom.uid import (
 )
 
 from pe_nnunet.errors import ConfigurationError, InputError
-from pe_nnunet.inference.model import read_checkpoint
+from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.volumes import find_scans, read_scan, write_dicom_series
 from pe_nnunet.volumes.readers import read_mat
 

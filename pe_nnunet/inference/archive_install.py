@@ -1,7 +1,4 @@
-"""Models as one zip file: written with hashes of everything, checked on the way in, never executed.
-
-The layout is that of `nnUNet_results`, so stock nnU-Net's `nnUNetv2_install_pretrained_model_from_zip` takes it too.
-"""
+"""Models taken from a zip file: all of it is checked on the way in, and nothing of it is executed."""
 
 from __future__ import annotations
 
@@ -11,109 +8,28 @@ import stat
 import struct
 import tempfile
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from pe_nnunet.detection.onnx_checks import require_sound
 from pe_nnunet.detection.record import ONNX
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
-from pe_nnunet.files import atomic_path, locked
-from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object, why
+from pe_nnunet.files.json_reader import MALFORMED, read_json, why
+from pe_nnunet.files.locks import locked
 from pe_nnunet.files.temporary import flush_all, put_in_place, remove_abandoned, temporary_folder
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
-from pe_nnunet.fusion.stored import Misfit, misfit
 from pe_nnunet.fusion.weights import Weights
-from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import load_file, read_checkpoint, weights_of
+from pe_nnunet.inference.archive import BLOCK, FINGERPRINT, FORMAT, INDEX, calibration_doubt, refused
+from pe_nnunet.inference.checkpoint_file import load_file, read_checkpoint
 from pe_nnunet.named_classes import read_plans
-from pe_nnunet.outputs import versions
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
-INDEX = "pe_nnunet_model.json"
-FORMAT = 1
-OF_A_MODEL = ("plans.json", "dataset.json")
-FINGERPRINT = "dataset_fingerprint.json"  # nnU-Net writes NaN into it where no voxel is foreground
-IF_THERE = (FINGERPRINT,)
 ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
 MAX_INDEX_BYTES = 10_000_000
-BLOCK = 1 << 20
-
-
-def export_models(
-    locations: Sequence[ModelLocation], path: Path, detector: Sequence[Path] = (), *, accept_calibration: bool = False
-) -> tuple[list[str], list[Note]]:
-    """Write models, with `fusion.json` and detector, into a zip file.
-
-    Args:
-        locations: Models and their folds, of one dataset.
-        path: The zip file; it appears whole or not at all.
-        detector: Folders of a detector's folds.
-        accept_calibration: Whether a `fusion.json` that was chosen for other weights goes with them.
-
-    Returns:
-        Names of the files in it, and what is doubtful about their calibration.
-
-    Raises:
-        ConfigurationError: PE-MODEL-004 if the models belong to different datasets, PE-MODEL-002 or -003 if a
-            checkpoint is missing or holds more than weights, which nobody could install, PE-MODEL-020 if plans name
-            what is no part of a network.
-        OutputError: PE-OUT-001 if it cannot be written.
-    """
-    results = locations[0].folder.parent.parent
-    if any(place.folder.parent != locations[0].folder.parent for place in locations):
-        raise ConfigurationError("PE-MODEL-004", "models of different datasets", "export them one by one")
-    files: dict[str, Path] = {}
-    of_detector: dict[str, str] = {}
-    for place in locations:
-        base = PurePosixPath(*place.folder.relative_to(results).parts)
-        wanted = [*OF_A_MODEL, *(name for name in IF_THERE if (place.folder / name).is_file())]
-        wanted += [f"fold_{fold}/{place.checkpoint}" for fold in place.folds]
-        files |= {str(base / name): place.folder / name for name in wanted}
-        read_plans(place.folder / "plans.json")
-        for fold in place.folds:
-            read_checkpoint(place.folder / f"fold_{fold}" / place.checkpoint)
-    for fold_folder in detector:
-        base = PurePosixPath(locations[0].folder.parent.name, fold_folder.parent.name, fold_folder.name)
-        hashes = _files_of_detector(fold_folder / "detector.json")
-        files |= {str(base / name): fold_folder / name for name in ("detector.json", *hashes)}
-        of_detector[f"{fold_folder.name} of {fold_folder.parent.name}"] = hashes.get(ONNX, "")
-    weights = Weights(weights_of(locations).models, of_detector)
-    notes = []
-    for place in locations:
-        if not (place.folder / FUSION_FILE).is_file():
-            continue
-        why = _doubt(place.folder / FUSION_FILE, [other.folder.name for other in locations], weights)
-        shipped = why is None or why.code == "PE-FUS-009" or (accept_calibration and why.code != "PE-FUS-004")
-        if why is not None:
-            notes.append(why.note("it is exported nevertheless" if shipped else "it is left out"))
-        if shipped:
-            base = PurePosixPath(*place.folder.relative_to(results).parts)
-            files[str(base / FUSION_FILE)] = place.folder / FUSION_FILE
-    index = {
-        "format": FORMAT,
-        "versions": versions(),
-        "files": {name: {"sha256": file_sha256(at), "bytes": at.stat().st_size} for name, at in sorted(files.items())},
-    }
-    with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        _add(archive, INDEX, json.dumps(index, indent=1).encode())
-        for name, at in sorted(files.items()):
-            _add(archive, name, at)
-    return sorted(files), notes
-
-
-def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
-    """Add a file under the earliest time that a zip file can have: the same models give the same bytes."""
-    member = zipfile.ZipInfo(name)
-    member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-    member.file_size = len(content) if isinstance(content, bytes) else content.stat().st_size
-    stream = BytesIO(content) if isinstance(content, bytes) else content.open("rb")
-    with stream as source, archive.open(member, "w") as sink:
-        shutil.copyfileobj(source, sink, BLOCK)
 
 
 def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tuple[list[Path], int, list[Note]]:
@@ -211,35 +127,11 @@ def _calibration_notes(unpacked: Path, index: Mapping[str, Mapping[str, Any]]) -
     notes = []
     for name in index:
         if name.endswith(f"/{FUSION_FILE}"):
-            why = _doubt(unpacked / name, names, Weights(models, detector))
+            why = calibration_doubt(unpacked / name, names, Weights(models, detector))
             if why is not None:
                 text = why.text.replace(f"{unpacked}/", "")
                 notes.append(replace(why, text=text).note("prediction says what comes of it"))
     return notes
-
-
-def _doubt(path: Path, models: Collection[str], weights: Weights) -> Misfit | None:
-    """As `misfit`; here one that cannot be read stops nothing."""
-    try:
-        return misfit(path, models, weights)
-    except ConfigurationError as error:
-        return Misfit(error.code, error.message)
-
-
-def refused(path: Path, why: str) -> ConfigurationError:
-    """The error for an archive that is not taken."""
-    return ConfigurationError("PE-MODEL-012", f"{path} is not installed: {why}", "get it anew from whoever made it")
-
-
-def _files_of_detector(path: Path) -> dict[str, str]:
-    """Hashes of the files that a record of a detector lists, by their names."""
-    try:
-        hashes = {name: str(sha256) for name, sha256 in read_object(path)["sha256"].items()}
-        if any(PurePosixPath(name).name != name for name in hashes):
-            raise ValueError("its files lie elsewhere")
-    except MALFORMED as error:
-        raise ConfigurationError("PE-DET-006", f"{path} cannot be read: {why(error)}", "train it again") from error
-    return hashes
 
 
 def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, Any]]:

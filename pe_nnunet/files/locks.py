@@ -1,0 +1,75 @@
+"""Locks of files, which end with the process that holds them, however it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pe_nnunet.errors import OutputError, PEError
+
+if sys.platform != "win32":
+    import fcntl
+
+
+@contextmanager
+def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Hold a lock that ends with the process, however it ends.
+
+    Args:
+        path: The file of the lock. A shared lock leaves it behind, for others may hold it too; who holds it alone next
+            removes it.
+        busy: Raised where another process holds the lock.
+        shared: Whether others may hold it as well, who share it.
+        wait: For its release instead of raising.
+
+    Raises:
+        PEError: `busy`; OutputError PE-OUT-001 where no file can be made.
+    """
+    if sys.platform == "win32":  # it has no such locks: there two processes in one folder are the user's to avoid
+        yield
+        return
+    kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        try:
+            file = path.open("w")
+        except OSError as error:
+            raise OutputError(
+                "PE-OUT-001", f"{path.parent} cannot be written: {error.strerror}", "check its permissions"
+            ) from error
+        with file:
+            try:
+                fcntl.flock(file, kind)
+                held = os.path.samestat(path.stat(), os.fstat(file.fileno()))  # not one that its holder just removed
+            except OSError:
+                held = False
+            if not held and wait:
+                continue
+            if not held:
+                raise busy
+            try:
+                yield
+            finally:
+                if not shared:
+                    path.unlink(missing_ok=True)
+            return
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of this file, alone or shared; nothing is made or removed.
+
+    Args:
+        path: See `locked`; a file that is not there is no lock.
+    """
+    if sys.platform == "win32":
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

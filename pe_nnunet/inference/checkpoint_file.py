@@ -1,0 +1,99 @@
+"""Checkpoints as files: whole, finite, and nothing but weights and plain values, unless they are trusted."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.inference.locate import no_checkpoint
+
+MOST_UNPACKED = 20
+_DOS_FOLDER = 0x10  # of the attributes of a member (APPNOTE 4.4.15)
+REQUIRED = ("network_weights", "trainer_name", "init_args")
+
+
+def _numpy_globals() -> list[Any]:
+    """What checkpoints often hold beside tensors, nnU-Net's among them: numpy scalars, the metrics of a training."""
+    core = np._core if hasattr(np, "_core") else np.core
+    kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")}
+    return [core.multiarray.scalar, np.dtype, *kinds]
+
+
+def load_file(path: Path, trust: bool = False) -> Any:
+    """What `torch.save` wrote, on the CPU; tensors and plain values alone, unless the file is trusted.
+
+    Args:
+        path: The file.
+        trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
+
+    Raises:
+        Exception: Of many kinds, as `torch.load`, where the file is damaged (by its checksums) or holds more.
+    """
+    if zipfile.is_zipfile(path):  # torch does not compare the checksums of its own format
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+            if unpacked > MOST_UNPACKED * path.stat().st_size:  # torch.save does not compress
+                raise zipfile.BadZipFile(f"it unpacks to {unpacked} bytes, more than {MOST_UNPACKED} times its size")
+            folders = [member.filename for member in archive.infolist() if member.external_attr & _DOS_FOLDER]
+            if folders:  # torch reads nothing for them, and takes what lies in memory for weights
+                raise zipfile.BadZipFile(f"{folders[0]!r:.100} is marked as a folder")
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
+    with torch.serialization.safe_globals(_numpy_globals()):
+        return torch.load(path, map_location="cpu", weights_only=not trust)
+
+
+def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
+    """The content of an nnU-Net checkpoint, on the CPU.
+
+    Args:
+        path: A `.pth` file.
+        trust: Whether arbitrary pickled objects may be loaded, which runs code from the file.
+
+    Raises:
+        ConfigurationError: If it is absent (PE-MODEL-002), or unreadable, unsafe or none of nnU-Net's (PE-MODEL-003).
+    """
+    if not path.is_file():
+        raise no_checkpoint(path.parents[1], (path.parent.name.removeprefix("fold_"),), path.name)
+    try:
+        content = load_file(path, trust)
+    except Exception as error:
+        damage = f", {error}" if isinstance(error, zipfile.BadZipFile) else ""
+        raise ConfigurationError(
+            "PE-MODEL-003",
+            f"cannot read the checkpoint {path}: {type(error).__name__}{damage}",
+            "it is damaged, or holds more than weights; --trust-checkpoint loads it if you trust its source",
+        ) from error
+    missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
+    if missing:
+        raise ConfigurationError("PE-MODEL-003", f"{path} is no nnU-Net checkpoint: it lacks {', '.join(missing)}")
+    require_finite(content["network_weights"], path)
+    return dict(content)
+
+
+def require_finite(weights: Any, path: Path) -> None:
+    """Check that weights are tensors of finite numbers: a network with others finds nothing, and does not say why.
+
+    Args:
+        weights: By name.
+        path: The file that they are from.
+
+    Raises:
+        ConfigurationError: PE-MODEL-003 if not.
+    """
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise ConfigurationError("PE-MODEL-003", f"{path} holds weights that are no table of tensors", "get it anew")
+    broken = [str(name) for name, value in weights.items() if not torch.isfinite(value).all()]
+    if broken:
+        names = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+        raise ConfigurationError(
+            "PE-MODEL-003", f"{path} holds weights that are NaN or infinite: {names}", "train it again, or get it anew"
+        )
