@@ -91,6 +91,15 @@ def require_finite(weights: Any, path: Path) -> None:
     """
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise ConfigurationError("PE-MODEL-003", f"{path} holds weights that are no table of tensors", "get it anew")
+    for name, value in weights.items():
+        if (
+            value.numel() * value.element_size() > value.untyped_storage().nbytes()
+        ):  # strides that repeat what is stored
+            raise ConfigurationError(
+                "PE-MODEL-003",
+                f"{path} names shape {tuple(value.shape)} for {name!s:.100}, more than it stores",
+                "it is damaged: copy it again",
+            )
     broken = [str(name) for name, value in weights.items() if not torch.isfinite(value).all()]
     if broken:
         names = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")

@@ -80,6 +80,7 @@ def test_a_structure_set_without_a_contour(drawn: Drawn) -> None:
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = RTStructureSetStorage
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
+    ds.StructureSetROISequence, ds.ROIContourSequence = pydicom.Sequence(), pydicom.Sequence()
     ds.save_as(drawn.folder / "m.dcm", enforce_file_format=True)
     assert said(drawn.read(drawn.folder / "m.dcm")) == ["label: m.dcm is empty: a scan without emboli"]
 

@@ -65,8 +65,8 @@ def with_value(row, value):
 @pytest.mark.parametrize(
     ("settings", "error"),
     [
-        ({"found": with_value(5, np.nan)}, "values that are no boxes"),
-        ({"found": with_value(0, np.inf)}, "values that are no boxes"),
+        ({"found": with_value(5, np.nan)}, "weights that are NaN or infinite"),  # they are in the file itself
+        ({"found": with_value(0, np.inf)}, "weights that are NaN or infinite"),
         ({"found": with_value(5, 7.0)}, "no confidences"),
         ({"found": with_value(4, -3.0)}, "no confidences"),
         ({"found": GOOD[:5]}, r"shape \(2, 5, 2\)"),

@@ -63,11 +63,11 @@ def huge_by_its_strides(content):
 
 
 CHANGES = [
-    (not_a_number, "no finite numbers"),
-    (a_number_for_a_tensor, "something else among them"),
+    (not_a_number, "NaN or infinite"),
+    (a_number_for_a_tensor, "no table of tensors"),
     (one_weight_less, "does not fit the plans"),
-    (huge_by_its_strides, "does not fit the plans"),
-    (lambda content: content | {"network_weights": b"x"}, "no weights"),
+    (huge_by_its_strides, "more than it stores"),
+    (lambda content: content | {"network_weights": b"x"}, "no table of tensors"),
     (lambda content: content | {"init_args": {}}, "the configuration None"),
     (lambda content: content | {"init_args": ("a",)}, "the configuration None"),
     (lambda content: content | {"init_args": {"configuration": "2d"}}, "make no network"),
