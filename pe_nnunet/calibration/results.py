@@ -19,6 +19,7 @@ from pe_nnunet.calibration.search import MIN_SCANS, Calibration, OperatingPoint
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.files import atomic_json
+from pe_nnunet.fusion.model_weights import normalised
 from pe_nnunet.fusion.stored import FORMAT, NAME, OperatingPoints
 from pe_nnunet.inference.locate import FINAL
 from pe_nnunet.metrics.cohort_scores import CohortScores
@@ -28,7 +29,15 @@ SHOWN = 10
 NOTHING_CHOSEN = ("PE-FUS-002", "PE-FUS-006", "PE-FUS-010")
 
 
-def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chosen_on: Mapping[str, Any]) -> Path:
+def write_fusion(
+    folder: Path,
+    found: Calibration,
+    ensemble: Sequence[str],
+    chosen_on: Mapping[str, Any],
+    *,
+    weights: Sequence[float] | None = None,
+    file: Path | None = None,
+) -> Path:
     """Write `fusion.json`.
 
     Args:
@@ -36,6 +45,8 @@ def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chos
         found: What was chosen.
         ensemble: Names of the model folders.
         chosen_on: Scans, folds, models, detector: whatever a person needs to judge it.
+        weights: How much each of the models counts, in their order; None for all alike.
+        file: Where to instead of the model folder.
 
     Returns:
         The file.
@@ -47,8 +58,10 @@ def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chos
     if found.boxes is not None:
         boxes = {"confidence": found.boxes.settings.box_confidence} | asdict(found.boxes)
         del boxes["settings"]
+    path = file or folder / NAME
+    shares = normalised([1.0] * len(ensemble) if weights is None else weights, ensemble)
     atomic_json(
-        folder / NAME,
+        path,
         {
             "format": FORMAT,
             "objective": _objective(found),
@@ -57,10 +70,11 @@ def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chos
             "boxes": boxes,
             "detection": None if found.detection is None else asdict(found.detection),
             "ensemble": sorted(ensemble),
+            "model_weights": dict(sorted(zip(ensemble, shares, strict=True))),
             "chosen_on": dict(chosen_on),
         },
     )
-    return folder / NAME
+    return path
 
 
 def _points(points: OperatingPoints[OperatingPoint]) -> dict[str, Any]:

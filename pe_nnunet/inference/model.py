@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,14 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
 
 
 def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
-    """What outputs say of a model: its names, and the hash of each fold's checkpoint."""
+    """What outputs say of a model: its names, and the hash of each fold's checkpoint.
+
+    Raises:
+        ConfigurationError: PE-MODEL-002 if a checkpoint is not there.
+    """
     folder, name = location.folder, location.checkpoint
+    if absent := [fold for fold in location.folds if not (folder / f"fold_{fold}" / name).is_file()]:
+        raise no_checkpoint(folder, absent, name)
     return tuple(
         ModelRecord(folder.name, folder.parent.name, fold, name, file_sha256(folder / f"fold_{fold}" / name))
         for fold in location.folds
@@ -134,13 +140,8 @@ def weights_of(locations: Sequence[ModelLocation], detector: Sequence[DetectorRe
         locations: Models and folds.
         detector: Folds of a detector.
     """
-    return weights_of_records([record for place in locations for record in model_records(place)], detector)
-
-
-def weights_of_records(models: Iterable[ModelRecord], detector: Iterable[DetectorRecord] = ()) -> Weights:
-    """See `weights_of`."""
     return Weights(
-        {(record.model, record.fold): (record.checkpoint, record.sha256) for record in models},
+        {(r.model, r.fold): (r.checkpoint, r.sha256) for place in locations for r in model_records(place)},
         {f"fold {record.fold}": record.sha256[ONNX] for record in detector},
     )
 

@@ -20,8 +20,8 @@ from pe_nnunet.detection.detector import require_self_contained
 from pe_nnunet.detection.record import ONNX
 from pe_nnunet.errors import ConfigurationError, Note, OutputError
 from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object, why
+from pe_nnunet.fusion.choice import Misfit, misfit
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
-from pe_nnunet.fusion.stored import Misfit, misfit
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import load_file, read_checkpoint, weights_of

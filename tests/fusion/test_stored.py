@@ -9,7 +9,8 @@ from pe_nnunet.calibration.results import write_fusion
 from pe_nnunet.calibration.search import Calibration, DetectionTest, OperatingPoint
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.fusion.stored import FusionChoice, OperatingPoints, choose_settings, read_fusion
+from pe_nnunet.fusion.choice import FusionChoice, choose_settings
+from pe_nnunet.fusion.stored import OperatingPoints, read_fusion
 from pe_nnunet.fusion.weights import Weights
 
 A, FINAL = "A__P__3d", "checkpoint_final.pth"
