@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pe_nnunet.calibration.out_of_fold import ValidationCase
 from pe_nnunet.calibration.trained_on import Trained, split_of_checkpoint
+from pe_nnunet.calibration.validation_cases import ValidationCase
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.scan_hashes import ScanHashes, scan_hashes
 from pe_nnunet.dataset.training_split import TrainingSplit, some_names

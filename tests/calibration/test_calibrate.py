@@ -11,7 +11,9 @@ import SimpleITK as sitk
 import torch
 
 from pe_nnunet.calibration import calibrate_models as module
-from pe_nnunet.calibration.calibrate_models import measure_shift
+from pe_nnunet.calibration import predict_members as prediction
+from pe_nnunet.calibration.fold_shift import measure_shift
+from pe_nnunet.calibration.further_scans import read_further_scans
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.folders import RAW, nnunet_folder
 from pe_nnunet.detection import Detections, SliceBox, Tube
@@ -309,11 +311,11 @@ def test_labels_of_further_scans_are_read_by_the_dataset_json_beside_them(thorax
     for folder, image in (("scans", thorax), ("labels", label)):
         (tmp_path / folder).mkdir()
         sitk.WriteImage(image, str(tmp_path / folder / "further.nii.gz"))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
+    ((_, _, ids, ignored),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ignored) == ([1, 2, 2, 3], None)  # ids, as far as anybody says
     described = {"labels": {"background": 0, "artery": [1, 2], "PE": 2, "ignore": 3}}
     (tmp_path / "labels" / "dataset.json").write_text(json.dumps(described))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
+    ((_, _, ids, ignored),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ids.max()) == ([0, 1, 1, 0], 1)
     assert (ignored[5, 5, 5:9].tolist(), ignored.sum()) == ([False, False, False, True], 1)
 
@@ -323,13 +325,13 @@ def test_models_of_two_channels_are_calibrated_on_both(dataset, model_folder, th
     model_folder(dataset.name, folds=(0, 1), log_odds=(-1.0, -0.5), channels=("CT", "lung mask"))
     raw = nnunet_folder(RAW) / "Dataset501_PE" / "imagesTr"
     seen = []
-    real = module.predict_ensemble
+    real = prediction.predict_ensemble
 
     def watched(models, image, *args, further=(), **more):
         seen.append([float(sitk.GetArrayViewFromImage(channel).max()) for channel in further])
         return real(models, image, *args, further=further, **more)
 
-    monkeypatch.setattr(module, "predict_ensemble", watched)
+    monkeypatch.setattr(prediction, "predict_ensemble", watched)
     command = ["calibrate", "-d", "501", "-f", "0", "1", "-device", "cpu", "--disable_tta", "-step_size", "1"]
     assert main(command) == 2
     assert "PE-MODEL-005" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from hashlib import sha256
 
 import pytest
 
+from pe_nnunet.calibration.ensemble_calibration import EnsembleCalibration
 from pe_nnunet.calibration.results import write_fusion
 from pe_nnunet.calibration.search import Calibration, DetectionTest, OperatingPoint
 from pe_nnunet.errors import ConfigurationError
@@ -42,7 +43,7 @@ def folder(tmp_path):
         DetectionTest(0.1, 0.99, True),
     )
     (tmp_path / "A__P__3d").mkdir()
-    write_fusion(tmp_path / "A__P__3d", found, ["A__P__3d"], CHOSEN_ON)
+    write_fusion(tmp_path / A / "fusion.json", EnsembleCalibration((A,), (1.0,), found, None), CHOSEN_ON)
     return tmp_path / "A__P__3d"
 
 
