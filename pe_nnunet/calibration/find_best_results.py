@@ -42,8 +42,8 @@ def predict_command(candidate: Candidate, dataset: str, folds: Sequence[str], ch
     words = ["pe-nnunet-predict-fused", "-i", "STUDY", "-o", "OUT", "-d", dataset]
     words += ["-tr", *trainers, "-p", *plans, "-c", *configurations, "-f", *folds]
     words += [] if checkpoint == FINAL else ["-chk", checkpoint]
-    words += [] if len(models) == 1 else ["--model-weights", *["1"] * len(models)]  # whatever fusion.json has
     words += ["--threshold", f"{settings.threshold:g}", "--min-embolus-mm3", f"{settings.min_volume_mm3:g}"]
+    words += [] if len(models) == 1 else ["--model-weights", *["1"] * len(models)]  # whatever fusion.json has
     return shlex.join(words)
 
 

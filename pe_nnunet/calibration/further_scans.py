@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +80,7 @@ def read_further_scans(scans: Path, labels: Path, dataset_json: Path | None, tra
     return further
 
 
-def label_of(ref: ScanRef, labels: Path | Mapping[str, Path]) -> Path:
+def label_of(ref: ScanRef, labels: Path | Mapping[str, Sequence[Path]]) -> Path:
     """The label of a scan.
 
     Args:
@@ -88,14 +88,16 @@ def label_of(ref: ScanRef, labels: Path | Mapping[str, Path]) -> Path:
         labels: Folder of `<case>.nii.gz`; or files by case.
 
     Raises:
-        InputError: PE-LBL-001 if there is none.
+        InputError: PE-LBL-001 if there is none; PE-EVAL-004 if there are several.
     """
     if isinstance(labels, Path):
-        path, where = labels / f"{ref.mask_id}.nii.gz", f" {ref.mask_id}.nii.gz in {labels}"
-        if path.is_file():
-            return path
+        name = f"{ref.mask_id}.nii.gz"
+        files, where = [path for path in [labels / name] if path.is_file()], f" {name} in {labels}"
     else:
-        where = f" for case {ref.case_id}"
-        if ref.mask_id in labels:
-            return labels[ref.mask_id]
-    raise InputError("PE-LBL-001", f"no label{where}", "name labels like the cases")
+        files, where = list(labels.get(ref.mask_id, ())), f" of case {ref.mask_id}"
+    if not files:
+        raise InputError("PE-LBL-001", f"no label{where}", "name labels like the cases")
+    if len(files) > 1:
+        names = " and ".join(map(str, files))
+        raise InputError("PE-EVAL-004", f"{names} are both labels of this case", "remove one of them")
+    return files[0]

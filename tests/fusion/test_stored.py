@@ -185,12 +185,12 @@ def test_damaged_files_have_a_code(tmp_path, text):
     ("old", "new", "text"),
     [
         ('"threshold": 0.4', '"threshold": 3', "threshold is 3.0"),
-        ('"threshold": 0.4', '"threshold": NaN', "threshold is nan"),
+        ('"threshold": 0.4', '"threshold": NaN', "it holds NaN, which is no number"),
         ('"threshold": 0.8', '"threshold": 0', "threshold is 0.0"),
         ('"threshold": 0.4', '"threshold": 0.01', "candidate threshold 0.05, threshold 0.01"),
-        ('"min_volume_mm3": 20', '"min_volume_mm3": Infinity', "min-embolus-mm3 is inf"),
-        ('"confidence": 0.35', '"confidence": NaN', "box-confidence is nan"),
-        ('"target_fp": 4.0', '"target_fp": NaN', "target_fp is nan"),
+        ('"min_volume_mm3": 20', '"min_volume_mm3": Infinity', "it holds Infinity, which is no number"),
+        ('"confidence": 0.35', '"confidence": NaN', "it holds NaN, which is no number"),
+        ('"target_fp": 4.0', '"target_fp": NaN', "it holds NaN, which is no number"),
         ('"target_fp": 4.0', '"target_fp": -1', "target_fp is -1.0"),
     ],
 )
