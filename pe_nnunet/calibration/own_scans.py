@@ -102,7 +102,7 @@ def calibrate_on_scans(
     Raises:
         PEError: If a model is missing, nothing is left to calibrate on, or the result cannot be written.
     """
-    names = model_names_of(locations)
+    model_names_of(locations)  # they can be told apart
     path = output or locations[0].folder / NAME
     require_writable(path)
     kind = kind_of_labels(scans.folder, scans.dataset_json)
@@ -129,7 +129,7 @@ def calibrate_on_scans(
         items,
         read=read,
         limits=scans.limits,
-        say=lambda case, _, left: print(f"{case}: predicted by {len(names)} models{left}", flush=True),
+        say=lambda case, _, left: print(f"{case}: predicted{left}", flush=True),
         hidden={case: ref.hidden for case, ref in refs.items()},
     )
     members = list(made.values())

@@ -152,7 +152,7 @@ def calibration_text(chosen: EnsembleCalibration, scans: int, shift: Mapping[str
         lines.append(f"    the defaults, {_point(found.default)}")
     if found.cross_validated is not None:
         held = found.cross_validated
-        lines.append(f"the same choice on the other of {held.patients} patients, in parts: {_outcome(held)}")
+        lines.append(f"the same choice, made on other patients than it is counted on: {_outcome(held)}")
     lines += [f"at most {n:g} false positives a scan: {_point(point)}" for n, point in best.budgets.items()]
     if shift is not None:
         lines += [

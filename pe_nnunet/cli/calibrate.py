@@ -59,9 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_search(goal)
     add_dataset_json(goal)
     own = parser.add_argument_group("scans of your own", "instead of the validation scans of each fold")
-    own.add_argument(
-        "--scans", type=Path, help="labelled scans that no model was trained on"
-    )
+    own.add_argument("--scans", type=Path, help="labelled scans that no model was trained on")
     own.add_argument("--labels", type=Path, help="their labels, as evaluate takes them")
     own.add_argument(
         "--patients",
