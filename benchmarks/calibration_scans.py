@@ -1,28 +1,35 @@
 """How many labelled scans it takes before calibrated settings beat the defaults, by resampling scans.
 
-    python benchmarks/calibration_scans.py --counts counts.npz -m FOLDER --scans SCANS ... --labels LABELS ...
+    python benchmarks/calibration_scans.py --counts counts.npz --scans SCANS ... --labels LABELS ... -m FOLDER
     python benchmarks/calibration_scans.py --counts counts.npz [--target-fp 2]
 
-The first command predicts labelled scans that the model was not trained on, as `pe-nnunet calibrate --scans` does, and
-keeps what each setting finds in each of them; the second one takes that. Then, for each number of scans, so many are
-drawn without replacement, settings are chosen on them, and chosen settings and defaults are compared on those that were
-not drawn: each in the objective (the F1 of emboli, or the sensitivity, where more false positives than allowed cost
-their share of it). A draw on which nothing can be chosen keeps the defaults.
+The first command predicts labelled scans that the model was not trained on, as `pe-nnunet calibrate --scans` does, or
+takes <case>_probability.nii.gz from --probabilities, and keeps what each setting finds in each scan; it goes on where it
+was interrupted. The second one takes that alone. Then, for each number of scans, so many are drawn without replacement,
+settings are chosen on them, and chosen settings and defaults are compared on those that were not drawn: each in the
+objective (the F1 of emboli, or the sensitivity, where more false positives than allowed cost their share of it). A draw
+on which nothing can be chosen keeps the defaults.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.calibration.counts import FOUND, count_findings
+from pe_nnunet.calibration.counts import FOUND, LabelledScan, count_findings
+from pe_nnunet.calibration.further_scans import kind_of_labels, label_of, truth_in_lps
+from pe_nnunet.calibration.member_maps import MemberMaps
 from pe_nnunet.calibration.objective import value_elsewhere
 from pe_nnunet.calibration.search import chooser, plain_settings
+from pe_nnunet.evaluation.prediction_pairing import find_labels
 from pe_nnunet.fusion import FusionSettings
+from pe_nnunet.volumes import find_scans, read_file, read_scan, require_same_grid, spacing_zyx, to_lps
 
 SIZES = (2, 3, 5, 8, 10, 15, 20, 30, 50)
 FEWEST_LEFT = 5  # to compare on
@@ -31,47 +38,71 @@ COLUMNS = 4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--counts", type=Path, required=True, help="file of counts, made if it is not there")
+    parser.add_argument("--counts", type=Path, required=True, help="file of counts, made or added to")
     parser.add_argument("-m", dest="model", type=Path, help="model folder")
     parser.add_argument("--scans", type=Path, nargs="+", default=[])
     parser.add_argument("--labels", type=Path, nargs="+", default=[], help="a folder for each of --scans")
+    parser.add_argument("--probabilities", type=Path, help="folder of <case>_probability.nii.gz, instead of -m")
     parser.add_argument("--target-fp", type=float, help="false positives a scan, at most; default: the F1")
     parser.add_argument("--draws", type=int, default=500)
     args = parser.parse_args()
-    if not args.counts.is_file():
-        np.savez_compressed(args.counts, counts=count(args.model, args.scans, args.labels))
-    counts = np.load(args.counts)["counts"]
+    if args.scans:
+        add_counts(args.counts, args.scans, args.labels, args.model, args.probabilities)
+    counts = np.load(args.counts)["counts"].astype(np.int64)
     total = counts[-1].sum(axis=0)
     false = total[3] - total[2]
     print(f"{counts.shape[1]} scans, {total[1]} emboli; the defaults find {total[FOUND]}, with {false} false findings")
     print(table(simulate(counts, args.target_fp, args.draws)))
 
 
-def count(model: Path, scans: list[Path], labels: list[Path]) -> NDArray[np.int64]:
-    """What each setting, and last the default, finds in each scan: (settings, scans, columns)."""
-    from pe_nnunet.calibration.counts import LabelledScan
-    from pe_nnunet.calibration.further_scans import kind_of_labels, label_of, truth_in_lps
-    from pe_nnunet.calibration.member_maps import MemberMaps
-    from pe_nnunet.calibration.predict_members import predict_members
-    from pe_nnunet.evaluation.prediction_pairing import find_labels
-    from pe_nnunet.inference.locate import locate_folder
-    from pe_nnunet.inference.model import load_model, pick_device
-    from pe_nnunet.inference.settings import InferenceSettings
-    from pe_nnunet.volumes import find_scans, read_scan, spacing_zyx
-
-    device, how = pick_device(), InferenceSettings(mirroring=False)
-    loaded = load_model(locate_folder(model, None), device)
+def add_counts(
+    path: Path, scans: list[Path], labels: list[Path], model: Path | None, probabilities: Path | None
+) -> None:
+    """Keep what each setting, and last the default, finds in each scan, beside what is there: (settings, scans, 4)."""
     settings = [*plain_settings(None), FusionSettings()]
-    rows = []
+    cases: list[str] = []
+    counts = np.zeros((len(settings), 0, COLUMNS), np.int32)
+    if path.is_file():
+        there = np.load(path)
+        cases, counts = there["cases"].tolist(), there["counts"]
+    predict = from_files(probabilities) if model is None else by_model(model)
     for folder, of_folder in zip(scans, labels, strict=True):
         files, kind = find_labels(of_folder), kind_of_labels(of_folder, None)
         for ref in find_scans(folder):
-            image, ids, ignored = truth_in_lps(read_scan(ref), label_of(ref, files), kind)
-            maps = predict_members([loaded], image, (), device, how)
-            scan = LabelledScan(ref.case_id, maps[0][:0], ids, spacing_zyx(image), ignored=ignored)
-            rows.append(count_findings([MemberMaps.of(scan, maps).mixed((1.0,))], settings)[:, 0, :COLUMNS])
-            print(f"{ref.case_id}: {rows[-1][-1].tolist()}", flush=True)
-    return np.stack(rows, axis=1)
+            if ref.case_id in cases:
+                continue
+            scan = read_scan(ref)
+            image, ids, ignored = truth_in_lps(scan, label_of(ref, files), kind)
+            probability = predict(ref.case_id, image)
+            truth = LabelledScan(ref.case_id, probability[:0], ids, spacing_zyx(image), ignored=ignored)
+            found = count_findings([MemberMaps.of(truth, [probability]).mixed((1.0,))], settings)[..., :COLUMNS]
+            cases, counts = [*cases, ref.case_id], np.concatenate([counts, found.astype(np.int32)], axis=1)
+            np.savez_compressed(path, cases=cases, counts=counts)
+            print(f"{ref.case_id}: found, emboli, true, findings at the default {found[-1, 0].tolist()}", flush=True)
+
+
+def from_files(folder: Path | None) -> Callable[[str, Any], NDArray[np.float32]]:
+    """Probabilities that `predict-fused --save-probability` left."""
+
+    def read(case: str, image: Any) -> NDArray[np.float32]:
+        stored, _ = read_file((folder or Path()) / f"{case}_probability.nii.gz")
+        stored = to_lps(stored)
+        require_same_grid(image, stored, f"the probability of {case}")
+        return np.asarray(sitk.GetArrayFromImage(stored), np.float32)
+
+    return read
+
+
+def by_model(folder: Path) -> Callable[[str, Any], NDArray[np.float32]]:
+    """Probabilities of all folds of a model, without mirroring."""
+    from pe_nnunet.calibration.predict_members import predict_members
+    from pe_nnunet.inference.locate import locate_folder
+    from pe_nnunet.inference.model import load_model, pick_device
+    from pe_nnunet.inference.settings import InferenceSettings
+
+    device, how = pick_device(), InferenceSettings(mirroring=False)
+    model = load_model(locate_folder(folder, None), device)
+    return lambda case, image: predict_members([model], image, (), device, how)[0]
 
 
 def simulate(counts: NDArray[np.int64], max_fp_per_scan: float | None, draws: int) -> list[dict[str, Any]]:

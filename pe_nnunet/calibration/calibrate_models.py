@@ -146,7 +146,7 @@ def calibrate_models(
         chosen,
         {
             "dataset": folders[0].parent.name,
-            "scans": [member.scan.case_id for member in members],
+            "scans": [member.case_id for member in members],
             "folds": list(folds),
             "labels": truth_record(cases),
             "source": source,

@@ -53,7 +53,7 @@ def calibrate_ensemble(
     """
     names = model_names_of(locations)
     weights, choice = plain_mean([len(place.folds) for place in locations]), None
-    emboli = any((member.scan.truth > 0).any() for member in members)
+    emboli = any(member.has_emboli for member in members)
     if emboli and len(members[0].maps) > 1:
         choice = choose_weights(members, weights, max_fp_per_scan, grid, patients)
         weights = choice.weights

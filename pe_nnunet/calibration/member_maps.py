@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,20 +24,34 @@ LOWEST = np.float32(FusionSettings().candidate_threshold)
 
 @dataclass(frozen=True)
 class MemberMaps:
-    """A labelled scan, cut to the box of what may count: its emboli, boxes of a detector, and what any model suspects.
+    """What may count of a labelled scan: voxels of emboli, of a detector's boxes, and those that any model suspects.
+
+    Elsewhere no finding reaches, whatever weights and thresholds are tried, so that nothing is kept of it.
 
     Attributes:
-        scan: The scan, with an empty probability.
-        maps: Of each model, (z, y, x): the probability in single precision of one model alone, or the log-odds of
-            several in half precision, which is 1e-4 of a probability.
+        case_id: The scan.
+        spacing_mm: (z, y, x).
+        tubes: What the detector found, in voxels of the box; None without one.
+        shape: Of the box around what is kept, (z, y, x).
+        places: Of the voxels that are kept, in the flat box.
+        ids: Of emboli there.
+        ignored: Which of them count neither way; None without any.
+        maps: Of each model there: the probability in single precision of one model alone, or the log-odds of several in
+            half precision, which is 1e-4 of a probability.
     """
 
-    scan: LabelledScan
+    case_id: str
+    spacing_mm: tuple[float, float, float]
+    tubes: Sequence[Tube] | None
+    shape: tuple[int, int, int]
+    places: NDArray[np.uint32]
+    ids: NDArray[Any]
+    ignored: NDArray[np.bool_] | None
     maps: tuple[NDArray[np.floating], ...]
 
     @classmethod
     def of(cls, scan: LabelledScan, probabilities: Sequence[NDArray[np.float32]]) -> MemberMaps:
-        """Cut a scan and what the models say of it.
+        """Keep what may count.
 
         Args:
             scan: The whole scan; its probability does not matter.
@@ -55,39 +69,60 @@ class MemberMaps:
                 )
             check_probability(probability)
         tubes = None if scan.tubes is None else valid_tubes(scan.tubes)
-        highest = reduce(np.maximum, probabilities)
-        boxes = [Box.around((highest >= LOWEST) | (scan.truth > 0)), *(tube.box for tube in tubes or ())]
-        held = [box for box in boxes if box is not None] or [Box((0, 0, 0), (1, 1, 1))]
-        box = reduce(Box.union, held).padded((0, 0, 0), scan.truth.shape)
-        cut = replace(
-            scan,
-            probability=np.zeros((0, 0, 0), np.float32),
-            truth=scan.truth[box.slices].copy(),
-            tubes=None if tubes is None else [_moved(tube, box) for tube in tubes],
-            ignored=None if scan.ignored is None else scan.ignored[box.slices].copy(),
+        kept = scan.truth > 0
+        for probability in probabilities:
+            kept |= probability >= LOWEST
+        for tube in tubes or ():
+            kept[tube.box.slices] = True
+        box = Box.around(kept) or Box((0, 0, 0), (1, 1, 1))
+        for tube in tubes or ():  # whole, where one reaches beyond the scan
+            box = box.union(tube.box)
+        box = box.padded((0, 0, 0), scan.truth.shape)
+        inside = kept[box.slices]
+        parts = [np.asarray(probability[box.slices][inside], np.float32) for probability in probabilities]
+        return cls(
+            scan.case_id,
+            scan.spacing_mm,
+            None if tubes is None else [_moved(tube, box) for tube in tubes],
+            box.shape,
+            np.flatnonzero(inside).astype(np.uint32),
+            scan.truth[box.slices][inside],
+            None if scan.ignored is None else scan.ignored[box.slices][inside],
+            (parts[0],) if len(parts) == 1 else tuple(map(_log_odds, parts)),
         )
-        parts = [np.asarray(probability[box.slices], np.float32) for probability in probabilities]
-        return cls(cut, (parts[0].copy(),) if len(parts) == 1 else tuple(map(_log_odds, parts)))
 
     def mixed(self, weights: Sequence[float]) -> LabelledScan:
-        """The scan with the weighted mean of the models' probabilities.
+        """The part of the scan with the weighted mean of the models' probabilities; 0 where none suspects anything.
 
         Args:
             weights: Of each model; they add up to 1.
         """
+        total = np.zeros(self.places.shape, np.float32)
         if len(self.maps) == 1:
-            return replace(self.scan, probability=np.asarray(self.maps[0], np.float32))
-        total = np.zeros(self.scan.truth.shape, np.float32)
-        for weight, log_odds in zip(weights, self.maps, strict=True):
-            if weight > 0:
-                total += np.float32(weight) * expit(log_odds.astype(np.float32))
-        return replace(self.scan, probability=np.minimum(total, 1, out=total))
+            total += self.maps[0]
+        else:
+            for weight, log_odds in zip(weights, self.maps, strict=True):
+                if weight > 0:
+                    total += np.float32(weight) * expit(log_odds.astype(np.float32))
+        ignored = None if self.ignored is None else self._in_box(self.ignored)
+        probability = self._in_box(np.minimum(total, 1, out=total))
+        return LabelledScan(self.case_id, probability, self._in_box(self.ids), self.spacing_mm, self.tubes, ignored)
+
+    def _in_box(self, values: NDArray[Any]) -> NDArray[Any]:
+        whole = np.zeros(self.shape, values.dtype)
+        whole.flat[self.places] = values
+        return whole
+
+    @property
+    def has_emboli(self) -> bool:
+        """Whether the scan has an embolus."""
+        return bool(self.ids.any())
 
     @property
     def bytes_held(self) -> int:
-        """Memory of the scan."""
-        ignored = 0 if self.scan.ignored is None else self.scan.ignored.nbytes
-        return self.scan.truth.nbytes + ignored + sum(one.nbytes for one in self.maps)
+        """Memory of what is kept."""
+        ignored = 0 if self.ignored is None else self.ignored.nbytes
+        return self.places.nbytes + self.ids.nbytes + ignored + sum(one.nbytes for one in self.maps)
 
 
 class MixedScans(Sequence[LabelledScan]):

@@ -138,7 +138,7 @@ def calibrate_on_scans(
             raise InputError("PE-FUS-006", f"none of the {len(refs)} scans can be used", "see the lines above")
         chosen = calibrate_ensemble(locations, members, max_fp_per_scan, grid, scans.patients or {})
     described = {
-        "scans": [member.scan.case_id for member in members],
+        "scans": [member.case_id for member in members],
         "left_out": [{"case": failure.case_id, "code": failure.code} for failure in failed],
         "labels": {"kinds": [str(kind)], "ignored_values": list(kind.ignored)},
         "source": "scans",

@@ -127,7 +127,7 @@ def choose_weights(
     for place, member in enumerate(bar):
         for number, weights in enumerate(tried):
             counts[number, :, place] = count_findings([member.mixed(weights)], settings)[:, 0, :COLUMNS]
-    whose = numbered_patients([member.scan.case_id for member in members], patients)
+    whose = numbered_patients([member.case_id for member in members], patients)
     volumes = np.array([choice.min_volume_mm3 for choice in settings])
     distance = np.abs(np.array(tried) - np.array(tried[0])).sum(axis=1).round(9)
     search = best_elsewhere(max_fp_per_scan)

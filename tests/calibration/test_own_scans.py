@@ -8,9 +8,18 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from pe_nnunet import PEPredictor
+from pe_nnunet.calibration.counts import Grid
+from pe_nnunet.calibration.own_scans import OwnScans, calibrate_on_scans
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.training_split import TrainingSplit
+from pe_nnunet.evaluation.prediction_pairing import find_labels
+from pe_nnunet.fusion.choice import choose_settings
 from pe_nnunet.fusion.stored import read_fusion
+from pe_nnunet.inference.locate import locate_folder
+from pe_nnunet.inference.model import weights_of
+from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.volumes import find_scans
 from pe_nnunet.volumes.files.volume_file import scan_sha256
 
 A, B = "A__P__3d_fullres", "B__P__3d_fullres"
@@ -54,7 +63,7 @@ def command(place, *more):
     ]
 
 
-def test_models_from_elsewhere_are_calibrated_and_prediction_is_told_to_use_it(place, capsys, thorax):
+def test_models_from_elsewhere_are_calibrated_and_prediction_is_told_to_use_it(place, capsys):
     """A says 0.08 everywhere, B 0.88, and the mean of all three folds 0.35: one finding that touches both emboli."""
     path = place / "out" / "mine.json"
     assert main(command(place, "-o", str(path))) == 3  # d has no label
@@ -75,27 +84,36 @@ def test_models_from_elsewhere_are_calibrated_and_prediction_is_told_to_use_it(p
     assert content["weight_choice"]["each_alone"][A]["found"] == 0
     assert content["weight_choice"]["alone"]["weights"] == {A: 0.0, B: 1.0}
 
-    sitk.WriteImage(thorax, str(place / "new.nii.gz"))
-    models = command(place)[2:4]
-    predict = ["predict-fused", "-i", str(place / "new.nii.gz"), "-m", *models, "-device", "cpu", "--disable_tta"]
-    assert main([*predict, "-step_size", "1", "-o", str(place / "predicted"), "--fusion", str(path)]) == 0
-    manifest = json.loads((place / "predicted" / "new.json").read_text())
-    assert manifest["settings"]["threshold"] == 0.3
-    assert manifest["arguments"]["fusion_from"] == "mine.json"
-    assert [one["weight"] for one in manifest["arguments"]["model_weights"]] == pytest.approx([2 / 3, 1 / 3])
+    folders = [place / "results" / "Dataset501_PE" / name for name in (A, B)]
+    locations = [locate_folder(folder, None) for folder in folders]
+    choice = choose_settings(folders, weights_of(locations), file=path)
+    assert (choice.settings.threshold, choice.source, choice.notes) == (0.3, "mine.json", ())
+    predictor = PEPredictor(locations, device="cpu", fusion=choice)
+    assert predictor.ensemble.weights == pytest.approx((2 / 3, 1 / 3))
+    predict = ["predict-fused", "-i", str(place / "scans"), "-o", str(place / "predicted"), "-device", "cpu", "-m"]
+    assert main([*predict, str(folders[0]), "--fusion", str(path)]) == 2  # it was chosen for both
+    assert "PE-FUS-005" in capsys.readouterr().err
 
 
-def test_a_scan_that_a_model_was_trained_on_is_left_out(place, capsys):
+def on_scans(place, **more):
+    """As the command, in this process."""
+    locations = [locate_folder(place / "results" / "Dataset501_PE" / name, None) for name in (A, B)]
+    scans = OwnScans(find_scans(place / "scans"), find_labels(place / "labels"), place / "labels", **more)
+    quick = InferenceSettings(mirroring=False, step=1.0)
+    return calibrate_on_scans(
+        locations, scans, None, Grid((0.3, 0.7), (0.0,), (0.0,)), device="cpu", inference=quick, output=place / "m.json"
+    )[1]
+
+
+def test_a_scan_that_a_model_was_trained_on_is_left_out(place):
     checkpoint = place / "results" / "Dataset501_PE" / B / "fold_0" / "checkpoint_final.pth"
     split = TrainingSplit("Dataset001_X", "0", {"case_7": scan_sha256(place / "scans" / "b.nii.gz")}, {})
     torch.save(torch.load(checkpoint, weights_only=True) | {"pe_split": split.to_plain()}, checkpoint)
     (place / "scans" / "d.nii.gz").unlink()
-    (place / "patients.csv").write_text("case,patient\na,p\nc,p\n")
-    assert main(command(place, "--patients", str(place / "patients.csv"), "-o", str(place / "mine.json"))) == 3
-    told = capsys.readouterr()
-    assert "PE-EVAL-012" in told.err
-    assert "the same scan as case_7" in told.err
-    content = json.loads((place / "mine.json").read_text())
+    (failed,) = on_scans(place, patients={"a": "p", "c": "p"})
+    assert (failed.case_id, failed.code) == ("b", "PE-EVAL-012")
+    assert "the same scan as case_7" in failed.message
+    content = json.loads((place / "m.json").read_text())
     assert content["chosen_on"]["scans"] == ["a", "c"]
     assert content["cross_validated"] is None  # both are of one patient
 
@@ -129,5 +147,5 @@ def test_a_read_only_model_folder_is_known_before_anything_is_predicted(place, c
 
 
 def test_scans_without_labels_and_the_other_way_round(place, capsys):
-    assert main([*command(place)[:5], "-device", "cpu"]) == 2
+    assert main([*command(place)[:6], "-device", "cpu"]) == 2
     assert "--scans and --labels belong together" in capsys.readouterr().err
