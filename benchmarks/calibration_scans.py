@@ -1,11 +1,11 @@
 """How many labelled scans it takes before calibrated settings beat the defaults, by resampling scans.
 
     python benchmarks/calibration_scans.py --counts counts.npz --scans SCANS ... --labels LABELS ... -m FOLDER
-    python benchmarks/calibration_scans.py --counts counts.npz [--target-fp 2]
+    python benchmarks/calibration_scans.py --counts counts.npz [--target-fp 2] [--default 0.8 200]
 
 The first command predicts labelled scans that the model was not trained on, as `pe-nnunet calibrate --scans` does, or
-takes <case>_probability.nii.gz from --probabilities, and keeps what each setting finds in each scan; it goes on where it
-was interrupted. The second one takes that alone. Then, for each number of scans, so many are drawn without replacement,
+takes <case>_probability.nii.gz from --probabilities, and keeps what each setting finds in each scan; run again, it goes
+on where it was. The second one takes that alone. Then, for each number of scans, so many are drawn without replacement,
 settings are chosen on them, and chosen settings and defaults are compared on those that were not drawn: each in the
 objective (the F1 of emboli, or the sensitivity, where more false positives than allowed cost their share of it). A draw
 on which nothing can be chosen keeps the defaults.
@@ -31,8 +31,8 @@ from pe_nnunet.evaluation.prediction_pairing import find_labels
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.volumes import find_scans, read_file, read_scan, require_same_grid, spacing_zyx, to_lps
 
-SIZES = (2, 3, 5, 8, 10, 15, 20, 30, 50)
-FEWEST_LEFT = 5  # to compare on
+SIZES = (2, 3, 5, 7, 10, 15, 20, 30, 50)
+FEWEST_LEFT = 3  # to compare on
 COLUMNS = 4
 
 
@@ -44,11 +44,21 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, nargs="+", default=[], help="a folder for each of --scans")
     parser.add_argument("--probabilities", type=Path, help="folder of <case>_probability.nii.gz, instead of -m")
     parser.add_argument("--target-fp", type=float, help="false positives a scan, at most; default: the F1")
+    parser.add_argument(
+        "--default",
+        type=float,
+        nargs=2,
+        metavar=("THRESHOLD", "MM3"),
+        help="settings of the grid to compare with, as those of a model whose defaults happen to suit; default: ours",
+    )
     parser.add_argument("--draws", type=int, default=500)
     args = parser.parse_args()
     if args.scans:
         add_counts(args.counts, args.scans, args.labels, args.model, args.probabilities)
     counts = np.load(args.counts)["counts"].astype(np.int64)
+    if args.default:
+        known = plain_settings(None).index(FusionSettings(args.default[0], min_volume_mm3=args.default[1]))
+        counts = np.concatenate([counts[:-1], counts[known : known + 1]])
     total = counts[-1].sum(axis=0)
     false = total[3] - total[2]
     print(f"{counts.shape[1]} scans, {total[1]} emboli; the defaults find {total[FOUND]}, with {false} false findings")
@@ -102,7 +112,7 @@ def by_model(folder: Path) -> Callable[[str, Any], NDArray[np.float32]]:
 
     device, how = pick_device(), InferenceSettings(mirroring=False)
     model = load_model(locate_folder(folder, None), device)
-    return lambda case, image: predict_members([model], image, (), device, how)[0]
+    return lambda _, image: predict_members([model], image, (), device, how)[0]
 
 
 def simulate(counts: NDArray[np.int64], max_fp_per_scan: float | None, draws: int) -> list[dict[str, Any]]:

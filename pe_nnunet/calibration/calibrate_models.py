@@ -138,7 +138,8 @@ def calibrate_models(
     if further:
 
         def mean(image: sitk.Image, fold: str) -> NDArray[np.float32]:
-            return np.einsum("m,mzyx->zyx", np.float32(chosen.weights), np.stack(by_fold(image, fold)))
+            weights = np.asarray(chosen.weights, np.float32)
+            return np.asarray(np.einsum("m,mzyx->zyx", weights, np.stack(by_fold(image, fold))))
 
         shift = measure_shift(further, folds, mean, chosen.found.segmentation.chosen.settings)
     write_fusion(

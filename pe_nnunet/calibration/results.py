@@ -73,8 +73,8 @@ def write_fusion(path: Path, chosen: EnsembleCalibration, chosen_on: Mapping[str
 
 
 def _weight_choice(models: Sequence[str], choice: WeightChoice) -> dict[str, Any]:
-    ways = {
-        way: {
+    ways: dict[str, Any] = {
+        str(way): {
             "weights": dict(zip(models, one.weights, strict=True)),
             **_rounded(one.point),
             "cross_validated": None if one.cross_validated is None else _rounded(one.cross_validated),

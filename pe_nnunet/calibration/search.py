@@ -120,7 +120,9 @@ def calibrate(
         InputError: PE-FUS-006 if there is no scan with an embolus; PE-FUS-010 if no setting finds one.
     """
     if not any((scan.truth > 0).any() for scan in scans):
-        raise InputError("PE-FUS-006", f"no embolus in the {len(scans)} scans to calibrate on", "name other folds")
+        raise InputError(
+            "PE-FUS-006", f"no embolus in the {len(scans)} scans to calibrate on", "give folds or labels with emboli"
+        )
     detector = any(scan.tubes is not None for scan in scans)
     settings = plain_settings(grid)
     if detector:

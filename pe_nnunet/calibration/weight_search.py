@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Literal
 
@@ -126,7 +126,8 @@ def choose_weights(
     bar = tqdm(members, desc="weights of the models", unit="scan", disable=None, file=sys.stderr)
     for place, member in enumerate(bar):
         for number, weights in enumerate(tried):
-            counts[number, :, place] = count_findings([member.mixed(weights)], settings)[:, 0, :COLUMNS]
+            mixed = replace(member.mixed(weights), tubes=None)  # boxes are weighed later
+            counts[number, :, place] = count_findings([mixed], settings)[:, 0, :COLUMNS]
     whose = numbered_patients([member.case_id for member in members], patients)
     volumes = np.array([choice.min_volume_mm3 for choice in settings])
     distance = np.abs(np.array(tried) - np.array(tried[0])).sum(axis=1).round(9)
