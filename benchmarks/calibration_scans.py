@@ -92,10 +92,12 @@ def add_counts(
 
 
 def from_files(folder: Path | None) -> Callable[[str, Any], NDArray[np.float32]]:
-    """Probabilities that `predict-fused --save-probability` left."""
+    """Probabilities that `predict-fused --save-parts`, or without a detector `--save-probability`, left."""
 
     def read(case: str, image: Any) -> NDArray[np.float32]:
-        stored, _ = read_file((folder or Path()) / f"{case}_probability.nii.gz")
+        names = (f"{case}_segmentation_probability.nii.gz", f"{case}_probability.nii.gz")
+        paths = [(folder or Path()) / name for name in names]
+        stored, _ = read_file(next((path for path in paths if path.is_file()), paths[-1]))
         stored = to_lps(stored)
         require_same_grid(image, stored, f"the probability of {case}")
         return np.asarray(sitk.GetArrayFromImage(stored), np.float32)

@@ -161,6 +161,35 @@ def test_the_probabilities_that_training_left_choose_the_threshold(dataset, caps
     assert "PE-EVAL-011" in capsys.readouterr().err
 
 
+def test_a_second_model_that_is_noise_gets_weight_zero_and_is_not_run(dataset, model_folder, capsys):
+    """The first has the clots at 0.8; the second nothing but one place, at 0.9, that is none."""
+    second = model_folder("PEAttentionUNetTrainer__PETARUNetPlans__3d_fullres", folds=(0, 1), log_odds=(0.0, 0.0))
+    for path in dataset.glob("fold_*/validation/*.nii.gz"):
+        mask = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        mask[10] = 0
+        noise = np.zeros(mask.shape, np.float32)
+        noise[40, 10, 5:10] = 0.9
+        for model, probability in ((dataset, 0.8 * mask.astype(np.float32)), (second, noise)):
+            folder = model / path.parent.parent.name / "validation"
+            folder.mkdir(exist_ok=True)
+            maps = np.stack([1 - probability, probability])
+            np.savez_compressed(folder / f"{path.name[0]}.npz", probabilities=maps)
+    command = ["calibrate", "-d", "501", "-tr", "PETARUNetTrainer", "PEAttentionUNetTrainer", "--from", "npz"]
+    assert main([*command, "--thresholds", "0.3", "0.5", "--min-embolus-mm3", "0"]) == 0
+    told = capsys.readouterr().out
+    assert "the best alone is taken" in told
+    assert "the mean of all: 8 of 8 emboli, 1.00 false positives a scan, F1 0.80" in told  # 0.4 and 0.45
+    assert f"{second.name} alone: 0 of 8 emboli" in told
+    stored = read_fusion(dataset / "fusion.json")
+    assert stored.model_weights == {dataset.name: 1.0, second.name: 0.0}
+    content = json.loads((dataset / "fusion.json").read_text())
+    assert (content["format"], content["weight_choice"]["taken"], content["weight_choice"]["tried"]) == (3, "alone", 11)
+    predictor = PEPredictor([dataset, second], device="cpu")
+    assert [model.name for model in predictor.models] == [dataset.name]
+    assert [note.code for note in predictor.choice.notes] == ["PE-FUS-021"]
+    assert predictor.fusion == stored.segmentation.chosen
+
+
 def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):
     """Outputs are 0.27 and 0.38 everywhere, so that single folds and their mean differ by what is known."""
     (tmp_path / "scans").mkdir()
