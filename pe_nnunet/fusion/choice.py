@@ -143,12 +143,12 @@ def choose_settings(
 
 
 def given_settings(
-    settings: FusionSettings, folders: Sequence[Path], model_weights: Sequence[float] | None = None
+    settings: FusionSettings | FusionChoice, folders: Sequence[Path], model_weights: Sequence[float] | None = None
 ) -> FusionChoice:
     """Settings that are given, with the weights of the models; no `fusion.json` is looked for.
 
     Args:
-        settings: They.
+        settings: They, or what was chosen.
         folders: Model folders of the ensemble.
         model_weights: As in `choose_settings`; None for every fold alike.
 
@@ -158,7 +158,8 @@ def given_settings(
     models = [folder.resolve().name for folder in folders]
     used = None if model_weights is None else normalised(model_weights, models)
     notes = weight_notes(used, models, None, given=False)
-    return FusionChoice(settings, tuple(notes), "given", model_weights=used)
+    choice = settings if isinstance(settings, FusionChoice) else FusionChoice(settings, source="given")
+    return replace(choice, notes=(*choice.notes, *notes), model_weights=used)
 
 
 def _given(path: Path, models: Sequence[str], weights: Weights, accept: bool) -> tuple[Path, Misfit | None]:

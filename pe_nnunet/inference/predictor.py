@@ -11,11 +11,12 @@ import SimpleITK as sitk
 import torch
 
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
-from pe_nnunet.errors import InputError, Note
+from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
 from pe_nnunet.fusion.choice import FusionChoice, choose_settings, given_settings
-from pe_nnunet.inference.channels import further_channels, without_further_channels
+from pe_nnunet.inference.channels import further_channels
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
+from pe_nnunet.inference.inputs import read_one_scan
 from pe_nnunet.inference.loaded_ensemble import load_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, pick_device, require_one_scheme, weights_of
@@ -25,7 +26,7 @@ from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.stage_times import StageTimes
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.roi import crop, paste
-from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
+from pe_nnunet.volumes import Scan, from_lps, image_like, spacing_zyx, to_lps
 from pe_nnunet.volumes.case_names import HASHED, PLAIN
 from pe_nnunet.volumes.readers import MIN_SLICES_3D
 
@@ -88,7 +89,7 @@ class PEPredictor:
         if fusion is None:
             used = weights_of(locations, () if detector is None else detector.records)
             fusion = choose_settings([place.folder for place in locations], used, model_weights=model_weights)
-        elif isinstance(fusion, FusionSettings):
+        elif isinstance(fusion, FusionSettings) or model_weights is not None:
             fusion = given_settings(fusion, [place.folder for place in locations], model_weights)
         self.choice, self.fusion = fusion, fusion.settings
         self.ensemble = load_ensemble(  # whether a model tells arteries is known before the first scan
@@ -125,7 +126,8 @@ class PEPredictor:
             PEError: If the scan cannot be read, has no lungs, or does not fit the models.
         """
         clock = StageTimes()
-        scan = self._read(scan)
+        if isinstance(scan, (str, Path)):
+            scan = read_one_scan(Path(scan), self.repairs, self.n_channels)
         image, case_id = (scan.image, scan.case_id) if isinstance(scan, Scan) else (scan, case_id)
         if further is None and isinstance(scan, Scan):
             further = further_channels(scan.ref, image, self.n_channels)
@@ -224,18 +226,6 @@ class PEPredictor:
             return []
         text = "loose slices: searched whole, without lungs or boxes; an area is no volume"
         return [Note("PE-MODEL-011", "warning", text)]
-
-    def _read(self, scan: Path | str | sitk.Image | Scan) -> sitk.Image | Scan:
-        if not isinstance(scan, (str, Path)):
-            return scan
-        refs = without_further_channels(find_scans(Path(scan)), self.n_channels)
-        if len(refs) != 1:
-            raise InputError(
-                "PE-IN-005",
-                f"{scan} holds {len(refs)} scans, expected one",
-                "predict them one by one, or name one of them",
-            )
-        return read_scan(refs[0], **self.repairs)
 
     @property
     def n_channels(self) -> int:
