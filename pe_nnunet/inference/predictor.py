@@ -216,9 +216,8 @@ class PEPredictor:
         lungs = lung_region(image_lps, self.margin_mm, self.on_no_lungs, also=seen)
         if not self.along_arteries:
             return lungs
-        mask = predict_arteries(
-            self.ensemble.of_arteries, image_lps, lungs, self.device, self.inference, progress, channels_lps
-        )
+        models = [*self.models, *self.ensemble.of_arteries]
+        mask = predict_arteries(models, image_lps, lungs, self.device, self.inference, progress, channels_lps)
         return artery_region(image_lps, mask, self.margin_mm)
 
     def _notes(self, image_lps: sitk.Image) -> list[Note]:
