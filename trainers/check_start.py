@@ -12,10 +12,10 @@ from torch import distributed
 
 from pe_nnunet.dataset.channels import check_channels
 from pe_nnunet.dataset.dataset_json import pe_label_values
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, SPLITS, Split, nnunet_folder
+from pe_nnunet.dataset.folders import PREPROCESSED, SPLITS, Split, nnunet_folder
 from pe_nnunet.dataset.label_checks import check_label_names
 from pe_nnunet.dataset.preprocessed import positive_cases, preprocessed_cases, require_complete
-from pe_nnunet.dataset.raw import load_cases
+from pe_nnunet.dataset.raw import patients_of_dataset
 from pe_nnunet.dataset.split_checks import (
     N_FOLDS,
     TOO_FEW_HINT,
@@ -107,7 +107,7 @@ def _check_cases(root: Path, folder: Path, fold: int | str, dataset_json: dict[s
         splits = _splits(root, cases, labelled)
         check_fold(int(fold), len(splits), str(root / SPLITS))
         split = splits[int(fold)]
-        patients = _patients(root.name)
+        patients = patients_of_dataset(root.name)
         notes = [note for note in shared_patients(splits, patients) if note.message.startswith(f"fold {fold}:")]
     require_complete(folder, dict.fromkeys([*split["train"], *split["val"]]))
     unlabelled = [case for case in split["val"] if case not in labelled]
@@ -154,14 +154,6 @@ def no_embolus(count: int, fold: int | str) -> ConfigurationError:
         f"none of the {count} training cases of fold {fold} holds an embolus",
         "look at the labels with pe-nnunet analyse, and at splits_final.json",
     )
-
-
-def _patients(dataset: str) -> dict[str, str]:
-    raw = os.environ.get(RAW, "").strip()
-    try:
-        return {case: record.patient for case, record in load_cases(Path(raw) / dataset).items()} if raw else {}
-    except ConfigurationError:  # made by hand, or on another machine
-        return {}
 
 
 def _identifier(configurations: Mapping[str, Any], name: str) -> str:

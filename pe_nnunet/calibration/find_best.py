@@ -12,8 +12,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import FOUND, Grid, LabelledScan, count_findings
-from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase, stored_probability
-from pe_nnunet.calibration.search import best, held_out, rates, require_found
+from pe_nnunet.calibration.objective import best, held_out, rates, require_found
+from pe_nnunet.calibration.out_of_fold import stored_probability
+from pe_nnunet.calibration.validation_cases import VALIDATION, ValidationCase
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.inference.locate import model_names

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pe_nnunet.calibration.out_of_fold import ValidationCase
 from pe_nnunet.calibration.trained_on import Trained, split_of_checkpoint
+from pe_nnunet.calibration.validation_cases import ValidationCase
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.scan_hashes import ScanHashes, scan_hashes
 from pe_nnunet.dataset.training_split import TrainingSplit, some_names
@@ -70,11 +70,7 @@ def require_unseen(trained: Trained, scans: Mapping[str, Sequence[str]]) -> None
     Raises:
         ConfigurationError: PE-EVAL-012.
     """
-    known: ScanHashes = {}
-    for _, _, split in trained:
-        of_split = split.train | split.val
-        known |= of_split if any(of_split.values()) else scan_hashes(split.dataset, of_split)
-    of_hash = {sha256: case for case, hashes in known.items() for sha256 in hashes}
+    of_hash = seen_scans(trained)
     seen = [
         f"{name} (the same scan as {of_hash[sha256]})"
         for name, hashes in scans.items()
@@ -85,6 +81,38 @@ def require_unseen(trained: Trained, scans: Mapping[str, Sequence[str]]) -> None
         raise ConfigurationError(
             "PE-EVAL-012", f"further scans that belong to the folds ({some_names(seen)})", "give scans of their own"
         )
+
+
+def seen_scans(trained: Trained) -> dict[str, str]:
+    """What any fold was trained or validated on: hash -> case, as far as anything tells.
+
+    Args:
+        trained: Models and detectors.
+    """
+    of_hash: dict[str, str] = {}
+    for _, _, split in trained:
+        of_split = split.train | split.val
+        known = of_split if any(of_split.values()) else scan_hashes(split.dataset, of_split)
+        of_hash |= {sha256: case for case, hashes in known.items() for sha256 in hashes}
+    return of_hash
+
+
+def unseen_notes(trained: Trained) -> tuple[Note, ...]:
+    """PE-EVAL-013 for each model and detector of which nobody can tell whether it has seen further scans.
+
+    Args:
+        trained: Models and detectors.
+    """
+    folds: dict[tuple[str, str], list[str]] = {}
+    for who, fold, split in trained:
+        unhashed = not seen_scans([(who, fold, split)])
+        if reason := split.unknown or ("no hashes of its training scans are known" if unhashed else ""):
+            folds.setdefault((who, reason), []).append(fold)
+    return tuple(
+        Note("PE-EVAL-013", "warning", f"fold {' '.join(of)} of {who}: {reason}; nobody can tell whether it was "
+             "trained on one of the scans")
+        for (who, reason), of in folds.items()
+    )  # fmt: skip
 
 
 def segmenters_of_other_splits(results: Path, fold: str, split: Split) -> list[Note]:

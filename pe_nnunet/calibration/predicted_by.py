@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pe_nnunet.calibration.out_of_fold import VALIDATION, ValidationCase, how_to_validate
 from pe_nnunet.calibration.trained_on import Trained, validated_by_splits
+from pe_nnunet.calibration.validation_cases import VALIDATION, ValidationCase, how_to_validate
 from pe_nnunet.dataset.training_split import some_names
 from pe_nnunet.dataset.validation_record import ValidationRecord
 from pe_nnunet.errors import ConfigurationError

@@ -1,54 +1,60 @@
-"""What was chosen: `fusion.json` and a text from `pe-nnunet calibrate`; JSON, table and command from `find-best`."""
+"""What `pe-nnunet calibrate` has chosen: `fusion.json`, and a text."""
 
 from __future__ import annotations
 
-import shlex
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pe_nnunet import __version__
-from pe_nnunet.calibration.counts import COMMON_VOXELS, EMBOLI, FINDINGS, FOUND, TRUE, TRUE_VOXELS, VOXELS
-from pe_nnunet.calibration.find_best import Candidate
-from pe_nnunet.calibration.search import MIN_SCANS, Calibration, OperatingPoint
-from pe_nnunet.cases import CaseFailure
-from pe_nnunet.errors import InputError, Note
+from pe_nnunet.calibration.cross_validation import MIN_SCANS, Estimate
+from pe_nnunet.calibration.ensemble_calibration import EnsembleCalibration
+from pe_nnunet.calibration.search import Calibration, OperatingPoint
+from pe_nnunet.calibration.weight_search import WeightChoice
+from pe_nnunet.errors import InputError, OutputError
 from pe_nnunet.files import atomic_json
-from pe_nnunet.fusion.stored import FORMAT, NAME, OperatingPoints
-from pe_nnunet.inference.locate import FINAL
-from pe_nnunet.metrics.cohort_scores import CohortScores
-from pe_nnunet.metrics.ratios import f1
+from pe_nnunet.fusion.model_weights import weights_text
+from pe_nnunet.fusion.stored import FORMAT, OperatingPoints
 
-SHOWN = 10
 NOTHING_CHOSEN = ("PE-FUS-002", "PE-FUS-006", "PE-FUS-010")
 
 
-def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chosen_on: Mapping[str, Any]) -> Path:
+def require_writable(path: Path) -> None:
+    """Check, before hours of work, that a file can be written.
+
+    Raises:
+        OutputError: PE-OUT-001 if it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        hint = "name a file elsewhere with --output"
+        raise OutputError("PE-OUT-001", f"{path} cannot be written: {error.strerror}", hint) from error
+
+
+def write_fusion(path: Path, chosen: EnsembleCalibration, chosen_on: Mapping[str, Any]) -> None:
     """Write `fusion.json`.
 
     Args:
-        folder: A model folder.
-        found: What was chosen.
-        ensemble: Names of the model folders.
+        path: The file.
+        chosen: What was chosen.
         chosen_on: Scans, folds, models, detector: whatever a person needs to judge it.
 
-    Returns:
-        The file.
-
     Raises:
-        OutputError: If it cannot be written.
+        OutputError: PE-OUT-001 if it cannot be written.
     """
-    boxes = None
+    found, boxes = chosen.found, None
     if found.boxes is not None:
         boxes = {"confidence": found.boxes.settings.box_confidence} | asdict(found.boxes)
         del boxes["settings"]
     atomic_json(
-        folder / NAME,
+        path,
         {
             "format": FORMAT,
             "objective": _objective(found),
@@ -56,11 +62,32 @@ def write_fusion(folder: Path, found: Calibration, ensemble: Sequence[str], chos
             "fusion": None if found.fusion is None else _points(found.fusion),
             "boxes": boxes,
             "detection": None if found.detection is None else asdict(found.detection),
-            "ensemble": sorted(ensemble),
+            "default": None if found.default is None else _rounded(found.default),
+            "cross_validated": None if found.cross_validated is None else _rounded(found.cross_validated),
+            "ensemble": sorted(chosen.models),
+            "model_weights": dict(sorted(zip(chosen.models, chosen.weights, strict=True))),
+            "weight_choice": None if chosen.choice is None else _weight_choice(chosen.models, chosen.choice),
             "chosen_on": dict(chosen_on),
         },
     )
-    return folder / NAME
+
+
+def _weight_choice(models: Sequence[str], choice: WeightChoice) -> dict[str, Any]:
+    ways: dict[str, Any] = {
+        str(way): {
+            "weights": dict(zip(models, one.weights, strict=True)),
+            **_rounded(one.point),
+            "cross_validated": None if one.cross_validated is None else _rounded(one.cross_validated),
+        }
+        for way, one in choice.ways.items()
+    }
+    return {
+        "taken": choice.taken,
+        "tried": choice.tried,
+        **ways,
+        "each_alone": {model: _rounded(point) for model, point in zip(models, choice.alone, strict=True)},
+        "searched_against_the_others": asdict(choice.comparison),
+    }
 
 
 def _points(points: OperatingPoints[OperatingPoint]) -> dict[str, Any]:
@@ -68,7 +95,7 @@ def _points(points: OperatingPoints[OperatingPoint]) -> dict[str, Any]:
     return {**_rounded(points.chosen), "budgets": budgets}
 
 
-def _rounded(point: OperatingPoint) -> dict[str, Any]:
+def _rounded(point: OperatingPoint | Estimate) -> dict[str, Any]:
     return {key: round(value, 6) if isinstance(value, float) else value for key, value in asdict(point).items()}
 
 
@@ -90,16 +117,18 @@ def naming_older(*files: Path) -> Iterator[None]:
         raise InputError(error.code, error.message, f"{error.hint}; {older}, chosen earlier, stays as it is") from error
 
 
-def calibration_text(found: Calibration, scans: int, shift: Mapping[str, Any] | None) -> str:
+def calibration_text(chosen: EnsembleCalibration, scans: int, shift: Mapping[str, Any] | None) -> str:
     """What was chosen, for a person.
 
     Args:
-        found: What was chosen.
+        chosen: What was chosen.
         scans: On how many scans.
         shift: From `measure_shift`; None where it was not measured.
     """
+    found = chosen.found
+    lines = [] if chosen.choice is None else _weights_lines(chosen.models, chosen.choice, found)
     best = found.best
-    lines = [f"highest {_objective(found)} on {scans} scans with {best.chosen.emboli} emboli:"]
+    lines.append(f"highest {_objective(found)} on {scans} scans with {best.chosen.emboli} emboli:")
     if found.fusion is None or found.detection is None:
         lines.append(f"    {_point(best.chosen)}")
     else:
@@ -119,6 +148,11 @@ def calibration_text(found: Calibration, scans: int, shift: Mapping[str, Any] | 
             f"    both, {_point(found.fusion.chosen)}",
             f"    {helps}",
         ]
+    if found.default is not None:
+        lines.append(f"    the defaults, {_point(found.default)}")
+    if found.cross_validated is not None:
+        held = found.cross_validated
+        lines.append(f"the same choice, made on other patients than it is counted on: {_outcome(held)}")
     lines += [f"at most {n:g} false positives a scan: {_point(point)}" for n, point in best.budgets.items()]
     if shift is not None:
         lines += [
@@ -129,6 +163,29 @@ def calibration_text(found: Calibration, scans: int, shift: Mapping[str, Any] | 
             f"{shift['equal_threshold']:g} instead of {shift['threshold']:g}",
         ]
     return "\n".join(lines)
+
+
+def _weights_lines(models: Sequence[str], choice: WeightChoice, found: Calibration) -> list[str]:
+    """What the weights were compared with, and by how much."""
+    searched, test = choice.ways["searched"], choice.comparison
+
+    def line(name: str, point: OperatingPoint, held: Estimate | None = None) -> str:
+        other = "" if held is None else f"; on other patients {_outcome(held)}"
+        return f"    {name}: {_outcome(point)}{other}"
+
+    lines = [f"weights of the models, by {_objective(found)}, {choice.tried} sets tried:"]
+    lines.append(line("the mean of all", choice.ways["mean"].point, choice.ways["mean"].cross_validated))
+    lines += [line(f"{model} alone", point) for model, point in zip(models, choice.alone, strict=True)]
+    alone = choice.ways["alone"]
+    best = weights_text(alone.weights, models)
+    lines.append(line(f"the best alone ({best})", alone.point, alone.cross_validated))
+    text = weights_text(searched.weights, models)
+    lines.append(line(f"the best of all sets ({text})", searched.point, searched.cross_validated))
+    taken = {"mean": "the mean is taken", "alone": "the best alone is taken", "searched": "the best set is taken"}
+    shown = f"{test.gain:+.3f} on patients that nothing was chosen on, better in {test.certainty:.0%} of resamples"
+    if test.patients < MIN_SCANS:
+        shown = f"on fewer than {MIN_SCANS} patients nothing shows that it is better elsewhere"
+    return [*lines, f"    the search against the mean and the best alone: {shown}: {taken[choice.taken]}"]
 
 
 def _percent(share: float | None) -> str:
@@ -143,117 +200,8 @@ def _point(point: OperatingPoint) -> str:
     return f"threshold {s.threshold:g}, seed {s.seed:g}, from {s.min_volume_mm3:g} mm3{boxes}: {_outcome(point)}"
 
 
-def _outcome(point: OperatingPoint) -> str:
+def _outcome(point: OperatingPoint | Estimate) -> str:
     return (
         f"{point.found} of {point.emboli} emboli, {point.false_positives_per_scan:.2f} false positives a scan, "
         f"F1 {point.f1:.2f}"
     )
-
-
-def predict_command(candidate: Candidate, dataset: str, folds: Sequence[str], checkpoint: str = FINAL) -> str:
-    """The `pe-nnunet-predict-fused` that finds emboli in new scans in this way.
-
-    Args:
-        candidate: Models and settings.
-        dataset: Its id or name.
-        folds: Of each model.
-        checkpoint: Of each fold; nnU-Net's final one need not be named.
-
-    Example:
-        >>> from pe_nnunet.fusion import FusionSettings
-        >>> candidate = ("T__P__3d_fullres",), FusionSettings(0.4)
-        >>> predict_command(candidate, "501", ["0", "1"])
-        'pe-nnunet-predict-fused -i STUDY -o OUT -d 501 -tr T -p P -c 3d_fullres -f 0 1 --threshold 0.4 --min-embolus-mm3 5'
-    """  # noqa: E501 - a command is one line
-    models, settings = candidate
-    trainers, plans, configurations = zip(*(name.split("__") for name in models), strict=True)
-    words = ["pe-nnunet-predict-fused", "-i", "STUDY", "-o", "OUT", "-d", dataset]
-    words += ["-tr", *trainers, "-p", *plans, "-c", *configurations, "-f", *folds]
-    words += [] if checkpoint == FINAL else ["-chk", checkpoint]
-    words += ["--threshold", f"{settings.threshold:g}", "--min-embolus-mm3", f"{settings.min_volume_mm3:g}"]
-    return shlex.join(words)
-
-
-def candidate_numbers(counts: NDArray[np.int64]) -> dict[str, float | None]:
-    """Of one candidate's counts (scans, 7): ratios as in `CohortScores`, None where there is nothing to count."""
-    total: list[int] = counts.sum(axis=0).tolist()
-    sensitivity = total[FOUND] / total[EMBOLI] if total[EMBOLI] else None
-    precision = total[TRUE] / total[FINDINGS] if total[FINDINGS] else None
-    dice = [2 * row[COMMON_VOXELS] / (row[VOXELS] + row[TRUE_VOXELS]) for row in counts.tolist() if row[TRUE_VOXELS]]
-    return {
-        "sensitivity": sensitivity,
-        "false_positives_per_scan": (total[FINDINGS] - total[TRUE]) / len(counts),
-        "precision": precision,
-        "f1": None if sensitivity is None else f1(sensitivity, precision or 0.0),
-        "dice": sum(dice) / len(dice) if dice else None,
-    }
-
-
-def find_best_record(
-    candidates: Sequence[Candidate],
-    counts: NDArray[np.int64],
-    best: int,
-    cohort: CohortScores,
-    held_out: CohortScores | None,
-    failures: Sequence[CaseFailure],
-    notes: Sequence[Note] = (),
-    **how: Any,
-) -> dict[str, Any]:
-    """The content of `find_best.json`, in JSON's types.
-
-    Args:
-        candidates: In the order in which they were tried.
-        counts: (candidates, scans, 7).
-        best: Number of the best candidate.
-        cohort: Its scores on all scans.
-        held_out: Of the choices that were made on the other folds; None with a single fold, or where none can be made.
-        failures: Cases that count nowhere.
-        notes: What deserves a look.
-        **how: `dataset`, `folds` and `most_false_positives_per_scan` as asked for; `labels` as they were read; name of
-            the `checkpoint` that was validated.
-    """
-    rows = [
-        {"models": list(models), "threshold": settings.threshold, "min_volume_mm3": settings.min_volume_mm3}
-        for models, settings in candidates
-    ]
-    return {
-        **how,
-        "best": rows[best],
-        "command": predict_command(candidates[best], how["dataset"], how["folds"], how["checkpoint"]),
-        "cohort": cohort.to_dict(),
-        "held_out": None if held_out is None else held_out.to_dict(),
-        "candidates": [row | candidate_numbers(of) for row, of in zip(rows, counts, strict=True)],
-        "failures": [asdict(failure) for failure in failures],
-        "notes": [asdict(note) for note in notes],
-        "version": __version__,
-    }
-
-
-def find_best_table(found: Mapping[str, Any]) -> str:
-    """The best settings of each ensemble, the best of all first, and what the choice is worth on other scans.
-
-    Args:
-        found: From `find_best_record`.
-    """
-    by_models: dict[tuple[str, ...], Mapping[str, Any]] = {}
-    for row in sorted(found["candidates"], key=lambda row: -(row["f1"] or 0)):
-        by_models.setdefault(tuple(row["models"]), row)
-    lines = [f"{'threshold':>9}{'mm3':>6}{'sensitivity':>13}{'false+ a scan':>15}{'F1':>7}  models"]
-    lines += ["the best of all", _line(found["best"] | found["cohort"])]
-    if found["held_out"] is not None:
-        lines += ["the same choice, made on the other folds", _line(found["held_out"])]
-    lines.append("the settings of the highest F1 for each ensemble")
-    return "\n".join([*lines, *map(_line, list(by_models.values())[:SHOWN])])
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    settings = f"{row['threshold']:>9g}{row['min_volume_mm3']:>6g}" if "models" in row else f"{'':>15}"
-    numbers = "".join(
-        f"{'-' if value is None else format(value, f'.{digits}f'):>{width}}"
-        for value, digits, width in (
-            (row["sensitivity"], 3, 13),
-            (row["false_positives_per_scan"] or 0, 2, 15),
-            (row["f1"], 3, 7),
-        )
-    )
-    return f"{settings}{numbers}  {' + '.join(row.get('models', ()))}".rstrip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pe_nnunet.calibration.out_of_fold import VALIDATION
+from pe_nnunet.calibration.validation_cases import VALIDATION
 from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, RAW, SPLITS, Split, nnunet_folder
 from pe_nnunet.dataset.split_checks import read_splits

@@ -44,16 +44,17 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
 
     from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, model_folders, score_case
+    from pe_nnunet.calibration.find_best_results import find_best_record, find_best_table
     from pe_nnunet.calibration.held_out import refuse_fold_all, require_held_out
-    from pe_nnunet.calibration.out_of_fold import cases_with_probabilities, truth_record
     from pe_nnunet.calibration.predicted_by import (
         checkpoints_of_predictions,
         common_checkpoint,
         require_predictions_of,
         require_whole_validation,
     )
-    from pe_nnunet.calibration.results import find_best_record, find_best_table, naming_older
+    from pe_nnunet.calibration.results import naming_older
     from pe_nnunet.calibration.trained_on import splits_of_models
+    from pe_nnunet.calibration.validation_cases import cases_with_probabilities, truth_record
     from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder

@@ -93,11 +93,16 @@ def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool)
     add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
 
 
+def add_model_folders(group: argparse._ActionsContainer) -> None:
+    """Add models, by dataset or by folder; `models_of` takes them from the arguments."""
+    add_models_of_dataset(group, required=False)
+    group.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
+
+
 def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add models, by dataset or by folder, a detector and their calibration; returns the group, for further options."""
     group = parser.add_argument_group("models", "by dataset, or by folder with -m")
-    add_models_of_dataset(group, required=False)
-    group.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
+    add_model_folders(group)
     group.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
     group.add_argument(
         "--accept-calibration",
@@ -108,7 +113,7 @@ def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 
 def models_of(args: argparse.Namespace) -> list[ModelLocation]:
-    """The models that the options of `add_models` name.
+    """The models that the options of `add_model_folders` name.
 
     Raises:
         ConfigurationError: PE-MODEL-001 if they name none; otherwise as `locate_folder` and `locate_models`.

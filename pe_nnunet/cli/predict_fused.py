@@ -32,6 +32,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_reading(parser)
     which = add_models(parser)
     add_trust(which)
+    which.add_argument(
+        "--fusion",
+        type=Path,
+        metavar="FILE",
+        help="calibrated settings to take instead of a model folder's fusion.json",
+    )
+    which.add_argument(
+        "--model-weights",
+        type=float,
+        nargs="+",
+        metavar="W",
+        help="how much each model counts, in their order, shared alike by its folds; 0: it is not run; default: what "
+        "was calibrated, else every fold of every model alike",
+    )
     how = parser.add_argument_group("prediction")
     add_device(how)
     add_options(how, InferenceSettings, unset=True)
@@ -83,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.detection import load_detector
     from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.fusion.choice import choose_settings
     from pe_nnunet.fusion.settings import FusionSettings
-    from pe_nnunet.fusion.stored import choose_settings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
     from pe_nnunet.inference.device import pick_device
@@ -116,6 +130,8 @@ def run(args: argparse.Namespace) -> int:
         [place.folder for place in locations],
         target_fp=args.target_fp,
         accept=args.accept_calibration,
+        file=args.fusion,
+        model_weights=args.model_weights,
         **asked,
     )
     outputs = kinds_for(args.switches)

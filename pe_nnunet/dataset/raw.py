@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.dataset.folders import Split
+from pe_nnunet.dataset.folders import RAW, Split
 from pe_nnunet.dataset.records import CaseRecord
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_csv, atomic_json
@@ -65,6 +66,19 @@ def load_cases(dataset_folder: Path) -> dict[str, CaseRecord]:
         raise ConfigurationError(
             "PE-CONV-013", f"{path} cannot be read: {why(error)}", "convert again with --overwrite"
         ) from error
+
+
+def patients_of_dataset(dataset: str) -> dict[str, str]:
+    """A key that scans of one patient share, by case id; empty where no record says it.
+
+    Args:
+        dataset: Name of its folder in `nnUNet_raw`.
+    """
+    raw = os.environ.get(RAW, "").strip()
+    try:
+        return {case: record.patient for case, record in load_cases(Path(raw) / dataset).items()} if raw else {}
+    except ConfigurationError:  # made by hand, or on another machine
+        return {}
 
 
 def write_cases(dataset_folder: Path, records: Mapping[str, CaseRecord], heading: Mapping[str, Any]) -> None:

@@ -221,6 +221,10 @@ CODES: dict[str, str] = {
     "PE-FUS-011": "a part of what is chosen that cannot be chosen: boxes alone, or the choice on the other folds",
     "PE-FUS-008": "calibrated settings that were chosen for other weights or folds",
     "PE-FUS-009": "calibrated settings that do not say for which weights they were chosen",
+    "PE-FUS-020": "weights of models that are no such weights",
+    "PE-FUS-021": "a model has weight 0, and is not run",
+    "PE-FUS-022": "thresholds that were calibrated for other weights of the models",
+    "PE-FUS-023": "an ensemble of models whose folders have the same name",
     # outputs
     "PE-OUT-001": "a file cannot be written",
     "PE-OUT-002": "an output folder that holds other files, or a file name without an image format",

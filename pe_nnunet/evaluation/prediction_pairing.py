@@ -83,14 +83,7 @@ def find_pairs(
     for path, what in ((predictions, "predictions"), (labels, "labels")):
         if not path.is_dir() and not (path is predictions and path.is_file()):
             raise ConfigurationError("PE-IN-002", f"the folder of {what} {path} does not exist")
-    true = _by_case([*_images(labels), *_study_images(labels, (STUDY_LABEL,))])
-    true = {case: files for case, files in true.items() if only is None or case in only}
-    if not true:
-        raise InputError(
-            "PE-IN-001",
-            f"{labels} holds no label" + ("" if only is None else f" of {', '.join(sorted(only))}"),
-            f"expected <case>.nii.gz, or folders <case>/ with {STUDY_LABEL}.nii.gz in them",
-        )
+    true = find_labels(labels, only)
     one_of = {case: files[0] for case, files in true.items()}
     found = _of_one_file(predictions, one_of) if predictions.is_file() else _of_folder(predictions, one_of)
     pairs: dict[str, CaseFiles] = {}
@@ -107,6 +100,30 @@ def find_pairs(
         else:
             pairs[case] = given[0]
     return pairs, failures, sorted(case for case in found.keys() - true.keys() if only is None or case in only)
+
+
+def find_labels(labels: Path, only: Collection[str] | None = None) -> dict[str, list[Path]]:
+    """The labels in a folder, by case id; more than one file where a case is not clear.
+
+    Args:
+        labels: As in `find_pairs`.
+        only: Likewise.
+
+    Raises:
+        ConfigurationError: PE-IN-002 if there is no such folder.
+        InputError: PE-IN-001 if there is no label.
+    """
+    if not labels.is_dir():
+        raise ConfigurationError("PE-IN-002", f"the folder of labels {labels} does not exist")
+    true = _by_case([*_images(labels), *_study_images(labels, (STUDY_LABEL,))])
+    true = {case: files for case, files in true.items() if only is None or case in only}
+    if not true:
+        raise InputError(
+            "PE-IN-001",
+            f"{labels} holds no label" + ("" if only is None else f" of {', '.join(sorted(only))}"),
+            f"expected <case>.nii.gz, or folders <case>/ with {STUDY_LABEL}.nii.gz in them",
+        )
+    return true
 
 
 def find_lung_masks(folder: Path, cases: Iterable[str]) -> dict[str, Path]:

@@ -1,21 +1,22 @@
-"""`fusion.json` in a model folder as prediction reads it, and the settings that a prediction takes from it."""
+"""`fusion.json` as prediction reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
+from pe_nnunet.fusion.model_weights import normalised
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.weights import Weights
 
 NAME = "fusion.json"
-FORMAT = 2
-DEFAULTS = "defaults"
+FORMAT = 3
+MEAN_ALONE = 2
+"""The format before models had weights: what it holds is for the mean of all folds."""
 
 Point = TypeVar("Point")
 
@@ -42,7 +43,8 @@ class StoredFusion:
         fusion: For segmenters and a detector; None if it was calibrated without one.
         boxes_confidence: Lowest confidence of the detector's boxes as findings of their own; None without one.
         ensemble: Names of the model folders whose mean they are for.
-        weights: Of the models and the detector that they were chosen with; None if it does not say.
+        weights: Of the models and the detector that they were chosen with, by their hashes; None if it does not say.
+        model_weights: How much each model counts, by its folder's name; None for the mean of all folds.
     """
 
     segmentation: OperatingPoints[FusionSettings]
@@ -50,6 +52,17 @@ class StoredFusion:
     boxes_confidence: float | None = None
     ensemble: tuple[str, ...] = ()
     weights: Weights | None = None
+    model_weights: Mapping[str, float] | None = None
+
+    def weights_of(self, models: Sequence[str]) -> tuple[float, ...] | None:
+        """How much each of the models counts, in their order; None for the mean of all folds.
+
+        Args:
+            models: Names of the folders of this ensemble.
+        """
+        if self.model_weights is None:
+            return None
+        return normalised([self.model_weights[name] for name in models], models)
 
     def at(self, target_fp: float | None, *, detector: bool) -> FusionSettings:
         """The settings for at most that many false positives a scan.
@@ -83,12 +96,14 @@ def read_fusion(path: Path) -> StoredFusion:
         content = read_object(path)
         _require_format(content["format"])
         fusion, boxes = content["fusion"], content["boxes"]
+        ensemble = tuple(str(name) for name in content["ensemble"])
         return StoredFusion(
             _points(content["segmentation"]),
             None if fusion is None else _points(fusion),
             None if boxes is None else _settings({"box_confidence": boxes["confidence"]}).box_confidence,
-            tuple(str(name) for name in content["ensemble"]),
+            ensemble,
             Weights.from_json(content.get("chosen_on")),
+            None if content["format"] == MEAN_ALONE else _model_weights(content["model_weights"], ensemble),
         )
     except (*MALFORMED, ConfigurationError) as error:
         reason = error.message.removeprefix("--") if isinstance(error, ConfigurationError) else why(error)
@@ -97,128 +112,6 @@ def read_fusion(path: Path) -> StoredFusion:
             f"{path} holds no calibrated settings: {reason}",
             "remove it, or run pe-nnunet calibrate again",
         ) from error
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """Why calibrated settings are not, or not surely, for the weights that are used.
-
-    Attributes:
-        code: PE-FUS-005 another ensemble, PE-FUS-008 other weights, PE-FUS-009 nothing is known of the weights.
-        text: In words, without what follows from it.
-    """
-
-    code: str
-    text: str
-
-    def note(self, outcome: str) -> Note:
-        """With what follows from it."""
-        return Note(self.code, "warning", f"{self.text}; {outcome}")
-
-
-def misfit(path: Path, models: Collection[str], weights: Weights) -> Misfit | None:
-    """Compare a `fusion.json` with the weights that are used.
-
-    Args:
-        path: The file.
-        models: Names of the model folders.
-        weights: Their weights.
-
-    Returns:
-        None if it was chosen for these models and weights, or for more folds of them.
-
-    Raises:
-        ConfigurationError: PE-FUS-004 if it cannot be read.
-    """
-    stored = read_fusion(path)
-    if sorted(stored.ensemble) != sorted(models):
-        return Misfit("PE-FUS-005", f"{path} was chosen for other models")
-    if stored.weights is None:
-        return Misfit("PE-FUS-009", f"{path} does not say for which weights it was chosen")
-    if others := weights.not_among(stored.weights):
-        return Misfit("PE-FUS-008", f"{path} was chosen for other weights ({', '.join(others)})")
-    return None
-
-
-@dataclass(frozen=True)
-class FusionChoice:
-    """The settings of a prediction and where they come from.
-
-    Attributes:
-        settings: They.
-        notes: What a person should know about them.
-        source: `"defaults"`, or the model folder whose `fusion.json` they are from, before what a person gave.
-        source_sha256: Of that file; empty without one.
-    """
-
-    settings: FusionSettings
-    notes: tuple[Note, ...] = ()
-    source: str = DEFAULTS
-    source_sha256: str = ""
-
-
-def choose_settings(
-    folders: Sequence[Path],
-    weights: Weights,
-    *,
-    target_fp: float | None = None,
-    accept: bool = False,
-    **asked: float | None,
-) -> FusionChoice:
-    """Find the settings of an ensemble.
-
-    Args:
-        folders: Its model folders.
-        weights: What is used of them; a detector among it has boxes.
-        target_fp: Take those calibrated for at most this many false positives a scan.
-        accept: Take settings that were chosen for other weights of this ensemble.
-        **asked: Fields of `FusionSettings` that a person gave; those that are None were not given.
-
-    Raises:
-        ConfigurationError: PE-FUS-004 if a number of false positives is asked for and nothing is calibrated, or what is
-            cannot be read; PE-FUS-001 if the settings are impossible.
-    """
-    path, why = _find(folders, weights, accept)
-    notes: list[Note] = []
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    settings, detector = FusionSettings(), bool(weights.detector)
-    if path is not None:
-        settings = read_fusion(path).at(target_fp, detector=detector)
-        if why is not None:
-            notes.append(why.note("it is used nevertheless"))
-        if "threshold" in given:
-            given.setdefault("seed_threshold", None)  # hysteresis belongs to the threshold that it was chosen with
-            given["candidate_threshold"] = min(settings.candidate_threshold, given["threshold"])
-    elif target_fp is not None:
-        raise ConfigurationError(
-            "PE-FUS-004",
-            f"no fusion.json for this ensemble in {folders[0]}, so nothing is known of {target_fp:g} false "
-            f"positives a scan{'' if why is None else f': {why.text}'}",
-            "run pe-nnunet calibrate, or give --threshold",
-        )
-    elif why is not None:
-        hint = "" if why.code == "PE-FUS-005" else "; pe-nnunet calibrate chooses anew, --accept-calibration takes it"
-        notes.append(why.note(f"the defaults count{hint}"))
-    settings = replace(settings, **given)
-    if detector and not settings.uses_detection:
-        text = "boxes have weight zero: the detector's lungs count alone; pe-nnunet calibrate --detector finds weights"
-        notes.append(Note("PE-FUS-007", "warning", text))
-    if path is None:
-        return FusionChoice(settings, tuple(notes))
-    return FusionChoice(settings, tuple(notes), path.parent.name, sha256(path.read_bytes()).hexdigest())
-
-
-def _find(folders: Sequence[Path], weights: Weights, accept: bool) -> tuple[Path | None, Misfit | None]:
-    """The `fusion.json` to use, and what is doubtful about it, or about one that is not to be used."""
-    models, why = [folder.resolve().name for folder in folders], None
-    for folder in folders:
-        path = folder / NAME
-        if not path.is_file():
-            continue
-        why = misfit(path, models, weights)
-        if why is None or why.code == "PE-FUS-009" or (accept and why.code == "PE-FUS-008"):
-            return path, why
-    return None, why
 
 
 def _points(content: Mapping[str, Any]) -> OperatingPoints[FusionSettings]:
@@ -234,8 +127,15 @@ def _budget(value: Any) -> float:
 
 
 def _require_format(number: Any) -> None:
-    if number != FORMAT:
+    if number not in (MEAN_ALONE, FORMAT):
         raise ValueError(f"it has format {number}, expected {FORMAT}")
+
+
+def _model_weights(content: Mapping[str, Any], ensemble: Sequence[str]) -> dict[str, float]:
+    if sorted(content) != sorted(ensemble):
+        raise ValueError("model_weights are not those of the ensemble")
+    normalised(list(map(float, content.values())), list(content))
+    return {name: float(weight) for name, weight in content.items()}
 
 
 def _settings(content: Mapping[str, Any]) -> FusionSettings:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.fusion.stored import Misfit, misfit
+from pe_nnunet.fusion.choice import Misfit, misfit
 from pe_nnunet.fusion.weights import Weights
 
 INDEX = "pe_nnunet_model.json"

@@ -160,7 +160,7 @@ def completed(
         return None, ""
     summary = _summary(folder, case_id)
     manifest = {} if summary is None else read_object(path)
-    models = json.loads(json.dumps([asdict(record) for model in predictor.models for record in model.records]))
+    models = json.loads(json.dumps([asdict(record) for record in predictor.ensemble.records]))
     asked = json.loads(json.dumps(predictor.settings()))
     checks: dict[str, Callable[[], bool]] = {
         "its manifest cannot be read": lambda: summary is not None and summary.case_id == case_id,

@@ -1,4 +1,4 @@
-"""Mean PE probability of any number of models and folds on the grid of one image."""
+"""Weighted mean PE probability of any number of models and folds on the grid of one image."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def predict_ensemble(
     agreement_at: float | None = None,
     progress: Progress | None = None,
     further: Sequence[sitk.Image] = (),
+    weights: Sequence[float] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Mean over models and folds of the PE probability; every fold of every model counts alike.
+    """Mean over models and folds of the PE probability; without weights every fold of every model counts alike.
 
     Models may differ in network, patch, spacing, dimensions and kind of output: each fold's log-odds of PE are brought
     to the image's grid as its plans say, and become probabilities there; probabilities are averaged (nnU-Net averages
@@ -43,13 +44,14 @@ def predict_ensemble(
         device: Where the networks run.
         settings: The defaults if None.
         within: (z, y, x); outside it the probability is 0, and windows that lie outside it are not computed.
-        agreement_at: Also count the members whose probability is at least this.
+        agreement_at: Also count the members, folds of models, whose probability is at least this.
         progress: Called with a model's name and fold, windows done and in all.
         further: Channels beside the CT, on its grid; a model takes as many of the first ones as it was trained on.
+        weights: How much each model counts, not all 0; its folds share that alike. A model of weight 0 is not computed.
 
     Returns:
-        On the image's grid, (z, y, x): the mean of the members' PE probabilities; and the share of members whose own
-        reaches `agreement_at`, None without it.
+        On the image's grid, (z, y, x): the mean of the members' PE probabilities; and the share of members, each with
+        its weight, whose own reaches `agreement_at`, None without it.
 
     Raises:
         InputError: PE-MODEL-005 if a model needs more image channels, or a volume where there is a slice.
@@ -60,7 +62,11 @@ def predict_ensemble(
     hu = sitk.GetArrayViewFromImage(image)
     total = np.zeros(hu.shape, np.float32)
     votes = None if agreement_at is None else np.zeros(hu.shape, np.float32)
-    for model in models:
+    counts = [float(len(model.folds)) for model in models] if weights is None else weights
+    for model, weight in zip(models, counts, strict=True):
+        if weight == 0:
+            continue
+        share = np.float32(weight / len(model.folds))
         _require_fit(model, hu.shape, 1 + len(further))
         seen = _as_trained(model)
         others = [sitk.GetArrayViewFromImage(channel)[seen] for channel in further[: model.n_channels - 1]]
@@ -72,16 +78,16 @@ def predict_ensemble(
         for fold, _ in model.folds:
             odds = _fold_log_odds(model, fold, prepared, mask, device, settings, progress)
             for first, slab in probability_slabs(model, prepared, odds):
-                turned[first : first + len(slab)] += slab
                 if turned_votes is not None and agreement_at is not None:
-                    turned_votes[first : first + len(slab)] += slab >= agreement_at
-    members = sum(len(model.folds) for model in models)
+                    turned_votes[first : first + len(slab)] += share * (slab >= agreement_at)
+                turned[first : first + len(slab)] += slab if share == 1 else share * slab
     for volume in (total, votes):
         if volume is not None:
-            volume /= members
+            volume /= np.float32(sum(counts))
             if within is not None:
                 volume *= within
-    return np.minimum(total, 1, out=total), votes  # a sum of ones may round above their number
+            np.minimum(volume, 1, out=volume)  # a sum of ones may round above their number
+    return total, votes
 
 
 def _as_trained(model: TrainedModel) -> tuple[slice, slice, slice]:

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.files import text_sha256
-from pe_nnunet.inference.channels import channel_files, further_channels
-from pe_nnunet.volumes import Scan, ScanRef, laid_on, read_label
+from pe_nnunet.inference.channels import channel_files, further_channels, without_further_channels
+from pe_nnunet.volumes import Scan, ScanRef, find_scans, laid_on, read_label, read_scan
 from pe_nnunet.volumes.files.volume_file import files_sha256
 from pe_nnunet.volumes.readers import read_timed
 
@@ -54,6 +54,24 @@ def read_inputs(ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool], 
         file, path = artery_file(artery, ref.mask_id), ref.path if ref.kind == "file" else None
         mask = laid_on(scan.image, path, read_label(file), file, "the artery mask")[0]
     return CaseInputs(scan, mask, further_channels(ref, scan.image, channels), hashes, seconds)
+
+
+def read_one_scan(path: Path, repairs: Mapping[str, bool], channels: int = 1) -> Scan:
+    """Read the only scan that there is.
+
+    Args:
+        path: Its file or folder.
+        repairs: Keywords of `read_scan`.
+        channels: That the models need.
+
+    Raises:
+        PEError: PE-IN-005 if there are none or several; if it cannot be read.
+    """
+    refs = without_further_channels(find_scans(path), channels)
+    if len(refs) != 1:
+        hint = "predict them one by one, or name one of them"
+        raise InputError("PE-IN-005", f"{path} holds {len(refs)} scans, expected one", hint)
+    return read_scan(refs[0], **repairs)
 
 
 def inputs_sha256(ref: ScanRef, artery: Path | None = None, channels: int = 1) -> dict[str, str]:

@@ -20,7 +20,7 @@ from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
-from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.inference.plan_numbers import require_possible_numbers
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
@@ -71,13 +71,19 @@ class TrainedModel:
         return tuple(int(n) for n in self.configuration.patch_size)
 
 
-def load_model(location: ModelLocation, device: torch.device, trust: bool = False) -> TrainedModel:
+def load_model(
+    location: ModelLocation,
+    device: torch.device,
+    trust: bool = False,
+    records: tuple[ModelRecord, ...] | None = None,
+) -> TrainedModel:
     """Load a model with the weights of its folds.
 
     Args:
         location: Where it lies.
         device: Where it runs.
         trust: See `read_checkpoint`.
+        records: What `model_records` gave, where that was asked before.
 
     Raises:
         ConfigurationError: PE-MODEL-002, -003 or -020, as `read_checkpoint` and `read_plans`.
@@ -133,7 +139,7 @@ def load_model(location: ModelLocation, device: torch.device, trust: bool = Fals
         configuration_name=str(first["init_args"]["configuration"]),
         network=channels_last(network.to(device).eval(), len(configuration.patch_size)),
         folds=tuple(zip(location.folds, (item["network_weights"] for item in checkpoints), strict=True)),
-        records=model_records(location),
+        records=model_records(location) if records is None else records,
         plans=plans,
         configuration=configuration,
         dataset_json=dataset_json,
@@ -171,8 +177,14 @@ def _require_shapes(shapes: Mapping[str, Any], checkpoints: Sequence[dict[str, A
 
 
 def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
-    """What outputs say of a model: its names, and the hash of each fold's checkpoint."""
+    """What outputs say of a model: its names, and the hash of each fold's checkpoint.
+
+    Raises:
+        ConfigurationError: PE-MODEL-002 if a checkpoint is not there.
+    """
     folder, name = location.folder, location.checkpoint
+    if absent := [fold for fold in location.folds if not (folder / f"fold_{fold}" / name).is_file()]:
+        raise no_checkpoint(folder, absent, name)
     return tuple(
         ModelRecord(folder.name, folder.parent.name, fold, name, file_sha256(folder / f"fold_{fold}" / name))
         for fold in location.folds

@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import SimpleITK as sitk
 import torch
-from numpy.typing import NDArray
 
-from pe_nnunet.dataset.dataset_json import foreground_channels
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
-from pe_nnunet.errors import InputError, Note
+from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
-from pe_nnunet.fusion.stored import FusionChoice, choose_settings
+from pe_nnunet.fusion.choice import FusionChoice, choose_settings, given_settings
 from pe_nnunet.fusion.weights import Weights
-from pe_nnunet.inference.channels import further_channels, without_further_channels
+from pe_nnunet.inference.channels import further_channels
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import Progress, predict_ensemble
+from pe_nnunet.inference.inputs import read_one_scan
+from pe_nnunet.inference.loaded_ensemble import load_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
-from pe_nnunet.inference.model import TrainedModel, load_model, require_one_scheme, weights_of_records
-from pe_nnunet.inference.search_region import Region, artery_model, artery_region, lung_region, predict_arteries
+from pe_nnunet.inference.model import TrainedModel, model_records, require_one_scheme, weights_of_records
+from pe_nnunet.inference.other_classes import on_scan_grid, other_classes
+from pe_nnunet.inference.search_region import Region, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.outputs import CaseResult, StockClasses
+from pe_nnunet.inference.stage_times import StageTimes
+from pe_nnunet.outputs import CaseResult
 from pe_nnunet.roi import crop, paste
-from pe_nnunet.volumes import Scan, find_scans, from_lps, image_like, read_scan, spacing_zyx, to_lps
+from pe_nnunet.volumes import Scan, from_lps, image_like, spacing_zyx, to_lps
 from pe_nnunet.volumes.case_names import HASHED, PLAIN
 from pe_nnunet.volumes.readers import MIN_SLICES_3D
-from pe_nnunet.voxels import Box
 
 
 class PEPredictor:
@@ -44,8 +44,11 @@ class PEPredictor:
         detector: Folder of a detector (one fold or several), or one that was loaded: what it takes for lungs joins the
             region of interest, and its boxes of emboli change probabilities as `fusion` says. None: segmentation alone.
         device: `auto`, `cuda`, `mps` or `cpu`.
-        fusion: Thresholds, or what `choose_settings` chose, or what chooses it for the weights that were loaded; if
+        fusion: Thresholds, or what `choose_settings` chose, or what chooses it for the weights that were found; if
             None, those of `fusion.json` where it was chosen for these very weights, else the defaults.
+        model_weights: How much each model counts; its folds share that alike. If None, what `fusion` or `fusion.json`
+            says, else every fold of every model counts alike. A model of weight 0 is not loaded, unless it alone tells
+            the arteries to look along.
         inference: How the networks are run; the defaults if None.
         margin_mm: Around the lungs.
         on_no_lungs: `error`, or `full-volume` to predict the whole scan where no lungs are found.
@@ -67,6 +70,7 @@ class PEPredictor:
         *,
         device: str = "auto",
         fusion: FusionSettings | FusionChoice | Callable[[Weights], FusionChoice] | None = None,
+        model_weights: Sequence[float] | None = None,
         inference: InferenceSettings | None = None,
         margin_mm: float = 10.0,
         on_no_lungs: Literal["error", "full-volume"] = "error",
@@ -86,19 +90,23 @@ class PEPredictor:
         if isinstance(detector, (str, Path)):
             detector = load_detector(Path(detector), self.device.type)
         self.detector = detector
-        self.models: list[TrainedModel] = [load_model(place, self.device, trust_checkpoint) for place in locations]
+        records = [model_records(place) for place in locations]  # once: hashing takes as long as reading
+        folders = [place.folder for place in locations]
         if fusion is None:
-            fusion = partial(choose_settings, [place.folder for place in locations])
-        if isinstance(fusion, FusionSettings):
-            fusion = FusionChoice(fusion, source="given")
-        elif not isinstance(fusion, FusionChoice):
-            records = (record for model in self.models for record in model.records)
-            fusion = fusion(weights_of_records(records, () if detector is None else detector.records))
+            fusion = partial(choose_settings, folders, model_weights=model_weights)
+            model_weights = None
+        if not isinstance(fusion, (FusionSettings, FusionChoice)):
+            of_detector = () if detector is None else detector.records
+            fusion = fusion(weights_of_records(chain.from_iterable(records), of_detector))
+        if isinstance(fusion, FusionSettings) or model_weights is not None:
+            fusion = given_settings(fusion, folders, model_weights)
         self.choice, self.fusion = fusion, fusion.settings
+        self.ensemble = load_ensemble(  # whether a model tells arteries is known before the first scan
+            locations, records, fusion.model_weights, self.device, trust=trust_checkpoint, along_arteries=along_arteries
+        )
+        self.models: Sequence[TrainedModel] = self.ensemble.models
         if "nnunet" in self.outputs:
             require_one_scheme(self.models)
-        if along_arteries:
-            artery_model(self.models)  # whether there is one is known before the first scan
 
     def predict(
         self,
@@ -126,8 +134,9 @@ class PEPredictor:
         Raises:
             PEError: If the scan cannot be read, has no lungs, or does not fit the models.
         """
-        clock = _Clock()
-        scan = self._read(scan)
+        clock = StageTimes()
+        if isinstance(scan, (str, Path)):
+            scan = read_one_scan(Path(scan), self.repairs, self.n_channels)
         image, case_id = (scan.image, scan.case_id) if isinstance(scan, Scan) else (scan, case_id)
         if further is None and isinstance(scan, Scan):
             further = further_channels(scan.ref, image, self.n_channels)
@@ -151,13 +160,17 @@ class PEPredictor:
             agreement_at=self.fusion.threshold if "agreement" in self.outputs else None,
             progress=progress,
             further=[crop(channel, region.box) for channel in channels_lps],
+            weights=self.ensemble.weights,
         )
         clock.lap("segmentation")
 
-        stock = self._stock_classes(part, region, image_lps, image, progress) if "nnunet" in self.outputs else None
-        if stock is not None:
+        stock = None
+        if "nnunet" in self.outputs:
+            stock = other_classes(
+                self.ensemble, part, region, self.device, self.inference, (image_lps, image), progress
+            )
             clock.lap("other classes")
-        agreement = None if votes is None else _on_grid(votes, part, region.box, image_lps, image)
+        agreement = None if votes is None else on_scan_grid(votes, part, region.box, image_lps, image)
         whole = paste(image_like(probability, part), region.box, image_lps)
         del probability, votes, part
         segmentation = None
@@ -182,7 +195,7 @@ class PEPredictor:
                 **region.facts(image_lps.GetSize()[::-1]),
                 "detected_emboli": len(detected.emboli) if detected else None,
             },
-            models=tuple(record for model in self.models for record in model.records),
+            models=self.ensemble.records,
             dicom=scan.dicom if isinstance(scan, Scan) else None,
             stock=stock,
             source=scan.ref.shown_name if isinstance(scan, Scan) else "",
@@ -192,21 +205,6 @@ class PEPredictor:
             timings_s=clock.seconds,
             notes=tuple(notes),
         )
-
-    def _stock_classes(
-        self, part: sitk.Image, region: Region, image_lps: sitk.Image, image: sitk.Image, progress: Progress | None
-    ) -> StockClasses:
-        """The other classes of the models, each predicted as PE is: a pass of all networks for each."""
-        first = self.models[0]
-        others = {}
-        for channel in foreground_channels(first.dataset_json):
-            if channel != first.pe_channel:
-                models = [replace(model, pe_channel=channel) for model in self.models]
-                found, _ = predict_ensemble(
-                    models, part, self.device, self.inference, within=region.within, progress=progress
-                )
-                others[channel] = _on_grid(found, part, region.box, image_lps, image)
-        return StockClasses(first.plans.plans, first.dataset_json, others)
 
     def _detect(self, image_lps: sitk.Image) -> Detections | None:
         if self.detector is None or image_lps.GetSize()[2] < MIN_SLICES_3D:
@@ -227,7 +225,8 @@ class PEPredictor:
         lungs = lung_region(image_lps, self.margin_mm, self.on_no_lungs, also=seen)
         if not self.along_arteries:
             return lungs
-        mask = predict_arteries(self.models, image_lps, lungs, self.device, self.inference, progress, channels_lps)
+        models = [*self.models, *self.ensemble.of_arteries]
+        mask = predict_arteries(models, image_lps, lungs, self.device, self.inference, progress, channels_lps)
         return artery_region(image_lps, mask, self.margin_mm)
 
     def _notes(self, image_lps: sitk.Image) -> list[Note]:
@@ -236,22 +235,10 @@ class PEPredictor:
         text = "loose slices: searched whole, without lungs or boxes; an area is no volume"
         return [Note("PE-MODEL-011", "warning", text)]
 
-    def _read(self, scan: Path | str | sitk.Image | Scan) -> sitk.Image | Scan:
-        if not isinstance(scan, (str, Path)):
-            return scan
-        refs = without_further_channels(find_scans(Path(scan)), self.n_channels)
-        if len(refs) != 1:
-            raise InputError(
-                "PE-IN-005",
-                f"{scan} holds {len(refs)} scans, expected one",
-                "predict them one by one, or name one of them",
-            )
-        return read_scan(refs[0], **self.repairs)
-
     @property
     def n_channels(self) -> int:
         """Image channels that the models need, the CT included."""
-        return max(model.n_channels for model in self.models)
+        return self.ensemble.n_channels
 
     def settings(self) -> dict[str, Any]:
         """What was asked for, for the record."""
@@ -260,6 +247,7 @@ class PEPredictor:
             "fusion": asdict(self.fusion),
             "fusion_from": self.choice.source,
             "fusion_sha256": self.choice.source_sha256,
+            "model_weights": self.ensemble.described(),
             "detector": None if self.detector is None else [record.brief() for record in self.detector.records],
             "lung_margin_mm": self.margin_mm,
             "on_no_lungs": self.on_no_lungs,
@@ -268,22 +256,3 @@ class PEPredictor:
             **asdict(self.inference),
             "threads": torch.get_num_threads(),
         }
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._last
-        self._last = now
-
-
-def _on_grid(
-    values: NDArray[np.float32], part: sitk.Image, box: Box, image_lps: sitk.Image, image: sitk.Image
-) -> sitk.Image:
-    return from_lps(paste(image_like(values, part), box, image_lps), image)

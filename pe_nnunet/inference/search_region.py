@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -146,7 +146,7 @@ MIN_PROBABILITY = 0.5
 MIN_MM3 = 1000.0  # of a connected piece: a few centimetres of a segmental artery
 
 
-def artery_model(models: Sequence[TrainedModel]) -> TrainedModel:
+def artery_model(models: Iterable[TrainedModel]) -> TrainedModel:
     """The first model that tells arteries, with its first fold, and arteries in the place of PE.
 
     Args:

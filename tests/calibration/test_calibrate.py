@@ -11,7 +11,9 @@ import SimpleITK as sitk
 import torch
 
 from pe_nnunet.calibration import calibrate_models as module
-from pe_nnunet.calibration.calibrate_models import measure_shift
+from pe_nnunet.calibration import predict_members as prediction
+from pe_nnunet.calibration.fold_shift import measure_shift
+from pe_nnunet.calibration.further_scans import read_further_scans
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.folders import RAW, nnunet_folder
 from pe_nnunet.detection import Detections, SliceBox, Tube
@@ -157,6 +159,35 @@ def test_the_probabilities_that_training_left_choose_the_threshold(dataset, caps
     (dataset / "fold_0" / "validation" / "a.npz").unlink()
     assert main(command) == 2
     assert "PE-EVAL-011" in capsys.readouterr().err
+
+
+def test_a_second_model_that_is_noise_gets_weight_zero_and_is_not_run(dataset, model_folder, capsys):
+    """The first has the clots at 0.8; the second nothing but one place, at 0.9, that is none."""
+    second = model_folder("PEAttentionUNetTrainer__PETARUNetPlans__3d_fullres", folds=(0, 1), log_odds=(0.0, 0.0))
+    for path in dataset.glob("fold_*/validation/*.nii.gz"):
+        mask = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        mask[10] = 0
+        noise = np.zeros(mask.shape, np.float32)
+        noise[40, 10, 5:10] = 0.9
+        for model, probability in ((dataset, 0.8 * mask.astype(np.float32)), (second, noise)):
+            folder = model / path.parent.parent.name / "validation"
+            folder.mkdir(exist_ok=True)
+            maps = np.stack([1 - probability, probability])
+            np.savez_compressed(folder / f"{path.name[0]}.npz", probabilities=maps)
+    command = ["calibrate", "-d", "501", "-tr", "PETARUNetTrainer", "PEAttentionUNetTrainer", "--from", "npz"]
+    assert main([*command, "--thresholds", "0.3", "0.5", "--min-embolus-mm3", "0"]) == 0
+    told = capsys.readouterr().out
+    assert "the best alone is taken" in told
+    assert "the mean of all: 8 of 8 emboli, 1.00 false positives a scan, F1 0.80" in told  # 0.4 and 0.45
+    assert f"{second.name} alone: 0 of 8 emboli" in told
+    stored = read_fusion(dataset / "fusion.json")
+    assert stored.model_weights == {dataset.name: 1.0, second.name: 0.0}
+    content = json.loads((dataset / "fusion.json").read_text())
+    assert (content["format"], content["weight_choice"]["taken"], content["weight_choice"]["tried"]) == (3, "alone", 11)
+    predictor = PEPredictor([dataset, second], device="cpu")
+    assert [model.name for model in predictor.models] == [dataset.name]
+    assert [note.code for note in predictor.choice.notes] == ["PE-FUS-021"]
+    assert predictor.fusion == stored.segmentation.chosen
 
 
 def test_each_fold_predicts_its_own_scans_and_the_shift_to_their_mean_is_told(dataset, capsys, thorax, tmp_path):
@@ -309,11 +340,11 @@ def test_labels_of_further_scans_are_read_by_the_dataset_json_beside_them(thorax
     for folder, image in (("scans", thorax), ("labels", label)):
         (tmp_path / folder).mkdir()
         sitk.WriteImage(image, str(tmp_path / folder / "further.nii.gz"))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
+    ((_, _, ids, ignored),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ignored) == ([1, 2, 2, 3], None)  # ids, as far as anybody says
     described = {"labels": {"background": 0, "artery": [1, 2], "PE": 2, "ignore": 3}}
     (tmp_path / "labels" / "dataset.json").write_text(json.dumps(described))
-    ((_, _, ids, ignored),) = module._further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
+    ((_, _, ids, ignored),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ids.max()) == ([0, 1, 1, 0], 1)
     assert (ignored[5, 5, 5:9].tolist(), ignored.sum()) == ([False, False, False, True], 1)
 
@@ -323,13 +354,13 @@ def test_models_of_two_channels_are_calibrated_on_both(dataset, model_folder, th
     model_folder(dataset.name, folds=(0, 1), log_odds=(-1.0, -0.5), channels=("CT", "lung mask"))
     raw = nnunet_folder(RAW) / "Dataset501_PE" / "imagesTr"
     seen = []
-    real = module.predict_ensemble
+    real = prediction.predict_ensemble
 
     def watched(models, image, *args, further=(), **more):
         seen.append([float(sitk.GetArrayViewFromImage(channel).max()) for channel in further])
         return real(models, image, *args, further=further, **more)
 
-    monkeypatch.setattr(module, "predict_ensemble", watched)
+    monkeypatch.setattr(prediction, "predict_ensemble", watched)
     command = ["calibrate", "-d", "501", "-f", "0", "1", "-device", "cpu", "--disable_tta", "-step_size", "1"]
     assert main(command) == 2
     assert "PE-MODEL-005" in capsys.readouterr().err

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import FOUND
 from pe_nnunet.calibration.find_best import candidates_of, choose, count_case, score_case
-from pe_nnunet.calibration.out_of_fold import cases_with_probabilities, stored_probability
-from pe_nnunet.calibration.results import candidate_numbers
+from pe_nnunet.calibration.find_best_results import candidate_numbers
+from pe_nnunet.calibration.out_of_fold import stored_probability
+from pe_nnunet.calibration.validation_cases import cases_with_probabilities
 from pe_nnunet.cli import main, predict_fused
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.metrics.case_scores import evaluate_case

@@ -10,7 +10,8 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from pe_nnunet.calibration.out_of_fold import ValidationCase, masks_as_probability, require_outputs
+from pe_nnunet.calibration.out_of_fold import masks_as_probability, require_outputs
+from pe_nnunet.calibration.validation_cases import ValidationCase
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError, GeometryError, InputError
 from pe_nnunet.metrics.instances import LabelKind

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pe_nnunet.calibration.counts import Grid, LabelledScan, box_labels, count_boxes, count_findings
+from pe_nnunet.calibration.ensemble_calibration import EnsembleCalibration
 from pe_nnunet.calibration.results import calibration_text
 from pe_nnunet.calibration.search import calibrate
 from pe_nnunet.detection import SliceBox, Tube
@@ -48,6 +49,10 @@ def cohort(detector, cases=20, seed=0):
         tubes = None if boxed is None else [box_at(place) for place in boxed]
         scans.append(LabelledScan(f"case_{number}", probability, truth, MM, tubes))
     return scans
+
+
+def alone(found):
+    return EnsembleCalibration(("A",), (1.0,), found, None)
 
 
 def scored(scans, settings):
@@ -190,8 +195,10 @@ def test_boxes_that_find_nothing_get_no_confidence(max_fp_per_scan):
     found = calibrate(scans, max_fp_per_scan, SMALL)
     assert found.boxes is None
     assert found.segmentation.chosen.found > 0
-    assert "PE-FUS-011" in calibration_text(found, len(scans), None)
-    assert "PE-FUS-011" in calibration_text(calibrate([replace(s, tubes=[]) for s in scans], None, SMALL), 20, None)
+    assert "PE-FUS-011" in calibration_text(alone(found), len(scans), None)
+    assert "PE-FUS-011" in calibration_text(
+        alone(calibrate([replace(s, tubes=[]) for s in scans], None, SMALL)), 20, None
+    )
 
 
 def test_budgets_that_only_nothing_keeps_to_are_no_choice():

@@ -5,11 +5,13 @@ from hashlib import sha256
 
 import pytest
 
+from pe_nnunet.calibration.ensemble_calibration import EnsembleCalibration
 from pe_nnunet.calibration.results import write_fusion
 from pe_nnunet.calibration.search import Calibration, DetectionTest, OperatingPoint
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.fusion.stored import FusionChoice, OperatingPoints, choose_settings, read_fusion
+from pe_nnunet.fusion.choice import FusionChoice, choose_settings
+from pe_nnunet.fusion.stored import OperatingPoints, read_fusion
 from pe_nnunet.fusion.weights import Weights
 
 A, FINAL = "A__P__3d", "checkpoint_final.pth"
@@ -41,7 +43,7 @@ def folder(tmp_path):
         DetectionTest(0.1, 0.99, True),
     )
     (tmp_path / "A__P__3d").mkdir()
-    write_fusion(tmp_path / "A__P__3d", found, ["A__P__3d"], CHOSEN_ON)
+    write_fusion(tmp_path / A / "fusion.json", EnsembleCalibration((A,), (1.0,), found, None), CHOSEN_ON)
     return tmp_path / "A__P__3d"
 
 
@@ -183,12 +185,12 @@ def test_damaged_files_have_a_code(tmp_path, text):
     ("old", "new", "text"),
     [
         ('"threshold": 0.4', '"threshold": 3', "threshold is 3.0"),
-        ('"threshold": 0.4', '"threshold": NaN', "it holds NaN"),
+        ('"threshold": 0.4', '"threshold": NaN', "it holds NaN, which is no number"),
         ('"threshold": 0.8', '"threshold": 0', "threshold is 0.0"),
         ('"threshold": 0.4', '"threshold": 0.01', "candidate threshold 0.05, threshold 0.01"),
-        ('"min_volume_mm3": 20', '"min_volume_mm3": Infinity', "it holds Infinity"),
-        ('"confidence": 0.35', '"confidence": NaN', "it holds NaN"),
-        ('"target_fp": 4.0', '"target_fp": NaN', "it holds NaN"),
+        ('"min_volume_mm3": 20', '"min_volume_mm3": Infinity', "it holds Infinity, which is no number"),
+        ('"confidence": 0.35', '"confidence": NaN', "it holds NaN, which is no number"),
+        ('"target_fp": 4.0', '"target_fp": NaN', "it holds NaN, which is no number"),
         ('"target_fp": 4.0', '"target_fp": -1', "target_fp is -1.0"),
     ],
 )
@@ -208,3 +210,74 @@ def test_a_detector_without_weights_is_said_and_weights_can_be_given(folder, tmp
     assert (chosen.settings.box_weight, chosen.notes) == (0.5, ())
     chosen = choose_settings([folder], WITH_BOXES, target_fp=4)
     assert [note.code for note in chosen.notes] == ["PE-FUS-007"]
+
+
+B = "B__P__3d"
+BOTH = Weights({**ALONE.models, (B, "0"): (FINAL, "b" * 64)})
+
+
+@pytest.fixture
+def two(tmp_path):
+    """A calibration of two models of weights 0.7 and 0.3."""
+    found = Calibration(None, OperatingPoints(choice(threshold=0.4)))
+    models = [*CHOSEN_ON["models"], {"model": B, "dataset": "D", "fold": "0", "checkpoint": FINAL, "sha256": "b" * 64}]
+    for name in (A, B):
+        (tmp_path / name).mkdir()
+    chosen = EnsembleCalibration((B, A), (0.3, 0.7), found, None)
+    write_fusion(tmp_path / A / "fusion.json", chosen, {"models": models})
+    return [tmp_path / A, tmp_path / B]
+
+
+def test_calibrated_weights_follow_the_models_in_whatever_order_they_are_named(two):
+    assert choose_settings(two, BOTH).model_weights == (0.7, 0.3)
+    assert choose_settings(two[::-1], BOTH).model_weights == (0.3, 0.7)
+    assert choose_settings(two[:1], ALONE).model_weights is None  # PE-FUS-005: of other models
+    assert choose_settings(two[1:], NONE).model_weights is None
+
+
+def test_weights_by_hand_overrule_the_calibrated_and_this_is_said(two):
+    assert choose_settings(two, BOTH, model_weights=(7, 3)).notes == ()
+    chosen = choose_settings(two, BOTH, model_weights=(0, 4))
+    assert (chosen.model_weights, chosen.settings.threshold) == ((0, 1), 0.4)
+    assert [note.code for note in chosen.notes] == ["PE-FUS-022", "PE-FUS-021"]
+    assert f"({A} 0.7, {B} 0.3)" in chosen.notes[0].message
+    with pytest.raises(ConfigurationError, match=r"PE-FUS-020.*1 weights for 2 models"):
+        choose_settings(two, BOTH, model_weights=(1,))
+
+
+def test_files_of_the_format_before_hold_the_mean_of_all_folds(two):
+    content = json.loads((two[0] / "fusion.json").read_text())
+    del content["model_weights"]
+    (two[0] / "fusion.json").write_text(json.dumps(content | {"format": 2}))
+    chosen = choose_settings(two, BOTH)
+    assert (chosen.model_weights, chosen.settings.threshold, chosen.notes) == (None, 0.4, ())
+    (two[0] / "fusion.json").write_text(json.dumps(content))
+    with pytest.raises(ConfigurationError, match="PE-FUS-004"):
+        choose_settings(two, BOTH)
+
+
+@pytest.mark.parametrize(
+    "weights", [{A: 1.0}, {A: -1.0, B: 2.0}, {A: 0.0, B: 0.0}, {A: "x", B: 1.0}, {A: 1.0, "C": 1.0}, [0.5, 0.5], None]
+)
+def test_impossible_weights_of_a_file_have_a_code(two, weights):
+    content = json.loads((two[0] / "fusion.json").read_text())
+    (two[0] / "fusion.json").write_text(json.dumps(content | {"model_weights": weights}))
+    with pytest.raises(ConfigurationError, match=r"PE-FUS-004.*fusion.json"):
+        choose_settings(two, BOTH)
+
+
+def test_a_file_that_is_named_is_used_or_refused(two, tmp_path):
+    file = tmp_path / "elsewhere.json"
+    (two[0] / "fusion.json").rename(file)
+    assert choose_settings(two, BOTH).source == "defaults"
+    chosen = choose_settings(two, BOTH, file=file)
+    assert (chosen.source, chosen.model_weights, chosen.settings.threshold) == ("elsewhere.json", (0.7, 0.3), 0.4)
+    assert chosen.source_sha256 == sha256(file.read_bytes()).hexdigest()
+    with pytest.raises(ConfigurationError, match="PE-FUS-005"):
+        choose_settings(two[:1], ALONE, file=file)
+    again = Weights({**BOTH.models, (B, "0"): (FINAL, "c" * 64)})
+    with pytest.raises(ConfigurationError, match=r"PE-FUS-008.*--accept-calibration"):
+        choose_settings(two, again, file=file)
+    assert choose_settings(two, again, file=file, accept=True).model_weights == (0.7, 0.3)
+    with pytest.raises(ConfigurationError, match=r"PE-FUS-004.*none.json"):
+        choose_settings(two, BOTH, file=tmp_path / "none.json")

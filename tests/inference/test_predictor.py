@@ -12,7 +12,7 @@ from torch import nn
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion import FusionSettings
-from pe_nnunet.inference import PEPredictor, predictor
+from pe_nnunet.inference import PEPredictor, loaded_ensemble, predictor
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.roi import crop
 from pe_nnunet.volumes import image_like
@@ -44,8 +44,8 @@ def seen(monkeypatch):
 
 def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_folder, thorax, monkeypatch):
     loaded = []
-    original = predictor.load_model
-    monkeypatch.setattr(predictor, "load_model", lambda *a: loaded.append(a) or original(*a))
+    original = loaded_ensemble.load_model
+    monkeypatch.setattr(loaded_ensemble, "load_model", lambda *a: loaded.append(a) or original(*a))
     finder = PEPredictor(
         [model_folder(gain=20.0, patch=(32, 32, 32))], device="cpu", inference=QUICK, outputs={"agreement"}
     )

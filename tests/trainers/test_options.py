@@ -18,9 +18,9 @@ from nnunetv2.training.logging import nnunet_logger
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 
 from pe_nnunet.calibration.held_out import require_held_out
-from pe_nnunet.calibration.out_of_fold import cases_with_probabilities
 from pe_nnunet.calibration.predicted_by import checkpoints_of_predictions, require_predictions_of
 from pe_nnunet.calibration.trained_on import splits_of_models
+from pe_nnunet.calibration.validation_cases import cases_with_probabilities
 from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.dataset.validation_record import ValidationRecord
 from pe_nnunet.errors import ConfigurationError

@@ -1,0 +1,52 @@
+"""What each model says of a scan, where prediction would look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from numpy.typing import NDArray
+
+from pe_nnunet.inference.ensemble import Progress, predict_ensemble
+from pe_nnunet.inference.model import TrainedModel
+from pe_nnunet.inference.search_region import lung_region
+from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.roi import crop, paste
+from pe_nnunet.volumes import image_like
+
+MARGIN_MM = 10.0
+
+
+def predict_members(
+    models: Sequence[TrainedModel],
+    image: sitk.Image,
+    channels: Sequence[sitk.Image],
+    device: torch.device,
+    settings: InferenceSettings,
+    progress: Progress | None = None,
+) -> list[NDArray[np.float32]]:
+    """Predict a scan with each model by itself.
+
+    Args:
+        models: Each is the mean of its folds.
+        image: In LPS axes; a whole scan, or one that is cropped to its lungs.
+        channels: Beside the CT, likewise.
+        device: Where the networks run.
+        settings: How.
+        progress: See `predict_ensemble`.
+
+    Returns:
+        The PE probability by each model, (z, y, x), 0 outside the region that `PEPredictor` would search.
+    """
+    region = lung_region(image, MARGIN_MM, "full-volume")
+    part = crop(image, region.box)
+    further = [crop(channel, region.box) for channel in channels]
+    maps = []
+    for model in models:
+        found, _ = predict_ensemble(
+            [model], part, device, settings, within=region.within, further=further, progress=progress
+        )
+        maps.append(np.asarray(sitk.GetArrayFromImage(paste(image_like(found, part), region.box, image))))
+    return maps
