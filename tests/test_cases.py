@@ -107,7 +107,8 @@ def test_what_takes_its_process_costs_one_case(reading: bool) -> None:
     assert os.getpid() not in found.values()
 
 
-def test_a_process_is_kept_for_the_next_cases_and_an_array_comes_back_whole() -> None:
+def test_a_process_is_kept_for_the_next_cases_and_an_array_comes_back_whole(monkeypatch) -> None:
+    monkeypatch.setattr(case_process, "_idle", [])
     with case_processes(1) as (process,):
         process.begin(np.arange, 1_000_000)
         assert np.array_equal(process.result(), np.arange(1_000_000))
