@@ -19,7 +19,8 @@ from pe_nnunet.errors import ConfigurationError
 
 
 def _fusion(folder: Path) -> Any:
-    from pe_nnunet.fusion.stored import misfit, read_fusion
+    from pe_nnunet.fusion.choice import misfit
+    from pe_nnunet.fusion.stored import read_fusion
     from pe_nnunet.fusion.weights import Weights
 
     weights = Weights({(MODEL, "0"): (CHECKPOINT, "0" * 64)})

@@ -78,12 +78,12 @@ REFUSED = [
     (raw_nrrd, with_text(b"sizes", b"kinds: " + b"A" * 5000 + b"\nsizes"), "PE-NII-015.*line of 5007 bytes"),  # SIGSEGV
     (raw_nrrd, with_text(b"endian", b"not a field\nendian"), "PE-NII-015.*'not a field'"),
     (raw_nrrd, with_text(b"endian: little", b"endian: little\nendian: big"), "PE-NII-015.*twice.*'little' and 'big'"),
-    (raw_meta, with_text(b"Offset", b"NDims = 2\nOffset"), "PE-NII-015.*twice.*'3' and '2'"),
+    (raw_meta, with_text(b"Offset", b"NDims = 2\nOffset"), "PE-NII-011"),
     (raw_meta, with_text(b"Offset", b"ElementByteOrderMSB = True\nOffset"), "PE-NII-015.*twice"),
-    (raw_meta, with_text(b"NDims = 3", b"NDims = 65535"), "PE-NII-015.*NDims"),  # SIGSEGV
+    (raw_meta, with_text(b"NDims = 3", b"NDims = 65535"), "PE-NII-011"),  # SIGSEGV
     (raw_meta, with_text(b"MSB = False", b"MSB = 1"), "PE-NII-015.*binarydatabyteordermsb '1'"),  # read as big endian
     (raw_meta, with_text(b"Offset", b"HeaderSize = 10\nOffset"), "PE-NII-015.*HeaderSize"),
-    (raw_meta, with_text(b"DimSize = 6 5 4", b"DimSize = 6 5"), "PE-NII-015.*DimSize"),
+    (raw_meta, with_text(b"DimSize = 6 5 4", b"DimSize = 6 5"), "PE-NII-011"),
     (raw_meta, with_text(b"= LOCAL", b"= " + b"A" * 5000), "PE-IN-002"),
     (packed_meta, lambda content: content.replace(b"CompressedDataSize = 2", b"CompressedDataSize = 1"), "PE-IN-003"),
     (packed_meta, with_text(b"CompressedDataSize = ", b"CompressedDataSize = 0"), None),  # 0234 is 234
