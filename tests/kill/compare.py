@@ -53,7 +53,11 @@ def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[s
 def _lasting(path: Path) -> bytes:
     raw = path.read_bytes()
     if path.suffix == ".json":
-        return json.dumps(_without_seconds(json.loads(raw)), sort_keys=False).encode()
+        try:
+            content = json.loads(raw)
+        except ValueError:  # half written: under a temporary name, or a finding
+            return raw
+        return json.dumps(_without_seconds(content), sort_keys=False).encode()
     if path.name == "summary.csv":
         return _SUMMARY_SECONDS.sub(r"\1", raw.decode()).encode()
     if path.suffix == ".html":

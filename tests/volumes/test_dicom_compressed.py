@@ -131,6 +131,19 @@ def test_multi_frame(only, thorax: sitk.Image, tmp_path, write_enhanced, syntax:
     assert 0 < worst <= LOSSY_WORST_HU if syntax == JPEG2000 else worst == 0
 
 
+@pytest.mark.parametrize("damage", [slice(None, 300), slice(600, None)])
+def test_a_damaged_stream_is_called_damaged_whatever_decodes_it(
+    make_series, only, thorax: sitk.Image, decoder: str, damage: slice
+) -> None:
+    def edit(ds: pydicom.Dataset, k: int) -> None:
+        stream = jpeg_2000(unsigned(ds)[0], lossy=False)
+        replace(ds, [stream[damage] if k == 3 else stream], JPEG2000Lossless)
+        ds.BitsStored, ds.HighBit = 16, 15
+
+    with pytest.raises(InputError, match="PE-DCM-022"):
+        read_scan(only(make_series(edit=edit)))
+
+
 @pytest.mark.parametrize("syntax", [JPEGLossless, JPEGLosslessSV1, JPEG2000])
 def test_multi_frame_that_nothing_decodes_names_the_package(
     only, thorax: sitk.Image, tmp_path, write_enhanced, monkeypatch: pytest.MonkeyPatch, syntax: str

@@ -14,7 +14,19 @@ import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
 from pe_nnunet.errors import InputError, MissingExtraError
 from pe_nnunet.volumes.dicom.codestream import codestream_of, contradiction, frame_bytes, surplus_frames
@@ -26,6 +38,12 @@ from pe_nnunet.volumes.dicom.stored_bits import StoredBits, padding_word, stored
 from pe_nnunet.volumes.files.file_checks import name_for_itk
 
 _POSSIBLE_SLOPE = (1e-3, 1e3)  # HU for a step of the stored values, which tell tissues apart
+_GDCM_DECODES = frozenset(
+    {
+        JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1, JPEGLSLossless, JPEGLSNearLossless,
+        JPEG2000Lossless, JPEG2000, RLELossless,
+    }
+)  # fmt: skip
 Rescale = tuple[float | None, float | None, str]  # slope, intercept, RescaleType
 
 _COUNTS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
@@ -224,7 +242,13 @@ def _decoded_by_gdcm(dataset: pydicom.Dataset, s: Slice, name: str) -> npt.NDArr
     try:
         pixels = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
-        raise missing from error
+        if transfer_syntax(dataset) not in _GDCM_DECODES:
+            raise missing from error
+        raise InputError(
+            "PE-DCM-022",
+            f"the pixel data of {name} cannot be decoded ({transfer_syntax(dataset).name}): damaged, or of a rare kind",
+            "copy or export the file again; if it opens elsewhere, pip install 'pe-nnunet[codecs]' decodes more",
+        ) from error
     if pixels.shape != (1, s.rows, s.columns):
         raise damaged_pixels(name, f"decoded to shape {pixels.shape}, expected (1, {s.rows}, {s.columns})")
     plane: npt.NDArray[Any] = pixels[0].astype(np.int32 if pixels.dtype.kind in "iu" else np.float64)
