@@ -154,3 +154,23 @@ def test_a_process_that_cannot_import_says_so_at_its_first_job(monkeypatch):
 
 def _loaded(module):
     return module in sys.modules
+
+
+class Unreadable:
+    """A job that its process cannot read: what is asked for to make it again is not there."""
+
+    def __reduce__(self):
+        return _gone, ()
+
+
+def _gone():
+    raise ModuleNotFoundError("no module named gone")
+
+
+def test_a_job_that_cannot_be_read_is_an_error_and_not_waited_for():
+    with pytest.raises(ModuleNotFoundError, match="gone"):
+        work_through(its_process, {"a": Unreadable()}, limits=CaseLimits(case_timeout_s=20), quiet=True)
+    with case_processes(1) as (process,):
+        process.begin(len, Unreadable())
+        with pytest.raises(ModuleNotFoundError, match="gone"):
+            process.result()

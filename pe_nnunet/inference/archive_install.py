@@ -57,6 +57,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
         folders = sorted({PurePosixPath(name).parts[:2] for name in index})
         targets = [results.joinpath(*parts) for parts in folders]
         with locked(results / ".install.lock", refused(path, "another process installs models"), wait=True):
+            remove_abandoned(results)
             missing = [target for target in targets if overwrite or not _installed(target, results, index)]
             there = [target for target in missing if target.exists()]
             if (there and not overwrite) or not missing:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +67,7 @@ class CaseProcess:
         self._timeout_s: float | None = None
         self._begun_at: float | None = None
         self._preparing = False
+        self._answers: list[Any] = []  # of the job, where one was received in looking for its beginning
 
     def prepare(self, module: str) -> None:
         """Let it import what its jobs need; the first of them waits for that."""
@@ -92,7 +94,7 @@ class CaseProcess:
         self._timeout_s, self._begun_at = timeout_s, None
         message = pickle.dumps((job, args), protocol=5)
         with suppress(BrokenPipeError, ConnectionError):  # it has died; `result` says so
-            self._pipe.send_bytes(pickle.dumps((_folder(), threads)))
+            self._pipe.send_bytes(pickle.dumps((_folder(), threads, sys.path)))
             self._pipe.send_bytes(message)
 
     def result(self) -> Any:
@@ -103,9 +105,9 @@ class CaseProcess:
         """
         while True:
             try:
-                if not self._pipe.poll(self.seconds_left()):
+                if not self._answers and not self._pipe.poll(self.seconds_left()):
                     return self._give_up()
-                found = receive(self._pipe)
+                found = self._answers.pop() if self._answers else receive(self._pipe)
             except (EOFError, OSError, MemoryError) as error:
                 return self._lost(error)
             if isinstance(found, Raised):
@@ -116,15 +118,18 @@ class CaseProcess:
 
     def begun(self) -> bool:
         """Take the message that a job has begun, if that is what is there; else its result is there, or its end."""
-        if self._begun_at is not None:
+        if self._begun_at is not None or self._answers:
             return False
         try:
             found = receive(self._pipe)
         except (EOFError, OSError, MemoryError):
             self.kill()
             return False
-        self._begun_at = found.at if isinstance(found, Begun) else None
-        return self._begun_at is not None
+        if isinstance(found, Begun):
+            self._begun_at = found.at
+            return True
+        self._answers.append(found)  # an error: of a job that cannot even be read
+        return False
 
     def seconds_left(self) -> float | None:
         """Until the job is given up; None while it has not begun, or has no limit."""

@@ -88,7 +88,7 @@ def serve(pipe: Connection) -> None:
     most_threads = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     with suppress(EOFError, ConnectionError):
         while True:
-            folder, threads = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own parent
+            folder, threads, sys.path[:] = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from our own parent
             message = pipe.recv_bytes()
             sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads or most_threads)
             try:
