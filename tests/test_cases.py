@@ -94,6 +94,12 @@ def its_process(process: int) -> int:
     return process
 
 
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes find the jobs of this file as this one does."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+
+
 LOST = {"1": "PE-IN-008", "2": "PE-IN-008", "3": "PE-IN-007", "4": "PE-IN-006", "5": "PE-IN-008"}
 
 

@@ -20,6 +20,13 @@ from pe_nnunet.inference import batch
 from pe_nnunet.inference.inputs import read_inputs
 from pe_nnunet.volumes import ScanRef
 
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes find the jobs of this file as this one does."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
+
+
 LOST = {"b-abort": "PE-IN-008", "c-stall": "PE-IN-007", "d-memory": "PE-IN-006"}
 
 

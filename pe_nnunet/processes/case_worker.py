@@ -19,8 +19,6 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from pe_nnunet.processes import end_with_parent, free_bytes
 
 if sys.platform != "win32":
@@ -66,6 +64,8 @@ def receive(pipe: Connection) -> Any:
         EOFError, OSError: If the other side has gone.
         MemoryError: If its bytes do not fit into memory.
     """
+    import numpy as np  # not where a command is started
+
     sizes: Sequence[int] = pickle.loads(pipe.recv_bytes())  # noqa: S301 - from a process of our own
     head = pipe.recv_bytes()
     buffers = []
