@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import EMBOLI, FINDINGS, FOUND, TRUE
-from pe_nnunet.calibration.objective import MEANINGFUL, held_out, rates, value_elsewhere
+from pe_nnunet.calibration.objective import MEANINGFUL, held_out, totals, value_elsewhere
 
 PARTS = 5
 MIN_SCANS = 5  # of as many patients; on fewer nothing shows that boxes, or weights of models, help
@@ -100,9 +100,7 @@ def estimate(outcome: NDArray[np.int64], patients: NDArray[np.intp]) -> Estimate
     count = int(patients.max()) + 1
     if count < 2:
         return None
-    total = outcome.sum(axis=0)
-    sensitivity, false, score = (float(value) for value in rates(total, len(outcome)))
-    return Estimate(count, sensitivity, false, score, int(total[FOUND]), int(total[EMBOLI]))
+    return Estimate(count, *totals(outcome))
 
 
 def best_elsewhere(max_fp_per_scan: float | None) -> Choose:

@@ -53,11 +53,7 @@ def require_held_out(trained: Trained, cases: Sequence[ValidationCase]) -> tuple
         by_name = not all(now[case] and split.val.get(case, now[case]) for case in scans)
         if reason := split.unknown or (_NAMES_ALONE if by_name else ""):
             unchecked.setdefault((who, reason), []).append(fold)
-    return tuple(
-        Note("PE-EVAL-013", "warning", f"fold {' '.join(folds)} of {who}: {reason}; nobody can tell for sure that "
-             "its validation scans were held out")
-        for (who, reason), folds in unchecked.items()
-    )  # fmt: skip
+    return _doubts(unchecked, "for sure that its validation scans were held out")
 
 
 def require_unseen(trained: Trained, scans: Mapping[str, Sequence[str]]) -> None:
@@ -108,11 +104,15 @@ def unseen_notes(trained: Trained) -> tuple[Note, ...]:
         unhashed = not seen_scans([(who, fold, split)])
         if reason := split.unknown or ("no hashes of its training scans are known" if unhashed else ""):
             folds.setdefault((who, reason), []).append(fold)
+    return _doubts(folds, "whether it was trained on one of the scans")
+
+
+def _doubts(folds: Mapping[tuple[str, str], Sequence[str]], what: str) -> tuple[Note, ...]:
+    """PE-EVAL-013 for each model and reason, with its folds: what nobody can tell."""
     return tuple(
-        Note("PE-EVAL-013", "warning", f"fold {' '.join(of)} of {who}: {reason}; nobody can tell whether it was "
-             "trained on one of the scans")
+        Note("PE-EVAL-013", "warning", f"fold {' '.join(of)} of {who}: {reason}; nobody can tell {what}")
         for (who, reason), of in folds.items()
-    )  # fmt: skip
+    )
 
 
 def segmenters_of_other_splits(results: Path, fold: str, split: Split) -> list[Note]:

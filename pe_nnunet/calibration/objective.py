@@ -27,6 +27,13 @@ def rates(
     return sensitivity, (total[..., FINDINGS] - total[..., TRUE]) / scans, f1(sensitivity, precision)
 
 
+def totals(counts: NDArray[np.int64]) -> tuple[float, float, float, int, int]:
+    """Sensitivity, false positives a scan, F1, emboli found and emboli of counts (scans, columns)."""
+    total = counts.sum(axis=0)
+    sensitivity, false, score = (float(value) for value in rates(total, len(counts)))
+    return sensitivity, false, score, int(total[FOUND]), int(total[EMBOLI])
+
+
 def best(
     counts: NDArray[np.int64],
     max_fp_per_scan: float | None,

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import (
     CONFIDENCES,
-    EMBOLI,
     FOUND,
     Grid,
     LabelledScan,
@@ -26,7 +25,7 @@ from pe_nnunet.calibration.cross_validation import (
     estimate,
     numbered_patients,
 )
-from pe_nnunet.calibration.objective import best, rates, require_found
+from pe_nnunet.calibration.objective import best, require_found, totals
 from pe_nnunet.errors import InputError
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.stored import OperatingPoints
@@ -196,9 +195,7 @@ def operating_point(settings: FusionSettings, counts: NDArray[np.int64]) -> Oper
         settings: They.
         counts: Of them, (scans, columns).
     """
-    total = counts.sum(axis=0)
-    sensitivity, false, score = (float(value) for value in rates(total, len(counts)))
-    return OperatingPoint(settings, sensitivity, false, score, int(total[FOUND]), int(total[EMBOLI]))
+    return OperatingPoint(settings, *totals(counts))
 
 
 def _detection_test(

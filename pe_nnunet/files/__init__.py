@@ -233,8 +233,14 @@ def tree_sha256(path: Path) -> str:
         return text_sha256("\0".join(f"{name}\0{tree_sha256(path / name)}" for name in found))
     if not path.is_file():
         return ""
+    return bytes_sha256(path)
+
+
+def bytes_sha256(*paths: Path) -> str:
+    """SHA-256 of the bytes of files, one behind the other, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()

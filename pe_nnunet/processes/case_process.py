@@ -2,9 +2,6 @@
 
 Libraries that decode files are written in C and C++: a damaged file can make them abort, loop or take all memory, which
 no `except` catches. In a process of its own that costs the job, and what this process holds, as loaded models, is kept.
-
-Objects go through a pipe, not through /dev/shm, which is 64 MiB in many containers; arrays and images go as their
-bytes, without a copy on the sender's side.
 """
 
 from __future__ import annotations

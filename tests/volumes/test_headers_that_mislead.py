@@ -32,6 +32,14 @@ def secret(tmp_path: Path) -> Path:
     return path
 
 
+def require_refused(path: Path, header: str) -> None:
+    """A header with voxels behind it is not read."""
+    path.parent.mkdir()
+    path.write_bytes(header.encode() + OWN.tobytes())
+    with pytest.raises(InputError, match="PE-NII-011"):
+        read_file(path)
+
+
 @pytest.mark.parametrize(
     "lines",
     [
@@ -45,20 +53,12 @@ def secret(tmp_path: Path) -> Path:
     ],
 )
 def test_meta_fields_that_go_on_over_the_end_of_their_line(tmp_path: Path, secret: Path, lines: str) -> None:
-    path = tmp_path / "in" / "a.mha"
-    path.parent.mkdir()
-    path.write_bytes(f"{META}{lines}ElementDataFile = {secret}\n".encode() + OWN.tobytes())
-    with pytest.raises(InputError, match="PE-NII-011"):
-        read_file(path)
+    require_refused(tmp_path / "in" / "a.mha", f"{META}{lines}ElementDataFile = {secret}\n")
 
 
 @pytest.mark.parametrize("line", ["content: x\rdata file: {}", "a:=x\rdata file: {}", "#\rdata file: {}", "a:=\0"])
 def test_nrrd_lines_that_end_in_a_carriage_return(tmp_path: Path, secret: Path, line: str) -> None:
-    path = tmp_path / "in" / "a.nrrd"
-    path.parent.mkdir()
-    path.write_bytes(f"{NRRD}{line.format(secret)}\n\n".encode() + OWN.tobytes())
-    with pytest.raises(InputError, match="PE-NII-011"):
-        read_file(path)
+    require_refused(tmp_path / "in" / "a.nrrd", f"{NRRD}{line.format(secret)}\n\n")
 
 
 @pytest.mark.parametrize("word", ["LoCaL", "lOCAL"])

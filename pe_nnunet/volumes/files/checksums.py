@@ -8,7 +8,7 @@ from __future__ import annotations
 import bz2
 import hashlib
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -19,10 +19,9 @@ from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.files.text_headers import (
     META_SUFFIXES,
     NRRD_SUFFIXES,
-    data_files,
-    header_bytes,
     meta_header,
     nrrd_header,
+    where_voxels_are,
 )
 
 _BLOCK = 1 << 20
@@ -75,11 +74,12 @@ def unpacked_sha256(path: Path) -> str | None:
     return digest.hexdigest()
 
 
-def require_whole_streams(path: Path, size: int) -> int | None:
+def require_whole_streams(path: Path, files: Sequence[Path], size: int) -> int | None:
     """Compare the checksums of compressed voxels in an NRRD, MHA or MHD file; uncompressed ones have none.
 
     Args:
         path: The file.
+        files: What `data_files` gave.
         size: Bytes of the voxels, by its header.
 
     Returns:
@@ -88,7 +88,7 @@ def require_whole_streams(path: Path, size: int) -> int | None:
     Raises:
         OSError, EOFError, zlib.error: If the stream breaks off or is damaged, or holds very much more.
     """
-    files, most = data_files(path), None
+    most = None
     if image_suffix(path) in NRRD_SUFFIXES:
         encoding = nrrd_header(path)[0].get("encoding", "raw").lower()
     elif image_suffix(path) in META_SUFFIXES:
@@ -97,7 +97,7 @@ def require_whole_streams(path: Path, size: int) -> int | None:
         most = int(tags["compresseddatasize"]) if "compresseddatasize" in tags else None  # ITK reads so many bytes
     else:
         return None
-    start, data = (0, files[0]) if files else (header_bytes(path), path)
+    data, start = where_voxels_are(path, files)
     if encoding in {"gzip", "gz"}:
         return _read_to_end(data, start, size, lambda: zlib.decompressobj(wbits=31))
     if encoding == "zlib":

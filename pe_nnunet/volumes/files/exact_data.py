@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.files.declared_size import require_no_surplus
 from pe_nnunet.volumes.files.image_writer import image_suffix
-from pe_nnunet.volumes.files.text_headers import NRRD_SUFFIXES, data_files, header_bytes, meta_header, nrrd_header
+from pe_nnunet.volumes.files.text_headers import NRRD_SUFFIXES, meta_header, nrrd_header, where_voxels_are
 
 _NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
-def require_exact_data(path: Path, voxels: int, voxel_bytes: int, unpacked: int | None) -> None:
+def require_exact_data(path: Path, files: Sequence[Path], voxels: int, voxel_bytes: int, unpacked: int | None) -> None:
     """Check the data of a file; those that begin elsewhere than behind the header (skipped lines, bytes) are left.
 
     Args:
         path: The file.
+        files: What `data_files` gave.
         voxels: How many values it holds by its header, or voxels of several values.
         voxel_bytes: Of one of them.
         unpacked: Bytes that its stream unpacks to; None if it is not compressed.
@@ -36,8 +38,7 @@ def require_exact_data(path: Path, voxels: int, voxel_bytes: int, unpacked: int 
         if not nrrd and "compresseddatasize" not in fields:  # ITK reads something else then
             raise _other(path, "does not say how many bytes its compressed voxels take (CompressedDataSize)")
         return
-    files = data_files(path)
-    start, data = (0, files[0]) if files else (header_bytes(path), path)
+    data, start = where_voxels_are(path, files)
     encoding = fields.get("encoding", "raw").lower() if nrrd else "raw"
     if encoding in {"text", "txt", "ascii"} or fields.get("binarydata", "").lower() == "false":
         words = data.read_bytes()[start:].split()

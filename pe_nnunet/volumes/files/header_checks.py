@@ -12,6 +12,7 @@ import numpy as np
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.files.text_headers import (
+    META_ARRAYS,
     META_SUFFIXES,
     NRRD_SUFFIXES,
     Fields,
@@ -127,11 +128,8 @@ def _axis_ranges(fields: Fields, spacings: Sequence[float], path: Path) -> tuple
 
 
 _FLAGS = ("binarydata", "binarydatabyteordermsb", "elementbyteordermsb", "compresseddata")
-_ARRAYS = {
-    **dict.fromkeys(("offset", "position", "origin", "centerofrotation", "elementspacing", "elementsize"), 1),
-    **dict.fromkeys(("transformmatrix", "orientation", "rotation"), 2),
-}
-"""Tags of as many numbers as there are axes, to this power."""
+_ARRAYS = {name: power for name, power in META_ARRAYS.items() if name not in {"dimsize", "sequenceid"}}
+"""Tags of as many numbers as there are axes, to this power; of a size, whole ones, which is checked by itself."""
 _MOST_AXES = 10  # of MetaIO, which ends the process at more
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.errors import InputError
@@ -148,7 +149,7 @@ def _require_lines_as_libraries_part_them(path: Path) -> None:
         plain = (
             len(found) == len(fields)
             and axes.isdecimal()
-            and all(found[name] >= int(axes) ** power for name, power in _META_ARRAYS.items() if name in found)
+            and all(found[name] >= int(axes) ** power for name, power in META_ARRAYS.items() if name in found)
         )
     if not plain:
         raise InputError(
@@ -160,7 +161,7 @@ def _require_lines_as_libraries_part_them(path: Path) -> None:
 
 _LOCAL_META = frozenset({"LOCAL", "Local", "local"})  # as MetaIO spells it
 _META_FIELD = re.compile(rb"[ \t]*([A-Za-z]\w{0,63})[ \t]*=([^\n]*\S[^\n]*)\n?")
-_META_ARRAYS = {  # numbers that a field has, as a power of the number of axes
+META_ARRAYS = {  # numbers that a field has, as a power of the number of axes
     **dict.fromkeys(("centerofrotation", "dimsize", "elementsize", "elementspacing", "sequenceid"), 1),
     **dict.fromkeys(("offset", "origin", "position"), 1),
     **dict.fromkeys(("orientation", "rotation", "transformmatrix"), 2),
@@ -187,6 +188,16 @@ def _require_one_name(path: Path, pattern: bytes, *, required: bool) -> None:
             f"{path} names its voxels' file {count} times, expected {'once' if required else 'at most once'}",
             "write it as one .nrrd or .mha file",
         )
+
+
+def where_voxels_are(path: Path, files: Sequence[Path]) -> tuple[Path, int]:
+    """The file with the voxels, and how many bytes lie before them.
+
+    Args:
+        path: With the header.
+        files: What `data_files` gave.
+    """
+    return (files[0], 0) if files else (path, header_bytes(path))
 
 
 def header_bytes(path: Path) -> int:

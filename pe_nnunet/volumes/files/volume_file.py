@@ -19,6 +19,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.errors import GeometryError, InputError, Note
+from pe_nnunet.files import bytes_sha256
 from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams, unpacked_sha256
 from pe_nnunet.volumes.files.declared_size import GZIP_RATIO, require_no_surplus, require_plausible_voxels
 from pe_nnunet.volumes.files.exact_data import require_exact_data
@@ -104,12 +105,7 @@ def _images(
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of the file's bytes, followed by those of its data file where its header is detached, in hexadecimal."""
-    digest = hashlib.sha256()
-    for part in (path, *data_files(path)):
-        with part.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return bytes_sha256(path, *data_files(path))
 
 
 def scan_sha256(path: Path) -> tuple[str, ...]:
@@ -129,7 +125,7 @@ def files_sha256(paths: Iterable[Path]) -> str:
 
 def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
     """NRRD, MHA or MHD; with layers (z, y, x, value) where a voxel has several values."""
-    data_files(path)
+    files = data_files(path)
     doubts = require_readable_header(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(name_for_itk(path))
@@ -137,10 +133,10 @@ def _read_by_itk(path: Path, *, layers: bool = False) -> Content:
         reader.ReadImageInformation()
         values = reader.GetNumberOfComponents()
         voxel_bytes = values * sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
-        require_plausible_voxels(reader.GetSize(), voxel_bytes, path, data_files(path))
+        require_plausible_voxels(reader.GetSize(), voxel_bytes, path, files)
         notes = require_scalar_3d(tuple(reader.GetSize()), 1 if layers else values, path, values)
-        unpacked = require_whole_streams(path, prod(reader.GetSize()) * voxel_bytes)
-        require_exact_data(path, prod(reader.GetSize()), voxel_bytes, unpacked)
+        unpacked = require_whole_streams(path, files, prod(reader.GetSize()) * voxel_bytes)
+        require_exact_data(path, files, prod(reader.GetSize()), voxel_bytes, unpacked)
         image = reader.Execute()
     except (RuntimeError, OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from error
