@@ -162,15 +162,10 @@ def given_settings(
     return replace(choice, notes=(*choice.notes, *notes), model_weights=used)
 
 
-def _usable(why: Misfit | None, accept: bool) -> bool:
-    """Whether settings are taken in spite of what is doubtful about them."""
-    return why is None or why.code == "PE-FUS-009" or (accept and why.code == "PE-FUS-008")
-
-
 def _given(path: Path, models: Sequence[str], weights: Weights, accept: bool) -> tuple[Path, Misfit | None]:
     """A file that a person names, which is used or refused, and what is doubtful about it."""
     why = misfit(path, models, weights)
-    if _usable(why, accept):
+    if why is None or why.code == "PE-FUS-009" or (accept and why.code == "PE-FUS-008"):
         return path, why
     hint = "; --accept-calibration takes it nevertheless" if why.code == "PE-FUS-008" else ""
     raise ConfigurationError(why.code, why.text, f"name another with --fusion, or calibrate these models{hint}")
@@ -186,6 +181,6 @@ def _find(
         if not path.is_file():
             continue
         why = misfit(path, models, weights)
-        if _usable(why, accept):
+        if why is None or why.code == "PE-FUS-009" or (accept and why.code == "PE-FUS-008"):
             return path, why
     return None, why
