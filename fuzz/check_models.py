@@ -105,8 +105,8 @@ def compare_json(folder: Path, found: Any) -> str:
             )
         if name == "detections.json":
             boxes = {tuple(astuple(box)) for tube in got.emboli for box in tube.slices}
-            given = {(box[0], *map(float, box[1:])) for tube in values["lps_grid"]["tubes"] for box in tube}
-            places = [[box[0] for box in tube] for tube in values["lps_grid"]["tubes"]]
+            given = {(int(box[0]), *map(float, box[1:])) for tube in values["lps_grid"]["tubes"] for box in tube}
+            places = [[int(box[0]) for box in tube] for tube in values["lps_grid"]["tubes"]]
             if any(z != list(range(z[0], z[0] + len(z))) for z in places if z):
                 return ""  # gaps, which are filled
             _, height, width = values["lps_grid"]["shape_zyx"]

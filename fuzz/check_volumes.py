@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from fuzz.runner import LIMIT_S
 from fuzz.sample import RefusedError
-from pe_nnunet.errors import PEError
+from pe_nnunet.errors import InputError, PEError
+from pe_nnunet.processes.case_process import CaseProcess, Lost
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.files.volume_file import read_file, scan_sha256
 from pe_nnunet.volumes.readers import read_label_noted, read_mat, read_scan
@@ -57,14 +59,13 @@ def compare_volume(folder: Path, found: dict[str, Any]) -> str:
         except Exception as error:
             if "Valid slope but invalid intercept" in str(error):
                 return ""  # a slope of 1 (others are refused) and no intercept: as stored, as ITK has it
-            if "missing required field" in str(error):
+            if "missing required field" in str(error) or _capital_name(path):
                 return ""  # pynrrd alone takes a name in capitals for another; the format does not
             if "w2 should be positive" in str(error) and _doubtful(found):
                 return ""  # a quaternion that is too long: normalised, as ITK does, and said
             raise RefusedError(f"{type(error).__name__}: {str(error)[:150]}") from error
         if path.name.endswith(".seg.nrrd"):
-            expected = expected.astype(np.float64)
-            return _same_label(found, np.where(expected == 1, expected, 0))
+            return _same_label(found, _segment(path, expected))
         if "file" in found:
             got = sitk.GetArrayFromImage(found["file"][0])
             if got.shape != expected.shape:
@@ -135,6 +136,7 @@ def _by_nibabel(path: Path) -> np.ndarray:
 
     if path.suffix == ".gz":
         gzip.decompress(path.read_bytes())  # all of it, with its checksums
+    nib.Nifti1Header.quaternion_threshold = 1e-4  # of rounding; what is longer is noted
     image: Any = nib.load(path)
     values = np.asanyarray(image.dataobj)
     while values.ndim > 3 and values.shape[-1] == 1:
@@ -142,12 +144,34 @@ def _by_nibabel(path: Path) -> np.ndarray:
     return values.T
 
 
+def _capital_name(path: Path) -> bool:
+    """Whether an NRRD header names its data's file with a capital letter in the field."""
+    if image_suffix(path) not in {".nrrd", ".seg.nrrd"}:
+        return False
+    names = re.findall(rb"^(data ?file):", path.read_bytes(), re.MULTILINE | re.IGNORECASE)
+    return any(name != name.lower() for name in names)
+
+
+def _segment(path: Path, values: np.ndarray) -> np.ndarray:
+    """The one segment of a segmentation: 1 where the voxels have its value."""
+    import nrrd
+
+    stored = int(nrrd.read_header(str(path)).get("Segment0_LabelValue", 1))
+    return (values == stored).astype(np.float64)
+
+
 def _by_pynrrd(path: Path) -> np.ndarray:
     import nrrd
 
+    nrrd.reader.ALLOW_DUPLICATE_FIELD = True  # the same line twice says nothing else; others are ours to refuse
     with path.open("rb") as file:
         header = nrrd.read_header(file)
         rest = file.read()
+    if header.get("encoding") == "raw" and not header.keys() & {"data file", "datafile"}:
+        count = int(np.prod(header["sizes"]))
+        kind = np.dtype(nrrd.reader._determine_datatype(header))
+        if not rest[count * kind.itemsize :].strip(b"\0"):  # padding, of which pynrrd makes an error
+            return np.frombuffer(rest, kind, count).reshape(np.flip(header["sizes"])).squeeze()
     if "data file" not in header and "datafile" not in header:
         encoding = header.get("encoding")
         if encoding in {"gzip", "gz"}:
@@ -200,9 +224,20 @@ def _by_hand(path: Path) -> np.ndarray:
     return values.reshape([n for n in reversed(size) if n != 1 or len(size) <= 3][-3:])
 
 
+_APART: list[CaseProcess] = []
+
+
 def read_matlab(folder: Path) -> Any:
-    """The mask of a MATLAB file."""
-    return read_mat(folder / "a.mat", "Mask")
+    """The mask of a MATLAB file, read in a process of its own, as conversion does: HDF5 can end a process."""
+    if not _APART or not _APART[0].alive:
+        _APART[:] = [CaseProcess()]
+    _APART[0].begin(read_mat, folder / "a.mat", "Mask", timeout_s=LIMIT_S)
+    found = _APART[0].result()
+    if isinstance(found, Lost):
+        if found.kind != "died":
+            raise RuntimeError(f"{found.kind}: {found.reason}")
+        raise InputError("PE-IN-008", found.reason)
+    return found
 
 
 def compare_matlab(folder: Path, found: np.ndarray) -> str:

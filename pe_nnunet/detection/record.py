@@ -83,6 +83,7 @@ class DetectorRecord:
                 dict(values["facts"]),
             )
             require_types(record)
+            _require_names(record.facts.get("cases"))
             same = (values["format"], values["classes"]) == (_FORMAT, list(CLASSES))
             same = same and [tuple(window) for window in values["windows_hu"]] == list(WINDOWS_HU)
         except FileNotFoundError:
@@ -104,3 +105,10 @@ class DetectorRecord:
                     "PE-DET-006", f"{folder / name} is not the file that {RECORD} was written for", "train it again"
                 )
         return record
+
+
+def _require_names(cases: Any) -> None:
+    """Check what an older record says of its scans, if anything: lists of names."""
+    parts = [cases[part] for part in ("train", "val") if part in cases] if isinstance(cases, Mapping) else []
+    if not all(isinstance(part, list) and all(isinstance(name, str) for name in part) for part in parts):
+        raise ValueError("its scans are no lists of names")

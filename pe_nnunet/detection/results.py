@@ -118,7 +118,7 @@ def read_detections(path: Path) -> Detections:
     try:
         grid = read_object(path)["lps_grid"]
         depth = int(grid["shape_zyx"][0])
-        if not all(0 <= int(z) < depth for boxes in grid["tubes"] for z, *_ in boxes):
+        if not all(int(z) == z and 0 <= z < depth for boxes in grid["tubes"] for z, *_ in boxes):
             raise ValueError("its boxes lie outside of its slices")
         tubes = [
             tube_of([SliceBox(int(z), *map(float, rest)) for z, *rest in boxes], grid["shape_zyx"])

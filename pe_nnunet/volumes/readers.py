@@ -16,6 +16,7 @@ from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.volumes.case_names import refusal
 from pe_nnunet.volumes.dicom.series import read_dicom
 from pe_nnunet.volumes.files.declared_size import require_plausible_array
+from pe_nnunet.volumes.files.hdf5_chunks import require_stored_whole
 from pe_nnunet.volumes.files.volume_file import file_sha256, read_file
 from pe_nnunet.volumes.hounsfield import Values, replace_nan, replace_padding, require_hu
 from pe_nnunet.volumes.scan import Scan, ScanRef
@@ -246,6 +247,7 @@ def _from_hdf5(path: Path, variable: str) -> Any:
                 "PE-NII-011", f"{path.name} keeps {variable} in another file or place", "save the mask itself"
             )
         require_plausible_array(stored.shape, path)
+        require_stored_whole(stored, path)
         return stored[()].T  # MATLAB stores columns first, HDF5 rows
 
 

@@ -92,8 +92,11 @@ FAR = '{"lps_grid": {"tubes": [[[0, 0, 0, 1, 1, 0.5], [18446744073709551616, 0, 
 FAR += '"shape_zyx": [9, 9, 9]}}'  # all slices between were filled
 
 
+BETWEEN = '{"lps_grid": {"tubes": [[[1.5, 0, 0, 1, 1, 0.5]]], "lungs": null, "shape_zyx": [9, 9, 9]}}'
+
+
 @pytest.mark.parametrize(
-    "text", ["", "{}", FAR, '{"lps_grid": {"tubes": [[1]], "lungs": null, "shape_zyx": [1, 1, 1]}}']
+    "text", ["", "{}", FAR, BETWEEN, '{"lps_grid": {"tubes": [[1]], "lungs": null, "shape_zyx": [1, 1, 1]}}']
 )
 def test_what_is_no_detection_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)

@@ -89,7 +89,13 @@ def test_detecting_needs_the_onnx_file_and_not_the_weights(training: Training, t
 
 @pytest.mark.parametrize(
     ("change", "code"),
-    [({"format": 2}, "PE-DET-006"), ({"classes": ["embolus"]}, "PE-DET-006"), ({"raster": {}}, "PE-DET-006")],
+    [
+        ({"format": 2}, "PE-DET-006"),
+        ({"classes": ["embolus"]}, "PE-DET-006"),
+        ({"raster": {}}, "PE-DET-006"),
+        ({"facts": {"cases": {"train": 2}}}, "PE-DET-006"),
+        ({"facts": {"cases": {"train": [[]]}}}, "PE-DET-006"),
+    ],
 )
 def test_a_record_of_something_else_is_refused(
     training: Training, tmp_path: Path, change: dict[str, Any], code: str

@@ -4,7 +4,9 @@ import gzip
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -166,15 +168,41 @@ def test_matlab_files_that_keep_a_variable_elsewhere(tmp_path):
     }
     for what, way in ways.items():
         path.unlink(missing_ok=True)
-        with h5py.File(path, "w", userblock_size=512) as file:
-            way(file)
-        content = path.read_bytes()
-        path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + content[512:])
+        matlab(path, way)
         if what == "itself":
             assert read_mat(path, "Mask").sum() == 1
             continue
         with pytest.raises(InputError, match=r"PE-NII-011|PE-IN-003"):
             read_mat(path, "Mask")
+
+
+def matlab(path: Path, way: Callable[[Any], object]) -> Path:
+    with h5py.File(path, "w", userblock_size=512) as file:
+        way(file)
+    content = path.read_bytes()
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + content[512:])
+    return path
+
+
+def test_matlab_files_that_lack_values(tmp_path):
+    mask = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+
+    def written(**how: Any) -> Callable[[Any], object]:
+        return lambda file: file.create_dataset("Mask", data=mask, **how)
+
+    def one_chunk(file: Any) -> None:
+        file.create_dataset("Mask", mask.shape, mask.dtype, chunks=(3, 4, 1))[:, :, 0] = 1
+
+    def short_chunk(file: Any) -> None:  # as when the pipeline's message is lost: packed bytes taken for values
+        stored = file.create_dataset("Mask", mask.shape, mask.dtype, chunks=mask.shape, compression="gzip")
+        stored.id.write_direct_chunk((0, 0, 0), zlib.compress(mask.tobytes()[:-1]))
+
+    for how in ({}, {"chunks": (2, 3, 4)}, {"chunks": (2, 3, 4), "compression": "gzip", "shuffle": True}):
+        assert np.array_equal(read_mat(matlab(tmp_path / "a.mat", written(**how)), "Mask"), mask.T)
+    empty = [lambda file: file.create_dataset("Mask", mask.shape, mask.dtype), one_chunk, short_chunk]
+    for way in (*empty, written(chunks=(2, 3, 4), fletcher32=True)):
+        with pytest.raises(InputError, match=r"PE-IN-003.*not in it"):
+            read_mat(matlab(tmp_path / "a.mat", way), "Mask")
 
 
 def test_a_zlib_stream_with_a_wrong_checksum_alone(ct, tmp_path):

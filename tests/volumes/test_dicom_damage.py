@@ -45,6 +45,7 @@ def element(keyword: str, vr: str, value: bytes) -> Callable[[Any, int], None]:
         (element("RescaleSlope", "DS", b"1e9 "), "PE-DCM-009"),
         (element("RescaleSlope", "DS", b"\0\0"), "PE-DCM-009"),  # the intercept alone
         (element("HighBit", "LO", b"\x0f\x00"), "PE-DCM-022.*no numbers in HighBit"),
+        (element("HighBit", "AT", b"\x0f\x00"), "PE-DCM-022.*HighBit"),
         (element("NumberOfFrames", "IS", b"two "), "PE-DCM-022.*NumberOfFrames"),
     ],
 )

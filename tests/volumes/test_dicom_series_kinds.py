@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,9 @@ def test_6_rounded_positions_give_the_mean_increment(
     assert codes(scan)[0] == "PE-DCM-031"
     mean_mm = (places_mm[-1] - places_mm[0]) / 23
     assert f"their mean, {mean_mm:.4f} mm, is taken" in scan.notes[0].message
+    beside_mm = float(re.search(r"up to ([\d.]+) mm beside", scan.notes[0].message)[1])
+    at_mm = places_mm[0] + mean_mm * NUMBERS  # where they are put
+    assert beside_mm == pytest.approx(np.abs(places_mm - at_mm).max(), abs=6e-4)
     assert scan.image.GetSpacing()[2] == pytest.approx(mean_mm, abs=1e-6)
     assert mean_mm == pytest.approx(increment_mm, abs=tolerance_mm)
     assert np.array_equal(voxels(scan), sitk.GetArrayFromImage(image))

@@ -120,6 +120,16 @@ def test_24_a_spacing_that_is_none_is_refused_whatever_itk_makes_of_it(tmp_path:
         read_file(nifti(tmp_path / "a.nii", VOXELS, **header))
 
 
+def test_numbers_of_nifti_2_that_itk_cannot_hold_are_none(tmp_path: Path) -> None:
+    huge = affine()
+    huge[2, 2] = -1e300  # of which ITK, in a sform, never comes to an end
+    path = nifti(tmp_path / "a.nii", VOXELS, sform=huge, two=True)
+    assert np.allclose(geometry(read_file(path)[0]), TAKEN, atol=1e-5)
+    assert "the sform holds values that are no numbers" in said(path)
+    with pytest.raises(GeometryError, match="PE-NII-007"):
+        read_file(nifti(tmp_path / "b.nii", VOXELS, sform=huge, q_code=0, two=True))
+
+
 @pytest.mark.parametrize(("unit", "mm"), [(1, 1000.0), (3, 0.001)])
 @pytest.mark.parametrize(("s_code", "q_code"), [(1, 1), (1, 0), (0, 1)])
 def test_other_units_are_taken_as_itk_takes_them(

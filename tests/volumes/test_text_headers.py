@@ -52,6 +52,11 @@ NRRD_REFUSED = [
     (["space: LPS", "space directions: (1.5,0,0) (0,0,0) (0,0,2.5)", ORIGIN], "PE-NII-007"),
     (["space: LPS", "space directions: (1.5,0,0) (0.3,1.25,0) (0,0,2.5)", ORIGIN], "PE-NII-006"),
     (["space: LPS", SIZE, ORIGIN, "kinds: domain domain time"], "PE-NII-001"),
+    (["space: LPS", SIZE, ORIGIN, "byte skip: 2"], "PE-NII-015.*byteskip '2'"),
+    (["space: LPS", SIZE, ORIGIN, "byteskip: -1"], "PE-NII-015.*byteskip '-1'"),
+    (["space: LPS", SIZE, ORIGIN, "line skip: 1"], "PE-NII-015.*lineskip '1'"),
+    (["space: LPS", SIZE, ORIGIN, "content: a\x1a"], "PE-NII-015.*no part of one"),
+    (["space: LPS", SIZE, ORIGIN, "key:=1", "key:=2"], "PE-NII-015.*'1' and '2'"),
 ]
 
 
@@ -82,6 +87,21 @@ def test_nrrd_spaces(tmp_path: Path, lines: list[str], expected: np.ndarray, not
 def test_nrrd_headers_that_itk_reads_otherwise(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_file(nrrd(tmp_path / "a.nrrd", VOXELS, lines))
+
+
+def test_an_nrrd_header_beside_a_raw_file_may_skip_what_is_before_the_voxels(tmp_path: Path) -> None:
+    lines = ["space: LPS", SIZE, ORIGIN, "line skip: 1", "byte skip: 3", "data file: a.raw"]
+    path = nrrd(tmp_path / "a.nrrd", VOXELS, lines)
+    header = path.read_bytes()[: -VOXELS.nbytes]
+    for skips, content in ((b"line skip: 1\nbyte skip: 3", b"a line\nabc"), (b"byte skip: -1", b"a line\nabcdef")):
+        path.write_bytes(header.replace(b"line skip: 1\nbyte skip: 3", skips))
+        (tmp_path / "a.raw").write_bytes(content + VOXELS.tobytes())
+        check_read(path, PLAIN, "")
+
+
+def test_the_same_key_and_value_twice_say_nothing_else(tmp_path: Path) -> None:
+    lines = ["space: LPS", SIZE, ORIGIN, "key:=1", "key:=1"]
+    check_read(nrrd(tmp_path / "a.nrrd", VOXELS, lines), PLAIN, "")
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -118,6 +138,7 @@ META_REFUSED = [
     (["TransformMatrix = 0 0 0 0 0 0 0 0 0", OFFSET, ELEMENTS], "PE-NII-006"),
     ([MATRIX, OFFSET, ELEMENTS, "DistanceUnits = um"], "PE-NII-015.*in um"),
     ([MATRIX, OFFSET, ELEMENTS, "ElementToIntensityFunctionOffset = -1024"], "PE-NII-015.*-1024"),
+    ([MATRIX, OFFSET, ELEMENTS, "compressedData = False"], "PE-NII-015.*'CompressedData'"),  # MetaIO passes over it
 ]
 
 

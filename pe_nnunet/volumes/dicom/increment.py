@@ -57,9 +57,10 @@ def increment_of(
     if even:
         if off_mm <= SAME_POSITION_MM:
             return mean_mm, (), False
+        beside_mm = np.abs(along_mm - along_mm[0] - mean_mm * np.arange(len(points))).max()
         text = (
             f"distances between slices of {steps_mm.min():.3f} to {steps_mm.max():.3f} mm, as positions are rounded or "
-            f"waver: their mean, {mean_mm:.4f} mm, is taken; slices lie up to {off_mm:.3f} mm beside their place"
+            f"waver: their mean, {mean_mm:.4f} mm, is taken; slices lie up to {beside_mm:.3f} mm beside their place"
         )
         return mean_mm, (Note("PE-DCM-031", "repaired", text),), False
     if resample_gaps and steps_mm.max() <= MAX_GAP_MM:

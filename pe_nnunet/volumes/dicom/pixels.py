@@ -199,9 +199,9 @@ def _require_length(dataset: pydicom.Dataset, name: str) -> None:
     if len(content) >= expected and len(behind) <= MAX_PADDING_BYTES and not any(behind):
         return
     said = ", ".join(
-        f"{keyword} {number_of(dataset, keyword):g}"
+        f"{keyword} {number:g}"
         for keyword in ("Rows", "Columns", "BitsAllocated", "NumberOfFrames")
-        if keyword in dataset
+        if (number := number_of(dataset, keyword)) is not None
     )
     text = f"{len(content)} bytes of pixels, expected {expected} ({said})"
     raise damaged_pixels(name, text) if len(content) < expected else _contradicting(name, text)

@@ -143,9 +143,9 @@ def stored_bits(dataset: pydicom.Dataset, *, words: bool) -> StoredBits:
         raise ValueError(f"BitsAllocated is {_said(allocated)}, expected 16")
     if stored is None or not (stored.is_integer() and 1 <= stored <= allocated):
         raise ValueError(f"BitsStored is {_said(stored)}, expected 1 to BitsAllocated, {allocated:g}")
-    if high is None:
+    if high is None and _is_empty(dataset, "HighBit"):
         high = stored - 1
-    if not (high.is_integer() and stored - 1 <= high < allocated):
+    if high is None or not (high.is_integer() and stored - 1 <= high < allocated):
         raise ValueError(
             f"HighBit is {_said(high)}, expected {stored - 1:g} (BitsStored - 1), or up to {allocated - 1:g}"
         )
@@ -167,6 +167,12 @@ def stored_bits(dataset: pydicom.Dataset, *, words: bool) -> StoredBits:
         None if padding is None else padding & ((1 << int(allocated)) - 1),
         overlays & ~of_value,
     )
+
+
+def _is_empty(dataset: pydicom.Dataset, keyword: str) -> bool:
+    """Whether an element of whole numbers is absent or empty, not one of another kind."""
+    element = dataset.get_item(keyword)
+    return element is None or (element.VR in {None, "US"} and not element.value)
 
 
 def padding_word(dataset: pydicom.Dataset) -> int | None:

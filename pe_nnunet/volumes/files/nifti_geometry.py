@@ -125,7 +125,8 @@ def _forms(header: Any, path: Path) -> tuple[dict[str, Vector], list[str]]:
         forms["sform"] = np.array(header.get_sform(), dtype=np.float64)
     if int(header["qform_code"]) > 0:
         forms["qform"] = _qform(header)
-    whole = {name: affine for name, affine in forms.items() if np.isfinite(affine).all()}
+    with np.errstate(over="ignore"):  # NIfTI-2 holds numbers that ITK, in whose precision all goes on, cannot
+        whole = {name: affine for name, affine in forms.items() if np.isfinite(affine.astype(np.float32)).all()}
     without = [f"the {name} holds values that are no numbers and is left out" for name in forms if name not in whole]
     if forms and not whole:
         raise GeometryError(

@@ -60,6 +60,18 @@ _ONE_THING = {  # other names for what may be said once
     "rotation": "transformmatrix",
     "centerings": "centers",
 }
+_META_NAMES = {  # as MetaIO, which passes over other spellings, writes them
+    name.lower(): name
+    for name in (
+        *("ObjectType", "NDims", "DimSize", "HeaderSize", "Modality", "SequenceID", "Color", "DistanceUnits"),
+        *("BinaryData", "BinaryDataByteOrderMSB", "CompressedData", "CompressedDataSize", "CompressionLevel"),
+        *("Position", "Offset", "Origin", "Orientation", "Rotation", "TransformMatrix", "CenterOfRotation"),
+        *("AnatomicalOrientation", "ElementSpacing", "ElementSize", "ElementType", "ElementByteOrderMSB"),
+        *("ElementMin", "ElementMax", "ElementNumberOfChannels", "ElementDataFile"),
+        *("ElementToIntensityFunctionSlope", "ElementToIntensityFunctionOffset"),
+    )
+}
+_CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f]")
 MAX_FIELD_BYTES = 512  # ITK's reader of NRRD ends the process at values of 1,000 that it cannot parse
 
 
@@ -72,14 +84,17 @@ def require_plain_lines(path: Path) -> None:
     meta = image_suffix(path) in META_SUFFIXES
     said: Fields = {}
     for line in _lines(path)[0 if meta else 1 :]:
-        if not line.strip() or (not meta and (line.startswith("#") or re.match(r"[^:]*:=", line))):
+        if not line.strip() or (not meta and line.startswith("#")):
             continue
-        name, sign, value = line.partition("=" if meta else ":")
-        if not sign or not name.strip():
+        pair = not meta and re.match(r"[^:]*:=", line) is not None
+        name, sign, value = line.partition(":=" if pair else "=" if meta else ":")
+        if not sign or not name.strip() or (not pair and _CONTROL.search(line)):
             raise _no_header(path, f"has a line that is no part of one: {line[:60]!r}")
-        if not meta and len(line) > MAX_FIELD_BYTES:
+        if meta and _META_NAMES.get(name.strip().lower(), name.strip()) != name.strip():
+            raise _no_header(path, f"has {name.strip()!r}, expected {_META_NAMES[name.strip().lower()]!r}")
+        if not meta and not pair and len(line) > MAX_FIELD_BYTES:
             raise _no_header(path, f"has a line of {len(line)} bytes, {line[:40]!r}")
-        key = re.sub(r"[\s_-]+", "", name).lower()
+        key = f"{name}:=" if pair else re.sub(r"[\s_-]+", "", name).lower()
         first = said.setdefault(_ONE_THING.get(key, key), value.strip())
         if first.lower() != value.strip().lower():
             raise _no_header(
