@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -84,6 +85,8 @@ class DetectorRecord:
             )
             require_types(record)
             _require_names(record.facts.get("cases"))
+            if not all(re.fullmatch(r"[\w.-]{1,100}", name) for name in record.sha256):
+                raise ValueError("its files are not named as files of its folder")
             same = (values["format"], values["classes"]) == (_FORMAT, list(CLASSES))
             same = same and [tuple(window) for window in values["windows_hu"]] == list(WINDOWS_HU)
         except FileNotFoundError:

@@ -94,6 +94,8 @@ def test_detecting_needs_the_onnx_file_and_not_the_weights(training: Training, t
         ({"classes": ["embolus"]}, "PE-DET-006"),
         ({"raster": {}}, "PE-DET-006"),
         ({"facts": {"cases": {"train": 2}}}, "PE-DET-006"),
+        ({"sha256": {"a" * 400: "0"}}, "PE-DET-006"),
+        ({"sha256": {"../detector.onnx": "0"}}, "PE-DET-006.*named as files"),
         ({"facts": {"cases": {"train": [[]]}}}, "PE-DET-006"),
     ],
 )
