@@ -22,7 +22,7 @@ test: lint
 bench: $(VENV)/.installed  # ARGS=--quick for small data
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
-fuzz: $(VENV)/.installed  # 20,000 mutated files a reader, a night; ARGS="--files 500 --seed 7 --reader dicom" for fewer
+fuzz: $(VENV)/.installed  # 20,000 mutated files a reader, half an hour; ARGS="--files 500 --seed 7 --reader dicom" for fewer
 	$(BIN)/python -m fuzz $(ARGS)
 
 kill: $(VENV)/.installed  # commands killed at random moments, full disks and the like: an hour; ARGS="--only slices --kills 5"
