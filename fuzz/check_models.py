@@ -93,7 +93,7 @@ def compare_json(folder: Path, found: Any) -> str:
         values = json.loads((folder / name).read_bytes().decode())
         if name == "fusion.json":
             threshold = got.segmentation.chosen.threshold
-            given = values["segmentation"]["settings"].get("threshold", threshold)
+            given = float(values["segmentation"]["settings"].get("threshold", threshold))  # or its text
             return _differ([threshold, len(got.ensemble)], [given, len(values["ensemble"])])
         if name == "plans.json":
             return _differ(got, values)
