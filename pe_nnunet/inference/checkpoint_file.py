@@ -36,7 +36,10 @@ def load_file(path: Path, trust: bool = False) -> Any:
     Raises:
         Exception: Of many kinds, as `torch.load`, where the file is damaged (by its checksums) or holds more.
     """
-    if zipfile.is_zipfile(path):  # torch does not compare the checksums of its own format
+    if not zipfile.is_zipfile(path):
+        if not trust:
+            raise zipfile.BadZipFile("it breaks off, or is in the format before torch 1.6, which has no checksums")
+    else:  # torch does not compare the checksums of its own format
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
             if unpacked > MOST_UNPACKED * path.stat().st_size:  # torch.save does not compress

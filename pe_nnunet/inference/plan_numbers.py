@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MOST_VOXELS = 4096  # of a patch, along an axis
+MOST_PARTS = 64  # stages of a network, and blocks or convolutions of one
+MOST_CHANNELS = 8192  # or anything else that a network is built by
 SPACINGS_MM = (1e-4, 100.0)
 FINGERPRINT = "foreground_intensity_properties_per_channel"
 DIVIDES = "CTNormalization"  # by the standard deviation of the fingerprint
 
 
 def require_possible_numbers(plans: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
-    """Check patch, spacing, order of the axes, and what intensities are normalised by.
+    """Check patch, spacing, order of the axes, size of the network, and what intensities are normalised by.
 
     Args:
         plans: Content of `plans.json`.
@@ -31,6 +33,11 @@ def require_possible_numbers(plans: Mapping[str, Any], configuration: Mapping[st
     for name in ("transpose_forward", "transpose_backward"):
         if sorted(plans[name]) != [0, 1, 2]:
             raise ValueError(f"{name} is {plans[name]}, expected the numbers of three axes in some order")
+    architecture = configuration.get("architecture") or configuration
+    for name, value in (architecture.get("arch_kwargs") or architecture).items():
+        most = MOST_PARTS if name.startswith("n_") else MOST_CHANNELS
+        if any(number > most for number in _numbers(value)):
+            raise ValueError(f"{name} is {str(value)[:100]}, expected at most {most}")
     _require_intensities(plans[FINGERPRINT], configuration["normalization_schemes"])
 
 
@@ -44,6 +51,15 @@ def _require_intensities(properties: Mapping[str, Mapping[str, Any]], schemes: S
                 raise ValueError(f"{name} of channel {channel} is {values[name]!r}, expected a number")
         if values["std"] <= 0 or values["percentile_00_5"] >= values["percentile_99_5"]:
             raise ValueError(f"the intensities of channel {channel} have no width: {dict(values)}")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """All numbers in a value, however it is nested."""
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _numbers(part)
+    elif isinstance(value, (int, float)):
+        yield value
 
 
 def _is_number(value: Any) -> bool:

@@ -11,6 +11,7 @@ import torch
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.archive_export import export_models
 from pe_nnunet.inference.archive_install import install_models
+from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
 
@@ -88,6 +89,15 @@ def test_checkpoints(model_folder, change, error):
         load(folder)
 
 
+def test_the_format_of_before_torch_1_6_which_has_no_checksums_is_read_only_if_trusted(model_folder):
+    path = model_folder() / CHECKPOINT
+    content = read_checkpoint(path)
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ConfigurationError, match=r"PE-MODEL-003.*no checksums"):
+        read_checkpoint(path)
+    assert read_checkpoint(path, trust=True).keys() == content.keys()
+
+
 def in_architecture(key, value):
     def change(plans):
         plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"][key] = value
@@ -105,9 +115,11 @@ JSON = [
     ("plans.json", in_architecture("kernel_sizes", [[3, 3, 3]]), "PE-MODEL-003.*make no network"),
     (
         "plans.json",
-        in_architecture("features_per_stage", [4, 80_000]),
+        in_architecture("features_per_stage", [4, 8_000]),
         "PE-MODEL-003.*does not fit",
-    ),  # 4 TB if it were built
+    ),  # 40 GB if it were built
+    ("plans.json", in_architecture("features_per_stage", [4, 80_000]), "PE-MODEL-003.*features_per_stage"),
+    ("plans.json", in_architecture("n_conv_per_stage_decoder", 2**31), "PE-MODEL-003.*n_conv.* at most 64"),
     ("dataset.json", lambda content: content.update(channel_names=3), "PE-MODEL-001.*channel_names"),
     ("dataset.json", lambda content: content["labels"].update(PE={}), "PE-MODEL-001"),
     ("dataset.json", lambda content: content["labels"].update(PE="one"), "PE-MODEL-001"),

@@ -57,11 +57,14 @@ def test_numbers_that_are_none_are_refused_though_hu_are_assumed(make_series: An
         read_scan(ref, assume_hu=True)
 
 
-def test_a_transfer_syntax_that_is_none(make_series: Any) -> None:
+@pytest.mark.parametrize("uid", [b"1.2.840.10008.5.1.4\0", b"1.2.840.10008.1.2.4.70"])  # none, and JPEG
+def test_a_transfer_syntax_that_is_none(make_series: Any, uid: bytes) -> None:
     folder = make_series()
     for path in folder.iterdir():
         content = path.read_bytes()
-        path.write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.5.1.4\0", 1))
+        before = len(b"1.2.840.10008.1.2.1\0").to_bytes(2, "little") + b"1.2.840.10008.1.2.1\0"
+        assert before in content
+        path.write_bytes(content.replace(before, len(uid).to_bytes(2, "little") + uid, 1))
     with pytest.raises(InputError, match="PE-DCM-022"):
         read_scan(find_scans(folder)[0])
 

@@ -177,6 +177,8 @@ def decoded_hu(
     else:
         _require_length(dataset, name)
     if syntax.is_compressed and not _pydicom_decodes(syntax):
+        if not frame:  # GDCM would take the bytes for voxels that are not compressed
+            raise damaged_pixels(name, f"no stream of {syntax.name}")
         return _decoded_by_gdcm(dataset, s, name)  # rescaled already
     try:
         if not text_of(dataset.file_meta, "TransferSyntaxUID"):

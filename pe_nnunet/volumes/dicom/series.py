@@ -23,6 +23,7 @@ from pe_nnunet.volumes.dicom.headers import (
     quiet_pydicom,
     read_dataset,
     text_of,
+    value_of,
 )
 from pe_nnunet.volumes.dicom.pixels import (
     Rescale,
@@ -131,9 +132,10 @@ class _SliceReader:
     def take(self, file: Path, content: bytes) -> None:
         """Make ready to decode the slices of a file, of which these are the bytes."""
         dataset = read_dataset(content, pixels=True)
-        if dataset is None or "PixelData" not in dataset:
+        pixels = None if dataset is None else value_of(dataset, "PixelData")
+        if dataset is None or pixels is None:
             raise damaged_pixels(f"{self.case_id}: {file.name}", "no whole PixelData")
-        if not isinstance(dataset.PixelData, bytes):
+        if not isinstance(pixels, bytes):
             text = f"PixelData of VR {dataset['PixelData'].VR}, expected OB or OW"
             raise damaged_pixels(f"{self.case_id}: {file.name}", text)
         self._file, self._dataset = file, dataset
