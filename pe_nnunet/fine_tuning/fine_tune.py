@@ -1,0 +1,210 @@
+"""The whole of a fine-tuning: checks first, then fingerprint, plans, preprocessing and the folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+from pe_nnunet.dataset.dataset_json import read_dataset_json
+from pe_nnunet.dataset.folders import PREPROCESSED, RAW, RESULTS, SPLITS, Split, dataset_folder, nnunet_folder
+from pe_nnunet.dataset.folders import stale_preprocessed
+from pe_nnunet.dataset.scan_hashes import scan_hashes
+from pe_nnunet.dataset.split_checks import N_FOLDS, TOO_FEW_HINT, check_fold, read_checked_splits, too_few_cases
+from pe_nnunet.dataset.training_split import some_names
+from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.files.json_reader import read_json
+from pe_nnunet.fine_tuning.first_model import FirstModel, read_first_model
+from pe_nnunet.fine_tuning.fit import (
+    check_configuration,
+    check_images,
+    check_memory,
+    check_plans_and_network,
+    check_weights,
+    heads_fit,
+    larger_than_scans,
+    what_is_exchanged,
+)
+from pe_nnunet.fine_tuning.moved_plans import name_of_plans, require_same_origin, trained_plans
+from pe_nnunet.fine_tuning.preprocess import FINGERPRINT, prepare
+from pe_nnunet.fine_tuning.settings import FineTuneSettings, check_folds
+from pe_nnunet.fine_tuning.train import FoldStart, require_same_start, train_fold
+from pe_nnunet.inference.device import pick_device
+from pe_nnunet.inference.named_models import find_model
+from pe_nnunet.planners.check_dataset import check_dataset
+from pe_nnunet.recipe import ENVIRONMENT_VARIABLE, resolve_recipe
+from pe_nnunet.registration import register
+from pe_nnunet.registration.names import load_class
+from pe_nnunet.volumes.files.volume_file import file_sha256
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What came of a fine-tuning.
+
+    Attributes:
+        folder: Of the model, in `nnUNet_results`.
+        dataset: Name of the dataset's folder.
+        trainer: Name of the trainer.
+        plans: Name of the plans.
+        configuration: Of the plans.
+        folds: Those that are trained.
+    """
+
+    folder: Path
+    dataset: str
+    trainer: str
+    plans: str
+    configuration: str
+    folds: tuple[str, ...]
+
+
+def fine_tune(
+    model_name: str,
+    dataset: str,
+    folds: Sequence[str] = ("0",),
+    settings: FineTuneSettings | None = None,
+    *,
+    configuration: str | None = None,
+    checkpoint: str = "checkpoint_final.pth",
+    device: str = "auto",
+    npz: bool = False,
+) -> FineTuned:
+    """Train folds on a dataset from the weights of a trained model.
+
+    Everything that can be refused is, before anything is computed. A second call goes on with what was stopped.
+
+    Args:
+        model_name: See `find_model`.
+        dataset: Id or name of a dataset in `nnUNet_raw`.
+        folds: Numbers, or all.
+        settings: Of the training.
+        configuration: Has to be the model's.
+        checkpoint: File name within a fold of the model.
+        device: See `pick_device`.
+        npz: Whether the validation's probabilities are written.
+
+    Raises:
+        PEError: See docs/fine_tuning.md.
+    """
+    settings = settings or FineTuneSettings()
+    check_folds(tuple(folds))
+    register()
+    where = pick_device(device)
+    raw = dataset_folder(nnunet_folder(RAW), dataset)
+    preprocessed = nnunet_folder(PREPROCESSED) / raw.name
+    results = nnunet_folder(RESULTS)
+    dataset_json = read_dataset_json(raw, "PE-ENV-002")
+    model = read_first_model(find_model(model_name), checkpoint)
+    check_configuration(model, configuration)
+    check_images(model, dataset_json, raw.name)
+    plans = trained_plans(model, settings, raw.name)
+    recipe = resolve_recipe(load_class(model.trainer).recipe_defaults, plans)
+    name = name_of_plans(model, settings)
+    network = check_plans_and_network(model, plans, dataset_json, bool(settings.patch_size))
+    target = results / raw.name / f"{model.trainer}__{name}__{model.configuration}"
+    require_same_origin(preprocessed / f"{name}.json", plans)
+    files = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
+    notes = check_dataset(raw, preprocessed, dataset_json, files)
+    splits = _splits(raw, preprocessed, list(files), folds)
+    starts = [_start(model, fold, dataset_json, network, raw.name, splits) for fold in folds]
+    chosen = PlansManager(plans).get_configuration(model.configuration)
+    check_memory(network, chosen.patch_size, recipe.batch_size or chosen.batch_size, where)
+    for start in starts:
+        require_same_start(target / f"fold_{start.fold}", start)
+
+    changed = _changes(model, dataset_json, starts)
+    for note in [*notes, *stale_preprocessed(raw.name, splits, cases_changed=False), *changed]:
+        print(note, flush=True)
+    by = f", by {ENVIRONMENT_VARIABLE}" if recipe.learning_rate != settings.learning_rate else ""
+    print(
+        f"{model.name} -> {raw.name}: trainer {model.trainer}, learning rate {recipe.learning_rate:g}{by}, "
+        f"{recipe.epochs} epochs of {recipe.iterations} steps, patches {'x'.join(map(str, chosen.patch_size))}, {where}",
+        flush=True,
+    )
+    prepare(raw, preprocessed, name, plans, model.configuration, files, settings.processes)
+    if note := _padding(preprocessed, plans, model.configuration):
+        print(note, flush=True)
+    for start in starts:
+        print(f"[4/4] fold {start.fold}, from fold {start.model_fold} of the model", flush=True)
+        done = train_fold(model, start, raw.name, name, where, npz=npz)
+        print(f"fold {start.fold}: {done}, {target / f'fold_{start.fold}'}", flush=True)
+    return FineTuned(target, raw.name, model.trainer, name, model.configuration, tuple(folds))
+
+
+def _splits(raw: Path, preprocessed: Path, cases: list[str], folds: Sequence[str]) -> list[Split]:
+    """The folds of the dataset; none where nnU-Net will make them.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-012, -013 or -014 if one that is asked for is not among them.
+    """
+    path = next((folder / SPLITS for folder in (preprocessed, raw) if (folder / SPLITS).is_file()), None)
+    splits = [] if path is None else read_checked_splits(path, cases)
+    numbers = [int(fold) for fold in folds if fold != "all"]
+    if numbers and path is None and (few := too_few_cases(len(cases))) is not None:
+        raise ConfigurationError("PE-TRAIN-014", few, TOO_FEW_HINT)
+    for number in numbers:
+        check_fold(number, len(splits) or N_FOLDS, str(path or raw))
+    return splits
+
+
+def _start(
+    model: FirstModel,
+    fold: str,
+    dataset_json: dict[str, Any],
+    network: torch.nn.Module,
+    dataset: str,
+    splits: Sequence[Split],
+) -> FoldStart:
+    """What a fold starts from, compared with the network and with what the fold validates on."""
+    of_model = model.fold_for(fold)
+    weights = model.weights(of_model)
+    check_weights(model, of_model, weights, network)
+    if fold != "all" and splits:
+        hashes = scan_hashes(dataset, [*splits[int(fold)]["train"], *splits[int(fold)]["val"]])
+        before = model.split(of_model).seen_from(dataset, hashes)
+        if seen := before.trained_on({case: hashes[case] for case in splits[int(fold)]["val"]}):
+            raise ConfigurationError(
+                "PE-TRAIN-010",
+                f"fold {fold} would validate on cases that fold {of_model} of {model.name} was trained on "
+                f"({some_names(seen)})",
+                "fine-tune folds that the model has and that hold out the same cases, or name a model of other scans",
+            )
+    keep = heads_fit(model, dataset_json, weights, network)
+    path = model.path(of_model)
+    record = {
+        "model": model.name,
+        "fold": of_model,
+        "checkpoint": path.name,
+        "sha256": file_sha256(path),
+        "trainer": model.trained_by,
+        "heads": "kept" if keep else "new",
+    }
+    return FoldStart(fold, of_model, record, keep)
+
+
+def _changes(model: FirstModel, dataset_json: dict[str, Any], starts: Sequence[FoldStart]) -> list[Note]:
+    """What is not as it was in the model's own training."""
+    notes = []
+    if (heads := what_is_exchanged(model, dataset_json, all(start.keep_heads for start in starts))) is not None:
+        notes.append(heads)
+    if model.trainer != model.trained_by:
+        text = f"{model.trained_by} has trained the model, {model.trainer} goes on, by the recipe"
+        notes.append(Note("PE-TRAIN-029", "warning", text))
+    return notes
+
+
+def _padding(preprocessed: Path, plans: dict[str, Any], configuration: str) -> Note | None:
+    """Whether the scans are much smaller than a patch, by their fingerprint."""
+    facts = read_json(preprocessed / FINGERPRINT, finite=False)
+    chosen, order = PlansManager(plans).get_configuration(configuration), plans["transpose_forward"]
+    sizes_mm = [
+        [shape[axis] * spacing[axis] for axis in order]
+        for shape, spacing in zip(facts["shapes_after_crop"], facts["spacings"], strict=True)
+    ]
+    return larger_than_scans(chosen.patch_size, chosen.spacing, sizes_mm)
