@@ -16,7 +16,7 @@ KEY = "pe_first_weights"
 """Of the record in a checkpoint."""
 
 HEADS = ".seg_layers."
-"""In the names of the weights of segmentation heads, the last layers; nnU-Net's `-pretrained_weights` knows them by it."""
+"""In the names of the weights of segmentation heads, as nnU-Net's `-pretrained_weights` knows them."""
 
 
 class FirstWeights(Callback):

@@ -1,4 +1,4 @@
-"""The model that a training starts from: read without running anything of it, and compared with what it says of itself."""
+"""The model that a training starts from, read without running anything of it."""
 
 from __future__ import annotations
 
@@ -57,6 +57,12 @@ class FirstModel:
             return self.trained_by
         path = PlansManager(self.plans).get_configuration(self.configuration).network_arch_class_name
         return next((entry.trainer for entry in NETWORKS.values() if entry.path == path), "PETrainer")
+
+    @property
+    def channel_names(self) -> list[str]:
+        """Of the images that it was trained on; one of CT where its `dataset.json` names none."""
+        facts = self.dataset_json
+        return [str(name) for name in (facts.get("channel_names") or facts.get("modality") or {"0": "CT"}).values()]
 
     def path(self, fold: str) -> Path:
         """The checkpoint of a fold."""

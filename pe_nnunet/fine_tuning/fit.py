@@ -62,7 +62,7 @@ def check_images(model: FirstModel, dataset_json: dict[str, Any], dataset: str) 
     Raises:
         ConfigurationError: PE-TRAIN-022, PE-PLN-005.
     """
-    now, before = channel_names(dataset_json), channel_names(model.dataset_json)
+    now, before = channel_names(dataset_json), model.channel_names
     if len(now) != len(before):
         raise ConfigurationError(
             "PE-TRAIN-022",
@@ -128,10 +128,11 @@ def check_weights(model: FirstModel, fold: str, weights: Mapping[str, Tensor], n
     found = {name: tuple(value.shape) for name, value in weights.items() if not is_head(name)}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
+            has, needed = (_shape(shapes.get(name)) for shapes in (found, expected))
             raise ConfigurationError(
                 "PE-TRAIN-024",
-                f"{model.path(fold)}: {name!s:.100} has {_shape(found.get(name))}, the network that {model.trainer} makes "
-                f"of its plans {_shape(expected.get(name))}",
+                f"{model.path(fold)}: {name!s:.100} has {has}, in the network that {model.trainer} makes of its plans "
+                f"{needed}",
                 f"a model by {model.trained_by} whose network its plans do not describe cannot be fine-tuned",
             )
 

@@ -21,7 +21,7 @@ from pe_nnunet.fine_tuning.moved_plans import move_plans
 from pe_nnunet.planners import PEFingerprintExtractor
 
 FINGERPRINT = "dataset_fingerprint.json"
-_DONE = "pe_nnunet_preprocessed.json"  # in the folder of preprocessed images: written when all of them are there
+_DONE = ".complete.json"  # behind the name of the folder of preprocessed images, where nnU-Net takes no other file
 
 
 def prepare(
@@ -66,18 +66,24 @@ def prepare(
             PlansManager(read_object(preprocessed / f"{name}.json")).get_configuration(configuration).data_identifier
         )
         folder = preprocessed / identifier
-        if _is_done(folder, list(files), newest):
+        if _is_done(folder, list(files), max(newest, (raw / DATASET).stat().st_mtime)):
             print(f"[3/4] preprocessed images: there already, {folder}", flush=True)
             return
         print(f"[3/4] preprocessing: {folder}", flush=True)
+        _done(folder).unlink(missing_ok=True)
         preprocess_dataset(int(raw.name[7:10]), name, [configuration], [processes])
         require_complete(folder, files)
-        atomic_json(folder / _DONE, {"cases": sorted(files)})
+        atomic_json(_done(folder), {"cases": sorted(files)})
+
+
+def _done(folder: Path) -> Path:
+    """Written when all preprocessed images of the folder are there."""
+    return folder.with_name(folder.name + _DONE)
 
 
 def _is_done(folder: Path, cases: list[str], newest: float) -> bool:
     """Whether a folder holds these cases, preprocessed to the end after the dataset was written last."""
-    done = folder / _DONE
+    done = _done(folder)
     try:
         if not done.is_file() or done.stat().st_mtime < newest or preprocessed_cases(folder) != sorted(cases):
             return False

@@ -11,10 +11,10 @@ from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoi
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fine_tuning.first_model import FirstModel
-from pe_nnunet.inference.checkpoint_file import load_file
 from pe_nnunet.inference.locate import FINAL
 from pe_nnunet.processes import usable_processors
 from pe_nnunet.trainers.base import PETrainer
+from pe_nnunet.trainers.checkpoints import read_checkpoint
 from pe_nnunet.trainers.first_weights import KEY
 
 RESUMED_FROM = (FINAL, "checkpoint_latest.pth", "checkpoint_best.pth")  # nnU-Net's own order, of `--c`
@@ -55,13 +55,7 @@ def require_same_start(fold_folder: Path, start: FoldStart) -> None:
     path = stored(fold_folder)
     if path is None:
         return
-    try:
-        content = load_file(path)
-    except Exception as error:
-        raise ConfigurationError(
-            "PE-TRAIN-005", f"cannot read {path}: {type(error).__name__}", "remove the fold's folder, and start anew"
-        ) from error
-    record = content.get(KEY) if isinstance(content, dict) else None
+    record = read_checkpoint(path, torch.device("cpu")).get(KEY)
     if not isinstance(record, dict) or record.get("sha256") != start.record["sha256"]:
         from_what = f"from {record.get('model')}" if isinstance(record, dict) else "otherwise"
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""A trained model by whatever name a user has for it: a folder, an archive, an installed model, or one that is shipped."""
+"""A trained model by what a user calls it: a folder, an archive, an installed model, or one that is shipped."""
 
 from __future__ import annotations
 

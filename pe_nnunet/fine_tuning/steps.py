@@ -12,8 +12,16 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RAW, RESULTS, SPLITS, Split, dataset_folder, nnunet_folder
-from pe_nnunet.dataset.folders import stale_preprocessed
+from pe_nnunet.dataset.folders import (
+    PREPROCESSED,
+    RAW,
+    RESULTS,
+    SPLITS,
+    Split,
+    dataset_folder,
+    nnunet_folder,
+    stale_preprocessed,
+)
 from pe_nnunet.dataset.scan_hashes import scan_hashes
 from pe_nnunet.dataset.split_checks import N_FOLDS, TOO_FEW_HINT, check_fold, read_checked_splits, too_few_cases
 from pe_nnunet.dataset.training_split import some_names
@@ -119,12 +127,13 @@ def fine_tune(
         require_same_start(target / f"fold_{start.fold}", start)
 
     changed = _changes(model, dataset_json, starts)
-    for note in [*notes, *stale_preprocessed(raw.name, splits, cases_changed=False), *changed]:
+    for note in [*notes, *_other_splits(raw), *changed]:
         print(note, flush=True)
     by = f", by {ENVIRONMENT_VARIABLE}" if recipe.learning_rate != settings.learning_rate else ""
+    patch = "x".join(map(str, chosen.patch_size))
     print(
         f"{model.name} -> {raw.name}: trainer {model.trainer}, learning rate {recipe.learning_rate:g}{by}, "
-        f"{recipe.epochs} epochs of {recipe.iterations} steps, patches {'x'.join(map(str, chosen.patch_size))}, {where}",
+        f"{recipe.epochs} epochs of {recipe.iterations} steps, patches of {patch}, on {where}",
         flush=True,
     )
     prepare(raw, preprocessed, name, plans, model.configuration, files, settings.processes)
@@ -151,6 +160,12 @@ def _splits(raw: Path, preprocessed: Path, cases: list[str], folds: Sequence[str
     for number in numbers:
         check_fold(number, len(splits) or N_FOLDS, str(path or raw))
     return splits
+
+
+def _other_splits(raw: Path) -> list[Note]:
+    """That the splits which were used before, and are again, are not those that the dataset has now."""
+    path = raw / SPLITS
+    return stale_preprocessed(raw.name, read_checked_splits(path), cases_changed=False) if path.is_file() else []
 
 
 def _start(
