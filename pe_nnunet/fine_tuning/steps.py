@@ -23,7 +23,7 @@ from pe_nnunet.dataset.folders import (
     stale_preprocessed,
 )
 from pe_nnunet.dataset.scan_hashes import scan_hashes
-from pe_nnunet.dataset.split_checks import N_FOLDS, TOO_FEW_HINT, check_fold, read_checked_splits, too_few_cases
+from pe_nnunet.dataset.split_checks import check_fold, read_checked_splits
 from pe_nnunet.dataset.training_split import some_names
 from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.files.json_reader import read_json
@@ -48,6 +48,7 @@ from pe_nnunet.planners.check_dataset import check_dataset
 from pe_nnunet.recipe import ENVIRONMENT_VARIABLE, resolve_recipe
 from pe_nnunet.registration import register
 from pe_nnunet.registration.names import load_class
+from pe_nnunet.trainers.check_start import splits_of_nnunet
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
@@ -147,18 +148,18 @@ def fine_tune(
 
 
 def _splits(raw: Path, preprocessed: Path, cases: list[str], folds: Sequence[str]) -> list[Split]:
-    """The folds of the dataset; none where nnU-Net will make them.
+    """The folds of the dataset, or those that nnU-Net will make; none where only `all` is trained.
 
     Raises:
         ConfigurationError: PE-TRAIN-012, -013 or -014 if one that is asked for is not among them.
     """
-    path = next((folder / SPLITS for folder in (preprocessed, raw) if (folder / SPLITS).is_file()), None)
-    splits = [] if path is None else read_checked_splits(path, cases)
     numbers = [int(fold) for fold in folds if fold != "all"]
-    if numbers and path is None and (few := too_few_cases(len(cases))) is not None:
-        raise ConfigurationError("PE-TRAIN-014", few, TOO_FEW_HINT)
+    if not numbers:
+        return []
+    path = next((folder / SPLITS for folder in (preprocessed, raw) if (folder / SPLITS).is_file()), None)
+    splits = splits_of_nnunet(cases) if path is None else read_checked_splits(path, cases)
     for number in numbers:
-        check_fold(number, len(splits) or N_FOLDS, str(path or raw))
+        check_fold(number, len(splits), str(path or raw))
     return splits
 
 
@@ -180,7 +181,7 @@ def _start(
     of_model = model.fold_for(fold)
     weights = model.weights(of_model)
     check_weights(model, of_model, weights, network)
-    if fold != "all" and splits:
+    if fold != "all":
         hashes = scan_hashes(dataset, [*splits[int(fold)]["train"], *splits[int(fold)]["val"]])
         before = model.split(of_model).seen_from(dataset, hashes)
         if seen := before.trained_on({case: hashes[case] for case in splits[int(fold)]["val"]}):
