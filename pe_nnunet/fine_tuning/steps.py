@@ -138,8 +138,9 @@ def fine_tune(
         flush=True,
     )
     prepare(raw, preprocessed, name, plans, model.configuration, files, settings.processes)
-    if note := _padding(preprocessed, plans, model.configuration):
-        print(note, flush=True)
+    padding = _padding(preprocessed, plans, model.configuration)
+    if padding is not None:
+        print(padding, flush=True)
     for start in starts:
         print(f"[4/4] fold {start.fold}, from fold {start.model_fold} of the model", flush=True)
         done = train_fold(model, start, raw.name, name, where, npz=npz)
