@@ -13,6 +13,7 @@ from pe_nnunet.calibration.trained_on import split_of_checkpoint
 from pe_nnunet.dataset.dataset_json import read_dataset_json
 from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.fine_tuning.settings import is_plain_name
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import require_own_values
@@ -109,7 +110,7 @@ def read_first_model(folder: Path, checkpoint: str) -> FirstModel:
     require_own_values(content, path)
     configuration = str(content["init_args"]["configuration"])
     try:
-        str(plans["plans_name"]), str(plans["dataset_name"])
+        _require_plain_names(plans)
         require_configuration(plans, configuration)
         settings = PlansManager(plans).get_configuration(configuration).configuration
         require_possible_numbers(plans, settings)
@@ -122,3 +123,16 @@ def read_first_model(folder: Path, checkpoint: str) -> FirstModel:
         ) from error
     trained_by = str(content["trainer_name"])
     return FirstModel(folder, plans, dataset_json, configuration, trained_by, tuple(dict.fromkeys(folds)), checkpoint)
+
+
+def _require_plain_names(plans: dict[str, Any]) -> None:
+    """Check what will name files and folders here: a model from elsewhere must not choose where they lie.
+
+    Raises:
+        ValueError: Names the first that is none.
+    """
+    own = [settings.get("data_identifier") for settings in plans["configurations"].values()]
+    names = [plans["plans_name"], plans["dataset_name"], *plans["configurations"], *(name for name in own if name)]
+    for name in names:
+        if not is_plain_name(name):
+            raise ValueError(f"{str(name)[:80]!r} is no name for plans, a dataset, a configuration or its data")

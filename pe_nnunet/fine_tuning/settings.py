@@ -38,7 +38,7 @@ class FineTuneSettings:
     def __post_init__(self) -> None:
         require_limits(self, "PE-TRAIN-028")
         name = self.plans_name
-        if name is not None and (not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or "__" in name):
+        if name is not None and not is_plain_name(name):
             raise ConfigurationError(
                 "PE-TRAIN-028",
                 f"--plans-name is {name!r}, which nnU-Net can give no folder",
@@ -49,6 +49,16 @@ class FineTuneSettings:
     def recipe(self) -> dict[str, float | int]:
         """Keys of the training recipe."""
         return {"learning_rate": self.learning_rate, "epochs": self.epochs}
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a name of plans, a configuration or their data makes a file or folder within another, as nnU-Net needs it.
+
+    Example:
+        >>> is_plain_name("3d_fullres"), is_plain_name("../3d"), is_plain_name("a__b")
+        (True, False, False)
+    """
+    return isinstance(name, str) and "__" not in name and bool(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name))
 
 
 def check_folds(folds: tuple[str, ...]) -> None:

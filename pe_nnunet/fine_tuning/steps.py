@@ -118,7 +118,7 @@ def fine_tune(
     network = check_plans_and_network(model, plans, dataset_json, bool(settings.patch_size))
     target = results / raw.name / f"{model.trainer}__{name}__{model.configuration}"
     require_same_origin(preprocessed / f"{name}.json", plans)
-    files = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
+    files = _files(raw, dataset_json)
     notes = check_dataset(raw, preprocessed, dataset_json, files)
     splits = _splits(raw, preprocessed, list(files), folds)
     starts = [_start(model, fold, dataset_json, network, raw.name, splits) for fold in folds]
@@ -146,6 +146,24 @@ def fine_tune(
         done = train_fold(model, start, raw.name, name, where, npz=npz)
         print(f"fold {start.fold}: {done}, {target / f'fold_{start.fold}'}", flush=True)
     return FineTuned(target, raw.name, model.trainer, name, model.configuration, tuple(folds))
+
+
+def _files(raw: Path, dataset_json: dict[str, Any]) -> dict[str, Any]:
+    """Images and labels by case, as nnU-Net lists them.
+
+    Raises:
+        ConfigurationError: PE-PLN-006 if nothing is where they belong; which of them are missing `check_dataset` says.
+    """
+    ending, listed = dataset_json.get("file_ending"), dataset_json.get("dataset")
+    images = raw / "imagesTr"
+    files: dict[str, Any] = {}
+    if isinstance(ending, str) and (listed or images.is_dir()):
+        files = get_filenames_of_train_images_and_targets(str(raw), dataset_json)
+    if not any(Path(path).is_file() for case in files.values() for path in case["images"]):
+        raise ConfigurationError(
+            "PE-PLN-006", f"{raw} holds no training image", f"dataset.json says: imagesTr/<case>_0000{ending}"
+        )
+    return files
 
 
 def _splits(raw: Path, preprocessed: Path, cases: list[str], folds: Sequence[str]) -> list[Split]:

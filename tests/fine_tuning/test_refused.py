@@ -15,6 +15,7 @@ from pe_nnunet.cli import main
 from pe_nnunet.dataset.folders import RAW, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fine_tuning import FineTuneSettings, fine_tune
+from pe_nnunet.fine_tuning.fit import larger_than_scans
 from tests.fine_tuning.conftest import OWN, describe
 
 Change = Callable[[Path, Path], None]
@@ -154,6 +155,26 @@ CASES: dict[str, tuple[Change, dict[str, Any], str, str]] = {
     "plans that name another class": (arguments(norm_op="os.system"), {}, "PE-MODEL-020", "os.system"),
     "a preprocessor from elsewhere": (plans(preprocessor_name="Mine"), {}, "PE-MODEL-020", "Mine"),
     "an impossible spacing": (plans(spacing=[0, 1, 1]), {}, "PE-MODEL-003", "spacing"),
+    "plans whose data lie elsewhere": (plans(data_identifier="../../x"), {}, "PE-MODEL-003", "'../../x' is no name"),
+    "plans that are called after a path": (
+        lambda _, model: edited(model / "plans.json", lambda content: content.update(plans_name="/tmp/x")),
+        {},
+        "PE-MODEL-003",
+        "'/tmp/x' is no name",
+    ),
+    "a dataset without images": (
+        lambda nnunet, _: (nnunet / "nnUNet_raw" / OWN / "imagesTr").rename(nnunet / "nnUNet_raw" / OWN / "imagesTs"),
+        {},
+        "PE-PLN-006",
+        "no training image",
+    ),
+    "a dataset without file_ending": (dataset(file_ending=None), {}, "PE-PLN-006", "no training image"),
+    "a case without label": (
+        lambda nnunet, _: (nnunet / "nnUNet_raw" / OWN / "labelsTr" / "b.nii.gz").unlink(),
+        {},
+        "PE-PLN-007",
+        "b.nii.gz is not there",
+    ),
     "no model": (dataset(), {"model": "starter-of-none"}, "PE-MODEL-001", "no folder, no archive and no model"),
 }
 
@@ -187,6 +208,15 @@ def test_refused_before_anything_is_computed(name: str, nnunet: Path, stock: Pat
 def test_bad_options(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"PE-TRAIN-028.*{text}"):
         FineTuneSettings(**settings)
+
+
+def test_a_patch_much_longer_than_the_scans_is_noted() -> None:
+    scans = [(300.0, 250.0, 250.0), (280.0, 240.0, 240.0), (310.0, 260.0, 260.0)]
+    assert larger_than_scans((200, 300, 300), (1.5, 0.8, 0.8), scans) is None
+    note = larger_than_scans((224, 320, 320), (1.0, 0.5, 1.25), scans)
+    assert note is not None
+    assert note.message.startswith("a patch has 224x320x320 voxels, the median scan 300x500x200")
+    assert larger_than_scans((320, 320), (1.25, 1.25), scans) is not None  # 2D, in the plane
 
 
 def test_aanet_needs_its_labels(nnunet: Path, stock: Path, capsys: pytest.CaptureFixture[str]) -> None:
