@@ -52,7 +52,7 @@ class FineTuneSettings:
 
 
 def is_plain_name(name: object) -> bool:
-    """Whether a name of plans, a configuration or their data makes a file or folder within another, as nnU-Net needs it.
+    """Whether a name of plans, of a configuration or of their data can be that of a file or folder within another.
 
     Example:
         >>> is_plain_name("3d_fullres"), is_plain_name("../3d"), is_plain_name("a__b")

@@ -157,10 +157,10 @@ CASES: dict[str, tuple[Change, dict[str, Any], str, str]] = {
     "an impossible spacing": (plans(spacing=[0, 1, 1]), {}, "PE-MODEL-003", "spacing"),
     "plans whose data lie elsewhere": (plans(data_identifier="../../x"), {}, "PE-MODEL-003", "'../../x' is no name"),
     "plans that are called after a path": (
-        lambda _, model: edited(model / "plans.json", lambda content: content.update(plans_name="/tmp/x")),
+        lambda _, model: edited(model / "plans.json", lambda content: content.update(plans_name="/srv/x")),
         {},
         "PE-MODEL-003",
-        "'/tmp/x' is no name",
+        "'/srv/x' is no name",
     ),
     "a dataset without images": (
         lambda nnunet, _: (nnunet / "nnUNet_raw" / OWN / "imagesTr").rename(nnunet / "nnUNet_raw" / OWN / "imagesTs"),
