@@ -100,10 +100,13 @@ def train_fold(
     else:
         # nnU-Net's files are its own trainer's output: --c and, where only validation is left, --val
         maybe_load_checkpoint(trainer, before.name != FINAL, before.name == FINAL)
-    if before is None or before.name != FINAL:
+    trained = before is not None and before.name == FINAL
+    if not trained:
         trainer.run_training()
     trainer.perform_actual_validation(npz)
-    return "trained" if before is None else f"went on from {before.name}"
+    if before is None:
+        return "trained"
+    return "trained already, now validated" if trained else f"went on from {before.name}"
 
 
 def _number(fold: str) -> int | str:

@@ -121,7 +121,11 @@ def test_a_residual_encoder_of_nnunets_by_the_command_and_again_after_it_was_sto
 
     final = (folder / "fold_0" / "checkpoint_final.pth").read_bytes()
     assert main(command) == 0
-    assert "fold 0: trained already" in capsys.readouterr().out
+    assert "fold 0: trained already, /" in capsys.readouterr().out
+    (folder / "fold_0" / "validation" / "summary.json").unlink()  # as if it had been stopped in the validation
+    assert main(command) == 0
+    assert "fold 0: trained already, now validated, /" in capsys.readouterr().out
+    assert (folder / "fold_0" / "validation" / "summary.json").is_file()
     assert (folder / "fold_0" / "checkpoint_final.pth").read_bytes() == final
     assert len(steps) == 5
 
