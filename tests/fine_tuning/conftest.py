@@ -41,6 +41,7 @@ def nnunet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     _write_scans(tmp_path / "nnUNet_raw" / OWN)
     describe(tmp_path)
     threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # so small that threads would only wait for each other
     yield tmp_path
     torch.set_num_threads(threads)
 

@@ -33,26 +33,6 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def test_without_a_learning_rate_the_weights_are_the_models_and_heads_are_kept(nnunet: Path, stock: Path) -> None:
-    made = fine_tune(str(stock), "701", ["0"], FineTuneSettings(learning_rate=0.0, epochs=1))
-    assert made.folder == nnunet / "nnUNet_results" / OWN / "PETrainer__nnUNetPlansFrom501__3d_fullres"
-    content, before = checkpoint(made.folder), weights_of(stock)
-    assert content["network_weights"].keys() == before.keys()
-    assert all(torch.equal(content["network_weights"][name], tensor) for name, tensor in before.items())
-    digest = sha256((stock / "fold_0" / "checkpoint_final.pth").read_bytes()).hexdigest()
-    assert content["pe_first_weights"] == {
-        "model": f"Dataset501_PE/{stock.name}",
-        "fold": "0",
-        "checkpoint": "checkpoint_final.pth",
-        "sha256": digest,
-        "trainer": "nnUNetTrainer",
-        "heads": "kept",
-    }
-    # what the stock model has seen nobody can tell, and the new one says so
-    assert "does not name its training scans" in content["pe_split"]["unknown"]
-    assert {*content["pe_split"]["train"]} == {"a", "b"}
-
-
 def test_a_network_of_ours_goes_on_by_its_trainer_with_new_heads_where_labels_differ(
     nnunet: Path, tar_unet: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,7 +81,20 @@ def test_a_residual_encoder_of_nnunets_by_the_command_and_again_after_it_was_sto
         float((after_first["pe_trained_weights"][name] - tensor).abs().max())
         for name, tensor in weights_of(resenc).items()
     )
-    assert 0 < changed < 3e-4  # AdamW moves a weight by about the rate in a step, and two were made
+    # AdamW moves a weight by about the rate in a step, and two were made: heads are among them, so they were kept
+    assert 0 < changed < 3e-4
+    digest = sha256((resenc / "fold_0" / "checkpoint_final.pth").read_bytes()).hexdigest()
+    assert after_first["pe_first_weights"] == {
+        "model": f"Dataset501_PE/{resenc.name}",
+        "fold": "0",
+        "checkpoint": "checkpoint_final.pth",
+        "sha256": digest,
+        "trainer": "nnUNetTrainer_500epochs",
+        "heads": "kept",
+    }
+    # what the stock model has seen nobody can tell, and the new one says so
+    assert "does not name its training scans" in after_first["pe_split"]["unknown"]
+    assert {*after_first["pe_split"]["train"]} == {"a", "b"}
     told = capsys.readouterr().out
     assert "PE-TRAIN-029 warning: nnUNetTrainer_500epochs has trained the model, PETrainer goes on" in told
 
