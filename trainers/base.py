@@ -25,6 +25,7 @@ from pe_nnunet.trainers.batch_size import say_batch_size, use_batch_size
 from pe_nnunet.trainers.callback import Callback
 from pe_nnunet.trainers.check_start import check_start, is_first_process
 from pe_nnunet.trainers.checkpoints import Checkpoints
+from pe_nnunet.trainers.first_weights import FirstWeights
 from pe_nnunet.trainers.history import History
 from pe_nnunet.trainers.loaders import to_device, training_and_validation_batches
 from pe_nnunet.trainers.loss import build_loss, initialise_heads
@@ -118,11 +119,13 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         self.train_outputs: list[dict[str, Any]] = []  # of the running epoch's steps
         self.should_stop = False
         self.split_record = SplitRecord()
+        self.first_weights = FirstWeights()
         self.average = WeightAverage(recipe.ema_decay)
         self.checkpoints = Checkpoints(folder, recipe.checkpoint_epochs, recipe.checkpoint_minutes)
         self.stopping = Stopping(folder, recipe.patience)
         self.callbacks: list[Callback] = [
             self.split_record,
+            self.first_weights,
             self.average,
             History(folder),
             self.checkpoints,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,23 @@ def _splits(root: Path, cases: list[str], labelled: set[str]) -> list[Split]:
     path = root / SPLITS
     if path.is_file():
         return read_checked_splits(path, labelled.union(cases))
-    few = too_few_cases(len(cases))
+    return splits_of_nnunet(cases)
+
+
+def splits_of_nnunet(cases: Iterable[str]) -> list[Split]:
+    """The folds that nnU-Net makes of a dataset without `splits_final.json`.
+
+    Args:
+        cases: Ids of its training cases.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-014 if there are too few.
+    """
+    names = sorted(cases)
+    few = too_few_cases(len(names))
     if few is not None:
         raise ConfigurationError("PE-TRAIN-014", few, TOO_FEW_HINT)
-    made: list[Split] = generate_crossval_split(cases, seed=12345, n_splits=N_FOLDS)
+    made: list[Split] = generate_crossval_split(names, seed=12345, n_splits=N_FOLDS)
     return made
 
 

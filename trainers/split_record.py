@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -10,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.scan_hashes import scan_hashes
-from pe_nnunet.dataset.training_split import KEY, TrainingSplit, some_names
+from pe_nnunet.dataset.training_split import KEY, TrainingSplit, is_from_elsewhere, some_names
 from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.trainers.callback import Callback
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 _UNNAMED_RESUME = "it went on from a checkpoint that does not name its training scans"
+_TRAINED_BEFORE = "the weights that it starts from were trained on"
 _UNNAMED_WEIGHTS = "it started from other weights, which do not name their training scans"
 
 
@@ -35,6 +37,7 @@ class SplitRecord(Callback):
         self.cases: Split = {"train": [], "val": []}
         self._resumed = False
         self._weights_given = False
+        self._of_weights: TrainingSplit | None = None
         self._watched: RemovableHandle | None = None
 
     def watch(self, network: nn.Module) -> None:
@@ -45,6 +48,14 @@ class SplitRecord(Callback):
 
         self._weights_given = False
         self._watched = network.register_load_state_dict_post_hook(given)  # type: ignore[no-untyped-call]
+
+    def start_from(self, split: TrainingSplit) -> None:
+        """Know what the weights that were loaded before the start were trained on; the record names those scans too.
+
+        Args:
+            split: Of the weights.
+        """
+        self._of_weights = split
 
     def compare(self, trainer: PETrainer, train: Sequence[str], val: Sequence[str]) -> None:
         """Refuse a split that validates on what the weights were, or will be, trained on.
@@ -86,7 +97,12 @@ class SplitRecord(Callback):
                 _refuse(trainer, self.split.trained_on(now.val), "were trained on before the split changed")
             self._tell_changes(trainer, self.split, now)
             now = now.after(self.split)
-        elif now.unknown:
+        elif self._of_weights is not None:
+            before = self._of_weights.seen_from(dataset, hashes)
+            if trainer.fold != ALL:
+                _refuse(trainer, before.trained_on(now.val), _TRAINED_BEFORE)
+            now = replace(now, unknown="").after(before)
+        if self.split is None and now.unknown:
             _say(trainer, f"{now.unknown}: whether its validation scans are held out, nobody can tell")
         if trainer.fold != ALL and (twice := now.trained_on(now.val)):
             _say(trainer, f"scans that are both trained and validated on, under two names ({some_names(twice)})")
@@ -104,7 +120,8 @@ class SplitRecord(Callback):
 
     @staticmethod
     def _tell_changes(trainer: PETrainer, before: TrainingSplit, now: TrainingSplit) -> None:
-        moved = sorted({*before.train} ^ {*now.train} | {*before.val} ^ {*now.val})
+        earlier = {case for case in before.train if not is_from_elsewhere(case)}
+        moved = sorted(earlier ^ {*now.train} | {*before.val} ^ {*now.val})
         if moved:
             _say(trainer, f"the split is not that of the checkpoint ({some_names(moved)}); both are recorded")
         if others := before.replaced(now.train | now.val):

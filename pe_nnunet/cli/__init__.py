@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "convert": "DICOM, NIfTI, NRRD or MHA to an nnU-Net dataset, cropped to the lungs",
     "slices": "volumes to DICOM series or PNG slices and back, with their masks",
     "import-aanet": "make AANet's published weights an nnU-Net model",
+    "fine-tune": "train on your own scans from the weights of a trained model",
     "train-detector": "train the YOLO detector of lungs and emboli on slices",
     "detect": "boxes of lungs and emboli in scans with a trained detector",
     "calibrate": "choose thresholds and weights on the scans that each fold was not trained on",

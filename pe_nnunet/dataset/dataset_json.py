@@ -177,6 +177,25 @@ def foreground_channels(dataset_json: Mapping[str, Any]) -> list[int]:
     return list(range(count)) if has_regions(dataset_json) else list(range(1, count + 1))
 
 
+def output_names(dataset_json: Mapping[str, Any]) -> list[str]:
+    """What each output channel of a network means, in words that two datasets share: PE is PE, whatever it is called.
+
+    Regions name the values that they are made of: an artery with the clot in it is another output than one without.
+
+    Example:
+        >>> output_names({"labels": {"background": 0, "Embolus": 2, "Artery": 1, "ignore": 3}})
+        ['background', 'artery', 'PE']
+        >>> output_names({"labels": {"background": 0, "artery": [1, 2], "PE": 2}, "regions_class_order": [1, 2]})
+        ['artery [1, 2]', 'PE [2]']
+    """
+    labels = dataset_json["labels"]
+    names = {name: "PE" if means_pe(name) else name.casefold() for name in labels}
+    if has_regions(dataset_json):
+        return [f"{names[name]} {list(values_of(labels[name]))}" for name in _regions(labels)]
+    single = [name for name in labels if name != "ignore"]
+    return [names[name] for name in sorted(single, key=lambda name: values_of(labels[name]))]
+
+
 def _regions(labels: Mapping[str, Any]) -> list[str]:
     """Region names in the order of a network's channels."""
     background = (0, [0], (0,))

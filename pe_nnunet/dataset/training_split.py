@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pe_nnunet.dataset.scan_hashes import ScanHashes
@@ -80,6 +80,31 @@ class TrainingSplit:
         then = self.val | self.train
         return sorted(case for case, now in scans.items() if now and then.get(case) and not set(now) & set(then[case]))
 
+    def seen_from(self, dataset: str, scans: Mapping[str, Collection[str]]) -> TrainingSplit:
+        """The same scans, under names that no scan of a dataset has by chance.
+
+        Weights from elsewhere may have been trained on another `case_1`: of what is not the scan of that name in the
+        dataset, the name gets its own dataset's before it, with a `/`, which no case id holds. Hashes tell the rest.
+
+        Args:
+            dataset: Name of the dataset's folder.
+            scans: Its case ids -> hashes.
+
+        Example:
+            >>> split = TrainingSplit("Dataset001_A", "0", {"a": ("1",), "b": ("2",)}, {})
+            >>> split.seen_from("Dataset002_B", {"a": ("3",)}).train
+            {'Dataset001_A/a': ('1',), 'Dataset001_A/b': ('2',)}
+            >>> split.seen_from("Dataset001_A", {"a": ("1",), "b": ("9",)}).train
+            {'a': ('1',), 'Dataset001_A/b': ('2',)}
+        """
+
+        def name(case: str, hashes: tuple[str, ...]) -> str:
+            same = self.dataset == dataset and (not hashes or set(hashes) & set(scans.get(case, ())))
+            return case if same or is_from_elsewhere(case) else f"{self.dataset}/{case}"
+
+        train, val = ({name(case, h): h for case, h in part.items()} for part in (self.train, self.val))
+        return replace(self, train=train, val=val)
+
     def after(self, earlier: TrainingSplit) -> TrainingSplit:
         """The record of a training that goes on from an earlier one.
 
@@ -93,6 +118,11 @@ class TrainingSplit:
             for case in sorted({*earlier.train, *self.train})
         }
         return TrainingSplit(self.dataset, self.fold, both, self.val, earlier.unknown or self.unknown)
+
+
+def is_from_elsewhere(case: str) -> bool:
+    """Whether a name of a record is that of a scan of another dataset: see `TrainingSplit.seen_from`."""
+    return "/" in case
 
 
 def some_names(names: Collection[str]) -> str:

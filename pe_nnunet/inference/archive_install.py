@@ -32,7 +32,9 @@ ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
 MAX_INDEX_BYTES = 10_000_000
 
 
-def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tuple[list[Path], int, list[Note]]:
+def install_models(
+    path: Path, results: Path, *, overwrite: bool = False, again: bool = False
+) -> tuple[list[Path], int, list[Note]]:
     """Take the models of a zip file into `nnUNet_results`.
 
     Nothing is written before everything is checked: names stay inside the folder, no links, nothing that the index does
@@ -43,6 +45,7 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
         path: Written by `export_models`.
         results: Where to.
         overwrite: Whether a model of the same name is replaced.
+        again: Whether it is right that all of it is there already.
 
     Returns:
         The folders of models and detector that were written, how many files are in them, and what is doubtful about
@@ -60,6 +63,8 @@ def install_models(path: Path, results: Path, *, overwrite: bool = False) -> tup
             remove_abandoned(results)
             missing = [target for target in targets if overwrite or not _installed(target, results, index)]
             there = [target for target in missing if target.exists()]
+            if not missing and again:
+                return list(targets), len(index), []
             if (there and not overwrite) or not missing:
                 raise ConfigurationError(
                     "PE-MODEL-009", f"{(there or targets)[0]} is there already", "add --overwrite to replace it"

@@ -94,7 +94,7 @@ def load_model(
     paths = [location.folder / f"fold_{fold}" / location.checkpoint for fold in location.folds]
     checkpoints = [read_checkpoint(path, trust) for path in paths]
     first = checkpoints[0]
-    _require_own_values(first, paths[0])
+    require_own_values(first, paths[0])
     try:
         plans = PlansManager(plans_json)
         configuration = plans.get_configuration(first["init_args"]["configuration"])
@@ -149,8 +149,12 @@ def load_model(
     )
 
 
-def _require_own_values(checkpoint: dict[str, Any], path: Path) -> None:
-    """Check what nnU-Net's own trainers write into a checkpoint beside the weights."""
+def require_own_values(checkpoint: dict[str, Any], path: Path) -> None:
+    """Check what nnU-Net's own trainers write into a checkpoint beside the weights.
+
+    Raises:
+        ConfigurationError: PE-MODEL-003.
+    """
     name, arguments = checkpoint["trainer_name"], checkpoint["init_args"]
     configuration = arguments.get("configuration") if isinstance(arguments, dict) else None
     axes = checkpoint.get("inference_allowed_mirroring_axes")

@@ -19,7 +19,15 @@ HASHES = {"a": ("1",), "b": ("2",), "c": ("3",), "d": ("3",)}
 def start(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Start a training, after what a checkpoint says if there is one; returns its record and what was printed."""
 
-    def run(train: str, val: str, stored: dict[str, Any] | None = None, *, fold: Any = 0, given: bool = False) -> Any:
+    def run(
+        train: str,
+        val: str,
+        stored: dict[str, Any] | None = None,
+        *,
+        fold: Any = 0,
+        given: bool = False,
+        weights: TrainingSplit | None = None,
+    ) -> Any:
         told: list[str] = []
         trainer = SimpleNamespace(
             fold=fold,
@@ -36,6 +44,8 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Any:
             network.load_state_dict(network.state_dict())
         if stored is not None:
             record.on_load_checkpoint(trainer, stored)  # type: ignore[arg-type]
+        if weights is not None:
+            record.start_from(weights)
         record.compare(trainer, list(train), list(val))  # type: ignore[arg-type]
         record.on_train_start(trainer)  # type: ignore[arg-type]
         checkpoint: dict[str, Any] = {}
@@ -98,3 +108,28 @@ def test_what_is_not_known_stays_unknown(start: Any, how: dict[str, Any], text: 
 @pytest.mark.parametrize("content", [None, {}, [], "x", {"train": {}, "val": 3}, {"train": ["a"], "val": {}}])
 def test_what_is_no_record_is_none(content: Any) -> None:
     assert TrainingSplit.from_plain(content) is None
+
+
+def test_weights_whose_scans_are_known_bring_them_along(start: Any) -> None:
+    weights = TrainingSplit("Dataset900_Y", "0", {"c": ("9",), "p": ("8",)}, {"q": ("7",)})
+    checkpoint, told = start("ab", "c", given=True, weights=weights)
+    assert told == []  # another scan c
+    assert checkpoint["pe_split"]["train"] == {
+        "Dataset900_Y/c": ("9",), "Dataset900_Y/p": ("8",), "a": ("1",), "b": ("2",)
+    }  # fmt: skip
+    assert checkpoint["pe_split"]["val"] == {"c": ("3",)}
+    assert start("ab", "c", checkpoint) == (checkpoint, [])  # going on says nothing new
+
+
+def test_weights_that_have_seen_what_is_validated_are_refused(start: Any) -> None:
+    weights = TrainingSplit("Dataset900_Y", "0", {"p": ("3",)}, {})
+    with pytest.raises(ConfigurationError, match=r"PE-TRAIN-010.*\(1: c \(the same scan as Dataset900_Y/p\)\)"):
+        start("ab", "c", given=True, weights=weights)
+    checkpoint, _ = start("ab", "ab", given=True, weights=weights, fold="all")
+    assert "Dataset900_Y/p" in checkpoint["pe_split"]["train"]
+
+
+def test_weights_of_which_nobody_knows_the_scans_say_so(start: Any) -> None:
+    checkpoint, (told,) = start("ab", "c", given=True, weights=TrainingSplit("D", "0", {}, {}, "they were published"))
+    assert told.startswith("PE-TRAIN-011")
+    assert checkpoint["pe_split"]["unknown"] == "they were published"
