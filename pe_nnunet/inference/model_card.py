@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 MODEL_CARD = "README.md"
 KEY = "pe_nnunet_card"
@@ -18,3 +21,15 @@ def is_card(path: Path) -> bool:
     except OSError:
         return False
     return start.startswith(b"---") and f"\n{KEY}:".encode() in start
+
+
+def model_cards(folders: Iterable[Path]) -> dict[str, dict[str, str]]:
+    """What a result says of the cards of its models: file and hash, by the name of the model's folder.
+
+    Args:
+        folders: Of the models; those without a card are left out.
+    """
+    paths = {folder.resolve().name: folder / MODEL_CARD for folder in folders}
+    return {
+        name: {"file": MODEL_CARD, "sha256": file_sha256(path)} for name, path in sorted(paths.items()) if is_card(path)
+    }

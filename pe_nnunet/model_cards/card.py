@@ -119,5 +119,5 @@ def _head(text: str) -> dict[str, Any]:
 class _Plain(yaml.SafeDumper):
     """Without references from one value to another."""
 
-    def ignore_aliases(self, data: Any) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - yaml's signature
         return True

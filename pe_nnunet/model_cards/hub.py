@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pe_nnunet.model_cards.scores import label_of
+
 LIBRARY = "pe_nnunet"
 TASK = "image-segmentation"
 TAGS = ("medical", "radiology", "ct", "ctpa", "pulmonary-embolism", "segmentation", "detection", "nnunet")
@@ -72,7 +74,7 @@ def _results(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _result(dataset: str, measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     metrics = []
     for name, one in measured.items():
-        metric = {"type": _TYPES.get(name, name), "value": one["value"], "name": name.replace("_", " ")}
+        metric = {"type": _TYPES.get(name, name), "value": one["value"], "name": label_of(name)}
         if one["low"] is not None:
             metric["args"] = {"interval_95_low": one["low"], "interval_95_high": one["high"]}
         metrics.append(metric)

@@ -15,6 +15,12 @@ from pe_nnunet.volumes.files.volume_file import file_sha256
 SUMMARY = "summary.json"
 _OF_A_POINT = ("sensitivity", "false_positives_per_scan", "f1")
 _COUNTS = ("found", "emboli")
+_NAMES = {
+    "f1": "F1 of emboli",
+    "sensitivity": "sensitivity, emboli",
+    "precision": "precision, emboli",
+    "assd_mm": "ASSD",
+}
 
 
 def calibration_facts(path: Path) -> dict[str, Any]:
@@ -87,9 +93,18 @@ def evaluation_facts(folder: Path, name: str) -> dict[str, Any]:
         ) from error
 
 
-def unit_of(metric: str) -> str:
-    """Empty for counts and shares."""
-    return METRICS[metric].unit if metric in METRICS else ""
+def label_of(metric: str) -> str:
+    """A metric for people, with its unit.
+
+    Example:
+        >>> label_of("hd95_mm"), label_of("false_positives_per_scan"), label_of("f1")
+        ('HD95 (mm)', 'false positives per scan', 'F1 of emboli')
+    """
+    if metric not in METRICS:
+        return metric.replace("_", " ")
+    unit = METRICS[metric].unit
+    name = _NAMES.get(metric) or METRICS[metric].heading or metric.removesuffix(f"_{unit}").replace("_", " ")
+    return f"{name} ({unit})" if unit else name
 
 
 def _of_cohort(cohort: Mapping[str, Any], metric: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.errors import CODES
 from pe_nnunet.errors.shown import shown, shown_lines
-from pe_nnunet.model_cards.scores import unit_of
+from pe_nnunet.model_cards.scores import label_of
 
 NOT_STATED = "not stated"
 FEWEST_NEGATIVES = 10  # scans without emboli, from which on a specificity says something
@@ -24,13 +24,13 @@ def body(facts: Mapping[str, Any]) -> str:
     model, stated = facts["model"], facts["stated"]
     parts = [
         f"# {plain(model['name'])}, {plain(model['dataset'])}",
-        f"Finds emboli in CT pulmonary angiography (CTPA) with [pe-nnunet](https://pypi.org/project/pe-nnunet/), as masks "
-        f"and as findings with a score each. {DISCLAIMER}",
+        "Finds emboli in CT pulmonary angiography (CTPA) with pe-nnunet, a plugin of nnU-Net v2: as masks, and as "
+        f"findings with a score each. {DISCLAIMER}",
         *([plain(model["description"])] if model["description"] else []),
         f"- Licence of the weights: {plain(stated['licence']) or NOT_STATED}",
         "## Intended use and limits",
-        "For research on finding pulmonary emboli: to compare methods, to train further models from, to try on one's own "
-        "scans. It is not for reading patients' scans, with or without a radiologist.",
+        "For research on finding pulmonary emboli: to compare methods, to train further models from, to try on one's "
+        "own scans. It is not for reading patients' scans, with or without a radiologist.",
         *([plain(stated["limits"])] if stated["limits"] else []),
         "Never measured:",
         _bullets(_never_measured(facts)),
@@ -53,11 +53,11 @@ def body(facts: Mapping[str, Any]) -> str:
 
 
 def plain(text: Any) -> str:
-    """Text from files of others as a part of a line: their HTML, links, code and cells of tables stay text.
+    r"""Text from files of others as a part of a line: their HTML, links, code and cells of tables stay text.
 
     Example:
         >>> plain("a|b <script> [x](y)")
-        'a\\\\|b &lt;script&gt; \\\\[x\\\\](y)'
+        'a\\|b &lt;script&gt; \\[x\\](y)'
     """
     line = escape(shown(str(text)), quote=False)
     for sign in "\\`*[]|":
@@ -146,7 +146,7 @@ def _network(facts: Mapping[str, Any]) -> list[str]:
     trainers = sorted({fold["trainer"] for fold in facts["folds"]})
     rows = [
         ("network", f"{plain(network['class'])}, {network['numbers']:,} numbers"),
-        ("features", plain(network["features"]) if network["features"] is not None else "-"),
+        ("features", ", ".join(map(str, network["features"] or ())) or "-"),
         ("plans", f"{plain(plans['name'])}, {plain(plans['configuration'])}, planner {plain(plans['planner']) or '-'}"),
         ("trainer", plain(", ".join(trainers))),
         ("patch", " x ".join(map(str, plans["patch_size"])) + f", {plans['batch_size']} a batch"),
@@ -174,12 +174,15 @@ def _calibration(calibration: Mapping[str, Any] | None) -> list[str]:
         for name, point in calibration["points"].items()
     ]
     heading = ("settings", "threshold", "from", "sensitivity", "false positives a scan", "F1", "emboli found")
+    by = plain(calibration["objective"]) or "objective"
     parts = [
         "## Calibration",
-        f"By the highest {plain(calibration['objective']) or 'objective'}{scans}, for {models}. These are numbers of the "
-        "scans that the settings were chosen on, and better than elsewhere:",
+        f"By the highest {by}{scans}, for {models}. These are numbers of the scans that the settings were chosen on, "
+        "and better than elsewhere:",
         _table(heading, rows),
     ]
+    if any("detection" in name for name in calibration["points"]):
+        parts.append("Detection is that of a detector with a record of its own, `detector.json`.")
     held = calibration["on_other_patients"]
     if held is not None:
         shown_numbers = (
@@ -200,21 +203,21 @@ def _shown_point(point: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _evaluation(evaluation: Mapping[str, Any]) -> list[str]:
-    metrics = evaluation["metrics"]
-    rows = [
-        (name.replace("_", " ") + (f" ({unit})" if (unit := unit_of(name)) else ""), _estimate(one))
-        for name, one in metrics.items()
-    ]
+    rows = [(label_of(name), _estimate(one)) for name, one in evaluation["metrics"].items()]
     for curve in evaluation["sensitivity_at_fp"]:
-        protocol = f"protocol {plain(curve['protocol'])}, tolerance {curve['eps_mm']:g} mm"
-        rows += [(f"sensitivity at {rate} false positives a scan, {protocol}", _estimate(one)) for rate, one in
-                 curve["at"].items()]  # fmt: skip
+        how = f"protocol {plain(curve['protocol'])}, tolerance {curve['eps_mm']:g} mm"
+        rows += [
+            (f"sensitivity at {plain(rate)} false positives a scan, {how}", _estimate(one))
+            for rate, one in curve["at"].items()
+        ]
+    source, version = plain(evaluation["sha256"]), plain(evaluation["pe_nnunet"])
     return [
         f"## Evaluation: {plain(evaluation['name'])}",
-        f"{evaluation['scans']} scans, {evaluation['positive_scans']} of them with emboli, {evaluation['emboli']} emboli. "
-        "Value and 95 % interval, by a bootstrap over patients:",
+        f"{evaluation['scans']} scans, {evaluation['positive_scans']} of them with emboli, {evaluation['emboli']} "
+        "emboli. Value and 95 % interval, by a bootstrap over patients:",
         _table(("", "value [95 % interval]"), rows),
-        f"From a summary.json with SHA-256 {evaluation['sha256']}, written by pe-nnunet {plain(evaluation['pe_nnunet'])}.",
+        f"From a summary.json with SHA-256 {source}, written by pe-nnunet {version}. That it is of this model is the "
+        "word of whoever wrote the card.",
     ]
 
 
