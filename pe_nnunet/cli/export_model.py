@@ -99,11 +99,11 @@ def _write_onnx(args: argparse.Namespace, locations: list[ModelLocation], stated
     if args.output.suffix == ".zip" or args.output.is_file():
         raise ConfigurationError("PE-MODEL-007", f"-o {args.output}: under --onnx it is a folder", "name a folder")
     cards = [make_card(place, stated, calibrated=False) for place in locations]
+    for path in export_onnx(locations, args.output):
+        print(f"{path}, {path.stat().st_size / 1e6:.1f} MB, and {path.with_suffix('.json').name}", flush=True)
     for place, (text, notes) in zip(locations, cards, strict=True):
         of_several = f"{place.folder.parent.name}__{place.folder.name}.md"
         atomic_text(args.output / (MODEL_CARD if len(cards) == 1 else of_several), text)
         for note in notes:
             print(note, flush=True)
-    for path in export_onnx(locations, args.output):
-        print(f"{path}, {path.stat().st_size / 1e6:.1f} MB, and {path.with_suffix('.json').name}", flush=True)
     return DONE

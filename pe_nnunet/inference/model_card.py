@@ -10,7 +10,7 @@ from pe_nnunet.volumes.files.volume_file import file_sha256
 MODEL_CARD = "README.md"
 KEY = "pe_nnunet_card"
 """Of our facts in the metadata; a README.md without it is somebody's own."""
-MOST_BYTES = 1 << 20
+MOST_BYTES = 1 << 18
 
 
 def is_card(path: Path) -> bool:

@@ -24,6 +24,7 @@ FORMAT = 1
 _FENCE = "---\n"
 _DIGEST = re.compile(r"^( +card_sha256: )([0-9a-f]{64})$", re.MULTILINE)
 _NONE = "0" * 64
+_MOST_DEEP = 30
 _SECTIONS = ("model", "stated", "network", "plans", "folds", "recipes", "sha256", "calibration", "evaluations")
 
 
@@ -107,9 +108,13 @@ def _head(text: str) -> dict[str, Any]:
     if not text.startswith(_FENCE) or end < 0:
         raise ValueError(f"it has no metadata between lines of {_FENCE.strip()}")
     head = text[len(_FENCE) : end + 1]
+    depth = 0
     for event in yaml.parse(head, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):  # a few lines of them stand for more values than memory holds
             raise ValueError("its metadata refer to one another")  # noqa: TRY004 - of the file, not of an argument
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MOST_DEEP:  # for which the parser takes more time than a reader has
+            raise ValueError(f"its metadata are nested more than {_MOST_DEEP} deep")
     content = yaml.safe_load(head)
     if not isinstance(content, dict):
         raise ValueError("its metadata are no table")  # noqa: TRY004 - likewise
