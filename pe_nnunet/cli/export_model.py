@@ -88,6 +88,9 @@ def _write_onnx(args: argparse.Namespace, locations: list[ModelLocation], stated
     from pe_nnunet.cli import DONE
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.files import atomic_text
+    from pe_nnunet.fusion.stored import NAME as FUSION_FILE
+    from pe_nnunet.inference.archive import calibration_doubt
+    from pe_nnunet.inference.model import weights_of
     from pe_nnunet.inference.model_card import MODEL_CARD
     from pe_nnunet.inference.onnx_export import export_onnx
     from pe_nnunet.model_cards.make import make_card
@@ -98,7 +101,9 @@ def _write_onnx(args: argparse.Namespace, locations: list[ModelLocation], stated
         )
     if args.output.suffix == ".zip" or args.output.is_file():
         raise ConfigurationError("PE-MODEL-007", f"-o {args.output}: under --onnx it is a folder", "name a folder")
-    cards = [make_card(place, stated, calibrated=False) for place in locations]
+    names, weights = [place.folder.name for place in locations], weights_of(locations)
+    fits = [calibration_doubt(place.folder / FUSION_FILE, names, weights) is None for place in locations]
+    cards = [make_card(place, stated, calibrated=fit) for place, fit in zip(locations, fits, strict=True)]
     for path in export_onnx(locations, args.output):
         print(f"{path}, {path.stat().st_size / 1e6:.1f} MB, and {path.with_suffix('.json').name}", flush=True)
     for place, (text, notes) in zip(locations, cards, strict=True):

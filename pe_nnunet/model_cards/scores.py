@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
+from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.fusion.stored import read_fusion
 from pe_nnunet.metrics.definitions import COMPARED, METRICS, place
 from pe_nnunet.volumes.files.volume_file import file_sha256
@@ -122,8 +124,14 @@ def _curve(protocol: str, eps: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _point(point: Mapping[str, Any]) -> dict[str, Any]:
-    settings = point.get("settings") or {"box_confidence": point.get("confidence")}
-    kept = {key: settings[key] for key in ("threshold", "min_volume_mm3", "box_confidence") if key in settings}
+    """Settings, with the defaults for those that are not there, and what they came to."""
+    if "settings" in point:
+        settings = asdict(FusionSettings(**point["settings"]))
+        kept = {key: settings[key] for key in ("threshold", "min_volume_mm3")}
+        if settings["box_weight"] or settings["no_box_penalty"]:
+            kept["box_confidence"] = settings["box_confidence"]
+    else:
+        kept = {"box_confidence": point["confidence"]}
     return {**kept, **_numbers(point, _OF_A_POINT), **{key: point.get(key) for key in _COUNTS}}
 
 

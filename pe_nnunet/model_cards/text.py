@@ -86,7 +86,7 @@ def _never_measured(facts: Mapping[str, Any]) -> list[str]:
             "how it does on scans that neither training nor calibration has seen: no evaluation is on this card"
         )
     if facts["calibration"] is None:
-        lines.append("at which threshold it does best: it was not calibrated, and runs with default settings")
+        lines.append("at which threshold it does best: no calibration goes with it, and it runs with default settings")
     elif facts["calibration"]["on_other_patients"] is None:
         lines.append("what its calibration is worth on other patients than those that it was made on")
     for evaluation in facts["evaluations"]:

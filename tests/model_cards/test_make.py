@@ -156,8 +156,22 @@ def test_hugging_face_reads_it(location: ModelLocation, evaluation: Path) -> Non
 
 def test_a_model_of_stock_nnunet_says_what_nobody_knows(model_folder: Callable[..., Path]) -> None:
     text, _ = make_card(locate_folder(model_folder(), None), Stated(limits="children"), calibrated=False)
-    for shown in ("not recorded", "keep no recipe", "no evaluation is on this card", "children", "not calibrated"):
+    for shown in ("not recorded", "keep no recipe", "no evaluation is on this card", "children", "no calibration goes"):
         assert shown in text
+
+
+def test_a_calibration_that_leaves_defaults_out(location: ModelLocation, tmp_path: Path) -> None:
+    calibrate(location.folder)
+    path = location.folder / "fusion.json"
+    content = json.loads(path.read_text())
+    for key in ("objective", "default", "cross_validated", "chosen_on"):
+        del content[key]
+    content["segmentation"] = {"settings": {"threshold": 0.4}, "budgets": []}
+    path.write_text(json.dumps(content))
+    text, _ = make_card(location, Stated(), calibrated=True)
+    point = written(tmp_path / "README.md", text)["calibration"]["points"]["segmentation alone"]
+    assert (point["min_volume_mm3"], point["f1"]) == (5.0, None)
+    assert "| segmentation alone | 0.4 | 5 mm³ | - | - | - | - |" in text
 
 
 def test_markup_of_others_has_no_meaning(location: ModelLocation) -> None:
