@@ -92,8 +92,9 @@ def check_archive(path: Path, look: Callable[[Path], None] | None = None) -> tup
     aside = Path(tempfile.gettempdir())
     with _opened(path, aside) as (archive, index), tempfile.TemporaryDirectory(dir=aside) as name:
         _unpack(archive, index, path, Path(name))
-        for parts in sorted({PurePosixPath(member).parts[:2] for member in index}) if look is not None else ():
-            look(Path(name, *parts))
+        if look is not None:
+            for parts in sorted({PurePosixPath(member).parts[:2] for member in index}):
+                look(Path(name, *parts))
         return len(index), _calibration_notes(Path(name), index)
 
 

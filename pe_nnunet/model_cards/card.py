@@ -121,7 +121,7 @@ def _head(text: str) -> dict[str, Any]:
     return content
 
 
-class _Plain(yaml.SafeDumper):
+class _Plain(yaml.SafeDumper):  # type: ignore[misc]  # yaml publishes no types
     """Without references from one value to another."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - yaml's signature

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,6 @@ from pe_nnunet.inference.model_card import MODEL_CARD, is_card
 from pe_nnunet.model_cards.card import altered, card_text, read_card
 from pe_nnunet.model_cards.facts import model_facts
 from pe_nnunet.model_cards.scores import calibration_facts, evaluation_facts
-
-_STATEMENTS = ("licence", "citation", "limits")
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,16 @@ def make_card(location: ModelLocation, stated: Stated, *, calibrated: bool) -> t
     earlier, note = _earlier_card(location.folder)
     if note is not None:
         notes.append(note)
+    of_files, of_earlier = facts["model"], {} if earlier is None else earlier["stated"]
     statements = {
-        key: getattr(stated, key) or facts["model"].get(key) or (earlier or {"stated": {}})["stated"].get(key, "")
-        for key in _STATEMENTS
+        key: getattr(stated, key) or of_files.get(key) or of_earlier.get(key, "") for key in ("citation", "limits")
     }
+    licence = of_files["licence"] or stated.licence or of_earlier.get("licence", "")
     evaluations = [evaluation_facts(folder, name) for name, folder in stated.evaluations]
     if not evaluations and earlier is not None and _weights(earlier) == _weights(facts):
         evaluations = earlier["evaluations"]
     facts |= {
-        "stated": statements,
+        "stated": {"licence": licence, **statements},
         "calibration": calibration_facts(location.folder / FUSION_FILE) if calibrated else None,
         "evaluations": evaluations,
     }
@@ -72,7 +72,8 @@ def make_card(location: ModelLocation, stated: Stated, *, calibrated: bool) -> t
 
 def _require_own_licence(folder: Path, given: str, stated: str) -> None:
     """Weights that came under a licence are not given on under another."""
-    if given and stated and "".join(given.split()).casefold() != "".join(stated.split()).casefold():
+    one, other = (re.sub(r"[\W_]+", "", name).casefold() for name in (given, stated))
+    if one and other and one != other:
         raise ConfigurationError(
             "PE-MODEL-026",
             f"--licence {given}: the dataset.json of {folder.name} states {stated}",

@@ -195,8 +195,9 @@ def test_weights_keep_their_licence(location: ModelLocation) -> None:
     with pytest.raises(PEError, match="states CC BY-NC") as caught:
         make_card(location, Stated("MIT"), calibrated=False)
     assert caught.value.code == "PE-MODEL-026"
-    text, _ = make_card(location, Stated(" cc by-nc 4.0"), calibrated=False)
+    text, _ = make_card(location, Stated("cc-by-nc-4.0"), calibrated=False)
     assert "license: cc-by-nc-4.0\n" in text
+    assert "weights: CC BY-NC 4.0\n" in text
     assert "Roe 2020" in text
 
 
