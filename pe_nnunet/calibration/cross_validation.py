@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pe_nnunet.calibration.counts import EMBOLI, FINDINGS, FOUND, TRUE
-from pe_nnunet.calibration.objective import MEANINGFUL, held_out, totals, value_elsewhere
+from pe_nnunet.calibration.objective import MEANINGFUL, held_out, rates, totals, value_elsewhere
+from pe_nnunet.metrics.bootstrap import HIGH_PERCENT, LOW_PERCENT, Resampling
 
 PARTS = 5
 MIN_SCANS = 5  # of as many patients; on fewer nothing shows that boxes, or weights of models, help
 RESAMPLES = 1000
 CERTAINTY = 0.95
+RATES = ("sensitivity", "false_positives_per_scan", "f1")
 
 Choose = Callable[[NDArray[np.int64]], int]
 """From counts (candidates, scans, columns) to the number of a candidate."""
@@ -31,6 +33,7 @@ class Estimate:
         f1: Of emboli.
         found: Emboli found.
         emboli: True emboli.
+        intervals: 95 % intervals of the three rates, by a bootstrap over the patients.
     """
 
     patients: int
@@ -39,6 +42,7 @@ class Estimate:
     f1: float
     found: int
     emboli: int
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,11 @@ def estimate(outcome: NDArray[np.int64], patients: NDArray[np.intp]) -> Estimate
     count = int(patients.max()) + 1
     if count < 2:
         return None
-    return Estimate(count, *totals(outcome))
+    weights = np.stack(list(Resampling(RESAMPLES).weights(patients.tolist())))
+    drawn = zip(RATES, rates(weights @ outcome, weights.sum(axis=1)), strict=True)
+    low_high = {name: np.percentile(values, (LOW_PERCENT, HIGH_PERCENT)) for name, values in drawn}
+    intervals = {name: (round(float(low), 6), round(float(high), 6)) for name, (low, high) in low_high.items()}
+    return Estimate(count, *totals(outcome), intervals)
 
 
 def best_elsewhere(max_fp_per_scan: float | None) -> Choose:

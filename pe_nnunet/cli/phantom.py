@@ -28,6 +28,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--negatives", type=float, metavar="FRACTION", help="share of scans without emboli (0.2)")
     add("--emboli", type=int, nargs="+", metavar="N", help="emboli in a positive scan: one value, or a range (1 6)")
     add("--min-embolus-mm3", type=float, metavar="MM3", help="no emboli smaller than this (0)")
+    add("--artery-hu", type=float, nargs="+", metavar="HU", help="of the arteries: one value, or a range (220 560)")
+    add("--contrast-to-noise", type=float, nargs="+", metavar="RATIO", help="one value, or a range (6 14)")
     add("--num-processes", type=int, metavar="N", help="worker processes (one a processor, 4 at most)")
     add(
         "--coarse",
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
         "emboli_per_scan": _several(args.emboli, 2),
         "negative_fraction": args.negatives,
         "min_embolus_mm3": args.min_embolus_mm3,
+        "artery_hu": _several(args.artery_hu, 2),
+        "contrast_to_noise": _several(args.contrast_to_noise, 2),
     }
     given = {name: value for name, value in given.items() if value is not None}
     settings = coarse_settings(**given) if args.coarse else PhantomSettings(**given)

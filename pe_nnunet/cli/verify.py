@@ -4,8 +4,8 @@ pe-nnunet verify FOLDER
 
 FOLDER is a trained or installed model, a model archive, a detector, what predict-fused wrote, a converted dataset, an
 evaluation, a phantom cohort, or a folder of these, as nnUNet_results is. Files are compared with the hashes that were
-recorded of them and read to their end, records and tables with one another, and what is missing, too much, or left by
-an interrupted run is named. Nothing that lies there is run, changed or written.
+recorded of them and read to their end, records, tables and model cards with one another, and what is missing, too much,
+or left by an interrupted run is named. Nothing that lies there is run, changed or written.
 
 One line a finding. Exit code 0 if there is no error (warnings do not count), 3 if there is one, 2 if
 nothing there is known.
@@ -22,6 +22,14 @@ from pe_nnunet.cli.scan_options import add_limits, limits
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet verify`."""
     parser.add_argument("folder", type=Path, help="folder, or model archive")
+    parser.add_argument(
+        "--evaluation",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        default=[],
+        help="what evaluate wrote: are these the scores on the model card?",
+    )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     add_limits(parser)
 
@@ -33,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE, SOME_FAILED
     from pe_nnunet.verification.verify import verify
 
-    places = verify(args.folder, limits(args))
+    places = verify(args.folder, limits(args), args.evaluation)
     errors = sum(place.errors for place in places)
     if args.json:
         print(json.dumps({"errors": errors, "places": [place.to_dict() for place in places]}, indent=2))

@@ -169,6 +169,9 @@ ADVICE: dict[str, str] = {
     "PE-MODEL-013": "`pip install onnx onnxruntime`",
     "PE-MODEL-015": "leave `--save-nnunet` out, or predict with models of the same labels",
     "PE-MODEL-016": "validate or predict again, and keep the model's `dataset.json` beside the maps",
+    "PE-MODEL-026": "leave `--licence` out; if the weights are yours, correct `licence` in dataset.json",
+    "PE-MODEL-027": "name the folder that `pe-nnunet evaluate` wrote",
+    "PE-MODEL-028": "nothing, unless it was meant to go with the model: `--limits` and `--citation` hold free text",
     "PE-PLN-009": "take the nearest size that the message names, or a larger `-gpu_memory_target`",
     "PE-TRAIN-022": "name a model that was trained on such images, or correct `channel_names` in `dataset.json`",
     "PE-TRAIN-023": "leave `-c` out, or name a model that was trained so",
@@ -192,6 +195,11 @@ ADVICE: dict[str, str] = {
     "PE-VER-007": "remove it, once no run is at work there",
     "PE-VER-008": _AGAIN + ", or make it again",
     "PE-VER-009": "make it again with this version, if it has to be sure",
+    "PE-VER-010": "get the card as it was written, or `pe-nnunet export-model` again",
+    "PE-VER-011": "get card and model from one place, or `pe-nnunet export-model` again",
+    "PE-VER-012": "get it anew, or `pe-nnunet export-model` again",
+    "PE-VER-013": "name the evaluation that was given to `pe-nnunet export-model`, or export again with this one",
+    "PE-VER-014": "`pe-nnunet export-model` writes a card of the new calibration",
 }
 
 

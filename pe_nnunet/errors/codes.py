@@ -200,6 +200,9 @@ CODES: dict[str, str] = {
     "PE-MODEL-014": "a network that cannot be written as ONNX, or whose file does not compute what it does",
     "PE-MODEL-015": "probabilities that cannot be written in nnU-Net's format for these models",
     "PE-MODEL-016": "probabilities of nnU-Net (`.npz`) that cannot be read",
+    "PE-MODEL-026": "a model card would name another licence than the weights came under",
+    "PE-MODEL-027": "an evaluation that a model card cannot take its scores from",
+    "PE-MODEL-028": "a README.md beside a model that is no model card, or was altered: nothing is taken from it",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection
@@ -294,4 +297,9 @@ CODES: dict[str, str] = {
     "PE-VER-007": "what an interrupted run left behind",
     "PE-VER-008": "a file that breaks off, or is damaged",
     "PE-VER-009": "no hash was recorded, as by older versions: a file was read, not compared",
+    "PE-VER-010": "a model card that was altered after it was written",
+    "PE-VER-011": "a model card whose values are not those of the files that they come from",
+    "PE-VER-012": "a model card that cannot be read",
+    "PE-VER-013": "an evaluation whose scores are on no model card",
+    "PE-VER-014": "a model card that describes another calibration than the model has now",
 }

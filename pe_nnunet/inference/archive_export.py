@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pe_nnunet.detection.record import ONNX
 from pe_nnunet.errors import ConfigurationError, Note
@@ -19,16 +21,24 @@ from pe_nnunet.inference.archive import BLOCK, FINGERPRINT, FORMAT, INDEX, calib
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import weights_of
+from pe_nnunet.inference.model_card import MODEL_CARD
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.outputs import versions
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 OF_A_MODEL = ("plans.json", "dataset.json")
 IF_THERE = (FINGERPRINT,)
+CardOf = Callable[[ModelLocation, bool], tuple[str, list[Note]]]
+"""From a model, and whether its `fusion.json` goes with it, to its card and what is doubtful about that."""
 
 
 def export_models(
-    locations: Sequence[ModelLocation], path: Path, detector: Sequence[Path] = (), *, accept_calibration: bool = False
+    locations: Sequence[ModelLocation],
+    path: Path,
+    detector: Sequence[Path] = (),
+    *,
+    accept_calibration: bool = False,
+    card_of: CardOf | None = None,
 ) -> tuple[list[str], list[Note]]:
     """Write models, with `fusion.json` and detector, into a zip file.
 
@@ -37,9 +47,10 @@ def export_models(
         path: The zip file; it appears whole or not at all.
         detector: Folders of a detector's folds.
         accept_calibration: Whether a `fusion.json` that was chosen for other weights goes with them.
+        card_of: Gives each model's card, its README.md; None for archives without.
 
     Returns:
-        Names of the files in it, and what is doubtful about their calibration.
+        Names of the files in it, and what is doubtful about their calibration and cards.
 
     Raises:
         ConfigurationError: PE-MODEL-004 if the models belong to different datasets, PE-MODEL-002 or -003 if a
@@ -50,7 +61,7 @@ def export_models(
     results = locations[0].folder.parent.parent
     if any(place.folder.parent != locations[0].folder.parent for place in locations):
         raise ConfigurationError("PE-MODEL-004", "models of different datasets", "export them one by one")
-    files: dict[str, Path] = {}
+    files: dict[str, Path | bytes] = {}
     of_detector: dict[str, str] = {}
     for place in locations:
         base = PurePosixPath(*place.folder.relative_to(results).parts)
@@ -68,25 +79,34 @@ def export_models(
     weights = Weights(weights_of(locations).models, of_detector)
     notes = []
     for place in locations:
-        if not (place.folder / FUSION_FILE).is_file():
-            continue
-        why = calibration_doubt(place.folder / FUSION_FILE, [other.folder.name for other in locations], weights)
-        shipped = why is None or why.code == "PE-FUS-009" or (accept_calibration and why.code != "PE-FUS-004")
-        if why is not None:
-            notes.append(why.note("it is exported nevertheless" if shipped else "it is left out"))
+        base, shipped = PurePosixPath(*place.folder.relative_to(results).parts), False
+        if (place.folder / FUSION_FILE).is_file():
+            why = calibration_doubt(place.folder / FUSION_FILE, [other.folder.name for other in locations], weights)
+            shipped = why is None or why.code == "PE-FUS-009" or (accept_calibration and why.code != "PE-FUS-004")
+            if why is not None:
+                notes.append(why.note("it is exported nevertheless" if shipped else "it is left out"))
         if shipped:
-            base = PurePosixPath(*place.folder.relative_to(results).parts)
             files[str(base / FUSION_FILE)] = place.folder / FUSION_FILE
+        if card_of is not None:
+            text, doubts = card_of(place, shipped)
+            files[str(base / MODEL_CARD)] = text.encode()
+            notes += doubts
     index = {
         "format": FORMAT,
         "versions": versions(),
-        "files": {name: {"sha256": file_sha256(at), "bytes": at.stat().st_size} for name, at in sorted(files.items())},
+        "files": {name: _facts(content) for name, content in sorted(files.items())},
     }
     with atomic_path(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         _add(archive, INDEX, json.dumps(index, indent=1).encode())
-        for name, at in sorted(files.items()):
-            _add(archive, name, at)
+        for name, content in sorted(files.items()):
+            _add(archive, name, content)
     return sorted(files), notes
+
+
+def _facts(content: Path | bytes) -> dict[str, Any]:
+    if isinstance(content, bytes):
+        return {"sha256": sha256(content).hexdigest(), "bytes": len(content)}
+    return {"sha256": file_sha256(content), "bytes": content.stat().st_size}
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
@@ -102,7 +122,7 @@ def _add(archive: zipfile.ZipFile, name: str, content: bytes | Path) -> None:
 def _files_of_detector(path: Path) -> dict[str, str]:
     """Hashes of the files that a record of a detector lists, by their names."""
     try:
-        hashes = {name: str(sha256) for name, sha256 in read_object(path)["sha256"].items()}
+        hashes = {name: str(digest) for name, digest in read_object(path)["sha256"].items()}
         if any(PurePosixPath(name).name != name for name in hashes):
             raise ValueError("its files lie elsewhere")
     except MALFORMED as error:

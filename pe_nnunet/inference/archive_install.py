@@ -8,7 +8,7 @@ import stat
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -28,7 +28,7 @@ from pe_nnunet.inference.checkpoint_file import load_file, read_checkpoint
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
-ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt")
+ENDINGS = (".json", ".pth", ".pt", ".onnx", ".yaml", ".txt", ".md")
 MAX_INDEX_BYTES = 10_000_000
 
 
@@ -80,8 +80,12 @@ def install_models(
     return list(targets), len(index), notes
 
 
-def check_archive(path: Path) -> tuple[int, list[Note]]:
+def check_archive(path: Path, look: Callable[[Path], None] | None = None) -> tuple[int, list[Note]]:
     """All checks of `install_models`, and nothing is installed; what is unpacked for them is removed again.
+
+    Args:
+        path: Written by `export_models`.
+        look: Called with each folder that was unpacked, of a model or a detector, and is right.
 
     Returns:
         How many files are in it, and what is doubtful about their calibration.
@@ -93,6 +97,9 @@ def check_archive(path: Path) -> tuple[int, list[Note]]:
     aside = Path(tempfile.gettempdir())
     with _opened(path, aside) as (archive, index), tempfile.TemporaryDirectory(dir=aside) as name:
         _unpack(archive, index, path, Path(name))
+        if look is not None:
+            for parts in sorted({PurePosixPath(member).parts[:2] for member in index}):
+                look(Path(name, *parts))
         return len(index), _calibration_notes(Path(name), index)
 
 

@@ -24,6 +24,7 @@ from pe_nnunet.inference.inputs import read_one_scan
 from pe_nnunet.inference.loaded_ensemble import load_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
 from pe_nnunet.inference.model import TrainedModel, model_records, require_one_scheme, weights_of_records
+from pe_nnunet.inference.model_card import model_cards
 from pe_nnunet.inference.other_classes import on_scan_grid, other_classes
 from pe_nnunet.inference.search_region import Region, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
@@ -105,6 +106,7 @@ class PEPredictor:
             locations, records, fusion.model_weights, self.device, trust=trust_checkpoint, along_arteries=along_arteries
         )
         self.models: Sequence[TrainedModel] = self.ensemble.models
+        self.model_cards = model_cards(folders)
         if "nnunet" in self.outputs:
             require_one_scheme(self.models)
 
@@ -196,6 +198,7 @@ class PEPredictor:
                 "detected_emboli": len(detected.emboli) if detected else None,
             },
             models=self.ensemble.records,
+            model_cards=self.model_cards,
             dicom=scan.dicom if isinstance(scan, Scan) else None,
             stock=stock,
             source=scan.ref.shown_name if isinstance(scan, Scan) else "",

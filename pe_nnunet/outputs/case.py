@@ -68,6 +68,7 @@ class CaseResult:
         inputs_sha256: Hash of all files that the result depends on, by what they are: `"scan"`, `"artery"`.
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
         models: The networks of the ensemble.
+        model_cards: Name of a model's folder -> the file of its card and its SHA-256; of those that have one.
         arguments: What the run was asked for.
         timings_s: Seconds by stage; their sum counts as the case's duration.
         notes: Repairs and warnings.
@@ -92,6 +93,7 @@ class CaseResult:
     inputs_sha256: Mapping[str, str] = field(default_factory=dict)
     roi: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[ModelRecord, ...] = ()
+    model_cards: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()

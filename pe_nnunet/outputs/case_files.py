@@ -123,6 +123,7 @@ def case_manifest(
         "roi": dict(case.roi),
         "settings": asdict(emboli.settings),
         "models": [asdict(model) for model in case.models],
+        "model_cards": {model: dict(card) for model, card in case.model_cards.items()},
         "arguments": dict(case.arguments),
         "versions": versions(),
         "system": {"platform": platform.platform(), "processors": os.cpu_count()},

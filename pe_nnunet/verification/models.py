@@ -1,4 +1,4 @@
-"""A trained model of nnU-Net: its plans, every checkpoint, and what was calibrated and validated with it.
+"""A trained model of nnU-Net: its plans, every checkpoint, what was calibrated and validated with it, and its card.
 
 Nothing that the files name is run: plans name parts of networks alone, and checkpoints are read as tensors.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from pe_nnunet.cases import CaseLimits, work_through
 from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.inference.locate import FINAL, OLDER, stored_checkpoints
+from pe_nnunet.verification.cards import card_findings
 from pe_nnunet.verification.findings import Checked, Finding, disagree
 from pe_nnunet.verification.whole_files import damaged, whole_findings
 
@@ -68,8 +69,12 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:
         sha256 = {name: of_file for name, (of_file, _) in hashes.items()}
     calibrated, of_calibration = _calibration_findings(folder, sha256)
     validated, of_validation = _validation_findings(folder, sorted(held), sha256)
+    cards, of_card = card_findings(folder, limits)
     return Checked(
-        folder, KIND, files + len(checkpoints) + calibrated + validated, [*found, *of_calibration, *of_validation]
+        folder,
+        KIND,
+        files + len(checkpoints) + calibrated + validated + cards,
+        [*found, *of_calibration, *of_validation, *of_card],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pe_nnunet.cases import CaseLimits
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.verification import archives, datasets, detectors, evaluations, models, phantoms, predictions
+from pe_nnunet.verification.cards import check_evaluation
 from pe_nnunet.verification.findings import Checked, Finding
 from pe_nnunet.verification.leftovers import leftovers
 
@@ -30,7 +31,7 @@ KINDS = tuple(
 )
 
 
-def verify(path: Path, limits: CaseLimits | None = None) -> list[Checked]:
+def verify(path: Path, limits: CaseLimits | None = None, evaluations: Sequence[Path] = ()) -> list[Checked]:
     """Check a model, an archive, a detector, results, a dataset, an evaluation or a phantom cohort.
 
     Nothing in it is run, changed or written. A folder of such folders, as nnUNet_results is, has all of them checked.
@@ -39,6 +40,7 @@ def verify(path: Path, limits: CaseLimits | None = None) -> list[Checked]:
         path: A folder, or a model archive.
         limits: What the check of a case or a checkpoint may take: each is then done in a process beside this one, so
             that a file that crashes its reader is a finding, and the rest is checked; None to check all in this one.
+        evaluations: Folders that `pe-nnunet evaluate` wrote, from which the cards of the models took scores.
 
     Returns:
         Each place and what was found there.
@@ -52,7 +54,8 @@ def verify(path: Path, limits: CaseLimits | None = None) -> list[Checked]:
     if not any(checked.files for checked in found):
         known = ", ".join(kind.name for kind in KINDS)
         raise ConfigurationError("PE-VER-001", f"{path} holds nothing that is known here", f"known are {known}")
-    return found
+    cards = [checked.path for checked in found if checked.kind == models.KIND]
+    return [*found, *(check_evaluation(evaluation, cards) for evaluation in evaluations)]
 
 
 def _checked(path: Path, limits: CaseLimits | None, depth: int) -> Iterator[Checked]:

@@ -107,7 +107,8 @@ def test_the_file_says_what_it_is(stored: Any, tmp_path: Path) -> None:
     assert main(["export-model", "-o", str(tmp_path / "onnx"), "-m", str(folder), "--onnx"]) == 0
     base = f"Dataset501_PE__{folder.name}__fold_"
     names = [path.name for path in sorted((tmp_path / "onnx").iterdir())]
-    assert names == [f"{base}{fold}.{ending}" for fold in (0, 1) for ending in ("json", "onnx")]
+    assert names == [*(f"{base}{fold}.{ending}" for fold in (0, 1) for ending in ("json", "onnx")), "README.md"]
+    assert "license: cc-by-4.0\n" in (tmp_path / "onnx" / "README.md").read_text()
     facts = json.loads((tmp_path / "onnx" / f"{base}1.json").read_text())
     model = onnx.load(str(tmp_path / "onnx" / f"{base}1.onnx"))
     (stored_facts,) = model.metadata_props

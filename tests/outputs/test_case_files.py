@@ -45,6 +45,14 @@ def test_everything_about_a_case_is_written(case: CaseResult, tmp_path: Path) ->
     assert [m.id for m in read_emboli_csv(folder / "case_1_emboli.csv")] == [1, 2, 3]
 
 
+def test_manifest_and_page_name_the_cards_of_models(case: CaseResult, tmp_path: Path) -> None:
+    card = {"M__P__3d_fullres": {"file": "README.md", "sha256": "ef" * 32}}
+    write_case(replace(case, model_cards=card), tmp_path, QUICK)
+    assert json.loads((tmp_path / "case_1.json").read_text(encoding="utf-8"))["model_cards"] == card
+    page = (tmp_path / "case_1_report.html").read_text(encoding="utf-8")
+    assert f"M__P__3d_fullres/README.md, sha256 {'ef' * 32}" in page
+
+
 def test_the_manifest_says_what_was_found_and_how(case: CaseResult, tmp_path: Path) -> None:
     write_case(case, tmp_path, QUICK)
     manifest = json.loads((tmp_path / "case_1.json").read_text(encoding="utf-8"))
