@@ -25,7 +25,7 @@ COMMANDS: dict[str, str] = {
     "phantom": "write synthetic CTPA scans with exact truth",
     "convert": "DICOM, NIfTI, NRRD or MHA to an nnU-Net dataset, cropped to the lungs",
     "slices": "volumes to DICOM series or PNG slices and back, with their masks",
-    "import-aanet": "make AANet's published weights an nnU-Net model",
+    "import-model": "make a published model, AANet's or Duke's, an nnU-Net model",
     "train-detector": "train the YOLO detector of lungs and emboli on slices",
     "detect": "boxes of lungs and emboli in scans with a trained detector",
     "calibrate": "choose thresholds and weights on the scans that each fold was not trained on",
@@ -52,6 +52,9 @@ RENAMED: dict[tuple[str, str], str] = {
 }
 """Command and former spelling of an option -> the one of today."""
 
+FORMER_COMMANDS: dict[str, str] = {"import-aanet": "import-model"}
+"""Former name of a command, which is still understood -> the one of today."""
+
 
 class _Parser(argparse.ArgumentParser):
     """argparse with exit code 1 for wrong usage, and a `--debug` of its own on every command."""
@@ -71,8 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in COMMANDS:
-        return _run_command(arguments[0], arguments[1:], f"pe-nnunet {arguments[0]}")
+    name = FORMER_COMMANDS.get(arguments[0], arguments[0]) if arguments else ""
+    if name in COMMANDS:
+        return _run_command(name, arguments[1:], f"pe-nnunet {name}")
     _overview().parse_args(arguments)
     return USAGE
 

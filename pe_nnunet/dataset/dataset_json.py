@@ -42,6 +42,20 @@ def read_dataset_json(folder: Path, code: str = "PE-MODEL-001") -> dict[str, Any
     return content
 
 
+def licence_of(dataset_json: Mapping[str, Any]) -> str:
+    """The licence of a model's weights as its `dataset.json` states it; empty if it does not."""
+    return _text(dataset_json, ("licence", "license"))
+
+
+def citation_of(dataset_json: Mapping[str, Any]) -> str:
+    """What whoever uses a model is asked to cite, as its `dataset.json` states it; empty if it does not."""
+    return _text(dataset_json, ("citation", "reference"))
+
+
+def _text(content: Mapping[str, Any], keys: tuple[str, ...]) -> str:
+    return next((value for key in keys if isinstance(value := content.get(key), str) and value.strip()), "")
+
+
 def means_pe(name: str) -> bool:
     """Whether a label of this name is PE.
 

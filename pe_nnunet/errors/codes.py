@@ -182,7 +182,7 @@ CODES: dict[str, str] = {
     "PE-MODEL-005": "the scan does not fit the model",
     "PE-MODEL-006": "no detector given: segmentation alone",
     "PE-MODEL-007": "a bad value in the options of prediction",
-    "PE-MODEL-008": "a checkpoint that should hold AANet's weights cannot be read or holds others",
+    "PE-MODEL-008": "published weights that cannot be read, or are of another network",
     "PE-MODEL-009": "a model lies already where one should be written",
     "PE-MODEL-010": "not enough memory to run a model",
     "PE-MODEL-011": "loose slices: no lungs, no boxes, no volumes",
@@ -192,6 +192,9 @@ CODES: dict[str, str] = {
     "PE-MODEL-014": "a network that cannot be written as ONNX, or whose file does not compute what it does",
     "PE-MODEL-015": "probabilities that cannot be written in nnU-Net's format for these models",
     "PE-MODEL-016": "probabilities of nnU-Net (`.npz`) that cannot be read",
+    "PE-MODEL-021": "no published model that is known lies at that place",
+    "PE-MODEL-022": "the configuration of a published model cannot be read, or describes no such network",
+    "PE-MODEL-023": "a published file whose hash is not the one that is known",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pe_nnunet import __version__
 from pe_nnunet.cases import DISCLAIMER
+from pe_nnunet.dataset.dataset_json import licence_of
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json
 from pe_nnunet.inference.locate import ModelLocation
@@ -119,7 +120,7 @@ def file_facts(model: TrainedModel, number: int) -> dict[str, Any]:
         "notice": DISCLAIMER,
         "licence": {
             "file_format_and_code": "Apache-2.0",
-            "weights": next((dataset[key] for key in ("licence", "license") if dataset.get(key)), "not stated"),
+            "weights": licence_of(dataset) or "not stated",
         },
         "written_by": f"pe-nnunet {__version__}, torch {torch.__version__}",
         "opset": OPSET,

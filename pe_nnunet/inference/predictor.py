@@ -196,6 +196,7 @@ class PEPredictor:
                 "detected_emboli": len(detected.emboli) if detected else None,
             },
             models=self.ensemble.records,
+            terms=self.ensemble.terms,
             dicom=scan.dicom if isinstance(scan, Scan) else None,
             stock=stock,
             source=scan.ref.shown_name if isinstance(scan, Scan) else "",

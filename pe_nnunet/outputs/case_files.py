@@ -123,6 +123,7 @@ def case_manifest(
         "roi": dict(case.roi),
         "settings": asdict(emboli.settings),
         "models": [asdict(model) for model in case.models],
+        "model_terms": [asdict(terms) for terms in case.terms],
         "arguments": dict(case.arguments),
         "versions": versions(),
         "system": {"platform": platform.platform(), "processors": os.cpu_count()},
