@@ -13,7 +13,7 @@ from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.dataset_json import means_pe
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
-from pe_nnunet.inference.plan_numbers import require_possible_numbers
+from pe_nnunet.inference.plan_numbers import MOST_VOXELS, require_possible_numbers
 from pe_nnunet.inference.published import INTENSITIES, PUBLISHED
 from pe_nnunet.model_import.content import CONFIGURATION
 
@@ -158,6 +158,7 @@ def _require_sizes(config: dict[str, Any]) -> None:
         raise ValueError(f"it has {stages} stages, expected 2 to {MOST_STAGES}")
     for name, most, values, count in (
         ("features_per_stage", MOST_FEATURES, features, stages),
+        ("patch_size", MOST_VOXELS, config["patch_size"], AXES),
         ("n_blocks_per_stage", MOST_BLOCKS, config["n_blocks_per_stage"], stages),
         ("n_conv_per_stage_decoder", MOST_BLOCKS, config["n_conv_per_stage_decoder"], stages - 1),
         *(
@@ -168,6 +169,11 @@ def _require_sizes(config: dict[str, Any]) -> None:
     ):
         if len(values) != count or not all(type(n) is int and 1 <= n <= most for n in values):
             raise ValueError(f"{name} holds {values}, expected {count} whole numbers of 1 to {most}")
+    halved = [math.prod(step) for step in zip(*config["strides"], strict=True)]
+    if any(side % step for side, step in zip(config["patch_size"], halved, strict=True)):
+        raise ValueError(f"its patch_size {config['patch_size']} is not divisible by the strides together, {halved}")
+    if len(config["spacing"]) != AXES or not all(isinstance(mm, (int, float)) for mm in config["spacing"]):
+        raise ValueError(f"spacing holds {config['spacing']}, expected {AXES} numbers")
     if config["input_channels"] != 1:
         raise ValueError(f"it is for {config['input_channels']} image channels, expected 1, CT")
     for name in ("conv_bias", "norm_affine"):

@@ -12,7 +12,6 @@ import SimpleITK as sitk
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from pe_nnunet import precision
 from pe_nnunet.cli import main
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.inference.settings import InferenceSettings
@@ -31,15 +30,6 @@ PATCH = (32, 32, 32)
 def weights():
     torch.set_num_threads(1)
     return aanet_weights(**PUBLISHED)
-
-
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)  # float32, to compare
-    return tmp_path / "nnUNet_results"
 
 
 def saved(content, folder):
