@@ -36,7 +36,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "score predictions against labels: voxels, emboli, scans",
     "compare": "compare two methods scored on the same scans, with a paired test",
     "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",
-    "reproduce": "score published findings under both protocols, beside the published figures",
+    "reproduce": "score models, published ones too, on public datasets: the table that a paper prints",
     "check-fit": "whether network, loss and data fit together: learn a few patches by heart",
     "analyse": "how rare the target is, and which patches training draws",
     "run": "start an nnU-Net command with our planners and trainers registered",

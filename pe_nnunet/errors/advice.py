@@ -163,6 +163,8 @@ ADVICE: dict[str, str] = {
     "PE-FUS-021": "nothing; leave the model out, where it is never to be run",
     "PE-FUS-022": "leave `--model-weights` out, or give `--threshold` too",
     "PE-FUS-023": "give one of the folders another name",
+    "PE-EVAL-019": "name each method once, as the message says",
+    "PE-EVAL-020": "complete the dataset, or know that published figures are of other scans",
     "PE-EVAL-011": "validate again: `nnUNetv2_train ... --val --npz`",
     "PE-EVAL-012": "take back the splits and scans that the model was trained with, or train it again",
     "PE-EVAL-013": "know that the scores may be too good; a model that is trained now names its scans",

@@ -262,6 +262,8 @@ CODES: dict[str, str] = {
     "PE-EVAL-016": "a label or prediction with values that its dataset.json does not name",
     "PE-EVAL-017": "two results whose labels were read in different ways",
     "PE-EVAL-018": "a label that is ignored as a whole, or has no embolus outside the voxels that are",
+    "PE-EVAL-019": "models, findings and names that are to be scored together do not fit together",
+    "PE-EVAL-020": "what was scored is not the published test set",
     "PE-EVAL-011": "no probabilities of cross-validation, or they do not fit together or their checkpoints",
     "PE-EVAL-012": "scans that a model was trained on would be scored as held out",
     "PE-EVAL-013": "whether scans were held out could not be checked for sure",

@@ -30,7 +30,7 @@ class PublishedModel:
         recognised_by: Plans that are its own: what they hold under these keys, and of the intensities of the CT.
         inference: How its authors run it.
         fusion: How they make emboli of probabilities.
-        trained_on: Public scans that it was trained on, in words; empty where there are none.
+        unseen_of: Public datasets that it was trained on, and their scans that it was not trained on.
         reported: What its authors report, and on what.
     """
 
@@ -46,7 +46,7 @@ class PublishedModel:
     recognised_by: Mapping[str, Any] = field(default_factory=dict)
     inference: InferenceSettings
     fusion: FusionSettings
-    trained_on: str = ""
+    unseen_of: Mapping[str, frozenset[str]] = field(default_factory=dict)
     reported: str
 
     @property
@@ -70,7 +70,7 @@ PUBLISHED: dict[str, PublishedModel] = {
         git_sha1=frozenset({"2aa9b58cfb29f81feb74830f21d1a17aaeaf3920"}),
         inference=InferenceSettings(step=0.75, mirroring=False),
         fusion=FusionSettings(threshold=0.5, min_volume_mm3=0.0, nms_mm=10.0),
-        trained_on="CAD-PE but for its scans 021 to 040",
+        unseen_of={"cad-pe": frozenset(f"{number:03d}" for number in range(21, 41))},
         reported="78.1 / 84.2 / 85.1 % of the emboli of CAD-PE 021-040 at 1 / 2 / 4 false positives a scan; no "
         "tolerance is named",
     ),

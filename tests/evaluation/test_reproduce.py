@@ -152,7 +152,8 @@ def test_findings_are_made_where_none_are_given(tmp_path: Path, monkeypatch: pyt
             inspect.signature(PEPredictor).bind(models, **settings)
             asked.update(settings, models=models)
 
-    def predict(_: Predictor, refs: list[Any], folder: Path) -> None:
+    def predict(_: Predictor, refs: list[Any], folder: Path, *, resume: bool) -> None:
+        assert not resume
         folder.mkdir(parents=True)
         for ref in refs:
             (folder / f"{ref.case_id}_emboli.csv").write_text((findings / f"{ref.case_id}.csv").read_text())
