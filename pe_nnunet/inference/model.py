@@ -93,7 +93,7 @@ def load_model(
     plans_json = read_plans(location.folder / "plans.json")
     dataset_json = with_terms(plans_json, read_dataset_json(location.folder))
     paths = [location.folder / f"fold_{fold}" / location.checkpoint for fold in location.folds]
-    checkpoints = [read_checkpoint(path, trust) for path in paths]
+    checkpoints = [_without_optimizer(read_checkpoint(path, trust)) for path in paths]
     first = checkpoints[0]
     _require_own_values(first, paths[0])
     try:
@@ -148,6 +148,12 @@ def load_model(
         pe_channel=channel,
         regions=labels.has_regions,
     )
+
+
+def _without_optimizer(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without what only a training goes on with: as many numbers as the weights, for every fold."""
+    checkpoint.pop("optimizer_state", None)
+    return checkpoint
 
 
 def _require_own_values(checkpoint: dict[str, Any], path: Path) -> None:
