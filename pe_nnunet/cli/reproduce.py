@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Find or make the findings of each method, score, write, print; a method that fails stops no other."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.cli.reproduce_methods import methods_of
+    from pe_nnunet.cli.reproduce_methods import LABELS, methods_of
     from pe_nnunet.errors import PEError
     from pe_nnunet.evaluation.paper_table import write_tables
     from pe_nnunet.evaluation.public_sets import TITLES, labelled_set
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
 
     kind = next(name for name in DATASETS if getattr(args, name.replace("-", "_")) is not None)
     methods = methods_of(args)
-    truth = labelled_set(kind, getattr(args, kind.replace("-", "_")), args.output / "labels", args.scans)
+    truth = labelled_set(kind, getattr(args, kind.replace("-", "_")), args.output / LABELS, args.scans)
     for failure in truth.failures:
         print(failure, file=sys.stderr)
     evaluations: dict[str, Evaluation] = {}

@@ -16,6 +16,8 @@ from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.options import chosen
 from pe_nnunet.volumes.find import clean
 
+LABELS = "labels"  # the folder beside those of the methods
+
 
 @dataclass(frozen=True)
 class Method:
@@ -65,8 +67,12 @@ class Method:
         )
         predict_batch(predictor, truth.refs, folder / "findings", resume=args.resume)
         mirrored = "mirrored" if inference.mirroring else "not mirrored"
-        how = f"{self.name}: windows {inference.step:g} of a window apart, {mirrored}"
-        return folder / "findings", [*self._about(), how, *notes]
+        choice = predictor.choice
+        source = "as its authors take it" if self.published else f"from {choice.source}"
+        how = f"{self.name}: windows {inference.step:g} of a window apart, {mirrored}; "
+        how += f"kept from probability {choice.settings.threshold:g} on, {source}"
+        said = [f"{self.name}: {note}" for note in choice.notes]
+        return folder / "findings", [*self._about(), how, *said, *notes]
 
     def _about(self) -> list[str]:
         if self.published is None:
@@ -119,6 +125,8 @@ def methods_of(args: argparse.Namespace) -> list[Method]:
     methods += _of_folders(args)
     if not methods:
         raise _misfit("no model and no findings are named", "name aanet or duke, -m FOLDER, or --findings NAME=DIR")
+    if any(method.name == LABELS for method in methods):
+        raise _misfit(f"a method is called {LABELS}, as the folder of the labels", "call it otherwise with --names")
     if twice := [name for name, count in Counter(method.name for method in methods).items() if count > 1]:
         raise _misfit(f"two methods are called {', '.join(twice)}", "call them otherwise with --names")
     return methods

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from scipy.io import savemat
 
 from pe_nnunet.cli import main
+from pe_nnunet.errors import Note
+from pe_nnunet.fusion import FusionSettings
+from pe_nnunet.fusion.choice import FusionChoice
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.volumes import write_dicom_series
 
@@ -148,6 +151,8 @@ def test_models_are_run_as_their_authors_run_them(tmp_path: Path, monkeypatch: p
     asked: list[dict[str, Any]] = []
 
     class Predictor:
+        choice = FusionChoice(FusionSettings(threshold=0.4), (Note("PE-FUS-008", "warning", "of other weights"),))
+
         def __init__(self, models: list[Any], **settings: Any) -> None:
             inspect.signature(PEPredictor).bind(models, **settings)
             asked.append({**settings, "folder": models[0].folder})
@@ -173,6 +178,8 @@ def test_models_are_run_as_their_authors_run_them(tmp_path: Path, monkeypatch: p
     assert "86.6 % of 209 emboli" in text
     assert "ours: fold 0 of" in text  # nobody can tell what it was trained on
     assert "| Duke-5 | 1.000" in text
+    assert "ours: windows 0.6 of a window apart, mirrored; kept from probability 0.4 on, from defaults" in text
+    assert "ours: PE-FUS-008 warning: of other weights" in text
 
 
 def test_a_method_that_was_trained_on_the_scans_is_refused_and_the_others_go_on(

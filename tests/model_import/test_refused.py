@@ -115,3 +115,10 @@ def test_the_hash_of_a_file_is_gits(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"hello\n")  # `git hash-object` says so
     assert git_sha1(path) == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+def test_the_former_name_of_the_command_is_understood(
+    results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import-aanet", str(tmp_path / "none.pth"), "-d", "900"]) == 2
+    assert capsys.readouterr().err.startswith("PE-MODEL-002")
