@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/aanet_normalisation.py
 
-AANet's authors resample to 1 mm, then clip to -100..500 HU and scale to 0..1; under the plans of `import-aanet` nnU-Net
+AANet's authors resample to 1 mm, then clip to -100..500 HU and scale to 0..1; under the plans of `import-model` nnU-Net
 clips and scales first. At 1 mm nothing is resampled and both are the same. Measured on phantoms, in units of the input
 (0.01 is 6 HU): over all voxels, over the emboli, and the share of voxels that differ by more than 0.05 (30 HU).
 """
@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape, resample_data_or_seg_to_shape
 
-from pe_nnunet.model_import.plans import TRILINEAR
+from pe_nnunet.model_import.aanet_plans import TRILINEAR
 from pe_nnunet.phantom import PhantomSettings, make_phantom
 from pe_nnunet.planners.aanet import SPACING_MM, WINDOW_HU
 from pe_nnunet.volumes import spacing_zyx

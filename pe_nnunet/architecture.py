@@ -15,8 +15,9 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.named_classes import check_architecture
 from pe_nnunet.networks import NETWORKS, NetworkEntry, SegmentationNetwork
 
+EPOCHS = (5, 10, 20, 50, 100, 250, 500, 750, 2000, 4000, 8000)  # nnU-Net's trainers that differ in nothing else
 NETWORK_OF_TRAINER: dict[str, NetworkEntry | None] = {
-    **dict.fromkeys(("nnUNetTrainer", "PETrainer")),
+    **dict.fromkeys(("nnUNetTrainer", *(f"nnUNetTrainer_{epochs}epochs" for epochs in EPOCHS), "PETrainer")),
     **{entry.trainer: entry for entry in NETWORKS.values()},
 }
 """None: the plans' own."""

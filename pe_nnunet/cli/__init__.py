@@ -25,7 +25,7 @@ COMMANDS: dict[str, str] = {
     "phantom": "write synthetic CTPA scans with exact truth",
     "convert": "DICOM, NIfTI, NRRD or MHA to an nnU-Net dataset, cropped to the lungs",
     "slices": "volumes to DICOM series or PNG slices and back, with their masks",
-    "import-aanet": "make AANet's published weights an nnU-Net model",
+    "import-model": "make a published model, AANet's or Duke's, an nnU-Net model",
     "fine-tune": "train on your own scans from the weights of a trained model",
     "train-detector": "train the YOLO detector of lungs and emboli on slices",
     "detect": "boxes of lungs and emboli in scans with a trained detector",
@@ -37,7 +37,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "score predictions against labels: voxels, emboli, scans",
     "compare": "compare two methods scored on the same scans, with a paired test",
     "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",
-    "reproduce": "score published findings under both protocols, beside the published figures",
+    "reproduce": "score models, published ones too, on public datasets: the table that a paper prints",
     "check-fit": "whether network, loss and data fit together: learn a few patches by heart",
     "analyse": "how rare the target is, and which patches training draws",
     "run": "start an nnU-Net command with our planners and trainers registered",
@@ -52,6 +52,9 @@ RENAMED: dict[tuple[str, str], str] = {
     ("find-best", "--max-false-positives"): "--target-fp",
 }
 """Command and former spelling of an option -> the one of today."""
+
+FORMER_COMMANDS: dict[str, str] = {"import-aanet": "import-model"}
+"""Former name of a command, which is still understood -> the one of today."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -72,8 +75,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and arguments[0] in COMMANDS:
-        return _run_command(arguments[0], arguments[1:], f"pe-nnunet {arguments[0]}")
+    name = FORMER_COMMANDS.get(arguments[0], arguments[0]) if arguments else ""
+    if name in COMMANDS:
+        return _run_command(name, arguments[1:], f"pe-nnunet {name}")
     _overview().parse_args(arguments)
     return USAGE
 

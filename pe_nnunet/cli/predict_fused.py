@@ -153,6 +153,8 @@ def run(args: argparse.Namespace) -> int:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
     for note in predictor.choice.notes:
         print(note, flush=True)
+    for heading, text in (line for terms in predictor.ensemble.terms for line in terms.lines):
+        print(f"{heading}: {text}", flush=True)
     written, failed = predict_batch(
         predictor,
         refs,

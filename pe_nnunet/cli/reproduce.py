@@ -1,10 +1,16 @@
-"""Check a published result: score the findings behind it under both FROC protocols, beside the published figures.
+"""Score any set of models, published ones among them, on a public dataset, and write the table that a paper prints.
 
+pe-nnunet reproduce aanet duke --cad-pe DIR -m MODEL_FOLDER -o SCORES
 pe-nnunet reproduce aanet --cad-pe DIR --findings DIR -o SCORES
 
-CAD-PE's DIR holds the labels in rs/ (or label/): 0021RefStd.nrrd, or 021RefStd.nrrd. The findings are those of AANet's
-own repository, <scan>.csv (id,x,y,z,prob) and <scan>.nii.gz; without --findings they are made, from the scans in
-CAD-PE's images/ (or image/) with the model that `pe-nnunet import-aanet` wrote.
+Named models are those that `pe-nnunet import-model` wrote; they are run as their authors run them, others by their
+fusion.json or the defaults. Each is scored under both FROC protocols and by its voxels: SCORES/table.csv and table.md
+hold all of them with intervals, SCORES/METHOD the findings and scores of each (SCORES itself where there is one).
+
+DIR is the dataset as it is unpacked. CAD-PE: scans in images/ (or image/), labels in rs/ (or label/), 0021RefStd.nrrd
+or 021RefStd.nrrd; its published test scans are scored unless --scans says otherwise. FUMPE and READ: as `pe-nnunet
+convert` reads them; all scans. Findings that are there already, <scan>.csv (id,x,y,z,prob) and <scan>.nii.gz, as
+AANet's repository holds them, are given with --findings.
 """
 
 from __future__ import annotations
@@ -12,56 +18,105 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pe_nnunet.cli.model_options import add_device
+from pe_nnunet.options import add_options, chosen
+
+if TYPE_CHECKING:
+    from pe_nnunet.cli.reproduce_methods import Method
+    from pe_nnunet.evaluation.folder import Evaluation
+    from pe_nnunet.evaluation.public_sets import LabelledSet
+
+DATASETS = ("cad-pe", "fumpe", "read")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet reproduce`."""
-    parser.add_argument("what", choices=["aanet"], help="whose result")
-    parser.add_argument("--cad-pe", required=True, type=Path, metavar="DIR", help="the unpacked CAD-PE dataset")
-    parser.add_argument("--findings", type=Path, metavar="DIR", help="AANet's findings; made with -d if not given")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="SCORES", help="folder for the scores")
-    parser.add_argument("-d", dest="dataset", default="900", help="of the imported model (default: 900)")
+    from pe_nnunet.inference.settings import InferenceSettings
+    from pe_nnunet.metrics.bootstrap import Resampling
+
+    add = parser.add_argument
+    add("published", nargs="*", metavar="NAME", help="published models: aanet, duke")
+    where = parser.add_mutually_exclusive_group(required=True)
+    for kind in DATASETS:
+        where.add_argument(f"--{kind}", type=Path, metavar="DIR", help=f"the unpacked {kind.upper()} dataset")
+    add("-o", "--output", type=Path, required=True, metavar="SCORES", help="folder for findings, scores and tables")
+    add("-m", dest="model_folders", nargs="+", type=Path, default=[], metavar="FOLDER", help="further model folders")
+    add("-f", dest="folds", nargs="+", help="folds of all models; default: all that are trained")
+    add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    add("-d", dest="dataset", help="dataset of the published model, if it is not the usual one: 900 AANet, 256 Duke")
+    add(
+        "--findings",
+        nargs="+",
+        default=[],
+        metavar="[NAME=]DIR",
+        help="findings that are there already, of a method of that name; without NAME= of the published model",
+    )
+    add("--names", nargs="+", metavar="NAME", help="what the tables call the models of -m, in their order")
+    add("--scans", nargs="+", default=[], metavar="ID", help="default: the published test set, or all")
     add_device(parser)
-    parser.add_argument("--workers", type=int, metavar="N", help="that score (default: by cases and processors)")
+    add_options(parser, InferenceSettings, unset=True)
+    add("--resume", action="store_true", help="leave out scans that are predicted, with the same models and settings")
+    add_options(parser, Resampling)
+    add("--workers", type=int, metavar="N", help="that score (default: by cases and processors)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Find or make the findings, score, write, print."""
+    """Find or make the findings of each method, score, write, print; a method that fails stops no other."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.evaluation import write_evaluation
-    from pe_nnunet.evaluation.reproduce import reproduction_table, score_findings
+    from pe_nnunet.cli.reproduce_methods import LABELS, methods_of
+    from pe_nnunet.errors import PEError
+    from pe_nnunet.evaluation.paper_table import write_tables
+    from pe_nnunet.evaluation.public_sets import TITLES, labelled_set
+    from pe_nnunet.evaluation.reproduce import other_than_published
 
-    findings = args.findings or _predicted(args)
-    evaluation = score_findings(findings, args.cad_pe, workers=args.workers)
-    for failure in evaluation.failures:
+    kind = next(name for name in DATASETS if getattr(args, name.replace("-", "_")) is not None)
+    methods = methods_of(args)
+    truth = labelled_set(kind, getattr(args, kind.replace("-", "_")), args.output / LABELS, args.scans)
+    for failure in truth.failures:
         print(failure, file=sys.stderr)
-    if not evaluation.cases:
+    evaluations: dict[str, Evaluation] = {}
+    notes = []
+    failed = len(truth.failures)
+    for method in methods:
+        folder = args.output if len(methods) == 1 else args.output / method.name
+        try:
+            evaluation, told = _evaluated(method, truth, folder, args)
+        except PEError as error:
+            print(f"{method.name}: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        failed += len(evaluation.failures)
+        if evaluation.cases:
+            evaluations[method.name] = evaluation
+            notes += [*told, *filter(None, [other_than_published(evaluation, truth)])]
+    if not evaluations:
         return NOTHING_DONE
-    write_evaluation(evaluation, args.output)
-    print(reproduction_table(evaluation))
-    print(f"\nwritten: {args.output / 'summary.json'}, {args.output / 'report.html'}")
-    return SOME_FAILED if evaluation.failures else DONE
+    paths = write_tables(evaluations, TITLES[kind], list(dict.fromkeys(notes)), args.output)
+    print("\nwritten: " + ", ".join(map(str, paths)), flush=True)
+    return SOME_FAILED if failed else DONE
 
 
-def _predicted(args: argparse.Namespace) -> Path:
-    """Findings of the imported model on the test scans, made as AANet's authors make them."""
-    from pe_nnunet.evaluation.reproduce import TEST_SCANS, cad_pe_folder
-    from pe_nnunet.fusion import FusionSettings
-    from pe_nnunet.inference import PEPredictor
-    from pe_nnunet.inference.batch import predict_batch
-    from pe_nnunet.inference.locate import locate_models
-    from pe_nnunet.inference.settings import InferenceSettings
-    from pe_nnunet.volumes import find_scans
+def _evaluated(
+    method: Method, truth: LabelledSet, folder: Path, args: argparse.Namespace
+) -> tuple[Evaluation, list[str]]:
+    """Scores of one method, written and printed, and what is to be said of it beside the table."""
+    from pe_nnunet.errors import Note
+    from pe_nnunet.evaluation import write_evaluation
+    from pe_nnunet.evaluation.reproduce import other_than_published, reproduction_table, score_findings
+    from pe_nnunet.metrics.bootstrap import Resampling
 
-    images = cad_pe_folder(args.cad_pe, "images", "image")
-    models = locate_models(args.dataset, ["PEAANetTrainer"], ["PEAANetPlans"], ["3d_fullres"], None)
-    refs = [ref for ref in find_scans(images) if ref.case_id in TEST_SCANS]
-    fusion = FusionSettings(threshold=0.5, min_volume_mm3=0.0, nms_mm=10.0)
-    predictor = PEPredictor(
-        models, device=args.device, fusion=fusion, inference=InferenceSettings(step=0.75, mirroring=False)
-    )
-    folder: Path = args.output / "findings"
-    predict_batch(predictor, refs, folder)
-    return folder
+    findings, notes = method.findings_on(truth, folder, args)
+    resampling = Resampling(**chosen(args, Resampling))
+    evaluation = score_findings(findings, truth, workers=args.workers, resampling=resampling)
+    for failure in evaluation.failures:
+        print(f"{method.name}: {failure}" if folder != args.output else str(failure), file=sys.stderr)
+    if evaluation.cases:
+        write_evaluation(evaluation, folder)
+        is_aanet = method.published is not None and method.published.title == "AANet"
+        print(f"\n{method.name}\n{reproduction_table(evaluation, beside_aanet=is_aanet and truth.kind == 'cad-pe')}")
+        if other := other_than_published(evaluation, truth):
+            print(Note("PE-EVAL-020", "warning", other))
+        print(f"written: {folder / 'summary.json'}, {folder / 'report.html'}", flush=True)
+    return evaluation, notes

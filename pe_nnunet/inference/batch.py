@@ -78,7 +78,7 @@ def predict_batch(
                 write_stock_descriptions(first.plans.plans, first.dataset_json, folder / WRITERS["nnunet"].folder)
             write_summary(done, folder)
             if "report" in outputs:
-                write_cohort_report(done, failed, folder)
+                write_cohort_report(done, failed, folder, predictor.ensemble.terms)
     return written, failed
 
 

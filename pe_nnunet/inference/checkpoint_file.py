@@ -20,10 +20,14 @@ REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
 def _numpy_globals() -> list[Any]:
-    """What checkpoints often hold beside tensors, nnU-Net's among them: numpy scalars, the metrics of a training."""
+    """What checkpoints often hold beside tensors, nnU-Net's among them: numpy scalars, the metrics of a training.
+
+    NumPy 1 and 2 name the function that makes a scalar differently, and a file has the name of the one that wrote it.
+    """
     core = np._core if hasattr(np, "_core") else np.core
+    scalar = [(core.multiarray.scalar, f"numpy.{name}.multiarray.scalar") for name in ("core", "_core")]
     kinds = {type(np.dtype(kind)) for kind in ("f2", "f4", "f8", "i4", "i8", "?")}
-    return [core.multiarray.scalar, np.dtype, *kinds]
+    return [*scalar, np.dtype, *kinds]
 
 
 def load_file(path: Path, trust: bool = False) -> Any:

@@ -11,9 +11,9 @@ import torch
 
 from pe_nnunet.fusion.model_weights import plain_mean
 from pe_nnunet.inference.locate import ModelLocation
-from pe_nnunet.inference.model import TrainedModel, load_model
+from pe_nnunet.inference.model import TrainedModel, load_model, terms_of
 from pe_nnunet.inference.search_region import artery_model
-from pe_nnunet.outputs import ModelRecord
+from pe_nnunet.outputs import ModelRecord, ModelTerms
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ class LoadedEnsemble:
     def records(self) -> tuple[ModelRecord, ...]:
         """What results say of the folds that are run."""
         return tuple(dict.fromkeys(record for one in (*self.models, *self.of_arteries) for record in one.records))
+
+    @property
+    def terms(self) -> tuple[ModelTerms, ...]:
+        """Licences and citations that came with the models that are run."""
+        found = (terms_of(model) for model in (*self.models, *self.of_arteries))
+        return tuple(dict.fromkeys(terms for terms in found if terms is not None))
 
     def described(self) -> list[dict[str, Any]]:
         """What a manifest says of the weights."""

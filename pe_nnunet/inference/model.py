@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.channels import channel_count
-from pe_nnunet.dataset.dataset_json import pe_channel, read_dataset_json
+from pe_nnunet.dataset.dataset_json import citation_of, licence_of, pe_channel, read_dataset_json
 from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError, PEError
@@ -22,9 +22,10 @@ from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.inference.plan_numbers import require_possible_numbers
+from pe_nnunet.inference.published import with_terms
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
-from pe_nnunet.outputs import ModelRecord
+from pe_nnunet.outputs import ModelRecord, ModelTerms
 from pe_nnunet.precision import channels_last
 from pe_nnunet.registration import register
 from pe_nnunet.volumes.files.volume_file import file_sha256
@@ -42,7 +43,7 @@ class TrainedModel:
         records: What a result says of each fold: file and hash.
         plans: nnU-Net's `PlansManager`.
         configuration: nnU-Net's `ConfigurationManager`.
-        dataset_json: As nnU-Net wrote it.
+        dataset_json: As nnU-Net wrote it, with licence and citation where these are known.
         mirror_axes: Spatial axes over which prediction may be mirrored; empty for none.
         pe_channel: Output channel of PE.
         regions: Whether outputs are sigmoid regions.
@@ -90,9 +91,9 @@ def load_model(
     """
     register()  # the trainer is found by name
     plans_json = read_plans(location.folder / "plans.json")
-    dataset_json = read_dataset_json(location.folder)
+    dataset_json = with_terms(plans_json, read_dataset_json(location.folder))
     paths = [location.folder / f"fold_{fold}" / location.checkpoint for fold in location.folds]
-    checkpoints = [read_checkpoint(path, trust) for path in paths]
+    checkpoints = [_without_optimizer(read_checkpoint(path, trust)) for path in paths]
     first = checkpoints[0]
     require_own_values(first, paths[0])
     try:
@@ -149,6 +150,12 @@ def load_model(
     )
 
 
+def _without_optimizer(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without what only a training goes on with: as many numbers as the weights, for every fold."""
+    checkpoint.pop("optimizer_state", None)
+    return checkpoint
+
+
 def require_own_values(checkpoint: dict[str, Any], path: Path) -> None:
     """Check what nnU-Net's own trainers write into a checkpoint beside the weights.
 
@@ -193,6 +200,14 @@ def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
         ModelRecord(folder.name, folder.parent.name, fold, name, file_sha256(folder / f"fold_{fold}" / name))
         for fold in location.folds
     )
+
+
+def terms_of(model: TrainedModel) -> ModelTerms | None:
+    """Licence and citation that came with a model; None where it states neither."""
+    licence, citation = licence_of(model.dataset_json), citation_of(model.dataset_json)
+    if not licence and not citation:
+        return None
+    return ModelTerms(model.name, model.records[0].dataset, licence, citation)
 
 
 def weights_of(locations: Sequence[ModelLocation], detector: Sequence[DetectorRecord] = ()) -> Weights:

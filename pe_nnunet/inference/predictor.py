@@ -199,6 +199,7 @@ class PEPredictor:
             },
             models=self.ensemble.records,
             model_cards=self.model_cards,
+            terms=self.ensemble.terms,
             dicom=scan.dicom if isinstance(scan, Scan) else None,
             stock=stock,
             source=scan.ref.shown_name if isinstance(scan, Scan) else "",

@@ -16,6 +16,7 @@ from pe_nnunet.dataset.training_split import KEY, TrainingSplit
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.published import with_terms
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
@@ -54,6 +55,7 @@ def model_facts(location: ModelLocation) -> dict[str, Any]:
                 recipes.append({"folds": [fold], "values": dict(recipe)})
             else:
                 same["folds"].append(fold)
+    terms = with_terms(plans, dataset)
     facts = {
         "model": {
             "name": folder.name,
@@ -62,8 +64,8 @@ def model_facts(location: ModelLocation) -> dict[str, Any]:
             "training_scans": dataset.get("numTraining"),
             "labels": dataset["labels"],
             "channels": list((dataset.get("channel_names") or dataset.get("modality") or {}).values()),
-            "licence": licence_of(dataset),
-            "citation": citation_of(dataset),
+            "licence": licence_of(terms),
+            "citation": citation_of(terms),
         },
         "network": network,
         "plans": trained,

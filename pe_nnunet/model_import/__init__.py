@@ -1,8 +1,7 @@
-"""AANet's published weights as an nnU-Net model."""
+"""Published weights, in the layouts in which their authors give them, as nnU-Net models."""
 
 from __future__ import annotations
 
-from pe_nnunet.model_import.model_folder import import_checkpoint
-from pe_nnunet.model_import.weights import read_weights
+from pe_nnunet.model_import.import_model import ImportedModel, import_model
 
-__all__ = ["import_checkpoint", "read_weights"]
+__all__ = ["ImportedModel", "import_model"]

@@ -12,7 +12,7 @@ from pe_nnunet.lazy import on_first_use
 
 if TYPE_CHECKING:
     from pe_nnunet.outputs.artery import artery_diameters_mm
-    from pe_nnunet.outputs.case import CaseResult, ModelRecord, StockClasses
+    from pe_nnunet.outputs.case import CaseResult, ModelRecord, ModelTerms, StockClasses
     from pe_nnunet.outputs.case_files import versions, write_case
     from pe_nnunet.outputs.case_page import write_report
     from pe_nnunet.outputs.cohort_files import CaseSummary, read_case_summary, write_cohort_report, write_summary
@@ -25,6 +25,7 @@ __all__ = [
     "CaseSummary",
     "CohortRow",
     "ModelRecord",
+    "ModelTerms",
     "StockClasses",
     "artery_diameters_mm",
     "cohort_picture",
@@ -46,6 +47,7 @@ __getattr__ = on_first_use(
         "CaseSummary": "cohort_files",
         "CohortRow": "cohort_sheet",
         "ModelRecord": "case",
+        "ModelTerms": "case",
         "StockClasses": "case",
         "artery_diameters_mm": "artery",
         "cohort_picture": "cohort_sheet",

@@ -35,6 +35,30 @@ class ModelRecord:
 
 
 @dataclass(frozen=True)
+class ModelTerms:
+    """Under which terms the weights of a model may be used, and what its users are asked to cite.
+
+    Attributes:
+        model: The model folder's name.
+        dataset: The folder above it.
+        licence: As it came with the weights; empty where none is stated.
+        citation: Likewise.
+    """
+
+    model: str
+    dataset: str
+    licence: str
+    citation: str
+
+    @property
+    def lines(self) -> tuple[tuple[str, str], ...]:
+        """What people are shown: headings and texts."""
+        licence = f"{self.dataset} {self.model}: {self.licence or 'none stated by its authors'}"
+        cited = (("Please cite", self.citation),) if self.citation else ()
+        return (("Licence of the weights", licence), *cited)
+
+
+@dataclass(frozen=True)
 class StockClasses:
     """What nnU-Net's files of a case hold beside the probability of PE.
 
@@ -69,6 +93,7 @@ class CaseResult:
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
         models: The networks of the ensemble.
         model_cards: Name of a model's folder -> the file of its card and its SHA-256; of those that have one.
+        terms: Of those models that came with a licence or a citation.
         arguments: What the run was asked for.
         timings_s: Seconds by stage; their sum counts as the case's duration.
         notes: Repairs and warnings.
@@ -94,6 +119,7 @@ class CaseResult:
     roi: Mapping[str, Any] = field(default_factory=dict)
     models: tuple[ModelRecord, ...] = ()
     model_cards: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    terms: tuple[ModelTerms, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[Note, ...] = ()

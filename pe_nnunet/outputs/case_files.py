@@ -124,6 +124,7 @@ def case_manifest(
         "settings": asdict(emboli.settings),
         "models": [asdict(model) for model in case.models],
         "model_cards": {model: dict(card) for model, card in case.model_cards.items()},
+        "model_terms": [asdict(terms) for terms in case.terms],
         "arguments": dict(case.arguments),
         "versions": versions(),
         "system": {"platform": platform.platform(), "processors": os.cpu_count()},

@@ -73,6 +73,7 @@ def _details(case: CaseResult) -> list[tuple[str, str]]:
         ("Scan", f"{case.source or case.case_id}: {size} voxels of {spacing} mm"),
         *(("Network", f"{m.dataset} {m.model} fold {m.fold}, sha256 {m.sha256}") for m in case.models),
         *(("Model card", f"{name}/{c['file']}, sha256 {c['sha256']}") for name, c in case.model_cards.items()),
+        *(line for terms in case.terms for line in terms.lines),
         ("Settings", json.dumps(dict(case.arguments), default=str, ensure_ascii=False)),
         ("Seconds", ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in case.timings_s.items())),
         *(("Note", str(note)) for note in case.notes),

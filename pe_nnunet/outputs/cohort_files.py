@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pe_nnunet.cases import DISCLAIMER, CaseFailure
 from pe_nnunet.errors import InputError
@@ -14,6 +14,9 @@ from pe_nnunet.files import atomic_csv, atomic_text
 from pe_nnunet.files.json_reader import MALFORMED, read_object, require_types, why
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.pages import render
+
+if TYPE_CHECKING:
+    from pe_nnunet.outputs.case import ModelTerms
 
 SUMMARY = "summary.csv"
 SUMMARY_COLUMNS = ("case", "pe_score", "emboli", "volume_mm3", "seconds", "notes")
@@ -97,13 +100,16 @@ def write_summary(rows: Sequence[CaseSummary], folder: Path) -> Path:
     return path
 
 
-def write_cohort_report(written: Sequence[CaseSummary], failed: Sequence[CaseFailure], folder: Path) -> Path:
+def write_cohort_report(
+    written: Sequence[CaseSummary], failed: Sequence[CaseFailure], folder: Path, terms: Sequence[ModelTerms] = ()
+) -> Path:
     """Write `report.html`; it links the pages and shows the pictures that lie beside it.
 
     Args:
         written: Scans with results, listed by falling score.
         failed: Scans without.
         folder: Where the run's files are.
+        terms: Of the models that came with a licence or a citation.
 
     Returns:
         The file's path.
@@ -124,6 +130,7 @@ def write_cohort_report(written: Sequence[CaseSummary], failed: Sequence[CaseFai
         notice=DISCLAIMER,
         rows=[(row, beside(row, "picture"), beside(row, "report")) for row in ranked],
         failed=failed,
+        terms=[line for one in terms for line in one.lines],
     )
     path = folder / "report.html"
     atomic_text(path, text)

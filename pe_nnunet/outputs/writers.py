@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_SEGMENTS = 255  # an embolus costs a frame of its own in every slice; thousands, as noise gives, would be gigabytes
 SEG_SERIES_NUMBER = 900
+MOST_LETTERS = 500  # of a text from elsewhere
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
     ]
     parameters = {"threshold": f"{settings.threshold:g}", "smallest volume in mm3": f"{settings.min_volume_mm3:g}"}
     parameters |= {f"network {k}": f"{m.model} fold {m.fold} {m.sha256[:16]}" for k, m in enumerate(case.models, 1)}
+    parameters |= {f"licence of {t.model}": _plain(t.licence) for t in case.terms if t.licence}
+    parameters |= {f"to cite for {t.model}": _plain(t.citation) for t in case.terms if t.citation}
     origin = Origin(
         command="predict-fused",
         algorithm=AlgorithmIdentificationSequence(
@@ -146,6 +149,11 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
         return ()
     text = f"the DICOM SEG holds the {MAX_SEGMENTS} emboli of the highest score, of {len(kept)}"
     return (Note("PE-OUT-005", "warning", text),)
+
+
+def _plain(text: str) -> str:
+    """A text on one line, short, in letters that every character set of a series has."""
+    return " ".join(text.split())[:MOST_LETTERS].encode("ascii", "replace").decode()
 
 
 def _write_stock(case: CaseResult, path: Path) -> None:

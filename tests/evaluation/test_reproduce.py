@@ -20,6 +20,8 @@ from sklearn.metrics import roc_curve
 from pe_nnunet.cli import main
 from pe_nnunet.evaluation.reproduce import PUBLISHED_PERCENT, TEST_SCANS
 from pe_nnunet.evaluation.text_tables import aanet_csv
+from pe_nnunet.fusion import FusionSettings
+from pe_nnunet.fusion.choice import FusionChoice
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.metrics.markers import VoxelMarker
 
@@ -148,11 +150,14 @@ def test_findings_are_made_where_none_are_given(tmp_path: Path, monkeypatch: pyt
     asked: dict[str, Any] = {}
 
     class Predictor:
+        choice = FusionChoice(FusionSettings())
+
         def __init__(self, models: object, **settings: object) -> None:
             inspect.signature(PEPredictor).bind(models, **settings)
             asked.update(settings, models=models)
 
-    def predict(_: Predictor, refs: list[Any], folder: Path) -> None:
+    def predict(_: Predictor, refs: list[Any], folder: Path, *, resume: bool) -> None:
+        assert not resume
         folder.mkdir(parents=True)
         for ref in refs:
             (folder / f"{ref.case_id}_emboli.csv").write_text((findings / f"{ref.case_id}.csv").read_text())

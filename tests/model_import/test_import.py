@@ -12,12 +12,11 @@ import SimpleITK as sitk
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-from pe_nnunet import precision
 from pe_nnunet.cli import main
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.windows import window_corners
-from pe_nnunet.model_import.model_folder import import_checkpoint
+from pe_nnunet.model_import import import_model
 from pe_nnunet.networks import AANet
 from tests.networks.originals import aanet, aanet_weights
 
@@ -31,15 +30,6 @@ PATCH = (32, 32, 32)
 def weights():
     torch.set_num_threads(1)
     return aanet_weights(**PUBLISHED)
-
-
-@pytest.fixture
-def results(tmp_path, monkeypatch):
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
-        (tmp_path / name).mkdir()
-        monkeypatch.setenv(name, str(tmp_path / name))
-    monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: False)  # float32, to compare
-    return tmp_path / "nnUNet_results"
 
 
 def saved(content, folder):
@@ -75,7 +65,7 @@ def predicted(folder, image, **options):
 
 def test_the_model_folder_says_what_was_published(weights, results, tmp_path, capsys):
     checkpoint = saved({"epoch": 7, "state_dict": {f"module.{k}": v for k, v in weights.items()}}, tmp_path)
-    assert main(["import-aanet", str(checkpoint), "-d", "900"]) == 0
+    assert main(["import-model", str(checkpoint), "-d", "900"]) == 0
     folder = results / "Dataset900_AANet" / MODEL
     assert "15.4 million parameters" in capsys.readouterr().out
     assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == [
@@ -99,7 +89,7 @@ def test_the_model_folder_says_what_was_published(weights, results, tmp_path, ca
 
 
 def test_one_window_is_the_authors_arithmetic(weights, results, tmp_path):
-    folder = with_patch(import_checkpoint(saved(weights, tmp_path), 900)[0], PATCH)
+    folder = with_patch(import_model(saved(weights, tmp_path), 900).folder, PATCH)
     image = far_outside_the_window(PATCH)
     found = predicted(folder, image)
     x = own_input(image)[None, None]
@@ -112,7 +102,7 @@ def test_one_window_is_the_authors_arithmetic(weights, results, tmp_path):
 
 
 def test_several_windows_are_the_authors_arithmetic_on_the_same_windows(weights, results, tmp_path):
-    folder = with_patch(import_checkpoint(saved(weights, tmp_path), 900)[0], PATCH)
+    folder = with_patch(import_model(saved(weights, tmp_path), 900).folder, PATCH)
     image = far_outside_the_window((32, 56, 40))
     found = predicted(folder, image, inference=InferenceSettings(step=0.75, batch_size=1))
     x = own_input(image)
@@ -138,13 +128,13 @@ def test_the_originals_own_outputs_come_out(results, tmp_path):
     with np.load(path, allow_pickle=False) as stored:
         parameters = {key[6:]: torch.from_numpy(stored[key]) for key in stored.files if key.startswith("param/")}
         x, expected = stored["input"][0, 0], stored["output/pe_probability"][0, 0]
-    folder = with_patch(import_checkpoint(saved(parameters, tmp_path), 900)[0], x.shape)
+    folder = with_patch(import_model(saved(parameters, tmp_path), 900).folder, x.shape)
     image = sitk.GetImageFromArray(x * 600 - 100)
     np.testing.assert_allclose(predicted(folder, image), expected, atol=1e-4, rtol=0)
 
 
 def test_stock_prediction_and_ours_agree(results, tmp_path):
-    folder = with_patch(import_checkpoint(saved(small(), tmp_path), 900)[0], PATCH)
+    folder = with_patch(import_model(saved(small(), tmp_path), 900).folder, PATCH)
     image = far_outside_the_window((40, 56, 48))
     scans = tmp_path / "scans"
     scans.mkdir()
@@ -170,7 +160,7 @@ def test_stock_prediction_and_ours_agree(results, tmp_path):
 def test_a_dataset_that_has_the_id_gets_the_model_beside_its_own(weights, results, tmp_path):
     (results.parent / "nnUNet_raw" / "Dataset501_MyPE").mkdir()
     checkpoint = saved(weights, tmp_path)
-    assert import_checkpoint(checkpoint, 501)[0].parent == results / "Dataset501_MyPE"
+    assert import_model(checkpoint, 501).folder.parent == results / "Dataset501_MyPE"
 
 
 SMALL = {"stem": 4, "widths": (8, 8, 8, 8), "down": (1, 1, 1, 1), "up": (1, 1, 1), "aspp": 4, "head": 4}
@@ -198,7 +188,7 @@ def without(name):
     ],
 )
 def test_other_checkpoints_are_refused(results, tmp_path, capsys, content, message):
-    assert main(["import-aanet", str(saved(content, tmp_path)), "-d", "900"]) == 2
+    assert main(["import-model", str(saved(content, tmp_path)), "-d", "900"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("PE-MODEL-008")
     assert message in line
@@ -207,14 +197,14 @@ def test_other_checkpoints_are_refused(results, tmp_path, capsys, content, messa
 
 def test_no_file_a_damaged_one_a_taken_id_and_a_second_import(results, tmp_path, capsys):
     def code(*arguments):
-        assert main(["import-aanet", *map(str, arguments)]) == 2
+        assert main(["import-model", *map(str, arguments)]) == 2
         return capsys.readouterr().err.split(":")[0]
 
     checkpoint = saved(small(), tmp_path)
     assert code(tmp_path / "none.pth", "-d", 900) == "PE-MODEL-002"
     (tmp_path / "damaged.pth").write_bytes(checkpoint.read_bytes()[:5000])
     assert code(tmp_path / "damaged.pth", "-d", 900) == "PE-MODEL-008"
-    import_checkpoint(checkpoint, 900)
+    import_model(checkpoint, 900)
     assert code(checkpoint, "-d", 900) == "PE-MODEL-009"
     assert code(checkpoint, "-d", 900, "--name", "Other") == "PE-ENV-003"
     assert code(checkpoint, "-d", 0) == "PE-CONV-001"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ class Predictor:
 
     n_channels = 1
     repairs: ClassVar[dict[str, bool]] = {}
+    ensemble = SimpleNamespace(terms=())
 
     def predict(self, scan: Scan, **_: Any) -> CaseResult:
         probability = np.zeros(scan.image.GetSize()[::-1], np.float32)

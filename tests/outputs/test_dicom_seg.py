@@ -19,7 +19,7 @@ from scipy.spatial.transform import Rotation
 from pe_nnunet import __version__
 from pe_nnunet.errors import OutputError
 from pe_nnunet.fusion import FusionSettings, find_emboli
-from pe_nnunet.outputs import CaseResult, ModelRecord, write_case, writers
+from pe_nnunet.outputs import CaseResult, ModelRecord, ModelTerms, write_case, writers
 from pe_nnunet.outputs.writers import DEFAULT, write_dicom_seg
 from pe_nnunet.volumes import find_scans, read_dicom_label, read_scan, spacing_zyx, write_dicom_series
 
@@ -314,3 +314,14 @@ def test_of_very_many_findings_the_most_certain_are_written(tmp_path: Path, monk
     assert summary.notes == ("PE-OUT-005 warning: the DICOM SEG holds the 5 emboli of the highest score, of 168",)
     points = points_of(pydicom.dcmread(tmp_path / "out" / "case_1_seg.dcm"))
     assert sorted(points) == [1, 2, 3, 4, 5]
+
+
+def test_licence_and_citation_of_the_weights_are_in_it_whatever_their_letters(tmp_path: Path) -> None:
+    write_dicom_series(ct(np.eye(3)), tmp_path / "ct", patient_id="P1")
+    terms = ModelTerms("T__P__3d_fullres", "Dataset501_PE", "CC-BY-NC-4.0", "Müller W, 王.\nEmboli. " + "x" * 20_000)
+    case = replace(case_of(tmp_path / "ct"), terms=(terms,))
+    write_dicom_seg(case, tmp_path / "s.dcm")
+    (algorithm,) = pydicom.dcmread(tmp_path / "s.dcm").SegmentSequence[0].SegmentationAlgorithmIdentificationSequence
+    assert "licence of T__P__3d_fullres=CC-BY-NC-4.0" in algorithm.AlgorithmParameters
+    assert "M?ller W, ?. Emboli." in algorithm.AlgorithmParameters
+    assert len(algorithm.AlgorithmParameters) <= 10240  # LT, PS3.5 6.2

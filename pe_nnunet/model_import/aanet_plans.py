@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from pe_nnunet.model_import.content import CONFIGURATION
 from pe_nnunet.networks.aanet import AANet
 from pe_nnunet.planners.aanet import SPACING_MM, WINDOW_HU, PEAANetPlanner
 
 PATCH_SIZE = (128, 128, 128)
-CONFIGURATION = "3d_fullres"
 PLANS = PEAANetPlanner.default_plans_name
 LABELS = {"background": 0, "artery": [1, 2], "PE": 2}  # in this order: artery is the network's first channel
 REGIONS_CLASS_ORDER = [1, 2]
@@ -68,14 +68,14 @@ def published_plans(network: AANet, dataset_name: str) -> dict[str, Any]:
     }
 
 
-def dataset_json(source: str) -> dict[str, Any]:
+def dataset_json(about: dict[str, str]) -> dict[str, Any]:
     """nnU-Net's description of a dataset without cases.
 
     Args:
-        source: Where the weights come from, in words.
+        about: Where the weights come from, and their terms.
     """
     return {
-        "description": source,
+        **about,
         "channel_names": {"0": "CT"},
         "labels": dict(LABELS),
         "regions_class_order": list(REGIONS_CLASS_ORDER),

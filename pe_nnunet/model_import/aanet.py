@@ -11,9 +11,34 @@ from torch import Tensor
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint_file import load_file
+from pe_nnunet.inference.published import PUBLISHED
+from pe_nnunet.model_import.aanet_plans import dataset_json, published_plans
+from pe_nnunet.model_import.content import ModelContent, description
 from pe_nnunet.networks.aanet import AANet
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 FIRST_ENTRY = "in_conv.conv.weight"
+
+
+def read_aanet(path: Path, dataset_name: str) -> ModelContent:
+    """AANet as its authors give it, as fold 0.
+
+    Args:
+        path: See `read_weights`.
+        dataset_name: `DatasetXXX_Name`.
+
+    Raises:
+        ConfigurationError: As `read_weights`.
+    """
+    network = read_weights(path)
+    about = description(PUBLISHED["aanet"], f"{path.name}, SHA-256 {file_sha256(path)}")
+    return ModelContent(
+        plans=published_plans(network, dataset_name),
+        dataset_json=dataset_json(about),
+        folds={"0": network.state_dict()},
+        mirror_axes=None,  # the original does not mirror
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    )
 
 
 def read_weights(path: Path) -> AANet:
