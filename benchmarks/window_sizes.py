@@ -1,0 +1,106 @@
+"""What smaller windows change: emboli found, false findings, Dice, time and voxels computed, by the size of the window.
+
+    python benchmarks/window_sizes.py -m MODEL_FOLDER --windows 32 24 16
+
+Takes a trained model of nnU-Net's folders and the validation scans of one of its folds, which it was not trained on,
+and predicts each with windows of the trained patch and of each size, without mirroring, at the default thresholds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from pe_nnunet.calibration.counts import (
+    COMMON_VOXELS,
+    EMBOLI,
+    FINDINGS,
+    FOUND,
+    TRUE,
+    TRUE_VOXELS,
+    VOXELS,
+    LabelledScan,
+    count_findings,
+)
+from pe_nnunet.calibration.predict_members import predict_members
+from pe_nnunet.calibration.validation_cases import cases_of_splits
+from pe_nnunet.fusion import FusionSettings
+from pe_nnunet.inference.device import pick_device
+from pe_nnunet.inference.locate import locate_folder
+from pe_nnunet.inference.model import TrainedModel, load_model
+from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.inference.window_size import with_windows
+from pe_nnunet.volumes import ScanRef, read_scan, spacing_zyx, to_lps
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-m", dest="model", type=Path, required=True, help="model folder")
+    parser.add_argument("-f", dest="fold", default="0")
+    parser.add_argument("--windows", type=int, nargs="+", required=True, help="sides of cubes, in voxels")
+    parser.add_argument("--scans", type=int, help="only the first so many")
+    args = parser.parse_args()
+    compare(args.model, args.fold, args.windows, args.scans)
+
+
+def compare(folder: Path, fold: str, sides: Sequence[int], scans: int | None) -> None:
+    """Print a table after each scan, of all so far."""
+    device, location = pick_device(), locate_folder(folder, [fold])
+    trained = load_model(location, device)
+    models = [replace(trained, window=trained.patch_size)]
+    for side in sides:
+        models += with_windows([trained], device, InferenceSettings(window=(side,) * 3))[0]
+    counts = np.zeros((len(models), 7), np.int64)
+    times = np.zeros((len(models), 3))
+    difference: list[list[float]] = [[] for _ in models]
+    for number, case in enumerate(cases_of_splits([folder], [fold], "", None)[:scans], 1):
+        image = to_lps(read_scan(ScanRef(case.case_id, "file", case.image, (case.image,))).image)
+        ids = sitk.GetArrayFromImage(to_lps(case.truth()))
+        whole: NDArray[np.float32] | None = None
+        for place, model in enumerate(models):
+            began, processor, windows = time.perf_counter(), time.process_time(), [0]
+
+            def count(_part: str, _done: int, of: int, _share: float, windows: list[int] = windows) -> None:
+                windows[0] = of
+
+            (found,) = predict_members([model], image, (), device, InferenceSettings(mirroring=False), count)
+            computed = windows[0] * prod(model.window_size)
+            times[place] += time.perf_counter() - began, time.process_time() - processor, computed / 1e6
+            scan = LabelledScan(case.case_id, found, ids, spacing_zyx(image))
+            counts[place] += count_findings([scan], [FusionSettings()])[0, 0]
+            whole = found if whole is None else whole
+            seen = (found > 0.05) | (whole > 0.05)
+            difference[place].append(float(np.abs(found - whole)[seen].mean()) if seen.any() else 0.0)
+        print(f"\n{number} scans, {counts[0, EMBOLI]} emboli\n{table(models, counts, times, difference)}", flush=True)
+
+
+def table(
+    models: Sequence[TrainedModel],
+    counts: NDArray[np.int64],
+    times: NDArray[np.float64],
+    difference: Sequence[Sequence[float]],
+) -> str:
+    lines = [
+        "| window | emboli found | false findings | Dice of all voxels | mean change of probability | million voxels "
+        "computed | CPU seconds | seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for model, row, (seconds, processor, voxels), changes in zip(models, counts, times, difference, strict=True):
+        dice = 2 * row[COMMON_VOXELS] / max(1, row[VOXELS] + row[TRUE_VOXELS])
+        lines.append(
+            f"| {'x'.join(map(str, model.window_size))} | {row[FOUND]} of {row[EMBOLI]} | {row[FINDINGS] - row[TRUE]} "
+            f"| {dice:.3f} | {np.mean(changes):.3f} | {voxels:.1f} | {processor:.0f} | {seconds:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
