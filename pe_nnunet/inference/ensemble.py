@@ -79,29 +79,17 @@ def predict_ensemble(
     total = np.zeros(hu.shape, np.float32)
     votes = None if agreement_at is None else np.zeros(hu.shape, np.float32)
     counts = [float(len(model.folds)) for model in models] if weights is None else weights
-    spacing = spacing_zyx(image)
-
-    def channels_of(model: TrainedModel) -> list[NDArray[Any]]:
-        seen = _as_trained(model)
-        others = [sitk.GetArrayViewFromImage(channel)[seen] for channel in further[: model.n_channels - 1]]
-        return [np.ascontiguousarray(hu[seen]), *others]
-
-    tasks = []
-    for model, weight in zip(models, counts, strict=True):
-        if weight == 0:
-            continue
-        _require_fit(model, hu.shape, 1 + len(further))
-        first, *others = channels_of(model)
-        grid = network_grid(model, first, spacing, others)
-        forward = tuple(model.plans.transpose_forward)
-        mask = None if within is None else mask_on_network_grid(grid, within[_as_trained(model)], forward)
-        corners = corners_over(grid.new_shape, model.window_size, settings.step, mask)
-        tasks.append(_Task(model, len(corners), np.float32(weight / len(model.folds)), grid, corners))
+    spacing, channels = spacing_zyx(image), [hu, *map(sitk.GetArrayViewFromImage, further)]
+    tasks = [
+        _task(model, weight, _channels_of(model, channels), spacing, settings.step, within)
+        for model, weight in zip(models, counts, strict=True)
+        if weight > 0
+    ]
     course = WindowProgress(tasks, settings, progress)
     course.begin()
     for task in tasks:
         model, grid, share = task.model, task.grid, task.share
-        first, *others = channels_of(model)
+        first, *others = _channels_of(model, channels)
         data = prepare(model, first, spacing, grid, others)
         seen, forward = _as_trained(model), tuple(model.plans.transpose_forward)
         turned = total[seen].transpose(forward)[grid.inside]
@@ -134,6 +122,54 @@ def predict_ensemble(
     return total, votes
 
 
+def _channels_of(model: TrainedModel, channels: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Those that a model was trained on, with axes as in its training.
+
+    Raises:
+        InputError: PE-MODEL-005 if one is lacking, or the image is a slice and the model 3D.
+    """
+    if model.n_channels > len(channels):
+        raise InputError(
+            "PE-MODEL-005",
+            f"{model.name} needs {model.n_channels} channels, the scan has {len(channels)}",
+            "give the further ones beside the CT: <case>_0001, ... beside <case>_0000",
+        )
+    shape = channels[0].shape
+    if len(model.patch_size) == 3 and min(shape) < 4:
+        raise InputError(
+            "PE-MODEL-005", f"{model.name} is 3D, the scan has {shape} voxels", "use a 2d model for single slices"
+        )
+    seen = _as_trained(model)
+    first, *others = (channel[seen] for channel in channels[: model.n_channels])
+    return [np.ascontiguousarray(first), *others]
+
+
+def _task(
+    model: TrainedModel,
+    weight: float,
+    channels: Sequence[NDArray[Any]],
+    spacing_mm: tuple[float, float, float],
+    step: float,
+    within: NDArray[np.bool_] | None,
+) -> _Task:
+    """Where a model sees the scan, and by which windows.
+
+    Args:
+        model: It.
+        weight: How much it counts.
+        channels: Of `_channels_of`.
+        spacing_mm: Of the scan, (z, y, x).
+        step: Between windows, as a share of one.
+        within: As in `predict_ensemble`.
+    """
+    first, *others = channels
+    grid = network_grid(model, first, spacing_mm, others)
+    forward = tuple(model.plans.transpose_forward)
+    mask = None if within is None else mask_on_network_grid(grid, within[_as_trained(model)], forward)
+    corners = corners_over(grid.new_shape, model.window_size, step, mask)
+    return _Task(model, len(corners), np.float32(weight / len(model.folds)), grid, corners)
+
+
 def _as_trained(model: TrainedModel) -> tuple[slice, slice, slice]:
     """How to index an image in LPS so that its axes run as in the model's training.
 
@@ -141,16 +177,3 @@ def _as_trained(model: TrainedModel) -> tuple[slice, slice, slice]:
     """
     back = slice(None, None, -1 if READERS.get(model.plans.plans["image_reader_writer"], False) else 1)
     return slice(None), back, back
-
-
-def _require_fit(model: TrainedModel, shape: tuple[int, ...], channels: int) -> None:
-    if model.n_channels > channels:
-        raise InputError(
-            "PE-MODEL-005",
-            f"{model.name} needs {model.n_channels} channels, the scan has {channels}",
-            "give the further ones beside the CT: <case>_0001, ... beside <case>_0000",
-        )
-    if len(model.patch_size) == 3 and min(shape) < 4:
-        raise InputError(
-            "PE-MODEL-005", f"{model.name} is 3D, the scan has {shape} voxels", "use a 2d model for single slices"
-        )

@@ -25,6 +25,10 @@ class ModelWindows:
     model: TrainedModel
     windows: int
 
+    def name_of(self, fold: str) -> str:
+        """What is said of a fold."""
+        return f"{self.model.name} fold {fold}"
+
     def time_of_a_window(self, settings: InferenceSettings) -> float:
         """Against those of other models, by what the network writes: they differ in width, depth and size."""
         mirrored = 2 ** len(self.model.mirror_axes) if settings.mirroring else 1
@@ -36,7 +40,7 @@ class WindowProgress:
     """Windows done by all models and folds together.
 
     Args:
-        tasks: Of all models, in their order.
+        tasks: Of all models, in their order; at least one.
         settings: How they are run.
         progress: What is called; None for nothing.
     """
@@ -44,6 +48,7 @@ class WindowProgress:
     def __init__(self, tasks: Sequence[ModelWindows], settings: InferenceSettings, progress: Progress | None) -> None:
         self._settings = settings
         self._progress = progress
+        self._first = tasks[0].name_of(tasks[0].model.folds[0][0])
         self._windows = sum(task.windows * len(task.model.folds) for task in tasks)
         self._time = sum(task.windows * len(task.model.folds) * task.time_of_a_window(settings) for task in tasks)
         self._windows_done, self._time_done = 0, 0.0
@@ -51,7 +56,7 @@ class WindowProgress:
     def begin(self) -> None:
         """Say how many windows there are."""
         if self._progress is not None:
-            self._progress("", 0, self._windows, 0.0)
+            self._progress(self._first, 0, self._windows, 0.0)
 
     def fold(self, task: ModelWindows, fold: str) -> Callable[[int, int], None]:
         """What a fold of a model calls with its own windows, done and in all.
@@ -60,7 +65,7 @@ class WindowProgress:
             task: Of the model.
             fold: Which begins now; the one before is done.
         """
-        name, each = f"{task.model.name} fold {fold}", task.time_of_a_window(self._settings)
+        name, each = task.name_of(fold), task.time_of_a_window(self._settings)
         windows_before, time_before = self._windows_done, self._time_done
 
         def done(windows: int, _of: int) -> None:

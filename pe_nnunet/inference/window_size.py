@@ -149,7 +149,7 @@ def _fitting(
         "PE-ROI-009",
         "warning",
         f"{model.name}: windows of {_size(window)} voxels instead of the trained patch, {_size(patch)}: {why}; "
-        "--window Z Y X chooses another size",
+        "probabilities differ from those of the patch; --window Z Y X chooses another size",
     )
 
 

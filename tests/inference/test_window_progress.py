@@ -38,7 +38,7 @@ def test_the_share_of_the_time_is_by_what_a_window_costs():
         done(3, 3)
     course.fold(second, "0")(1, 1)
     assert [told[:3] for told in seen] == [
-        ("", 0, 7),
+        ("a fold 0", 0, 7),
         ("a fold 0", 2, 7),
         ("a fold 0", 3, 7),
         ("a fold 1", 5, 7),
@@ -61,7 +61,7 @@ def test_an_ensemble_counts_the_windows_of_all_members(model_folder, thorax):
     predict_ensemble(models, part, CPU, how, progress=lambda *told: seen.append(told))
     # 27x29x32 voxels of 4 mm by 16: 2x2x2 windows, twice; 27 slices of 39x26 voxels of 3x5 mm by 32x24: 2x2
     assert {told[2] for told in seen} == {2 * 8 + 27 * 4}
-    assert seen[0] == ("", 0, 124, 0.0)
+    assert seen[0] == ("A__P__3d_fullres fold 0", 0, 124, 0.0)
     assert [seen[-1][1], round(seen[-1][3], 9)] == [124, 1]
     for column in (1, 3):
         told = [row[column] for row in seen]
