@@ -29,6 +29,7 @@ from pe_nnunet.calibration.counts import (
     TRUE,
     TRUE_VOXELS,
     VOXELS,
+    Grid,
     LabelledScan,
     count_findings,
 )
@@ -43,6 +44,8 @@ from pe_nnunet.inference.model import TrainedModel, load_model
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.window_size import with_windows
 from pe_nnunet.volumes import ScanRef, read_scan, spacing_zyx, to_lps
+
+GRID = Grid(seeds=(0.0,), volumes_mm3=(0, 50, 200, 600, 1000))
 
 
 def main() -> None:
@@ -64,7 +67,7 @@ def compare(folder: Path, fold: str, sides: Sequence[int], scans: int | None) ->
         models += with_windows([trained], device, InferenceSettings(window=(side,) * 3))[0]
     stored = folder / NAME
     known = read_fusion(stored).at(None, detector=False) if stored.is_file() else FusionSettings()
-    settings = [known, *plain_settings(None)]
+    settings = [known, *plain_settings(GRID)]
     counts = np.zeros((len(models), len(settings), 7), np.int64)
     times = np.zeros((len(models), 3))
     difference: list[list[float]] = [[] for _ in models]

@@ -67,11 +67,11 @@ def divisor_of(network: nn.Module, configuration: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in known)
 
 
-class _Count(TorchDispatchMode):
+class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's class checks its heirs untyped
     """Counts the bytes that live at once, and all that are written."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak_bytes = 0
         self.written_bytes = 0
         self._sizes: dict[int, int] = {}
