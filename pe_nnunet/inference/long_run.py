@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import torch
 from tqdm import tqdm
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from pe_nnunet.errors import Note
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.settings import PRESETS, InferenceSettings
+from pe_nnunet.inference.window_size import MOST_VOXELS_ON_A_CPU
 
 LONG_S = 600.0
 
@@ -92,6 +94,8 @@ def faster_ways(models: Sequence[TrainedModel], device: torch.device, settings: 
     if settings.step < wide:
         ways.append(f"windows further apart, -step_size {wide:g}, up to {(wide / settings.step) ** 3:.1f} times")
     if device.type == "cpu":
+        if any(prod(model.window_size) > MOST_VOXELS_ON_A_CPU for model in models):
+            ways.append("smaller windows, --window 128 128 128")  # still smaller ones overlap more, and save nothing
         ways.append("a GPU")
     return ways
 

@@ -97,6 +97,12 @@ def test_scans_that_are_done_no_longer_count(capsys):
         ([Model()], "cuda", PRESETS["fast"], []),
         ([Model(axes=(0, 2))], "cuda", InferenceSettings(step=0.75), ["--disable_tta, 4 times"]),
         ([Model(folds=3)], "cpu", PRESETS["fast"], ["one fold, -f 0, 3 times", "a GPU"]),
+        (
+            [Model(window=(128, 128, 136))],
+            "cpu",
+            PRESETS["fast"],
+            ["smaller windows, --window 128 128 128", "a GPU"],
+        ),
         ([Model(), Model()], "cuda", PRESETS["fast"], ["fewer models"]),
         ([Model()], "cuda", InferenceSettings(), ["windows further apart, -step_size 0.75, up to 3.4 times"]),
     ],
