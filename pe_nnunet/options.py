@@ -27,7 +27,7 @@ def option(
     choices: tuple[str, ...] | None = None,
     flag: str | None = None,
     kind: Callable[[str], Any] | None = None,
-    metavar: str | None = None,
+    metavar: str | tuple[str, ...] | None = None,
     default_text: str | None = None,
 ) -> Any:
     """A field of a data class that is an option.
@@ -42,7 +42,7 @@ def option(
         flag: On the command line; `--name-of-the-field` if None. That of a truth value switches it to what the default
             is not.
         kind: Converts the command line's text; the default's type if None.
-        metavar: What the help calls the value.
+        metavar: What the help calls the value; of a tuple of fixed length, each of its values.
         default_text: What the help calls the default.
 
     Example:
@@ -159,7 +159,9 @@ def add_options(parser: argparse._ActionsContainer, settings: type, *names: str,
             common["choices"] = about["choices"]
         else:
             common["metavar"] = about["metavar"] or METAVARS.get(kind, name.upper())
-        common |= {"nargs": "+"} if many else {}
+        if many:
+            named = about["metavar"]
+            common["nargs"] = len(named) if isinstance(named, tuple) else "+"
         parser.add_argument(flag_of(item), type=kind, **common)
 
 

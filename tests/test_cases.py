@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, step_bar, work_through
+from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, step_bar, step_progress, work_through
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
 from pe_nnunet.processes import case_process
 from pe_nnunet.processes.case_process import case_processes, start_ahead
@@ -136,6 +137,75 @@ def test_a_limit_below_zero_is_refused_and_zero_is_none() -> None:
 def test_steps_end_where_the_time_is_over() -> None:
     with step_bar("a", "window", timeout_s=1e-9) as show, pytest.raises(InputError, match="PE-IN-007"):
         show(1, 2)
+
+
+class Clock:
+    """Seconds that pass when it is told so."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr(step_progress.time, "monotonic", lambda: self.now)
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_without_a_terminal_steps_are_lines_every_half_minute(monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    with step_bar("[1/2] a\x1b[2J", "window") as show:
+        show(0, 10)
+        for done in range(1, 11):
+            clock.passes(12)
+            show(done, 10, "m fold 0")
+    assert capsys.readouterr() == (
+        "",
+        r"[1/2] a\x1b[2J: 3/10 windows, about 1.4 min left, m fold 0"
+        "\n"
+        r"[1/2] a\x1b[2J: 6/10 windows, about 48 s left, m fold 0"
+        "\n"
+        r"[1/2] a\x1b[2J: 9/10 windows, about 12 s left, m fold 0"
+        "\n",
+    )
+
+
+def test_quick_steps_say_nothing_without_a_terminal(capsys):
+    with step_bar("a", "slice") as show:
+        show(1, 2)
+        show(2, 2)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_time_left_is_by_the_share_and_counted_anew_for_other_steps(monkeypatch, capsys):
+    clock = Clock(monkeypatch)
+    with step_bar("a", "window") as show:
+        show(0, 3, share=0.0)
+        clock.passes(40)
+        show(2, 3, share=0.2)  # the last window takes four fifths of the time
+        clock.passes(400)
+        show(0, 5, share=0.0)
+        clock.passes(31)
+        show(1, 5, share=0.5)
+    assert capsys.readouterr().err == "a: 2/3 windows, about 2.7 min left\na: 1/5 windows, about 31 s left\n"
+
+
+def test_the_time_of_all_steps_is_foreseen_after_the_second(monkeypatch):
+    clock, told = Clock(monkeypatch), []
+    with step_bar("a", "window", foreseen=told.append) as show:
+        show(0, 20)
+        for done in range(1, 5):
+            clock.passes(7)
+            show(done, 20)
+    assert told == [140]
+
+
+def test_on_a_terminal_steps_are_a_bar(monkeypatch):
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stream)
+    with step_bar("a", "window") as show:
+        show(0, 4)
+        show(3, 4, "m fold 0")
+    assert "a   0%, 0/4 windows |" in stream.getvalue()
 
 
 def test_a_process_that_was_started_ahead_takes_the_first_job_with_its_imports_done(monkeypatch):

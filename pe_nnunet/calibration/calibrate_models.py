@@ -29,6 +29,7 @@ from pe_nnunet.calibration.predicted_by import require_predictions_of
 from pe_nnunet.calibration.results import calibration_text, naming_older, require_writable, write_fusion
 from pe_nnunet.calibration.trained_on import splits_of_detectors, splits_of_models
 from pe_nnunet.calibration.validation_cases import ValidationCase, cases_of_splits, require_emboli, truth_record
+from pe_nnunet.cases import step_bar
 from pe_nnunet.dataset.probabilities import ENDING
 from pe_nnunet.dataset.raw import patients_of_dataset
 from pe_nnunet.detection import Tube, detect, load_detector
@@ -38,8 +39,11 @@ from pe_nnunet.fusion.stored import NAME
 from pe_nnunet.inference.channels import further_channels
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.long_run import LongRun
 from pe_nnunet.inference.model import TrainedModel, load_model, model_records
 from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.inference.window_progress import Progress
+from pe_nnunet.inference.window_size import described, with_windows
 from pe_nnunet.volumes import ScanRef, read_scan, to_lps
 
 
@@ -111,20 +115,29 @@ def calibrate_models(
         if len(folds) < 2:
             raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
         further = read_further_scans(*check, dataset_json, segmenters)
-    models: list[TrainedModel] = []
+    models: Sequence[TrainedModel] = ()
     if source == "probabilities" or check is not None:
-        models = [load_model(location, where, trust_checkpoint) for location in locations]
+        loaded = [load_model(location, where, trust_checkpoint) for location in locations]
+        models, notes = with_windows(loaded, where, inference)
+        for note in notes:
+            print(note, flush=True)
 
-    def by_fold(image: sitk.Image, fold: str, channels: Sequence[sitk.Image] = ()) -> list[NDArray[np.float32]]:
+    def by_fold(
+        image: sitk.Image, fold: str, channels: Sequence[sitk.Image] = (), progress: Progress | None = None
+    ) -> list[NDArray[np.float32]]:
         single = [replace(model, folds=((fold, dict(model.folds)[fold]),)) for model in models]
-        return predict_members(single, image, channels, where, inference)
+        return predict_members(single, image, channels, where, inference, progress)
+
+    long = LongRun([replace(model, folds=model.folds[:1]) for model in models], where, inference, len(cases))
 
     def predicted(case: ValidationCase, image: sitk.Image) -> list[NDArray[np.float32]]:
         if source == "npz":
             return stored_in_lps(case)
         if source == "masks":
             return [masks_as_probability(case, image)]
-        return by_fold(image, case.fold, _channels_lps(case, max(model.n_channels for model in models)))
+        channels = _channels_lps(case, max(model.n_channels for model in models))
+        with step_bar(case.case_id, "window", foreseen=long.next_scan()) as show:
+            return by_fold(image, case.fold, channels, lambda part, done, n, share: show(done, n, part, share))
 
     def tubes(case: ValidationCase, image: sitk.Image) -> Sequence[Tube]:
         return detect(image, detectors[case.fold]).emboli
@@ -154,7 +167,7 @@ def calibrate_models(
             "source": source,
             "models": [asdict(record) for location in locations for record in model_records(location)],
             "detector": [record.brief() for one in detectors.values() for record in one.records] or None,
-            "inference": asdict(inference),
+            "inference": asdict(inference) | {"windows": described(models)},
             "fold_shift": shift,
         },
     )

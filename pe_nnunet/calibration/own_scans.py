@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,10 @@ from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.inputs import read_inputs
 from pe_nnunet.inference.locate import ModelLocation
+from pe_nnunet.inference.long_run import LongRun
 from pe_nnunet.inference.model import TrainedModel, load_model, model_records
 from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.inference.window_size import described, with_windows
 from pe_nnunet.metrics.ignored import without_ignored
 from pe_nnunet.metrics.instances import LabelKind
 from pe_nnunet.volumes import ScanRef, spacing_zyx, to_lps
@@ -116,14 +118,19 @@ def calibrate_on_scans(
     ]
     for note in unseen_notes(trained):
         print(note, flush=True)
-    models = [load_model(location, where, trust_checkpoint) for location in locations]
+    loaded = [load_model(location, where, trust_checkpoint) for location in locations]
+    models, notes = with_windows(loaded, where, inference)
+    for note in notes:
+        print(note, flush=True)
     channels = max(model.n_channels for model in models)
     refs = {ref.case_id: ref for ref in without_further_channels(scans.refs, channels)}
     items = {case: (ref, scans.labels.get(ref.mask_id, ())) for case, ref in refs.items()}
     read = partial(_read, kind=kind, repairs=scans.repairs or {}, channels=channels, seen=seen_scans(trained))
 
+    long = LongRun(models, where, inference, len(items))
+
     def predict(case: _ReadCase) -> MemberMaps:
-        return _predict(case, models, boxes, inference, where)
+        return _predict(case, models, boxes, inference, where, long.next_scan())
 
     made, failed = work_through(
         predict,
@@ -138,16 +145,16 @@ def calibrate_on_scans(
         if not members:
             raise InputError("PE-FUS-006", f"none of the {len(refs)} scans can be used", "see the lines above")
         chosen = calibrate_ensemble(locations, members, max_fp_per_scan, grid, scans.patients or {})
-    described = {
+    record = {
         "scans": [member.case_id for member in members],
         "left_out": [{"case": failure.case_id, "code": failure.code} for failure in failed],
         "labels": {"kinds": [str(kind)], "ignored_values": list(kind.ignored)},
         "source": "scans",
         "models": [asdict(record) for location in locations for record in model_records(location)],
         "detector": [record.brief() for record in records] or None,
-        "inference": asdict(inference),
+        "inference": asdict(inference) | {"windows": described(models)},
     }
-    write_fusion(path, chosen, described)
+    write_fusion(path, chosen, record)
     print(calibration_text(chosen, len(members), None), flush=True)
     return path, failed
 
@@ -180,16 +187,17 @@ def _predict(
     detector: Detector | None,
     inference: InferenceSettings,
     device: Any,
+    foreseen: Callable[[float], None],
 ) -> MemberMaps:
     tubes = None if detector is None else detect(case.image, detector).emboli
-    with step_bar(case.case_id, "window") as show:
+    with step_bar(case.case_id, "window", foreseen=foreseen) as show:
         maps = predict_members(
             models,
             case.image,
             case.channels,
             device,
             inference,
-            lambda part, done, windows: show(done, windows, part),
+            lambda part, done, windows, share: show(done, windows, part, share),
         )
     nothing = np.zeros((0, 0, 0), np.float32)
     truth = without_ignored(case.ids, case.ignored)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
 
-from pe_nnunet.inference.ensemble import Progress, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.inference.window_progress import Progress
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import image_like
 
@@ -35,7 +37,7 @@ def predict_members(
         channels: Beside the CT, likewise.
         device: Where the networks run.
         settings: How.
-        progress: See `predict_ensemble`.
+        progress: See `predict_ensemble`; windows are those of one model, the share of the time is that of all.
 
     Returns:
         The PE probability by each model, (z, y, x), 0 outside the region that `PEPredictor` would search.
@@ -44,9 +46,20 @@ def predict_members(
     part = crop(image, region.box)
     further = [crop(channel, region.box) for channel in channels]
     maps = []
-    for model in models:
+    for before, model in enumerate(models):
         found, _ = predict_ensemble(
-            [model], part, device, settings, within=region.within, further=further, progress=progress
+            [model],
+            part,
+            device,
+            settings,
+            within=region.within,
+            further=further,
+            progress=None if progress is None else partial(_of_all, progress, before, len(models)),
         )
         maps.append(np.asarray(sitk.GetArrayFromImage(paste(image_like(found, part), region.box, image))))
     return maps
+
+
+def _of_all(progress: Progress, before: int, models: int, part: str, done: int, windows: int, share: float) -> None:
+    """Call it with the share of all models, each taken to need as long as another."""
+    progress(part, done, windows, (before + share) / models)

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from pe_nnunet.cases.apart import Outcomes, read_apart, work_apart
-from pe_nnunet.cases.outcome import CaseFailure, CaseLimits, took_too_long
+from pe_nnunet.cases.outcome import CaseFailure, CaseLimits
+from pe_nnunet.cases.step_progress import step_bar, time_left
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json
 from pe_nnunet.files.locks import locked
@@ -122,7 +123,8 @@ def work_through(
             continue
         results[case_id] = outcome
         if say is not None:
-            say(case_id, outcome, _time_left(time.perf_counter() - started, done, len(items)))
+            each = (time.perf_counter() - started) / done
+            say(case_id, outcome, time_left(each * (len(items) - done)))
     return results, failures
 
 
@@ -136,28 +138,6 @@ def sensible_workers(cases: int, gib_each: int = 0) -> int:
     free = free_bytes() if gib_each else None
     fitting = MAX_AUTOMATIC if free is None else (free >> 30) // gib_each
     return max(1, min(usable_processors(), fitting, cases // 4, MAX_AUTOMATIC))
-
-
-@contextmanager
-def step_bar(title: str, unit: str, timeout_s: float | None = None) -> Iterator[Callable[..., None]]:
-    """A bar on a terminal for the steps of one case: a function of the steps done, of all, and of what they belong to.
-
-    Where fewer are done than before, it begins anew. After `timeout_s` it raises PE-IN-007, which ends the case between
-    two steps.
-    """
-    started = time.monotonic()
-    with tqdm(desc=title, unit=unit, disable=None, leave=False) as bar:
-
-        def show(done: int, steps: int, part: str = "") -> None:
-            if done < bar.n:
-                bar.reset()
-            bar.total = steps
-            bar.set_postfix_str(part, refresh=False)
-            bar.update(done - bar.n)
-            if timeout_s and time.monotonic() > started + timeout_s:
-                raise took_too_long(timeout_s)
-
-        yield show
 
 
 def write_errors(failures: Sequence[CaseFailure], folder: Path) -> Path:
@@ -222,11 +202,3 @@ def _worked(attempt: Callable[[str, Any], Any], read: Outcomes) -> Outcomes:
     with closing(read):
         for case_id, found in read:
             yield case_id, found if isinstance(found, CaseFailure) else attempt(case_id, found)
-
-
-def _time_left(seconds: float, done: int, cases: int) -> str:
-    """How long the rest will take, at the pace so far; nothing after the last case."""
-    if done == cases:
-        return ""
-    left = seconds / done * (cases - done)
-    return f", about {left / 60:.1f} min left" if left >= 60 else f", about {left:.0f} s left"

@@ -151,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in predictor.choice.notes:
+    for note in predictor.notes:
         print(note, flush=True)
     for heading, text in (line for terms in predictor.ensemble.terms for line in terms.lines):
         print(f"{heading}: {text}", flush=True)

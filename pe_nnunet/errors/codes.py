@@ -23,6 +23,7 @@ CODES: dict[str, str] = {
     "PE-IN-007": "the case took longer than it may",
     "PE-IN-008": "the process that read the case, or worked on it, died",
     "PE-IN-009": "a header that names more than its file can hold",
+    "PE-IN-021": "the run will take more than ten minutes",
     "PE-IN-020": "a volume file that holds other or more data than the voxels that its header names",
     # grids
     "PE-GEO-001": "two images that should share a grid differ in size",
@@ -107,6 +108,8 @@ CODES: dict[str, str] = {
     "PE-ROI-002": "only one lung: the box spans the body's width",
     "PE-ROI-003": "no lungs: the whole volume is the region of interest",
     "PE-ROI-008": "the bases of both lungs look dense: the box goes further down",
+    "PE-ROI-009": "a network is given smaller windows than the patch that it was trained on",
+    "PE-ROI-010": "windows that were asked for were brought to a size that the network takes",
     "PE-ROI-005": "the image cuts the lungs",
     "PE-ROI-006": "the lungmask package is not installed",
     "PE-ROI-007": "no weights for lungmask, or a file that holds none; nothing is downloaded",

@@ -15,6 +15,7 @@ from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.files.locks import locked
 from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.inputs import CaseInputs, inputs_sha256, read_inputs
+from pe_nnunet.inference.long_run import LongRun
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.stock_files import write_stock_descriptions
@@ -102,14 +103,17 @@ def _predict_own(
         if known is not None or changed:
             print(f"{title[ref.case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
 
+    to_do = len(own) - len(there)
+    long = LongRun(predictor.models, predictor.device, predictor.inference, to_do, in_parts=True)
+
     def predict(case: CaseInputs) -> tuple[CaseSummary, tuple[Note, ...]]:
         timeout_s = None if limits is None else limits.case_timeout_s
-        with step_bar(title[case.scan.case_id], "window", timeout_s) as show:
+        with step_bar(title[case.scan.case_id], "window", timeout_s, long.next_scan()) as show:
             result = predictor.predict(
                 case.scan,
                 artery=case.artery,
                 further=case.further,
-                progress=lambda part, done, all_: show(done, all_, part),
+                progress=lambda part, done, all_, share: show(done, all_, part, share),
             )
         result = replace(result, timings_s={**result.timings_s, "read": case.seconds}, inputs_sha256=case.sha256)
         summary = write_case(result, folder, outputs)
@@ -123,7 +127,7 @@ def _predict_own(
             flush=True,
         )
         for note in notes:
-            if note in predictor.choice.notes:
+            if note in predictor.notes:
                 continue  # told once, for all scans
             print(f"    {note}", flush=True)
 

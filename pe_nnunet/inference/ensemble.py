@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,12 +14,26 @@ from numpy.typing import NDArray
 from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.errors import InputError
 from pe_nnunet.inference.model import TrainedModel
-from pe_nnunet.inference.preparation import Prepared, mask_on_network_grid, prepare, probability_slabs
+from pe_nnunet.inference.preparation import (
+    NetworkGrid,
+    mask_on_network_grid,
+    network_grid,
+    prepare,
+    probability_slabs,
+)
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.inference.windows import predict_log_odds
+from pe_nnunet.inference.window_progress import ModelWindows, Progress, WindowProgress
+from pe_nnunet.inference.windows import corners_over, predict_log_odds
 from pe_nnunet.volumes.geometry import spacing_zyx
 
-Progress = Callable[[str, int, int], None]
+
+@dataclass(frozen=True)
+class _Task(ModelWindows):
+    """How much each of the model's folds counts, where it sees the scan, and the windows."""
+
+    share: np.float32
+    grid: NetworkGrid
+    corners: list[tuple[int, ...]]
 
 
 def predict_ensemble(
@@ -45,7 +61,7 @@ def predict_ensemble(
         settings: The defaults if None.
         within: (z, y, x); outside it the probability is 0, and windows that lie outside it are not computed.
         agreement_at: Also count the members, folds of models, whose probability is at least this.
-        progress: Called with a model's name and fold, windows done and in all.
+        progress: Called before the first window and after each batch of them.
         further: Channels beside the CT, on its grid; a model takes as many of the first ones as it was trained on.
         weights: How much each model counts, not all 0; its folds share that alike. A model of weight 0 is not computed.
 
@@ -63,24 +79,40 @@ def predict_ensemble(
     total = np.zeros(hu.shape, np.float32)
     votes = None if agreement_at is None else np.zeros(hu.shape, np.float32)
     counts = [float(len(model.folds)) for model in models] if weights is None else weights
-    for model, weight in zip(models, counts, strict=True):
-        if weight == 0:
-            continue
-        share = np.float32(weight / len(model.folds))
-        _require_fit(model, hu.shape, 1 + len(further))
-        seen = _as_trained(model)
-        others = [sitk.GetArrayViewFromImage(channel)[seen] for channel in further[: model.n_channels - 1]]
-        prepared = prepare(model, np.ascontiguousarray(hu[seen]), spacing_zyx(image), others)
-        forward = tuple(model.plans.transpose_forward)
-        mask = None if within is None else mask_on_network_grid(prepared, within[seen], forward)
-        turned = total[seen].transpose(forward)[prepared.inside]
-        turned_votes = None if votes is None else votes[seen].transpose(forward)[prepared.inside]
-        for fold, _ in model.folds:
-            odds = _fold_log_odds(model, fold, prepared, mask, device, settings, progress)
-            for first, slab in probability_slabs(model, prepared, odds):
+    spacing, channels = spacing_zyx(image), [hu, *map(sitk.GetArrayViewFromImage, further)]
+    tasks = [
+        _task(model, weight, _channels_of(model, channels), spacing, settings.step, within)
+        for model, weight in zip(models, counts, strict=True)
+        if weight > 0
+    ]
+    course = WindowProgress(tasks, settings, progress)
+    course.begin()
+    for task in tasks:
+        model, grid, share = task.model, task.grid, task.share
+        first, *others = _channels_of(model, channels)
+        data = prepare(model, first, spacing, grid, others)
+        seen, forward = _as_trained(model), tuple(model.plans.transpose_forward)
+        turned = total[seen].transpose(forward)[grid.inside]
+        turned_votes = None if votes is None else votes[seen].transpose(forward)[grid.inside]
+        for fold, fold_weights in model.folds:
+            model.network.load_state_dict(fold_weights)
+            odds = predict_log_odds(
+                model.network,
+                data,
+                patch_size=model.window_size,
+                channel=model.pe_channel,
+                regions=model.regions,
+                device=device,
+                corners=task.corners,
+                mirror_axes=model.mirror_axes if settings.mirroring else (),
+                batch_size=settings.batch_size,
+                float32=settings.float32,
+                progress=course.fold(task, fold),
+            )
+            for start, slab in probability_slabs(model, grid, odds):
                 if turned_votes is not None and agreement_at is not None:
-                    turned_votes[first : first + len(slab)] += share * (slab >= agreement_at)
-                turned[first : first + len(slab)] += slab if share == 1 else share * slab
+                    turned_votes[start : start + len(slab)] += share * (slab >= agreement_at)
+                turned[start : start + len(slab)] += slab if share == 1 else share * slab
     for volume in (total, votes):
         if volume is not None:
             volume /= np.float32(sum(counts))
@@ -90,6 +122,54 @@ def predict_ensemble(
     return total, votes
 
 
+def _channels_of(model: TrainedModel, channels: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Those that a model was trained on, with axes as in its training.
+
+    Raises:
+        InputError: PE-MODEL-005 if one is lacking, or the image is a slice and the model 3D.
+    """
+    if model.n_channels > len(channels):
+        raise InputError(
+            "PE-MODEL-005",
+            f"{model.name} needs {model.n_channels} channels, the scan has {len(channels)}",
+            "give the further ones beside the CT: <case>_0001, ... beside <case>_0000",
+        )
+    shape = channels[0].shape
+    if len(model.patch_size) == 3 and min(shape) < 4:
+        raise InputError(
+            "PE-MODEL-005", f"{model.name} is 3D, the scan has {shape} voxels", "use a 2d model for single slices"
+        )
+    seen = _as_trained(model)
+    first, *others = (channel[seen] for channel in channels[: model.n_channels])
+    return [np.ascontiguousarray(first), *others]
+
+
+def _task(
+    model: TrainedModel,
+    weight: float,
+    channels: Sequence[NDArray[Any]],
+    spacing_mm: tuple[float, float, float],
+    step: float,
+    within: NDArray[np.bool_] | None,
+) -> _Task:
+    """Where a model sees the scan, and by which windows.
+
+    Args:
+        model: It.
+        weight: How much it counts.
+        channels: Of `_channels_of`.
+        spacing_mm: Of the scan, (z, y, x).
+        step: Between windows, as a share of one.
+        within: As in `predict_ensemble`.
+    """
+    first, *others = channels
+    grid = network_grid(model, first, spacing_mm, others)
+    forward = tuple(model.plans.transpose_forward)
+    mask = None if within is None else mask_on_network_grid(grid, within[_as_trained(model)], forward)
+    corners = corners_over(grid.new_shape, model.window_size, step, mask)
+    return _Task(model, len(corners), np.float32(weight / len(model.folds)), grid, corners)
+
+
 def _as_trained(model: TrainedModel) -> tuple[slice, slice, slice]:
     """How to index an image in LPS so that its axes run as in the model's training.
 
@@ -97,43 +177,3 @@ def _as_trained(model: TrainedModel) -> tuple[slice, slice, slice]:
     """
     back = slice(None, None, -1 if READERS.get(model.plans.plans["image_reader_writer"], False) else 1)
     return slice(None), back, back
-
-
-def _fold_log_odds(
-    model: TrainedModel,
-    fold: str,
-    prepared: Prepared,
-    mask: NDArray[np.bool_] | None,
-    device: torch.device,
-    settings: InferenceSettings,
-    progress: Progress | None,
-) -> torch.Tensor:
-    model.network.load_state_dict(dict(model.folds)[fold])
-    name = f"{model.name} fold {fold}"
-    return predict_log_odds(
-        model.network,
-        prepared.data,
-        patch_size=model.patch_size,
-        channel=model.pe_channel,
-        regions=model.regions,
-        device=device,
-        step=settings.step,
-        mirror_axes=model.mirror_axes if settings.mirroring else (),
-        batch_size=settings.batch_size,
-        float32=settings.float32,
-        within=mask,
-        progress=None if progress is None else lambda done, windows: progress(name, done, windows),
-    )
-
-
-def _require_fit(model: TrainedModel, shape: tuple[int, ...], channels: int) -> None:
-    if model.n_channels > channels:
-        raise InputError(
-            "PE-MODEL-005",
-            f"{model.name} needs {model.n_channels} channels, the scan has {channels}",
-            "give the further ones beside the CT: <case>_0001, ... beside <case>_0000",
-        )
-    if len(model.patch_size) == 3 and min(shape) < 4:
-        raise InputError(
-            "PE-MODEL-005", f"{model.name} is 3D, the scan has {shape} voxels", "use a 2d model for single slices"
-        )

@@ -9,10 +9,13 @@ from typing import Any
 
 import torch
 
+from pe_nnunet.errors import Note
 from pe_nnunet.fusion.model_weights import plain_mean
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model, terms_of
 from pe_nnunet.inference.search_region import artery_model
+from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.inference.window_size import described, with_windows
 from pe_nnunet.outputs import ModelRecord, ModelTerms
 
 
@@ -25,12 +28,14 @@ class LoadedEnsemble:
         weights: Of these; None where every fold of every model counts alike.
         of_arteries: The model that says where arteries run, if it is asked; it may be none of `models`.
         shares: Every model that was named, and its weight; they add up to 1.
+        notes: Where windows are not the patches that models were trained on.
     """
 
     models: tuple[TrainedModel, ...]
     weights: tuple[float, ...] | None
     of_arteries: tuple[TrainedModel, ...]
     shares: tuple[tuple[ModelLocation, float], ...]
+    notes: tuple[Note, ...]
 
     @property
     def n_channels(self) -> int:
@@ -48,6 +53,10 @@ class LoadedEnsemble:
         found = (terms_of(model) for model in (*self.models, *self.of_arteries))
         return tuple(dict.fromkeys(terms for terms in found if terms is not None))
 
+    def windows(self) -> list[dict[str, Any]]:
+        """What a manifest says of the windows."""
+        return described([*self.models, *self.of_arteries])
+
     def described(self) -> list[dict[str, Any]]:
         """What a manifest says of the weights."""
         return [
@@ -61,6 +70,7 @@ def load_ensemble(
     records: Sequence[tuple[ModelRecord, ...]],
     weights: Sequence[float] | None,
     device: torch.device,
+    settings: InferenceSettings,
     *,
     trust: bool = False,
     along_arteries: bool = False,
@@ -72,6 +82,7 @@ def load_ensemble(
         records: Of each of them, see `model_records`.
         weights: How much each model counts; None: every fold of every model counts alike.
         device: Where they run.
+        settings: How they are run, for the size of windows.
         trust: Load checkpoints that hold more than weights.
         along_arteries: Whether one has to say where arteries run: the first that can, of those that count if possible.
 
@@ -81,10 +92,14 @@ def load_ensemble(
     shares = plain_mean([len(place.folds) for place in locations]) if weights is None else tuple(weights)
     named = tuple(zip(locations, shares, strict=True))
     of_place = dict(zip(locations, records, strict=True))
-    models = tuple(load_model(place, device, trust, of_place[place]) for place, share in named if share > 0)
+    loaded = tuple(load_model(place, device, trust, of_place[place]) for place, share in named if share > 0)
+    models, notes = with_windows(loaded, device, settings)
     of_arteries: tuple[TrainedModel, ...] = ()
     if along_arteries:
         idle = (load_model(place, device, trust, of_place[place]) for place, share in named if share == 0)
         of_arteries = (artery_model(chain(models, idle)),)
+        if of_arteries[0].window is None:  # of one that counts nothing
+            of_arteries, further = with_windows(of_arteries, device, settings)
+            notes += further
     counting = None if weights is None else tuple(share for share in shares if share > 0)
-    return LoadedEnsemble(models, counting, of_arteries, named)
+    return LoadedEnsemble(models, counting, of_arteries, named, notes)

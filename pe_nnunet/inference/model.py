@@ -21,6 +21,7 @@ from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
+from pe_nnunet.inference.network_cost import NetworkCost, divisor_of, network_cost
 from pe_nnunet.inference.plan_numbers import require_possible_numbers
 from pe_nnunet.inference.published import with_terms
 from pe_nnunet.named_classes import read_plans
@@ -47,6 +48,9 @@ class TrainedModel:
         mirror_axes: Spatial axes over which prediction may be mirrored; empty for none.
         pe_channel: Output channel of PE.
         regions: Whether outputs are sigmoid regions.
+        divisor: What the sides of a window have to be divisible by.
+        cost: What a window takes; None where that is not known.
+        window: Its sides, if it is not the trained patch; see `pe_nnunet.inference.window_size`.
     """
 
     name: str
@@ -60,6 +64,9 @@ class TrainedModel:
     mirror_axes: tuple[int, ...]
     pe_channel: int
     regions: bool
+    divisor: tuple[int, ...]
+    cost: NetworkCost | None
+    window: tuple[int, ...] | None = None
 
     @property
     def n_channels(self) -> int:
@@ -68,8 +75,13 @@ class TrainedModel:
 
     @property
     def patch_size(self) -> tuple[int, ...]:
-        """Of a window: (z, y, x), or (y, x) for a 2D model."""
+        """That it was trained on: (z, y, x), or (y, x) for a 2D model."""
         return tuple(int(n) for n in self.configuration.patch_size)
+
+    @property
+    def window_size(self) -> tuple[int, ...]:
+        """What it is given at once: (z, y, x), or (y, x) for a 2D model."""
+        return self.window or self.patch_size
 
 
 def load_model(
@@ -109,7 +121,8 @@ def load_model(
         )
         require_possible_numbers(plans_json, configuration.configuration)
         with torch.device("meta"):  # nothing is taken for a network of other sizes than its weights
-            shapes = {name: tuple(tensor.shape) for name, tensor in network_of_trainer(*parts).state_dict().items()}
+            sketch = network_of_trainer(*parts)
+        shapes = {name: tuple(tensor.shape) for name, tensor in sketch.state_dict().items()}
         _require_shapes(shapes, checkpoints, paths)
         network = network_of_trainer(*parts)
         channel = pe_channel(dataset_json["labels"], labels.has_regions)
@@ -147,6 +160,8 @@ def load_model(
         mirror_axes=mirror_axes,
         pe_channel=channel,
         regions=labels.has_regions,
+        divisor=divisor_of(network, configuration),
+        cost=network_cost(sketch, channel_count(dataset_json), configuration.patch_size),
     )
 
 

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from pe_nnunet.dataset.dataset_json import foreground_channels
-from pe_nnunet.inference.ensemble import Progress, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.loaded_ensemble import LoadedEnsemble
 from pe_nnunet.inference.search_region import Region
 from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.inference.window_progress import Progress
 from pe_nnunet.outputs import StockClasses
 from pe_nnunet.roi import paste
 from pe_nnunet.volumes import from_lps, image_like

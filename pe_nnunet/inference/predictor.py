@@ -19,7 +19,7 @@ from pe_nnunet.fusion.choice import FusionChoice, choose_settings, given_setting
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.channels import further_channels
 from pe_nnunet.inference.device import pick_device
-from pe_nnunet.inference.ensemble import Progress, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.inputs import read_one_scan
 from pe_nnunet.inference.loaded_ensemble import load_ensemble
 from pe_nnunet.inference.locate import ModelLocation, locate_folder
@@ -29,6 +29,7 @@ from pe_nnunet.inference.other_classes import on_scan_grid, other_classes
 from pe_nnunet.inference.search_region import Region, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.stage_times import StageTimes
+from pe_nnunet.inference.window_progress import Progress
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.roi import crop, paste
 from pe_nnunet.volumes import Scan, from_lps, image_like, spacing_zyx, to_lps
@@ -103,8 +104,15 @@ class PEPredictor:
             fusion = given_settings(fusion, folders, model_weights)
         self.choice, self.fusion = fusion, fusion.settings
         self.ensemble = load_ensemble(  # whether a model tells arteries is known before the first scan
-            locations, records, fusion.model_weights, self.device, trust=trust_checkpoint, along_arteries=along_arteries
+            locations,
+            records,
+            fusion.model_weights,
+            self.device,
+            self.inference,
+            trust=trust_checkpoint,
+            along_arteries=along_arteries,
         )
+        self.notes = (*self.choice.notes, *self.ensemble.notes)  # of all scans alike
         self.models: Sequence[TrainedModel] = self.ensemble.models
         self.model_cards = model_cards(folders)
         if "nnunet" in self.outputs:
@@ -127,7 +135,8 @@ class PEPredictor:
             further: Channels beside the CT, on its grid, for models of several; None reads the files `_0001`, ...
                 beside a scan's `_0000`. Lungs are found in the CT alone.
             case_id: For an image; otherwise it comes from the file name.
-            progress: Called with a model's name and fold, windows done and in all.
+            progress: Called with a model's name and fold, windows done and in all, and the share of the time that
+                these took of what all will take.
 
         Returns:
             Probability and emboli on the scan's own grid; the probability is 0 outside the lungs' box and, where both
@@ -184,7 +193,7 @@ class PEPredictor:
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
         clock.lap("emboli")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
-        notes += [*self._notes(image_lps), *self.choice.notes]
+        notes += [*self._notes(image_lps), *self.notes]
         return CaseResult(
             case_id=case_id,
             image=image,
@@ -258,5 +267,6 @@ class PEPredictor:
             "along_arteries": self.along_arteries,
             "repairs": self.repairs,
             **asdict(self.inference),
+            "windows": self.ensemble.windows(),
             "threads": torch.get_num_threads(),
         }

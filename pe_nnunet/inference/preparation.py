@@ -23,37 +23,40 @@ from pe_nnunet.voxels import Box, Slices
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """An image as a network sees it.
+class NetworkGrid:
+    """Where a network sees an image.
 
     Attributes:
-        data: (channels, z, y, x), normalised, on the plans' spacing and order of axes.
         inside: Which part of the image, its axes in the plans' order, it covers.
         shape: Of that part.
         spacing_mm: Of that part.
-        new_spacing_mm: Of `data`.
+        new_shape: Of what the network sees.
+        new_spacing_mm: Likewise.
     """
 
-    data: Tensor
     inside: Slices
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, ...]
+    new_shape: tuple[int, ...]
     new_spacing_mm: tuple[float, ...]
 
 
-def prepare(
+def network_grid(
     model: TrainedModel,
     image: NDArray[Any],
     spacing_mm: tuple[float, float, float],
     further: Sequence[NDArray[Any]] = (),
-) -> Prepared:
-    """Do what nnU-Net's preprocessing does to one CT: transpose, crop zeros at the edge, normalise, resample.
+) -> NetworkGrid:
+    """Where a network sees an image: without the zeros at its edge, at the spacing of the plans.
 
     Args:
         model: Whose plans count.
         image: HU, (z, y, x), with axes as in training (LPS).
         spacing_mm: (z, y, x).
         further: Further channels on the same grid, as many as the model has beside the first.
+
+    Raises:
+        InputError: PE-MODEL-010 if memory does not take it.
     """
     forward = list(model.plans.transpose_forward)
     turned = image.transpose(forward)
@@ -64,24 +67,50 @@ def prepare(
     for channel in further:
         not_zero |= channel.transpose(forward) != 0
     inside = (Box.around(not_zero) or Box.whole(turned.shape)).slices
-    part = turned[inside]
-    new_shape = resampled_shape(part.shape, spacing, target)
+    shape = turned[inside].shape
+    new_shape = resampled_shape(shape, spacing, target)
     require_network_memory(new_shape, model.name)
+    return NetworkGrid(inside, (shape[0], shape[1], shape[2]), spacing, new_shape, target)
+
+
+def prepare(
+    model: TrainedModel,
+    image: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    grid: NetworkGrid,
+    further: Sequence[NDArray[Any]] = (),
+) -> Tensor:
+    """Do what nnU-Net's preprocessing does to one CT: transpose, crop zeros at the edge, normalise, resample.
+
+    Args:
+        model: Whose plans count.
+        image: HU, (z, y, x), with axes as in training (LPS).
+        spacing_mm: (z, y, x).
+        grid: Of `network_grid`.
+        further: Further channels on the same grid, as many as the model has beside the first.
+
+    Returns:
+        (channels, z, y, x), normalised, on the plans' spacing and order of axes.
+    """
+    part = image.transpose(list(model.plans.transpose_forward))[grid.inside]
     settings = model.configuration.configuration
     resampling = Resampling.of_plans(
-        settings["resampling_fn_data"], settings["resampling_fn_data_kwargs"], part.shape, new_shape, spacing, target
+        settings["resampling_fn_data"],
+        settings["resampling_fn_data_kwargs"],
+        grid.shape,
+        grid.new_shape,
+        grid.spacing_mm,
+        grid.new_spacing_mm,
     )
     if resampling is None or not _is_plain(model):
-        data = _by_nnunet(model, np.stack([image, *further]), spacing_mm)
-    else:
-        scheme = CTNormalization(False, model.plans.foreground_intensity_properties_per_channel["0"])
+        return _by_nnunet(model, np.stack([image, *further]), spacing_mm)
+    scheme = CTNormalization(False, model.plans.foreground_intensity_properties_per_channel["0"])
 
-        def normalise(hu: NDArray[Any]) -> Tensor:
-            return as_tensor(scheme.run(hu.astype(np.float32)))  # of a copy: it works in place
+    def normalise(hu: NDArray[Any]) -> Tensor:
+        return as_tensor(scheme.run(hu.astype(np.float32)))  # of a copy: it works in place
 
-        limits = normalise(np.array([part.min(), part.max()]))
-        data = resampling.whole(lambda low, high: normalise(part[low:high]), (float(limits[0]), float(limits[1])))[None]
-    return Prepared(data, inside, (part.shape[0], part.shape[1], part.shape[2]), spacing, target)
+    limits = normalise(np.array([part.min(), part.max()]))
+    return resampling.whole(lambda low, high: normalise(part[low:high]), (float(limits[0]), float(limits[1])))[None]
 
 
 NETWORK_BYTES = 16
@@ -109,16 +138,16 @@ def require_network_memory(shape: Sequence[int], name: str) -> None:
         )
 
 
-def mask_on_network_grid(prepared: Prepared, mask: NDArray[np.bool_], forward: tuple[int, ...]) -> NDArray[np.bool_]:
+def mask_on_network_grid(grid: NetworkGrid, mask: NDArray[np.bool_], forward: tuple[int, ...]) -> NDArray[np.bool_]:
     """A mask of the image as one of the network's grid, a voxel wider so that no voxel at its edge is lost.
 
     Args:
-        prepared: The image.
+        grid: Of the network.
         mask: (z, y, x) on the image's grid.
         forward: The plans' order of axes.
     """
-    part = mask.transpose(forward)[prepared.inside]
-    for axis, count in enumerate(prepared.data.shape[1:]):
+    part = mask.transpose(forward)[grid.inside]
+    for axis, count in enumerate(grid.new_shape):
         if count < part.shape[axis]:  # several voxels fall into one: none of them may be lost
             part = ndi.maximum_filter1d(part, int(np.ceil(part.shape[axis] / count)), axis=axis)
         index = np.floor((np.arange(count) + 0.5) * (part.shape[axis] / count)).astype(int)
@@ -127,30 +156,30 @@ def mask_on_network_grid(prepared: Prepared, mask: NDArray[np.bool_], forward: t
 
 
 def probability_slabs(
-    model: TrainedModel, prepared: Prepared, log_odds: Tensor
+    model: TrainedModel, grid: NetworkGrid, log_odds: Tensor
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Bring log-odds to the image's grid, as nnU-Net does with logits, and make them probabilities there.
 
     Args:
         model: Whose plans count.
-        prepared: The image.
-        log_odds: On the grid of `prepared.data`, (z, y, x).
+        grid: Of the network.
+        log_odds: On that grid, (z, y, x).
 
     Yields:
-        The first slice within `prepared.inside`, and probabilities (slices, y, x) from there on.
+        The first slice within `grid.inside`, and probabilities (slices, y, x) from there on.
     """
     settings = model.configuration.configuration
     resampling = Resampling.of_plans(
         settings["resampling_fn_probabilities"],
         settings["resampling_fn_probabilities_kwargs"],
         log_odds.shape,
-        prepared.shape,
-        prepared.new_spacing_mm,
-        prepared.spacing_mm,
+        grid.shape,
+        grid.new_spacing_mm,
+        grid.spacing_mm,
     )
     if resampling is None:
         whole = model.configuration.resampling_fn_probabilities(
-            log_odds.numpy()[None], prepared.shape, prepared.new_spacing_mm, prepared.spacing_mm
+            log_odds.numpy()[None], grid.shape, grid.new_spacing_mm, grid.spacing_mm
         )
         yield 0, torch.sigmoid(torch.as_tensor(np.asarray(whole)[0]).float()).numpy()
         return

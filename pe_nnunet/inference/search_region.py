@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from pe_nnunet.dataset.dataset_json import artery_channel
 from pe_nnunet.errors import ConfigurationError, InputError, Note
-from pe_nnunet.inference.ensemble import Progress, predict_ensemble
+from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.settings import InferenceSettings
+from pe_nnunet.inference.window_progress import Progress
 from pe_nnunet.roi import crop, find_roi, lung_hull, paste
 from pe_nnunet.roi.coarse import distance_mm
 from pe_nnunet.volumes import image_like, require_same_grid, spacing_zyx, to_lps

@@ -7,7 +7,7 @@ equals averaging nnU-Net's logits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, combinations, product
 from typing import Any
 
@@ -79,6 +79,26 @@ def _starts(held: slice, count: int, side: int, step: float) -> list[int]:
     return [first + start for start in dict.fromkeys(steps)]  # of slices, windows of one voxel, it names some twice
 
 
+def corners_over(
+    shape: Sequence[int], patch_size: tuple[int, ...], step: float, within: NDArray[np.bool_] | None = None
+) -> list[tuple[int, ...]]:
+    """First voxels of the windows over an image, which is padded where it is smaller than one.
+
+    Args:
+        shape: Of the image, (z, y, x).
+        patch_size: Of a window, (z, y, x), or (y, x) of one in a slice.
+        step: Largest step, as a share of the window.
+        within: Windows lie over the true voxels of this mask; over the whole image if None.
+
+    Example:
+        >>> corners_over((2, 3, 6), (4, 4), 0.5)
+        [(0, 0, 0), (0, 0, 2), (1, 0, 0), (1, 0, 2)]
+    """
+    window = _in_space(patch_size)
+    mask = torch.ones(tuple(shape), dtype=torch.bool) if within is None else torch.from_numpy(within)
+    return window_corners(_pad(mask[None], window)[0][0].numpy(), window, step)
+
+
 @torch.inference_mode()
 def predict_log_odds(
     network: nn.Module,
@@ -88,11 +108,10 @@ def predict_log_odds(
     channel: int,
     regions: bool,
     device: torch.device,
-    step: float = 0.5,
+    corners: Sequence[tuple[int, ...]] | None = None,
     mirror_axes: tuple[int, ...] = (),
     batch_size: int | None = None,
     float32: bool = False,
-    within: NDArray[np.bool_] | None = None,
     progress: Progress | None = None,
 ) -> Tensor:
     """Log-odds of PE for a whole image.
@@ -107,11 +126,10 @@ def predict_log_odds(
         channel: Of PE.
         regions: Whether channels are sigmoid regions.
         device: Where the network runs; the sums stay on the CPU.
-        step: Largest step between windows, as a share of the window.
+        corners: Of `corners_over`; if None, those over the whole image, half a window apart.
         mirror_axes: Spatial axes of the patch over which predictions are averaged.
         batch_size: Windows at once; as many as suit the device if None.
         float32: Whether to compute in single precision even where half precision is faster.
-        within: Windows lie over the true voxels of this mask (z, y, x); over the whole image if None.
         progress: Called with windows done and in all.
 
     Returns:
@@ -120,10 +138,10 @@ def predict_log_odds(
     Raises:
         InputError: PE-MODEL-010 if memory does not suffice for one window on the CPU.
     """
-    window = patch_size if len(patch_size) == 3 else (1, *patch_size)
+    window = _in_space(patch_size)
+    if corners is None:
+        corners = corners_over(image.shape[1:], patch_size, 0.5)
     padded, inner = _pad(image, window)
-    mask = torch.ones(image.shape[1:], dtype=torch.bool) if within is None else torch.from_numpy(within)
-    corners = window_corners(_pad(mask[None], window)[0][0].numpy(), window, step)
     weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=torch.device("cpu")).reshape(window)
     total = torch.zeros(padded.shape[1:])
     weights = torch.zeros(padded.shape[1:])
@@ -167,14 +185,14 @@ def windows_at_once(window: tuple[int, ...], device: torch.device) -> int:
 class _Batches:
     """Batches of window corners, which become smaller where memory does not suffice."""
 
-    def __init__(self, corners: list[tuple[int, ...]], size: int, device: torch.device) -> None:
+    def __init__(self, corners: Sequence[tuple[int, ...]], size: int, device: torch.device) -> None:
         self.corners = corners
         self.size = size
         self.device = device
         self.done = 0
         self.last = 0
 
-    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
+    def __iter__(self) -> Iterator[Sequence[tuple[int, ...]]]:
         while self.done < len(self.corners):
             batch = self.corners[self.done : self.done + self.size]
             self.last = len(batch)
@@ -194,7 +212,9 @@ class _Batches:
             self.device = torch.device("cpu")
         else:
             raise InputError(
-                "PE-MODEL-010", "not enough memory for one window", "close other programs, or use a smaller model"
+                "PE-MODEL-010",
+                "not enough memory for one window",
+                "close other programs, or choose smaller windows: --window",
             ) from error
 
 
@@ -207,6 +227,10 @@ def is_out_of_memory(error: Exception) -> bool:
     """
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
+
+
+def _in_space(patch_size: tuple[int, ...]) -> tuple[int, ...]:
+    return patch_size if len(patch_size) == 3 else (1, *patch_size)
 
 
 def _place(corner: tuple[int, ...], window: tuple[int, ...]) -> tuple[slice, ...]:

@@ -9,7 +9,7 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
-from pe_nnunet.inference.preparation import mask_on_network_grid, prepare
+from pe_nnunet.inference.preparation import mask_on_network_grid, network_grid, prepare
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.roi import crop
 from pe_nnunet.voxels import Box
@@ -113,7 +113,7 @@ def test_on_the_grid_of_the_plans_a_scan_is_prepared_bit_for_bit_as_by_nnunet(mo
         hu[None].copy(), None, {"spacing": list(spacing)}, model.plans, model.configuration, model.dataset_json
     )
     before = hu.copy()
-    assert np.array_equal(prepare(model, hu, spacing).data.numpy(), theirs)
+    assert np.array_equal(prepare(model, hu, spacing, network_grid(model, hu, spacing)).numpy(), theirs)
     assert np.array_equal(hu, before)
 
 
@@ -142,8 +142,8 @@ def test_windows_lie_over_the_part_that_is_asked_for_and_nothing_is_found_outsid
     within[3:9, 4:12, 5:9] = True
     windows = {}
 
-    def count(name, done, of):
-        windows[name] = of
+    def count(name, done, of, share):
+        windows["all"] = of
 
     predict_ensemble([model], part, CPU, EXACT, progress=count)
     every = dict(windows)
@@ -151,8 +151,8 @@ def test_windows_lie_over_the_part_that_is_asked_for_and_nothing_is_found_outsid
         [model], part, CPU, EXACT, within=within, agreement_at=0.5, progress=count
     )
     assert next(iter(windows.values())) < 0.6 * next(iter(every.values()))
-    prepared = prepare(model, sitk.GetArrayFromImage(part), part.GetSpacing()[::-1])
-    reference = float32_reference(model, part, mask_on_network_grid(prepared, within, (0, 1, 2)))
+    grid = network_grid(model, sitk.GetArrayFromImage(part), part.GetSpacing()[::-1])
+    reference = float32_reference(model, part, mask_on_network_grid(grid, within, (0, 1, 2)))
     np.testing.assert_allclose(probability[within], reference[within], atol=1e-4)
     assert not probability[~within].any()
     assert not agreement[~within].any()

@@ -9,7 +9,7 @@ from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compu
 from torch import nn
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.windows import NOT_SEEN, pe_log_odds, predict_log_odds, window_corners
+from pe_nnunet.inference.windows import NOT_SEEN, corners_over, pe_log_odds, predict_log_odds, window_corners
 
 
 class Net(nn.Module):
@@ -224,7 +224,7 @@ def test_windows_outside_a_mask_are_not_computed():
     network = Hungry(99)
     within = np.zeros((8, 8, 40), bool)
     within[:, :, 6:17] = True
-    odds = run(network, image, within=within, batch_size=1)
+    odds = run(network, image, corners=corners_over(image.shape[1:], (8, 8, 8), 0.5, within), batch_size=1)
     assert len(network.sizes) == 2  # those from 6 and from 9
     torch.testing.assert_close(odds[..., 6:17], image[0, ..., 6:17])
     assert (odds[..., :6] == NOT_SEEN).all()
@@ -233,5 +233,6 @@ def test_windows_outside_a_mask_are_not_computed():
 
 def test_a_mask_of_nothing_needs_no_window():
     network = Hungry(99)
-    assert (run(network, torch.zeros(1, 8, 8, 40), within=np.zeros((8, 8, 40), bool)) == NOT_SEEN).all()
+    nothing = corners_over((8, 8, 40), (8, 8, 8), 0.5, np.zeros((8, 8, 40), bool))
+    assert (run(network, torch.zeros(1, 8, 8, 40), corners=nothing) == NOT_SEEN).all()
     assert not network.sizes
