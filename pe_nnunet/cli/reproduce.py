@@ -91,6 +91,9 @@ def run(args: argparse.Namespace) -> int:
         if evaluation.cases:
             evaluations[method.name] = evaluation
             notes += [*told, *filter(None, [other_than_published(evaluation, truth)])]
+            if evaluation.failures:
+                left_out = ", ".join(failure.case_id for failure in evaluation.failures)
+                notes.append(f"{method.name}: not scored, and in none of its numbers: {left_out}")
     if not evaluations:
         return NOTHING_DONE
     paths = write_tables(evaluations, TITLES[kind], list(dict.fromkeys(notes)), args.output)

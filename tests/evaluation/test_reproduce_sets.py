@@ -182,6 +182,19 @@ def test_models_are_run_as_their_authors_run_them(tmp_path: Path, monkeypatch: p
     assert "ours: PE-FUS-008 warning: of other weights" in text
 
 
+def test_scans_that_one_method_lacks_are_named_beside_the_table(tmp_path: Path) -> None:
+    truth = truth_of(("021", "022", "023"))
+    where, out = write_cad_pe(tmp_path / "data", truth), tmp_path / "out"
+    perfect, half = write_findings(tmp_path, truth)
+    (half / "022.nii.gz").unlink()
+    command = ["reproduce", *where, "--findings", f"perfect={perfect}", f"half={half}", "-o", str(out)]
+    assert main([*command, "--bootstrap", "10", "--workers", "1"]) == 3
+    assert "- half: not scored, and in none of its numbers: 022" in (out / "table.md").read_text()
+    with (out / "table.csv").open() as file:
+        scans = {(row["method"], row["scans"]) for row in csv.DictReader(file)}
+    assert scans == {("perfect", "3"), ("half", "2")}
+
+
 def test_a_method_that_was_trained_on_the_scans_is_refused_and_the_others_go_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
