@@ -71,7 +71,7 @@ class Method:
         source = "as its authors take it" if self.published else f"from {choice.source}"
         how = f"{self.name}: windows {inference.step:g} of a window apart, {mirrored}; "
         how += f"kept from probability {choice.settings.threshold:g} on, {source}"
-        said = [f"{self.name}: {note}" for note in choice.notes]
+        said = [f"{self.name}: {note}" for note in predictor.notes]
         return folder / "findings", [*self._about(), how, *said, *notes]
 
     def _about(self) -> list[str]:

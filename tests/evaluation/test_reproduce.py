@@ -151,6 +151,7 @@ def test_findings_are_made_where_none_are_given(tmp_path: Path, monkeypatch: pyt
 
     class Predictor:
         choice = FusionChoice(FusionSettings())
+        notes = choice.notes
 
         def __init__(self, models: object, **settings: object) -> None:
             inspect.signature(PEPredictor).bind(models, **settings)

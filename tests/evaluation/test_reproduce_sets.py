@@ -152,6 +152,7 @@ def test_models_are_run_as_their_authors_run_them(tmp_path: Path, monkeypatch: p
 
     class Predictor:
         choice = FusionChoice(FusionSettings(threshold=0.4), (Note("PE-FUS-008", "warning", "of other weights"),))
+        notes = choice.notes
 
         def __init__(self, models: list[Any], **settings: Any) -> None:
             inspect.signature(PEPredictor).bind(models, **settings)

@@ -11,10 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from pe_nnunet.cli.predict_fused import configure
 from pe_nnunet.fusion import find_emboli
 from pe_nnunet.inference.batch import predict_batch
+from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.outputs.writers import kinds_for
 from pe_nnunet.volumes import Scan, find_scans, spacing_zyx, write_dicom_series
@@ -26,6 +28,7 @@ class Predictor:
     n_channels = 1
     repairs: ClassVar[dict[str, bool]] = {}
     ensemble = SimpleNamespace(terms=())
+    models, device, inference, notes = (), torch.device("cpu"), InferenceSettings(), ()
 
     def predict(self, scan: Scan, **_: Any) -> CaseResult:
         probability = np.zeros(scan.image.GetSize()[::-1], np.float32)
