@@ -12,8 +12,8 @@ from torch import Tensor
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint_file import load_file
 from pe_nnunet.inference.published import PUBLISHED
-from pe_nnunet.model_import.aanet_plans import dataset_json, published_plans
-from pe_nnunet.model_import.content import ModelContent, description
+from pe_nnunet.model_import.aanet_plans import LABELS, REGIONS_CLASS_ORDER, published_plans
+from pe_nnunet.model_import.content import ModelContent, dataset_of, description
 from pe_nnunet.networks.aanet import AANet
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
@@ -34,7 +34,7 @@ def read_aanet(path: Path, dataset_name: str) -> ModelContent:
     about = description(PUBLISHED["aanet"], f"{path.name}, SHA-256 {file_sha256(path)}")
     return ModelContent(
         plans=published_plans(network, dataset_name),
-        dataset_json=dataset_json(about),
+        dataset_json=dataset_of(about, LABELS, 0, regions_class_order=list(REGIONS_CLASS_ORDER)),
         folds={"0": network.state_dict()},
         mirror_axes=None,  # the original does not mirror
         parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -68,22 +68,6 @@ def published_plans(network: AANet, dataset_name: str) -> dict[str, Any]:
     }
 
 
-def dataset_json(about: dict[str, str]) -> dict[str, Any]:
-    """nnU-Net's description of a dataset without cases.
-
-    Args:
-        about: Where the weights come from, and their terms.
-    """
-    return {
-        **about,
-        "channel_names": {"0": "CT"},
-        "labels": dict(LABELS),
-        "regions_class_order": list(REGIONS_CLASS_ORDER),
-        "numTraining": 0,
-        "file_ending": ".nii.gz",
-    }
-
-
 def architecture(network: AANet) -> dict[str, Any]:
     """The plans' description of a network: class and sizes."""
     encoder, decoder = network.encoder, network.decoder

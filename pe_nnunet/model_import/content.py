@@ -39,3 +39,24 @@ def description(model: PublishedModel, source: str) -> dict[str, str]:
         source: The file or folder, and its hash, in words.
     """
     return {"description": f"{model.title}'s published weights, imported from {source}", **model.terms}
+
+
+def dataset_of(
+    about: Mapping[str, str], labels: Mapping[str, Any], training_scans: int, **further: Any
+) -> dict[str, Any]:
+    """nnU-Net's description of the CT dataset that published weights were trained on.
+
+    Args:
+        about: Of `description`.
+        labels: Name -> value, or values of a region.
+        training_scans: How many there were; 0 where that is not said.
+        further: Keys that only some datasets have, as `regions_class_order`.
+    """
+    return {
+        **about,
+        "channel_names": {"0": "CT"},
+        "labels": dict(labels),
+        **further,
+        "numTraining": training_scans,
+        "file_ending": ".nii.gz",
+    }

@@ -17,8 +17,15 @@ from torch import Tensor, nn
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.checkpoint_file import load_file, require_finite
 from pe_nnunet.inference.published import PUBLISHED
-from pe_nnunet.model_import.content import ModelContent, description
-from pe_nnunet.model_import.portable_plans import CONFIG, dataset_json, network_of, portable_plans, read_config
+from pe_nnunet.model_import.content import ModelContent, dataset_of, description
+from pe_nnunet.model_import.portable_plans import (
+    CONFIG,
+    LABELS,
+    TRAINING_SCANS,
+    network_of,
+    portable_plans,
+    read_config,
+)
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 __all__ = ["CONFIG", "MODEL_TYPE", "WEIGHTS", "read_portable"]
@@ -48,7 +55,7 @@ def read_portable(path: Path, dataset_name: str) -> ModelContent:
         network = network_of(plans, path.parent / CONFIG)
     return ModelContent(
         plans=plans,
-        dataset_json=dataset_json(about),
+        dataset_json=dataset_of(about, LABELS, TRAINING_SCANS),
         folds={FOLD: nnunet_weights(read_weights(path), network, path)},
         mirror_axes=MIRROR_AXES,
         parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -90,21 +90,6 @@ def portable_plans(config: dict[str, Any], dataset_name: str) -> dict[str, Any]:
     }
 
 
-def dataset_json(about: dict[str, str]) -> dict[str, Any]:
-    """nnU-Net's description of the dataset that the weights were trained on.
-
-    Args:
-        about: Where the weights come from, and their terms.
-    """
-    return {
-        **about,
-        "channel_names": {"0": "CT"},
-        "labels": dict(LABELS),
-        "numTraining": TRAINING_SCANS,
-        "file_ending": ".nii.gz",
-    }
-
-
 def network_of(plans: dict[str, Any], source: Path) -> nn.Module:
     """The network that plans describe.
 

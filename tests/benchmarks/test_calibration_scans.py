@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -10,19 +9,14 @@ import numpy as np
 import pytest
 
 from pe_nnunet.calibration.search import plain_settings
+from tests.benchmarks.scripts import load_script
 
 BEST = 5
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "calibration_scans.py"
-    spec = spec_from_file_location("calibration_scans", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("calibration_scans.py")
 
 
 @pytest.fixture

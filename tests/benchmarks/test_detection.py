@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -14,20 +11,14 @@ import pytest
 from pe_nnunet.detection import Detections, SliceBox, Tube
 from pe_nnunet.detection.box_tubes import tube_of
 from pe_nnunet.voxels import Box
+from tests.benchmarks.scripts import load_script
 
 SHAPE = (6, 20, 20)
 
 
 @pytest.fixture(scope="module")
 def measure() -> ModuleType:
-    file = Path(__file__).parents[2] / "benchmarks" / "detection.py"
-    spec = spec_from_file_location("benchmark_detection", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules["benchmark_detection"] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("detection.py")
 
 
 def tube(z: range, y: int, x: int, confidence: float) -> Tube:

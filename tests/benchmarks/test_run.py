@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+from tests.benchmarks.scripts import FOLDER, load_script
 
 GOOD = '''"""Ours against theirs.
 
@@ -35,13 +34,7 @@ PAGE = "# Page\n\nText.\n\n<!-- bench: generated -->\nold\n<!-- bench: end -->\n
 
 @pytest.fixture
 def runner() -> ModuleType:
-    spec = spec_from_file_location("benchmark_runner", FOLDER / "run.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules["benchmark_runner"] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    return module
+    return load_script("run.py")
 
 
 @pytest.fixture
