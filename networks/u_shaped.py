@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from pe_nnunet.networks.base import SegmentationNetwork, stages_of
 from pe_nnunet.networks.blocks.layers import Layers, count_values
 from pe_nnunet.networks.blocks.recurrent import R2Block, R2Merge
-from pe_nnunet.networks.blocks.unet import AttentionGate, DoubleConv, DoubleConvMerge
+from pe_nnunet.networks.blocks.unet import AttentionGate, ConvBlock, ConvMerge
 from pe_nnunet.networks.reference_unets import load_published
 
 PublishedT = TypeVar("PublishedT", bound="PublishedUNet")
-Block = DoubleConv | R2Block
-Merge = DoubleConvMerge | R2Merge
+Block = ConvBlock | R2Block
+Merge = ConvMerge | R2Merge
+MakeBlock = Callable[[Layers, int, int, Sequence[int]], Block]
+MakeMerge = Callable[[Layers, int, int, int, Sequence[int]], Merge]
 
 
 class Encoder(nn.Module):
@@ -24,7 +26,7 @@ class Encoder(nn.Module):
 
     Args:
         layers: Layer types.
-        block: Makes a block from layers, channels in, channels out, kernel size.
+        blocks: Per stage, what makes a block from layers, channels in, channels out, kernel size.
         input_channels: Channels of the image.
         features: Channels per stage.
         kernels: Kernel size per stage.
@@ -34,7 +36,7 @@ class Encoder(nn.Module):
     def __init__(
         self,
         layers: Layers,
-        block: Callable[[Layers, int, int, Sequence[int]], Block],
+        blocks: Sequence[MakeBlock],
         input_channels: int,
         features: Sequence[int],
         kernels: Sequence[Sequence[int]],
@@ -44,7 +46,7 @@ class Encoder(nn.Module):
         self.pools = nn.ModuleList([nn.Identity()] + [layers.max_pool(stride) for stride in strides[1:]])
         channels = [input_channels, *features]
         self.stages = nn.ModuleList(
-            block(layers, channels[i], channels[i + 1], kernel) for i, kernel in enumerate(kernels)
+            block(layers, channels[i], channels[i + 1], kernels[i]) for i, block in enumerate(blocks)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -61,7 +63,8 @@ class Decoder(nn.Module):
 
     Args:
         layers: Layer types.
-        merge: Makes a block from layers, skip channels, channels from below, channels out, kernel size.
+        merges: Per stage, what makes a block from layers, skip channels, channels from below, channels out, kernel size;
+            the last is not used.
         features: Channels per stage of the encoder.
         kernels: Kernel size per stage.
         strides: Pooling per stage.
@@ -73,7 +76,7 @@ class Decoder(nn.Module):
     def __init__(
         self,
         layers: Layers,
-        merge: Callable[[Layers, int, int, int, Sequence[int]], Merge],
+        merges: Sequence[MakeMerge],
         features: Sequence[int],
         kernels: Sequence[Sequence[int]],
         strides: Sequence[Sequence[int]],
@@ -90,7 +93,7 @@ class Decoder(nn.Module):
             AttentionGate(layers, features[i], features[i + 1], strides[i + 1]) for i in upward if attention
         )
         self.stages = nn.ModuleList(
-            merge(layers, features[i], features[i + 1], features[i], kernels[i]) for i in upward
+            merges[i](layers, features[i], features[i + 1], features[i], kernels[i]) for i in upward
         )
         self.seg_layers = nn.ModuleList(layers.conv(features[i], num_classes, 1, bias=True) for i in upward)
 
@@ -129,7 +132,9 @@ class UShapedNetwork(SegmentationNetwork):
         nonlin: Activation class; ReLU in the originals, LeakyReLU in our plans, as everywhere in nnU-Net.
         nonlin_kwargs: Its keyword arguments.
         residual: Recurrent residual blocks; False for double convolutions; None for the network's own choice.
-        recurrence: How often a recurrent unit is applied again; None for the network's own choice.
+        recurrence: How often a recurrent unit is applied again, one number or one per stage, full resolution first, for
+            encoder and decoder alike; None for the network's own choice.
+        units: Recurrent units, or convolutions, of each block; one number or one per stage likewise. Two as published.
         attention: Whether the skips pass attention gates; None for the network's own choice.
         deep_supervision: Whether the logits of all decoder stages are returned, full resolution first.
 
@@ -157,7 +162,8 @@ class UShapedNetwork(SegmentationNetwork):
         nonlin: type[nn.Module] | None = nn.LeakyReLU,
         nonlin_kwargs: Mapping[str, Any] | None = None,
         residual: bool | None = None,
-        recurrence: int | None = None,
+        recurrence: int | Sequence[int] | None = None,
+        units: int | Sequence[int] = 2,
         attention: bool | None = None,
         deep_supervision: bool = False,
     ) -> None:
@@ -166,17 +172,22 @@ class UShapedNetwork(SegmentationNetwork):
         residual = self.residual_default if residual is None else residual
         if recurrence is None:
             recurrence = self.recurrence_default if residual else 0
-        if recurrence and not residual:
+        recurrences = per_stage("recurrence", recurrence, n_stages)
+        if any(recurrences) and not residual:
             raise ValueError(f"double convolutions do not recur, got recurrence={recurrence} with residual=False")
         layers = Layers(conv_op, conv_bias, norm_op, norm_op_kwargs or {}, nonlin, nonlin_kwargs or {})
         features, kernels, steps = stages_of(n_stages, features_per_stage, kernel_sizes, strides, layers.dimensions)
         super().__init__(steps, layers.dimensions)
-        block = partial(R2Block, recurrence=recurrence) if residual else DoubleConv
-        merge = partial(R2Merge, recurrence=recurrence) if residual else DoubleConvMerge
-        self.encoder: Encoder = Encoder(layers, block, input_channels, features, kernels, steps)
+        options = [
+            {"units": n, "recurrence": again} if residual else {"units": n}
+            for n, again in zip(per_stage("units", units, n_stages), recurrences, strict=True)
+        ]
+        blocks: list[MakeBlock] = [partial(R2Block if residual else ConvBlock, **option) for option in options]
+        merges: list[MakeMerge] = [partial(R2Merge if residual else ConvMerge, **option) for option in options]
+        self.encoder: Encoder = Encoder(layers, blocks, input_channels, features, kernels, steps)
         self.decoder: Decoder = Decoder(
             layers,
-            merge,
+            merges,
             features,
             kernels,
             steps,
@@ -200,6 +211,22 @@ class UShapedNetwork(SegmentationNetwork):
             if self.decoder.deep_supervision or level == 0:
                 count += count_values(self.decoder.num_classes, size)
         return count
+
+
+def per_stage(name: str, value: int | Sequence[int], n_stages: int) -> list[int]:
+    """One number for each stage.
+
+    Raises:
+        ValueError: If a sequence of another length is given.
+
+    Example:
+        >>> per_stage("units", 2, 3)
+        [2, 2, 2]
+    """
+    values = [value] * n_stages if isinstance(value, int) else [int(v) for v in value]
+    if len(values) != n_stages:
+        raise ValueError(f"{name} needs one entry for each of {n_stages} stages, got {values}")
+    return values
 
 
 class PublishedUNet(UShapedNetwork):
