@@ -40,7 +40,7 @@ class SegmentationNetwork(nn.Module, ABC):
         ValueError: If the strides fit neither the number of axes nor the rule for the first stage.
     """
 
-    bytes_per_feature: ClassVar[float]
+    bytes_per_feature: float
     """Bytes kept for the backward pass per value that a convolution puts out, under autocast to half precision."""
 
     bytes_per_parameter: ClassVar[float] = 2.0
@@ -54,6 +54,9 @@ class SegmentationNetwork(nn.Module, ABC):
 
     dimensions: ClassVar[tuple[int, ...]] = (2, 3)
     """The numbers of spatial axes that the network exists in."""
+
+    plan_options: ClassVar[tuple[str, ...]] = ()
+    """Keyword arguments that a person may ask a planner for."""
 
     encoder: nn.Module
     decoder: nn.Module

@@ -17,6 +17,9 @@ from pe_nnunet.networks.reference_unets import load_published
 PublishedT = TypeVar("PublishedT", bound="PublishedUNet")
 Block = ConvBlock | R2Block
 Merge = ConvMerge | R2Merge
+BYTES_PER_FEATURE = {True: 4.35, False: 5.9}
+"""Of a network whose blocks are not its own kind: recurrent residual ones, double convolutions."""
+
 MakeBlock = Callable[[Layers, int, int, Sequence[int]], Block]
 MakeMerge = Callable[[Layers, int, int, int, Sequence[int]], Merge]
 
@@ -142,6 +145,7 @@ class UShapedNetwork(SegmentationNetwork):
         ValueError: If the sizes contradict each other, or a recurrence is asked for without residual blocks.
     """
 
+    plan_options = ("units", "recurrence", "attention", "residual")
     residual_default: ClassVar[bool]
     recurrence_default: ClassVar[int]
     attention_default: ClassVar[bool]
@@ -182,6 +186,8 @@ class UShapedNetwork(SegmentationNetwork):
             {"units": n, "recurrence": again} if residual else {"units": n}
             for n, again in zip(per_stage("units", units, n_stages), recurrences, strict=True)
         ]
+        if residual != self.residual_default:
+            self.bytes_per_feature = BYTES_PER_FEATURE[residual]
         blocks: list[MakeBlock] = [partial(R2Block if residual else ConvBlock, **option) for option in options]
         merges: list[MakeMerge] = [partial(R2Merge if residual else ConvMerge, **option) for option in options]
         self.encoder: Encoder = Encoder(layers, blocks, input_channels, features, kernels, steps)
