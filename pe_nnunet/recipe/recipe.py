@@ -61,6 +61,18 @@ class TrainingRecipe:
     focal_pe_weight: float = option(
         1.0, "focal weight of PE, of the other foreground classes' or regions'; matters where there are arteries", low=0
     )
+    focal_mean: str = option(
+        "voxels",
+        "what the focal loss is summed over and divided by: all voxels, or the number of foreground ones (at least a "
+        "thousandth of all), which makes it hundreds of times larger",
+        choices=("voxels", "foreground"),
+    )
+    embolus_weight_power: float = option(
+        0.0,
+        "a voxel of an embolus weighs (median volume / its volume)^power in Dice and focal loss; 1 counts emboli, 0 voxels",
+        low=0,
+        high=1,
+    )
     foreground_prior: float = option(
         0.01, "probability of foreground that an untrained network starts from", low=1e-6, high=0.5
     )
