@@ -66,8 +66,8 @@ class Decoder(nn.Module):
 
     Args:
         layers: Layer types.
-        merges: Per stage, what makes a block from layers, skip channels, channels from below, channels out, kernel size;
-            the last is not used.
+        merges: Per stage, what makes a block from layers, skip channels, channels from below, channels out, kernel
+            size; the last is not used.
         features: Channels per stage of the encoder.
         kernels: Kernel size per stage.
         strides: Pooling per stage.

@@ -15,7 +15,6 @@ Two rearrangements leave the function as it is and save memory and time:
 from __future__ import annotations
 
 from collections.abc import Sequence
-
 from typing import cast
 
 import torch

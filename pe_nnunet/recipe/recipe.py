@@ -69,7 +69,7 @@ class TrainingRecipe:
     )
     embolus_weight_power: float = option(
         0.0,
-        "a voxel of an embolus weighs (median volume / its volume)^power in Dice and focal loss; 1 counts emboli, 0 voxels",
+        "weight (median volume / volume)^power of an embolus's voxels in Dice and focal loss; 0 counts voxels, 1 emboli",
         low=0,
         high=1,
     )

@@ -8,8 +8,8 @@ import pytest
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.planners import PEAANetPlanner, PEAttentionUNetPlanner, PETARUNetPlanner
-from pe_nnunet.planners.memory import usable_bytes
 from pe_nnunet.planners.asked import AskedPlan
+from pe_nnunet.planners.memory import usable_bytes
 
 SHAPE, SPACING_MM = (200, 220, 220), (1.0, 1.0, 1.0)  # pooled alike along all axes: 8 for TAR-UNet's three poolings
 REGIONS = {"labels": {"background": 0, "artery": [1, 2], "PE": 2}, "regions_class_order": [1, 2]}
