@@ -84,7 +84,17 @@ class AskedPlan:
             ConfigurationError: PE-PLN-010 for a key that there is none of, or a value that it cannot have; PE-PLN-009
                 for a value that is no size.
         """
-        text = re.sub(r"(?<=\d)\s*,\s*(?=\d)", "x", os.environ.get(ENVIRONMENT_VARIABLE, ""))
+        return cls.parsed(os.environ.get(ENVIRONMENT_VARIABLE, ""))
+
+    @classmethod
+    def parsed(cls, text: str) -> AskedPlan:
+        """What a text asks for; errors as of `from_environment`, which reads it.
+
+        Example:
+            >>> AskedPlan.parsed("units=1,2 patch=64,64,64").given()
+            {'patch_size_3d': [64, 64, 64], 'units': [1, 2]}
+        """
+        text = re.sub(r"(?<=\d)\s*,\s*(?=\d)", "x", text)
         options, values = options_of(cls), {}
         for key, value in read_environment(text, ENVIRONMENT_VARIABLE, READING_CODE).items():
             name = SHORT.get(key, key)
@@ -92,7 +102,7 @@ class AskedPlan:
                 raise _unknown(key, [*options, *SHORT])
             if name in values:
                 raise ConfigurationError(
-                    READING_CODE, f"{name} is in {ENVIRONMENT_VARIABLE} twice", f"{key} is another name of it"
+                    READING_CODE, f"{name} is in {ENVIRONMENT_VARIABLE} twice", f"{', '.join(SHORT)} are short names"
                 )
             try:
                 values[name] = _size(name, value) if "_size_" in name else options[name].metadata["kind"](value)

@@ -69,7 +69,7 @@ class TrainingRecipe:
     )
     embolus_weight_power: float = option(
         0.0,
-        "weight (median volume / volume)^power of an embolus's voxels in Dice and focal loss; 0 counts voxels, 1 emboli",
+        "weight (median volume / volume)^power of an embolus's voxels in both losses; 0 counts voxels, 1 emboli",
         low=0,
         high=1,
     )
