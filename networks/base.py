@@ -56,7 +56,7 @@ class SegmentationNetwork(nn.Module, ABC):
     """The numbers of spatial axes that the network exists in."""
 
     plan_options: ClassVar[tuple[str, ...]] = ()
-    """Keyword arguments that a person may ask a planner for."""
+    """What a person may ask a planner for beside `poolings` and `width`: `first_width`, and keyword arguments."""
 
     encoder: nn.Module
     decoder: nn.Module

@@ -19,6 +19,8 @@ Block = ConvBlock | R2Block
 Merge = ConvMerge | R2Merge
 BYTES_PER_FEATURE = {True: 4.35, False: 5.9}
 """Of a network whose blocks are not its own kind: recurrent residual ones, double convolutions."""
+BYTES_PER_CONVOLUTION = 4.0
+"""Of these, in front of norm and activation."""
 
 MakeBlock = Callable[[Layers, int, int, Sequence[int]], Block]
 MakeMerge = Callable[[Layers, int, int, int, Sequence[int]], Merge]
@@ -145,7 +147,7 @@ class UShapedNetwork(SegmentationNetwork):
         ValueError: If the sizes contradict each other, or a recurrence is asked for without residual blocks.
     """
 
-    plan_options = ("units", "recurrence", "attention", "residual")
+    plan_options = ("first_width", "units", "recurrence", "attention", "residual")
     residual_default: ClassVar[bool]
     recurrence_default: ClassVar[int]
     attention_default: ClassVar[bool]
@@ -186,8 +188,7 @@ class UShapedNetwork(SegmentationNetwork):
             {"units": n, "recurrence": again} if residual else {"units": n}
             for n, again in zip(per_stage("units", units, n_stages), recurrences, strict=True)
         ]
-        if residual != self.residual_default:
-            self.bytes_per_feature = BYTES_PER_FEATURE[residual]
+        self.bytes_per_feature = self._bytes_per_feature(residual, options[0]["units"], features)
         blocks: list[MakeBlock] = [partial(R2Block if residual else ConvBlock, **option) for option in options]
         merges: list[MakeMerge] = [partial(R2Merge if residual else ConvMerge, **option) for option in options]
         self.encoder: Encoder = Encoder(layers, blocks, input_channels, features, kernels, steps)
@@ -201,6 +202,15 @@ class UShapedNetwork(SegmentationNetwork):
             attention=self.attention_default if attention is None else attention,
             deep_supervision=deep_supervision,
         )
+
+    def _bytes_per_feature(self, residual: bool, units: int, features: Sequence[int]) -> float:
+        """As measured of this network; of other blocks than its own, and of as many at full resolution as it has."""
+        own = type(self).bytes_per_feature if residual == self.residual_default else BYTES_PER_FEATURE[residual]
+        if residual:
+            return own
+        # beside four bytes a convolution, what a merge puts together: the less, the more convolutions share it
+        joined = (features[0] + features[1]) / (3 * features[0])
+        return BYTES_PER_CONVOLUTION + (own - BYTES_PER_CONVOLUTION) * 2 / units * joined
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample of that spatial size."""

@@ -285,7 +285,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
 
     def asked_keys(self) -> tuple[str, ...]:
         """What `PE_NNUNET_PLAN` may ask of the network."""
-        return ("poolings", "width", "first_width", *self.network_class.plan_options)
+        return ("poolings", "width", *self.network_class.plan_options)
 
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
         """The plans' description of the network.

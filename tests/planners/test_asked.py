@@ -61,8 +61,8 @@ def test_other_networks_take_what_they_have(make_dataset, monkeypatch):
     attention = planned(make_dataset, monkeypatch, "units=1,2,3 width=8", PEAttentionUNetPlanner)
     assert kwargs_of(attention)["units"] == [1, 2, 3, 3, 3]
     assert kwargs_of(attention)["features_per_stage"] == [8, 16, 32, 64, 128]
-    nested = planned(make_dataset, monkeypatch, "first_width=8 poolings=3", PENestedUNetPlanner)
-    assert kwargs_of(nested)["features_per_stage"] == [8, 32, 64, 128]
+    nested = planned(make_dataset, monkeypatch, "width=8 poolings=3", PENestedUNetPlanner)
+    assert kwargs_of(nested)["features_per_stage"] == [8, 16, 32, 64]
     aanet = planned(make_dataset, monkeypatch, "width=32 poolings=3", PEAANetPlanner)
     assert kwargs_of(aanet)["features_per_stage"] == [8, 32, 48, 64]
 
@@ -80,7 +80,7 @@ def test_other_networks_take_what_they_have(make_dataset, monkeypatch):
         (PETARUNetPlanner, "poolings=7", ["PE-PLN-011", "160x160", "allow 5"]),
         (PETARUNetPlanner, "residual=no recurrence=0,1", ["PE-PLN-011", "do not recur"]),
         (PEAANetPlanner, "units=1", ["PE-PLN-011", "AANet has none", "poolings, width"]),
-        (PENestedUNetPlanner, "attention=no", ["PE-PLN-011", "NestedUNet has none"]),
+        (PENestedUNetPlanner, "first_width=8", ["PE-PLN-011", "NestedUNet has none"]),
         (PETARUNetPlanner, f"{LIGHT} patch=72,64,64", ["PE-PLN-009", "16x16x16", "64x64x64 or 80x64x64"]),
     ],
 )
@@ -129,7 +129,7 @@ def test_the_estimate_is_within_a_quarter_of_what_autograd_keeps(planner, text):
     plain = planner.__new__(planner)
     plain.dataset_json = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "PE": 1}}
     plain.asked = AskedPlan.parsed(f"width=16 {text}")
-    size = (64,) * 3
+    size = (32,) * 3
     topology = plan_topology((1.0,) * 3, size, plain.asked.poolings or planner.network_class.n_poolings)
     with FakeTensorMode():
         network = plain.build_network(plain.asked_architecture(topology, size)).train()
