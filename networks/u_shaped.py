@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from torch import Tensor, nn
 
-from pe_nnunet.networks.base import SegmentationNetwork, stages_of
+from pe_nnunet.networks.base import SegmentationNetwork, per_stage, stages_of
 from pe_nnunet.networks.blocks.layers import Layers, count_values
 from pe_nnunet.networks.blocks.recurrent import R2Block, R2Merge
 from pe_nnunet.networks.blocks.unet import AttentionGate, ConvBlock, ConvMerge
@@ -176,6 +176,7 @@ class UShapedNetwork(SegmentationNetwork):
         if n_stages < 2:
             raise ValueError(f"at least two stages are needed, got {n_stages}")
         residual = self.residual_default if residual is None else residual
+        attention = self.attention_default if attention is None else attention
         if recurrence is None:
             recurrence = self.recurrence_default if residual else 0
         recurrences = per_stage("recurrence", recurrence, n_stages)
@@ -188,7 +189,7 @@ class UShapedNetwork(SegmentationNetwork):
             {"units": n, "recurrence": again} if residual else {"units": n}
             for n, again in zip(per_stage("units", units, n_stages), recurrences, strict=True)
         ]
-        self.bytes_per_feature = self._bytes_per_feature(residual, options[0]["units"], features)
+        self.bytes_per_feature = self._bytes_per_feature(residual, attention, options[0]["units"], features)
         blocks: list[MakeBlock] = [partial(R2Block if residual else ConvBlock, **option) for option in options]
         merges: list[MakeMerge] = [partial(R2Merge if residual else ConvMerge, **option) for option in options]
         self.encoder: Encoder = Encoder(layers, blocks, input_channels, features, kernels, steps)
@@ -199,18 +200,19 @@ class UShapedNetwork(SegmentationNetwork):
             kernels,
             steps,
             num_classes,
-            attention=self.attention_default if attention is None else attention,
+            attention=attention,
             deep_supervision=deep_supervision,
         )
 
-    def _bytes_per_feature(self, residual: bool, units: int, features: Sequence[int]) -> float:
+    def _bytes_per_feature(self, residual: bool, attention: bool, units: int, features: Sequence[int]) -> float:
         """As measured of this network; of other blocks than its own, and of as many at full resolution as it has."""
         own = type(self).bytes_per_feature if residual == self.residual_default else BYTES_PER_FEATURE[residual]
         if residual:
             return own
-        # beside four bytes a convolution, what a merge puts together: the less, the more convolutions share it
-        joined = (features[0] + features[1]) / (3 * features[0])
-        return BYTES_PER_CONVOLUTION + (own - BYTES_PER_CONVOLUTION) * 2 / units * joined
+        # Per channel at full resolution, the convolutions of encoder, decoder and gate keep four bytes each. What a merge
+        # joins, two a channel, and the rest stay, however many convolutions share them.
+        stays = (own - BYTES_PER_CONVOLUTION) * (4 + attention) + 2 * (features[1] / features[0] - 2)
+        return BYTES_PER_CONVOLUTION + stays / (2 * units + attention)
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample of that spatial size."""
@@ -227,22 +229,6 @@ class UShapedNetwork(SegmentationNetwork):
             if self.decoder.deep_supervision or level == 0:
                 count += count_values(self.decoder.num_classes, size)
         return count
-
-
-def per_stage(name: str, value: int | Sequence[int], n_stages: int) -> list[int]:
-    """One number for each stage.
-
-    Raises:
-        ValueError: If a sequence of another length is given.
-
-    Example:
-        >>> per_stage("units", 2, 3)
-        [2, 2, 2]
-    """
-    values = [value] * n_stages if isinstance(value, int) else [int(v) for v in value]
-    if len(values) != n_stages:
-        raise ValueError(f"{name} needs one entry for each of {n_stages} stages, got {values}")
-    return values
 
 
 class PublishedUNet(UShapedNetwork):

@@ -129,7 +129,7 @@ def test_the_estimate_is_within_a_quarter_of_what_autograd_keeps(planner, text):
     plain = planner.__new__(planner)
     plain.dataset_json = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "PE": 1}}
     plain.asked = AskedPlan.parsed(f"width=16 {text}")
-    size = (32,) * 3
+    size = (64,) * 3
     topology = plan_topology((1.0,) * 3, size, plain.asked.poolings or planner.network_class.n_poolings)
     with FakeTensorMode():
         network = plain.build_network(plain.asked_architecture(topology, size)).train()
