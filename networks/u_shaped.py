@@ -185,13 +185,14 @@ class UShapedNetwork(SegmentationNetwork):
         layers = Layers(conv_op, conv_bias, norm_op, norm_op_kwargs or {}, nonlin, nonlin_kwargs or {})
         features, kernels, steps = stages_of(n_stages, features_per_stage, kernel_sizes, strides, layers.dimensions)
         super().__init__(steps, layers.dimensions)
-        options = [
-            {"units": n, "recurrence": again} if residual else {"units": n}
-            for n, again in zip(per_stage("units", units, n_stages), recurrences, strict=True)
-        ]
-        self.bytes_per_feature = self._bytes_per_feature(residual, attention, options[0]["units"], features)
-        blocks: list[MakeBlock] = [partial(R2Block if residual else ConvBlock, **option) for option in options]
-        merges: list[MakeMerge] = [partial(R2Merge if residual else ConvMerge, **option) for option in options]
+        counts = per_stage("units", units, n_stages)
+        self.bytes_per_feature = self._bytes_per_feature(residual, attention, counts[0], features)
+        blocks: list[MakeBlock] = [partial(ConvBlock, units=n) for n in counts]
+        merges: list[MakeMerge] = [partial(ConvMerge, units=n) for n in counts]
+        if residual:
+            both = list(zip(counts, recurrences, strict=True))
+            blocks = [partial(R2Block, units=n, recurrence=again) for n, again in both]
+            merges = [partial(R2Merge, units=n, recurrence=again) for n, again in both]
         self.encoder: Encoder = Encoder(layers, blocks, input_channels, features, kernels, steps)
         self.decoder: Decoder = Decoder(
             layers,
@@ -209,8 +210,8 @@ class UShapedNetwork(SegmentationNetwork):
         own = type(self).bytes_per_feature if residual == self.residual_default else BYTES_PER_FEATURE[residual]
         if residual:
             return own
-        # Per channel at full resolution, the convolutions of encoder, decoder and gate keep four bytes each. What a merge
-        # joins, two a channel, and the rest stay, however many convolutions share them.
+        # per channel at full resolution, convolutions of encoder, decoder and gate keep four bytes each; what a merge
+        # joins, two a channel, and the rest stay, however many convolutions share them
         stays = (own - BYTES_PER_CONVOLUTION) * (4 + attention) + 2 * (features[1] / features[0] - 2)
         return BYTES_PER_CONVOLUTION + stays / (2 * units + attention)
 
