@@ -108,7 +108,7 @@ class R2Block(nn.Module):
         kernel_size: Sequence[int],
         *,
         recurrence: int,
-        units: int,
+        units: int = 2,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
@@ -147,7 +147,7 @@ class R2Merge(nn.Module):
         kernel_size: Sequence[int],
         *,
         recurrence: int,
-        units: int,
+        units: int = 2,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
