@@ -1,0 +1,43 @@
+"""Which known name a misspelt one is near to: the one home of "did you mean"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+
+def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> str | None:
+    """The known name that is nearest to a misspelt one, upper and lower case being the same; None if none is near.
+
+    Args:
+        name: As it was given.
+        known: The names that there are; of a table, the values, and its keys are spellings of them.
+
+    Source: Ratcliff and Metzener, Dr. Dobb's Journal, July 1988; at least 0.6, difflib's own limit.
+
+    Example:
+        >>> nearest("3d_fulres", ["2d", "3d_fullres"]), nearest("mype", {"MyPE": "Dataset501_MyPE"}), nearest("x", ["y"])
+        ('3d_fullres', 'Dataset501_MyPE', None)
+    """
+    spellings = known if isinstance(known, Mapping) else {other: other for other in known}
+    lower = {spelling.lower(): meant for spelling, meant in spellings.items()}
+    found = get_close_matches(name.lower(), lower, n=1)
+    return lower[found[0]] if found else None
+
+
+def did_you_mean(name: str, known: Iterable[str] | Mapping[str, str], otherwise: str = "") -> str:
+    """The hint of an error about an unknown name: the one that is near, and what there is to say in any case.
+
+    Args:
+        name: As it was given.
+        known: As `nearest`.
+        otherwise: What follows, or stands alone where no name is near.
+
+    Example:
+        >>> did_you_mean("3d_fulres", ["2d", "3d_fullres"], "there: 2d, 3d_fullres")
+        'did you mean 3d_fullres? there: 2d, 3d_fullres'
+        >>> did_you_mean("5", ["2d", "3d_fullres"], "there: 2d, 3d_fullres")
+        'there: 2d, 3d_fullres'
+    """
+    meant = nearest(name, known)
+    return " ".join(filter(None, [meant and f"did you mean {meant}?", otherwise]))
