@@ -16,7 +16,7 @@ def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> str | None:
     Source: Ratcliff and Metzener, Dr. Dobb's Journal, July 1988; at least 0.6, difflib's own limit.
 
     Example:
-        >>> nearest("3d_fulres", ["2d", "3d_fullres"]), nearest("mype", {"MyPE": "Dataset501_MyPE"}), nearest("x", ["y"])
+        >>> nearest("3d_fulres", ["2d", "3d_fullres"]), nearest("mype", {"MyPE": "Dataset501_MyPE"}), nearest("x", "y")
         ('3d_fullres', 'Dataset501_MyPE', None)
     """
     spellings = known if isinstance(known, Mapping) else {other: other for other in known}
