@@ -6,6 +6,7 @@ import argparse
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
@@ -29,7 +30,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         return "".join(indent + line for line in as_help(text, width - len(indent)).splitlines(keepends=True))
 
     def _split_lines(self, text: str, width: int) -> list[str]:
-        return [line for part in text.splitlines() for line in super(HelpFormatter, self)._split_lines(part, width)]
+        return [line for part in text.splitlines() for line in textwrap.wrap(part, width, break_on_hyphens=False)]
 
     def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
         """`-f FOLD ...` for one or more, not `-f FOLD [FOLD ...]`."""

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 
-def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> str | None:
+def nearest(name: str, known: Iterable[str] | Mapping[str, str], likeness: float = 0.6) -> str | None:
     """The known name that is nearest to a misspelt one, upper and lower case being the same; None if none is near.
 
     Args:
         name: As it was given.
         known: The names that there are; of a table, the values, and its keys are spellings of them.
+        likeness: At least, 0 to 1: twice the letters in common over the letters of both; difflib's own limit is 0.6.
 
-    Source: Ratcliff and Metzener, Dr. Dobb's Journal, July 1988; at least 0.6, difflib's own limit.
+    Source: Ratcliff and Metzener, Dr. Dobb's Journal, July 1988.
 
     Example:
         >>> nearest("3d_fulres", ["2d", "3d_fullres"]), nearest("mype", {"MyPE": "Dataset501_MyPE"}), nearest("x", "y")
@@ -21,7 +22,7 @@ def nearest(name: str, known: Iterable[str] | Mapping[str, str]) -> str | None:
     """
     spellings = known if isinstance(known, Mapping) else {other: other for other in known}
     lower = {spelling.lower(): meant for spelling, meant in spellings.items()}
-    found = get_close_matches(name.lower(), lower, n=1)
+    found = get_close_matches(name.lower(), lower, n=1, cutoff=likeness)
     return lower[found[0]] if found else None
 
 
