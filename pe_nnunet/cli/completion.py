@@ -1,10 +1,10 @@
 """Print a script that lets a shell complete commands, options, their values and file names.
 
 pe-nnunet completion bash > ~/.local/share/bash-completion/completions/pe-nnunet
-pe-nnunet completion zsh > ~/.pe-nnunet.zsh   then in ~/.zshrc, after compinit: source ~/.pe-nnunet.zsh
+pe-nnunet completion zsh > ~/.pe-nnunet.zsh   then in ~/.zshrc, after compinit: eval "$(< ~/.pe-nnunet.zsh)"
 pe-nnunet completion fish > ~/.config/fish/completions/pe-nnunet.fish
 
-The script is of this version: print it again after an update. It starts no program when it completes.
+The script, which shtab makes of the commands' own parsers, is of this version: print it again after an update. It starts no program when it completes.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def script(shell: str) -> str:
     alone = command_parser("predict-fused", "pe-nnunet-predict-fused")
     for parser in (alone, *commands.choices.values()):
         for action in parser._actions:
+            if "\n" in (action.help or ""):  # what each value means, which fish would show beside every one
+                action.help = str(action.metavar).lower()
             if action.type is Path:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return "\n".join(shtab.complete(parser, shell) for parser in (whole, alone))

@@ -30,7 +30,12 @@ PACKAGES = (
 FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 
 # The script of a stock command has its own folder on sys.path, not the working folder that `python -c` puts there.
-_PROBE = "import sys; sys.path[:] = [p for p in sys.path if p]; from pe_nnunet.registration import probe; probe.main"
+_PROBE = """
+import sys
+sys.path[:] = [p for p in sys.path if p]
+from pe_nnunet.registration import probe
+probe.main(imports="--imports" in sys.argv)
+"""
 _PROBE_SECONDS = 600
 
 
@@ -145,7 +150,7 @@ def _version(package: str) -> str | None:
 
 def _probe(*, imports: bool) -> dict[str, Any]:
     """What `probe.main` prints, or the same with why it could not."""
-    command = [sys.executable, "-c", f"{_PROBE}(imports={imports})"]
+    command = [sys.executable, "-c", _PROBE, *(["--imports"] if imports else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
     except subprocess.TimeoutExpired:

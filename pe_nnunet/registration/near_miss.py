@@ -22,7 +22,7 @@ def remember(name: str) -> ConfigurationError | None:
     """Let the error that nnU-Net will end with, as it has no class of that name, be a line if one of ours is near.
 
     Args:
-        name: That nnU-Net has looked up in vain. It may look on elsewhere, in `nnUNet_extTrainer`, so nothing is raised.
+        name: That nnU-Net has looked up in vain. It may look on in `nnUNet_extTrainer`, so nothing is raised.
 
     Returns:
         What the line is, or None where none of ours is near.
