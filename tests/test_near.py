@@ -35,7 +35,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "dataset folder": (lambda results: dataset_folder(results, "Dataset501"), "Dataset501_MyPE"),
     "dataset id": (lambda results: dataset_folder(results, "510"), "Dataset501_MyPE"),
     "trainer": (
-        lambda results: locate_folder(results / "Dataset501_MyPE" / MODEL.replace("UNetT", "UnetT"), None),
+        lambda results: locate_folder(results / "Dataset501_MyPE" / MODEL.lower(), None),
         MODEL,
     ),
     "configuration": (lambda results: locate_folder(results / "Dataset501_MyPE" / MODEL[:-1], None), MODEL),

@@ -4,7 +4,8 @@ pe-nnunet completion bash > ~/.local/share/bash-completion/completions/pe-nnunet
 pe-nnunet completion zsh > ~/.pe-nnunet.zsh   then in ~/.zshrc, after compinit: eval "$(< ~/.pe-nnunet.zsh)"
 pe-nnunet completion fish > ~/.config/fish/completions/pe-nnunet.fish
 
-The script, which shtab makes of the commands' own parsers, is of this version: print it again after an update. It starts no program when it completes.
+The script, which shtab makes of the commands' own parsers, is of this version: print it again after an update. It
+starts no program when it completes.
 """
 
 from __future__ import annotations

@@ -81,7 +81,11 @@ def _lines(report: Report) -> Iterator[str]:
     there = "installed" if report.versions["ultralytics"] else "not installed: `pip install ultralytics`"
     yield from _table({"ultralytics": f"{there} (AGPL-3.0; needed to train a detector, and for nothing else)"})
 
-    yield "found by nnU-Net's own look-up in a fresh process" + (", and imported" if report.imported else "")
+    yield (
+        "found by nnU-Net's own look-up in a fresh process, and imported"
+        if report.imported
+        else "known to nnU-Net's look-up in a fresh process (`--imports` imports each of them)"
+    )
     found: dict[str, list[str]] = {}
     for name in report.names:
         if name["found"]:
