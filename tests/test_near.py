@@ -10,6 +10,7 @@ import pytest
 
 from pe_nnunet.dataset.folders import dataset_folder
 from pe_nnunet.dataset.split_checks import split_of
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.errors.near import did_you_mean, nearest
 from pe_nnunet.inference.locate import locate_folder
@@ -42,6 +43,8 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "fold": (lambda results: locate_folder(results / "Dataset501_MyPE" / MODEL, ["fold0"]), "0"),
     "fold of splits": (lambda _: split_of([{"train": [], "val": []}], "fold_0", dataset="D", code="PE-FUS-006"), "0"),
     "model": (lambda _: find_model("MyPe2"), f"Dataset501_MyPE/{MODEL}"),
+    "label scheme": (lambda _: ConvertOptions(scheme="artery_pe"), "artery-pe"),
+    "recipe value": (lambda _: TrainingRecipe().updated({"little_start": "patch"}, "here"), "patches"),
     "recipe key": (lambda _: TrainingRecipe().updated({"epoch": 3}, "here"), "epochs"),
 }
 
