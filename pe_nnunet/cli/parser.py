@@ -27,6 +27,8 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=26, width=min(shutil.get_terminal_size().columns, MAX_WIDTH) - 1)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" not in text:  # a group's description, the version: no docstring
+            return textwrap.fill(text, width, initial_indent=indent, subsequent_indent=indent)
         return "".join(indent + line for line in as_help(text, width - len(indent)).splitlines(keepends=True))
 
     def _split_lines(self, text: str, width: int) -> list[str]:

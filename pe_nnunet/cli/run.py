@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     stock = {e.name: e for e in entry_points(group="console_scripts") if e.name.startswith("nnUNetv2_")}
     if args.nnunet_command not in stock:
-        hint = did_you_mean(args.nnunet_command, stock, f"installed: {', '.join(sorted(stock))}")
+        hint = did_you_mean(args.nnunet_command, list(stock), f"installed: {', '.join(sorted(stock))}")
         raise ConfigurationError("PE-ENV-005", f"no nnU-Net command {args.nnunet_command!r}", hint)
     _prepare_workers()
     if not register():

@@ -41,9 +41,9 @@ def known_names() -> list[dict[str, str | None]]:
         *(("network", name, entry.path.rpartition(".")[0], entry.path) for name, entry in NETWORKS.items()),
     ]
     return [
-        {"kind": kind, "name": name}
-        | ({"found": path, "problem": None} if find_spec(module) else {"found": None, "problem": f"no {module}"})
+        {"kind": kind, "name": name, "found": path if there else None, "problem": None if there else f"no {module}"}
         for kind, name, module, path in known
+        for there in [find_spec(module)]
     ]
 
 

@@ -129,9 +129,9 @@ def test_debug_shows_the_traceback(
 
 
 def test_run_names_the_commands_that_nnunet_has(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "nnUNetv2_segment_everything"]) == 2
+    assert main(["run", "nnUNetv2_trian"]) == 2
     line = capsys.readouterr().err
-    assert line.startswith("PE-ENV-005: no nnU-Net command 'nnUNetv2_segment_everything'; installed: ")
+    assert line.startswith("PE-ENV-005: no nnU-Net command 'nnUNetv2_trian'; did you mean nnUNetv2_train? installed: ")
     assert "nnUNetv2_train" in line
 
 
