@@ -143,7 +143,9 @@ def dataset_folder(parent: Path, dataset: str, code: str = "PE-ENV-002") -> Path
         raise ConfigurationError(
             code,
             f"{len(found)} datasets {dataset} in {parent}, 1 expected",
-            there if found else did_you_mean(dataset, _spellings(path.name for path in known), there),
+            there
+            if found
+            else did_you_mean(dataset, otherwise=there, spellings=_spellings(path.name for path in known)),
         )
     return found[0]
 

@@ -50,7 +50,7 @@ def split_of(splits: Sequence[Split], fold: str, *, dataset: str, code: str) -> 
     if not fold.isdigit() or int(fold) >= len(splits):
         there = ", ".join(map(str, range(len(splits))))
         known = fold_spellings(map(str, range(len(splits))))
-        hint = did_you_mean(fold, known, f"take one of {there}")
+        hint = did_you_mean(fold, otherwise=f"take one of {there}", spellings=known)
         raise ConfigurationError(code, f"the splits of {dataset} have no fold {fold}", hint)
     return splits[int(fold)]
 

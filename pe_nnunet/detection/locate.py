@@ -33,7 +33,8 @@ def fold_folders(folder: Path, folds: Sequence[str] | None = None) -> list[Path]
     if not wanted or not set(wanted) <= set(trained):
         names = ", ".join(path.name for path in wanted if path not in trained) or "fold"
         there = f"trained: {', '.join(path.name for path in trained) or 'none'}; pe-nnunet train-detector makes one"
-        hint = did_you_mean(names, fold_spellings(path.name.removeprefix("fold_") for path in trained), there)
+        spellings = fold_spellings(path.name.removeprefix("fold_") for path in trained)
+        hint = did_you_mean(names, otherwise=there, spellings=spellings)
         raise ConfigurationError("PE-DET-005", f"no trained {names} in {folder}", hint)
     return wanted
 

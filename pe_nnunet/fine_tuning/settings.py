@@ -73,5 +73,5 @@ def check_folds(folds: tuple[str, ...]) -> None:
     for fold in folds:
         if not (fold == "all" or fold.isdecimal()) or folds.count(fold) > 1:
             known = {} if fold.isdecimal() else fold_spellings(["all", *map(str, range(N_FOLDS))])
-            hint = did_you_mean(fold, known, "name folds once each, by their numbers, or all")
+            hint = did_you_mean(fold, otherwise="name folds once each, by their numbers, or all", spellings=known)
             raise ConfigurationError("PE-TRAIN-028", f"-f is {' '.join(folds)}", hint)

@@ -146,8 +146,10 @@ def no_checkpoint(folder: Path, folds: Sequence[str], checkpoint: str) -> Config
     )
     there = f"there: {there}" if any(held.values()) else "no fold is trained: train one first"
     misspelt = next((fold for fold in folds if fold not in held and not fold.isdecimal()), "")
-    if nearest(misspelt, fold_spellings(held)):
-        return ConfigurationError("PE-MODEL-002", what, did_you_mean(misspelt, fold_spellings(held), there))
+    if nearest(misspelt, spellings=fold_spellings(held)):
+        return ConfigurationError(
+            "PE-MODEL-002", what, did_you_mean(misspelt, otherwise=there, spellings=fold_spellings(held))
+        )
     if instead not in (None, checkpoint):
         unfinished = "; training was interrupted or still runs" if checkpoint == FINAL else ""
         return ConfigurationError("PE-MODEL-002", f"{what}{unfinished}", f"-chk {instead} takes what is there; {there}")

@@ -46,11 +46,10 @@ def find_model(name: str) -> Path:
     if not found:
         known = [*SHIPPED, *(f"{folder.parent.name}/{folder.name}" for folder in there)]
         spellings = {called: f"{folder.parent.name}/{folder.name}" for folder in there for called in _names(folder)}
-        spellings |= {shipped: shipped for shipped in SHIPPED}
         raise ConfigurationError(
             "PE-MODEL-001",
             f"{name} is no folder, no archive and no model in {results}",
-            did_you_mean(name, spellings, f"there: {', '.join(known) or 'none'}"),
+            did_you_mean(name, SHIPPED, f"there: {', '.join(known) or 'none'}", spellings=spellings),
         )
     return _the_one(name, found, f"{results} holds")
 
