@@ -56,5 +56,5 @@ def _is_of(error: BaseException, name: str) -> bool:
     """Whether this is how nnU-Net 2.8 ends that does not find a trainer, or calls a planner that it has not found."""
     if isinstance(error, RuntimeError):
         return name in str(error)
-    is_planner = name.lower().endswith("planner")  # sought in nnU-Net's own folder alone
+    is_planner = nearest(name, CLASSES, LIKENESS) in PLANNERS  # those are sought in nnU-Net's own folder alone
     return is_planner and isinstance(error, TypeError) and "'NoneType' object is not callable" in str(error)
