@@ -62,6 +62,18 @@ class TrainingRecipe:
     focal_pe_weight: float = option(
         1.0, "focal weight of PE, of the other foreground classes' or regions'; matters where there are arteries", low=0
     )
+    focal_mean: str = option(
+        "voxels",
+        "what the sum of the focal loss is divided by: all voxels, or foreground ones (a thousandth of all at least), "
+        "which makes it hundreds of times larger",
+        choices=("voxels", "foreground"),
+    )
+    embolus_weight_power: float = option(
+        0.0,
+        "weight (median volume / volume)^power of an embolus's voxels in both losses; 0 counts voxels, 1 emboli",
+        low=0,
+        high=1,
+    )
     foreground_prior: float = option(
         0.01, "probability of foreground that an untrained network starts from", low=1e-6, high=0.5
     )
