@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks here are so small that threads would only wait for each other
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -23,6 +25,23 @@ ModelFolder = Callable[..., Path]
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("pe_nnunet", "planners", "trainers", "networks", "dataset_conversion")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
+TOGETHER = ("tests/detection", "tests/phantom")  # their files share what takes long to make
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes by `--dist loadfile`, give each whole files, and some whole folders."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            folder = file.rpartition("/")[0]
+            return folder if folder in TOGETHER else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture
