@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import sysconfig
 import venv
 import warnings
 from collections.abc import Callable, Sequence
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +187,27 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; PE_NNUNET_TEST_DATA names another folder")
     return folder
+
+
+class _Threads:
+    """Stands in for multiprocessing's contexts."""
+
+    Pool = ThreadPool
+
+
+def run_nnunet_here(patch: pytest.MonkeyPatch) -> None:
+    """Let nnU-Net's steps up to a training do with this process, and with a fraction of their time.
+
+    Its workers each import torch, or are copies of this process, twelve at each look at a dataset's files; and its
+    fingerprint draws a hundred million voxels, however few there are: seconds each, and GiB.
+    """
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+    from nnunetv2.utilities import utils
+
+    patch.setattr(multiprocessing, "get_context", lambda method=None: _Threads)
+    patch.setattr(utils, "Pool", ThreadPool)
+    few = property(lambda _: 10_000, lambda _, __: None)  # it is set for each dataset
+    patch.setattr(DatasetFingerprintExtractor, "num_foreground_voxels_for_intensitystats", few, raising=False)
 
 
 CT_PROPERTIES = {"max": 1000.0, "mean": 50.0, "median": 60.0, "min": -1000.0, "percentile_00_5": -900.0}
