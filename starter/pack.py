@@ -13,7 +13,7 @@ from starter.make import FOLD, held_out, model_folder
 
 MOST_BYTES = 8_000_000
 KEPT = ("network_weights", "trainer_name", "init_args", "inference_allowed_mirroring_axes", "current_epoch")
-KEPT_OF_OURS = ("pe_recipe", "pe_training_split", "pe_first_weights")
+KEPT_OF_OURS = ("pe_recipe", "pe_split", "pe_first_weights")
 PACKED = "models"  # below the working folder, as in the package
 
 LICENCE = "Apache-2.0"
@@ -26,13 +26,13 @@ DESCRIPTION = (
     "vessels of CAD-PE's patients, with emboli drawn into them and appearances varied widely."
 )
 CITATION = (
-    "Lung and vessel annotation of CAD-PE, from which the scans were rendered: Guo J, et al. AANet: Artery-Aware Network "
-    "for Pulmonary Embolism Detection in CTPA Images. MICCAI 2022. doi:10.1007/978-3-031-16431-6_45"
+    "Lung and vessel annotation of CAD-PE, from which the scans were rendered: Guo J, et al. AANet: Artery-Aware "
+    "Network for Pulmonary Embolism Detection in CTPA Images. MICCAI 2022. doi:10.1007/978-3-031-16431-6_45"
 )
 LIMITS = (
     "It has learnt what the rendering shows: vessels and lungs of real anatomies, with bones, mediastinum, bronchi and "
-    "emboli that were drawn. Other diseases of lung and vessels, devices and most artefacts are not in it. Its threshold "
-    "was chosen on rendered scans as well, of anatomies that it was not trained on."
+    "emboli that were drawn. Other diseases of lung and vessels, devices and most artefacts are not in it. Its "
+    "threshold was chosen on rendered scans as well, of anatomies that it was not trained on."
 )
 
 

@@ -9,15 +9,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDERS = (
-    "pe_nnunet",
-    "dataset_conversion",
-    "networks",
-    "planners",
-    "trainers",
-    "tests",
-    "benchmarks",
-    "fuzz",
-    "starter",
+    *("pe_nnunet", "dataset_conversion", "networks", "planners", "trainers"),
+    *("tests", "benchmarks", "fuzz", "starter"),
 )
 
 
