@@ -73,7 +73,9 @@ def convert(work: Path, scheme: str = "artery-pe", processes: int = 1) -> Path:
         raise SystemExit("no variant could be converted")
     anatomy = read_patients(source / "patients.csv")
     cases = {case: (anatomy[case], record.clot_mm3) for case, record in report.cases.items()}
-    atomic_json(folder / SPLITS, make_splits(cases, folds=options.folds, seed=options.seed))
+    (folder / SPLITS).unlink(missing_ok=True)
+    if splits := make_splits(cases, folds=options.folds, seed=options.seed):
+        atomic_json(folder / SPLITS, splits)
     emboli = sum(record.embolus_count for record in report.cases.values())
     print(f"{folder}: {len(cases)} scans of {len(set(anatomy.values()))} anatomies, {emboli} emboli", flush=True)
     return folder
