@@ -114,6 +114,7 @@ def train(device: str, *, go_on: bool = False) -> Path:
     Returns:
         The model's folder.
     """
+    import torch
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
     from pe_nnunet.inference.device import pick_device
@@ -121,6 +122,7 @@ def train(device: str, *, go_on: bool = False) -> Path:
 
     register()
     where = pick_device(device)
+    torch.backends.cudnn.benchmark = where.type == "cuda"
     trainer = get_trainer_from_args(str(DATASET_ID), CONFIGURATION, FOLD, TRAINER, PLANS, device=where)
     if go_on:
         maybe_load_checkpoint(trainer, True, False)
