@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 
 import pytest
 import SimpleITK as sitk
@@ -27,11 +26,12 @@ def work(model_folder, tmp_path):
     folder = tmp_path / "work"
     results = folder / "nnUNet" / "nnUNet_results"
     results.mkdir(parents=True)
-    trained = model_folder(gain=8.0)
+    trained = model_folder(patch=(32, 32, 32), log_odds=(2.0,))
     (trained / "fold_0").rename(trained / "fold_all")
     checkpoint = trained / "fold_all" / "checkpoint_final.pth"
     content = torch.load(checkpoint, weights_only=True)
-    torch.save(content | {"optimizer_state": {"state": torch.zeros(1000)}, "pe_recipe": {"epochs": 2}}, checkpoint)
+    further = {"optimizer_state": {"state": torch.zeros(1000)}, "pe_recipe": {"epochs": 2}}
+    torch.save(content | further | {"inference_allowed_mirroring_axes": ()}, checkpoint)
     trained.parent.rename(results / "Dataset910_Starter")
     for kind in ("ct", "emboli"):
         (folder / "held_out" / kind).mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_a_packed_model_is_found_run_and_verified_by_its_name(shipped, tmp_path,
     manifest = json.loads((out / "scan.json").read_text())
     (terms,) = manifest["model_terms"]
     assert (terms["notice"], terms["licence"]) == (pack.NOTICE, "Apache-2.0")
-    assert manifest["arguments"]["fusion_from"].endswith("fusion.json")
+    assert manifest["arguments"]["fusion_from"] == "starter"
     for page in ("scan_report.html", "report.html"):
         assert f'<p class="notice">starter: {pack.NOTICE}</p>' in (out / page).read_text()
 
@@ -85,23 +85,23 @@ def test_a_packed_model_is_found_run_and_verified_by_its_name(shipped, tmp_path,
     assert "as it should be" in capsys.readouterr().out
     assert main(["calibrate", "-m", "starter", "--scans", str(scan), "--labels", str(scan.parent)]) == 2
     assert "PE-MODEL-032" in capsys.readouterr().err
+
+    archive = tmp_path / "model.zip"
+    assert main(["export-model", "-o", str(archive), "-m", "starter"]) == 0
+    (folder,), _, _ = install_models(archive, tmp_path / "results")
+    assert folder == tmp_path / "results" / "Dataset501_PE" / "starter"
+    assert PEPredictor([folder], device="cpu").choice.source == "starter"
+
     with checkpoint.open("ab") as file:
         file.write(b"\0")
     assert main(["verify", "starter"]) == 3
     assert "is not the file of SHA256SUMS" in capsys.readouterr().out
 
 
-def test_a_packed_model_is_exported_and_installed(shipped, tmp_path):
-    archive = tmp_path / "model.zip"
-    assert main(["export-model", "-o", str(archive), "-m", "starter"]) == 0
-    (folder,), _, _ = install_models(archive, tmp_path / "results")
-    assert folder == tmp_path / "results" / "Dataset501_PE" / "starter"
-    assert PEPredictor([folder], device="cpu").choice.source.endswith("fusion.json")
-
-
 def test_a_model_that_is_too_large_stays_out(work, tmp_path, monkeypatch):
     monkeypatch.setattr(pack, "MOST_BYTES", 1000)
-    monkeypatch.setattr(pack, "calibrate", lambda *_: shutil.copy(work / "held_out" / "patients.csv", tmp_path))
+    for step in ("calibrate", "describe"):
+        monkeypatch.setattr(pack, step, lambda *_: None)
     with pytest.raises(ConfigurationError, match=r"PE-MODEL-003: .* MB"):
         pack.pack(work, tmp_path / "out" / "starter")
     assert not (tmp_path / "out").exists()
