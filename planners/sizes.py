@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.planners.memory import smallest_sides
 from pe_nnunet.planners.settings import by
 from pe_nnunet.recipe.resolve import read_environment
@@ -49,9 +50,8 @@ class AskedSizes:
         given = read_environment(text, ENVIRONMENT_VARIABLE, CODE)
         known = [item.name for item in fields(cls)]
         if unknown := sorted(set(given) - set(known)):
-            raise ConfigurationError(
-                CODE, f"unknown key {unknown[0]!r} in {ENVIRONMENT_VARIABLE}", f"known: {', '.join(known)}"
-            )
+            hint = did_you_mean(unknown[0], known, f"known: {', '.join(known)}")
+            raise ConfigurationError(CODE, f"unknown key {unknown[0]!r} in {ENVIRONMENT_VARIABLE}", hint)
         return cls(**{name: _size(name, value) for name, value in given.items()})
 
     def of(self, dimensions: int) -> tuple[tuple[int, ...] | None, int | None]:
