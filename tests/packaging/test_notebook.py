@@ -14,7 +14,7 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebooks" / "phantom_to_report
 
 @pytest.fixture(scope="module")
 def committed() -> Any:
-    return nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]
+    return nbformat.read(NOTEBOOK, as_version=4)
 
 
 def code_cells(notebook: Any) -> list[Any]:
@@ -34,9 +34,9 @@ def test_it_is_committed_with_its_pictures_and_without_paths_of_a_machine(commit
 
 
 def test_it_runs_and_shows_what_it_showed(committed: Any, tmp_path: Path) -> None:
-    fresh = nbformat.from_dict(committed)  # type: ignore[no-untyped-call]
+    fresh = nbformat.from_dict(committed)
     NotebookClient(fresh, timeout=600, startup_timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    before, now = code_cells(nbformat.read(NOTEBOOK, as_version=4)), code_cells(fresh)  # type: ignore[no-untyped-call]
+    before, now = code_cells(nbformat.read(NOTEBOOK, as_version=4)), code_cells(fresh)
     assert [kinds(cell) for cell in now] == [kinds(cell) for cell in before]
     assert [texts(cell) for cell in now] == [texts(cell) for cell in before]
 

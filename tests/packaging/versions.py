@@ -140,8 +140,11 @@ def attempt(uv: str, wheel: Path, combination: Combination, folder: Path) -> Out
             outcome.problem = text[-2000:]
             return outcome
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-    code = f"import json, platform; from importlib.metadata import version as v; print(json.dumps([platform.python_version(), {{n: v(n) for n in {SHOWN}}}]))"  # noqa: E501
-    _, text = _run([scripts / "python", "-I", "-c", code], environment)
+    code = (
+        "import json, platform, sys; from importlib.metadata import version; print(json.dumps(["
+        "platform.python_version(), {name: version(name) for name in sys.argv[1:]}]))"
+    )
+    _, text = _run([scripts / "python", "-I", "-c", code, *SHOWN], environment)
     outcome.python, outcome.versions = json.loads(text.splitlines()[-1])
     outcome.doctor, told = _run([scripts / "pe-nnunet", "doctor"], environment)
     outcome.tests, text = _run([scripts / "pytest", "-q", "-p", "no:cacheprovider", *TESTS], environment)
