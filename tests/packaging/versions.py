@@ -1,10 +1,11 @@
 """`make versions`: which versions of Python, torch and nnU-Net work together, found out by running tests with them.
 
-    versions.py [--only NAME ...] [--keep]        NAME: a combination of `COMBINATIONS`, `oldest` for example
+    versions.py [--only NAME ...] [--resolve | --keep]     NAME: a combination of `COMBINATIONS`, `oldest` for example
 
 Each combination gets an environment of its own by uv, with the wheel, not the tree; then `pe-nnunet doctor` and the
 tests of `TESTS` run in it, and the environment is deleted. Results go to `versions.json`, beside this file, and from
 there to the table in docs/versions.md; those of combinations that are not run stay. Exit code 1 if one does not work.
+`--resolve` only asks uv which versions it would install, which takes seconds, and keeps the outcomes of those that ran.
 An environment is some 6 GB with torch for CUDA, which PyPI serves for Linux; `UV_TORCH_BACKEND=cpu` asks for less.
 """
 
@@ -86,6 +87,7 @@ class Outcome:
         python: The interpreter's version.
         asked: What was asked for, in words.
         versions: Of the packages in `SHOWN`.
+        resolve: Exit code of uv's search for versions that fit together.
         install: Exit code of the installation.
         doctor: Exit code of `pe-nnunet doctor`.
         tests: Exit code of pytest.
@@ -98,6 +100,7 @@ class Outcome:
     python: str
     asked: str
     versions: dict[str, str] = field(default_factory=dict)
+    resolve: int | None = None
     install: int | None = None
     doctor: int | None = None
     tests: int | None = None
@@ -109,7 +112,7 @@ class Outcome:
     @property
     def works(self) -> bool:
         """Whether all that was run ended well."""
-        return self.install == self.doctor == self.tests == 0
+        return self.resolve == self.install == self.doctor == self.tests == 0
 
 
 def _run(command: Sequence[str | Path], environment: dict[str, str]) -> tuple[int, str]:
@@ -129,11 +132,28 @@ def _installation(uv: str, wheel: Path, combination: Combination, folder: Path) 
     yield [*pip, "--group", "test"]
 
 
+def resolve(uv: str, combination: Combination) -> Outcome:
+    """Which versions uv would install."""
+    outcome = Outcome(combination.python, combination.asked, date=time.strftime("%Y-%m-%d"))
+    with tempfile.TemporaryDirectory() as folder:
+        pins = Path(folder, "pins.in")
+        pins.write_text("\n".join(combination.pins), encoding="utf-8")
+        command = [uv, "pip", "compile", "--quiet", "--no-annotate", "--no-header", "--python", combination.python]
+        command += ["--resolution", combination.resolution, "pyproject.toml", str(pins)]
+        outcome.resolve, text = _run(command, dict(os.environ))
+    found = dict(line.split(" ")[0].split("==") for line in text.splitlines() if re.match(r"[\w.-]+==", line))
+    outcome.versions = {name: found[name.lower()] for name in SHOWN if name.lower() in found}
+    outcome.problem = text[-2000:] if outcome.resolve else ""
+    return outcome
+
+
 def attempt(uv: str, wheel: Path, combination: Combination, folder: Path) -> Outcome:
     """Make the environment in `folder`, and run doctor and the tests in it."""
     dropped = ("nnUNet", "PE_NNUNET", "TORCH_DEVICE_BACKEND_AUTOLOAD", "PYTHONPATH", "VIRTUAL_ENV")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
-    outcome = Outcome(combination.python, combination.asked, date=time.strftime("%Y-%m-%d"))
+    outcome = resolve(uv, combination)
+    if outcome.resolve:
+        return outcome
     for command in _installation(uv, wheel, combination, folder):
         outcome.install, text = _run(command, environment)
         if outcome.install:
@@ -156,15 +176,19 @@ def attempt(uv: str, wheel: Path, combination: Combination, folder: Path) -> Out
 
 def table(results: dict[str, Any]) -> str:
     """The outcomes as a Markdown table."""
-    heads = ["Python", "asked for", *SHOWN, "install", "doctor", "tests", "what they said", "date"]
+
+    def shown(code: int | None) -> str:
+        return "not run" if code is None else str(code)
+
+    heads = ["Python", "asked for", *SHOWN, "resolve", "install", "doctor", "tests", "what they said", "date"]
     rows = [heads, ["---"] * len(heads)]
     for name in COMBINATIONS:
         if name not in results:
             continue
         found = Outcome(**results[name])
-        codes = ["" if code is None else str(code) for code in (found.install, found.doctor, found.tests)]
+        codes = [found.resolve, found.install, found.doctor, found.tests]
         versions = [found.versions.get(package, "") for package in SHOWN]
-        rows.append([found.python, found.asked, *versions, *codes, found.counts, found.date])
+        rows.append([found.python, found.asked, *versions, *map(shown, codes), found.counts, found.date])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
@@ -174,16 +198,11 @@ def page(text: str, results: dict[str, Any]) -> str:
     return f"{before}{START}\n{table(results)}\n{END}{rest.split(END)[1]}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=COMBINATIONS, default=list(COMBINATIONS), metavar="NAME")
-    parser.add_argument("--keep", action="store_true", help="leave the environments, and print where they are")
-    args = parser.parse_args()
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    if uv is None:
-        raise SystemExit("uv is not installed: pip install uv")
-    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    failed = 0
+def outcomes(uv: str, args: argparse.Namespace) -> Iterator[tuple[str, Outcome]]:
+    """What becomes of each combination that is asked for, one after the other."""
+    if args.resolve:
+        yield from ((name, resolve(uv, COMBINATIONS[name])) for name in args.only)
+        return
     with tempfile.TemporaryDirectory() as built:
         subprocess.run([uv, "build", "--quiet", "--out-dir", built, REPOSITORY], check=True)
         (wheel,) = Path(built).glob("*.whl")
@@ -197,12 +216,28 @@ def main() -> int:
                 else:
                     shutil.rmtree(folder)
             outcome.minutes = round((time.monotonic() - started) / 60, 1)
-            failed += not outcome.works
-            print(f"{name}: {'works' if outcome.works else 'FAILS'}, {outcome.counts}, {outcome.minutes} minutes")
-            print(outcome.problem, flush=True)
-            results[name] = asdict(outcome)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-            PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
+            yield name, outcome
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=COMBINATIONS, default=list(COMBINATIONS), metavar="NAME")
+    parser.add_argument("--resolve", action="store_true", help="ask uv for versions, and install nothing")
+    parser.add_argument("--keep", action="store_true", help="leave the environments, and print where they are")
+    args = parser.parse_args()
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        raise SystemExit("uv is not installed: pip install uv")
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    failed = 0
+    for name, outcome in outcomes(uv, args):
+        failed += bool(outcome.resolve) if args.resolve else not outcome.works
+        print(f"{name}: {outcome}" if outcome.problem else f"{name}: well {outcome.counts}", flush=True)
+        if args.resolve and name in results and results[name]["install"] is not None:
+            continue
+        results[name] = asdict(outcome)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(page(PAGE.read_text(encoding="utf-8"), results), encoding="utf-8")
     return int(failed > 0)
 
 
