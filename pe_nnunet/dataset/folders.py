@@ -152,7 +152,7 @@ def dataset_folder(parent: Path, dataset: str, code: str = "PE-ENV-002") -> Path
 
 def _spellings(folders: Iterable[str]) -> dict[str, str]:
     """What is meant by the whole name of a dataset's folder, by its number and by the name after that."""
-    meant = {}
+    meant: dict[str, str] = {}
     for folder in folders:
         number, _, name = folder.removeprefix("Dataset").partition("_")
         meant |= {name: folder, number: folder, folder: folder}
