@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
-.PHONY: demo test env lint format bench fuzz kill audit clean
+.PHONY: demo test env lint format bench fuzz kill audit docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
@@ -46,6 +46,16 @@ $(CACHE)/audit/.installed: pyproject.toml
 	$(PYTHON) -m venv $(CACHE)/audit
 	$(CACHE)/audit/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(CACHE)/audit/bin/python -m pip install --quiet --group audit
+	@touch $@
+
+docs: $(CACHE)/docs/.installed  # the site, in .cache/site; a warning is an error; Python 3.11 or newer
+	PYTHONPATH=. $(CACHE)/docs/bin/zensical build --strict --clean
+	@echo "open $(CACHE)/site/index.html"
+
+$(CACHE)/docs/.installed: pyproject.toml
+	$(PYTHON) -m venv $(CACHE)/docs
+	$(CACHE)/docs/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(CACHE)/docs/bin/python -m pip install --quiet --group docs
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml

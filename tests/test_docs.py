@@ -117,7 +117,7 @@ def require_parsed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None
     for action in asked:
         action.required = not left_out
     try:
-        parser.parse_args([word for word in arguments if word != "..."])
+        parser.parse_args(["1" if word[:1] == "$" else word for word in arguments if word != "..."])
     except (SystemExit, argparse.ArgumentError) as error:
         pytest.fail(f"{shlex.join(words)}: {error} {capsys.readouterr().err.splitlines()[-1:]}")
     finally:
@@ -168,30 +168,32 @@ def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_folder: Callab
     monkeypatch.chdir(folder)
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "PWD"):
         monkeypatch.setenv(name, str(folder))
-    monkeypatch.setattr("pe_nnunet.processes.usable_processors", lambda: 1)
-    model = model_folder(PHANTOM, log_odds=[-9.0])
-    shutil.copytree(model, folder / "MODEL")
-    shutil.copytree(model, folder / "nnUNet" / "results" / "Dataset501_Phantom" / PHANTOM)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    for command in ("predict_fused", "convert", "evaluate", "verify"):  # no process of its own for each case
+        monkeypatch.setattr(f"pe_nnunet.cli.{command}.limits", lambda _: None)
+    shutil.copytree(model_folder(PHANTOM, log_odds=[-9.0]), folder / "MODEL")
     return folder
 
 
-def prepare(folder: Path, text: str) -> None:
-    """Write the scans that a page takes for granted."""
+def prepare(folder: Path, page: str, text: str) -> None:
+    """Write what a page takes for granted."""
     coarse = ["--cases", "1", "--coarse", "--spacing", "4"]
     if "STUDY" in text:
         assert main(["phantom", "made", *coarse, "--format", "dicom"]) == 0
         (folder / "made" / "phantom_001" / "ct").rename(folder / "STUDY")
-    if "SCANS" in text:
+    if "SCANS" in text or page == "cohort":
         assert main(["phantom", "SCANS", *coarse]) == 0
+    if page == "cohort":
+        shell(f"{PREDICT} -i SCANS/phantom_001/ct.nii.gz -o OUT -m MODEL")
+    if page == "phantom":
+        shutil.copytree("MODEL", folder / "nnUNet" / "results" / "Dataset501_Phantom" / PHANTOM)
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
 def test_the_blocks_of_a_tutorial_run(page: Path, reader: Path) -> None:
     to_run = [block for block in blocks(page) if not block.checked and block.language]
     with redirect_stdout(StringIO()):
-        prepare(reader, "".join(block.text for block in to_run))
-    if page.stem == "cohort":
-        shell("pe-nnunet-predict-fused -i SCANS/phantom_001/ct.nii.gz -o OUT -m MODEL")
+        prepare(reader, page.stem, "".join(block.text for block in to_run))
     names: dict[str, Any] = {"__name__": "page"}
     said = ""
     for block in to_run:
