@@ -49,7 +49,8 @@ $(CACHE)/audit/.installed: pyproject.toml
 	@touch $@
 
 docs: $(CACHE)/docs/.installed  # the site, in .cache/site; a warning is an error; Python 3.11 or newer
-	PYTHONPATH=. $(CACHE)/docs/bin/zensical build --strict --clean
+	rm -rf $(CACHE)/[0-9]* $(CACHE)/site  # zensical's own; its --clean takes all of .cache
+	PYTHONPATH=. $(CACHE)/docs/bin/zensical build --strict
 	@echo "open $(CACHE)/site/index.html"
 
 $(CACHE)/docs/.installed: pyproject.toml
