@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
-.PHONY: demo test env lint format bench fuzz kill audit dist versions lint-packaging clean
+.PHONY: demo test env lint format bench fuzz kill audit dist versions lint-packaging docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
@@ -63,6 +63,11 @@ $(CACHE)/%/.installed: pyproject.toml
 	$(CACHE)/$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(CACHE)/$*/bin/python -m pip install --quiet --group $*
 	@touch $@
+
+docs: $(CACHE)/docs/.installed  # the site, in .cache/site; a warning is an error; Python 3.11 or newer
+	rm -rf $(CACHE)/[0-9]* $(CACHE)/site  # zensical's own; its --clean takes all of .cache
+	PYTHONPATH=. $(CACHE)/docs/bin/zensical build --strict
+	@echo "open $(CACHE)/site/index.html"
 
 $(VENV)/.installed: pyproject.toml
 	@echo "== environment in $(VENV) (a few minutes the first time)"
