@@ -163,13 +163,16 @@ def _secondary_capture(case: CaseResult, dicom: DicomInfo, row: Candidate, z: in
     remove_clock(image)
     image.ImageType = ["DERIVED", "SECONDARY"]
     image.ConversionType = "WSD"
-    image.Laterality = ""  # the chest is not one of a pair
+    image.BodyPartExamined = "CHEST"  # not one of a pair: no laterality is asked for
     image.BurnedInAnnotation = "NO"  # text is burnt in, but none that tells who it is or when (PS3.3 C.7.6.1)
     image.ImageComments = f"Embolus {row.id}, probability {row.probability:.3f}; {WARNING}"
     image.DerivationDescription = "window 700/100 HU, outlines and labels burnt in"
+    frames = dicom.frames or [0] * len(dicom.files)
+    if len(set(zip(dicom.sop_instance_uids, frames, strict=True))) < len(frames):
+        return image  # slices share a UID: a reference would not say which is meant
     reference = Dataset()
     reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
-    if dicom.frames and len(set(dicom.files)) < len(dicom.files):
-        reference.ReferencedFrameNumber = dicom.frames[z] + 1
+    if len(set(dicom.files)) < len(dicom.files):
+        reference.ReferencedFrameNumber = frames[z] + 1
     image.SourceImageSequence = [reference]
     return image

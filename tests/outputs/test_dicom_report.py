@@ -200,6 +200,7 @@ def test_without_a_segmentation_the_report_refers_to_slices_where_it_can(series:
     assert [note[:10] for note in summary.notes] == ["PE-OUT-004", "PE-OUT-016"]
     *groups, _ = hd.sr.srread(tmp_path / "b" / "case_1_sr.dcm").content.get_image_measurement_groups()
     assert [len(group.source_images) for group in groups] == [0, 0]  # a UID would not say which slice is meant
+    assert "SourceImageSequence" not in pydicom.dcmread(tmp_path / "b" / "case_1_key_01.dcm")
 
 
 def test_a_resampled_scan_has_neither(series: Path, tmp_path: Path) -> None:
