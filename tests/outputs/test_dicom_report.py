@@ -20,6 +20,7 @@ from pe_nnunet import __version__
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, ModelRecord, write_case
 from pe_nnunet.outputs.key_image import draw_key_image, orientation
+from pe_nnunet.outputs.structured_report import FOUND, LEVEL
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.volumes import find_scans, read_scan, spacing_zyx, write_dicom_series
 
@@ -96,7 +97,7 @@ def test_a_group_an_embolus_with_its_segment_and_its_numbers(written: tuple[Case
         z, y, x = (np.ptp(v) + 1 for v in np.nonzero(case.emboli.labels == row.id))
         assert numbers["L0JK"][0] == pytest.approx(np.linalg.norm([z * 1.25, y * 0.75, x * 0.75]), rel=0.15)
         assert ("397413000" in numbers) == (row.id == 1)  # nothing is said where nothing is known
-        levels = [e.value.meaning for e in group.get_qualitative_evaluations()]
+        levels = [e.value.meaning for e in group.get_qualitative_evaluations(name=LEVEL)]
         assert levels == (["Lobar by width"] if row.id == 1 else [])
     assert measured(groups[0])["397413000"] == (9.25, "mm")
 
@@ -110,7 +111,7 @@ def test_totals_and_who_made_it(written: tuple[CaseResult, Path]) -> None:
         "118565006": (pytest.approx(case.emboli.volume_mm3, abs=1e-3), "mm3"),
         "111013": (pytest.approx(100 * case.emboli.pe_score, abs=1e-2), "%"),
     }
-    assert [e.value for e in totals.get_qualitative_evaluations()] == [codes.DCM.Present]
+    assert [e.value for e in totals.get_qualitative_evaluations(name=FOUND)] == [codes.DCM.Present]
     said = {item.name.value: item.value for item in totals[0].ContentSequence if item.ValueType == "TEXT"}
     assert (said["111001"], said["111003"]) == ("pe-nnunet", __version__)
     (device,) = report.content.get_observer_contexts()
@@ -180,7 +181,7 @@ def test_that_nothing_was_found_is_a_report_too(series: Path, tmp_path: Path) ->
     assert report.content.get_volumetric_roi_measurement_groups() == []
     (totals,) = report.content.get_image_measurement_groups()
     assert set(measured(totals).values()) == {(0, "1"), (0, "mm3"), (0, "%")}
-    assert [e.value for e in totals.get_qualitative_evaluations()] == [codes.DCM.Absent]
+    assert [e.value for e in totals.get_qualitative_evaluations(name=FOUND)] == [codes.DCM.Absent]
 
 
 def test_without_a_segmentation_the_report_refers_to_slices_where_it_can(series: Path, tmp_path: Path) -> None:
