@@ -99,7 +99,12 @@ def built(name: str, setting: Setting):
 
     dataset = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "PE": 1}, "file_ending": ".nii.gz"}
     trainer_class = recursive_find_trainer_class_by_name(name)
-    trainer = trainer_class(plans(setting), "3d_fullres", 0, dataset, torch.device(setting.device))
+    folder = os.environ.pop("nnUNet_preprocessed")  # without it nobody looks for cases, of which there are none
+    try:
+        trainer = trainer_class(plans(setting), "3d_fullres", 0, dataset, torch.device(setting.device))
+    finally:
+        os.environ["nnUNet_preprocessed"] = folder
+    trainer.preprocessed_dataset_folder = str(Path(folder) / "Dataset001_Step" / "Step_3d")
     trainer.initialize()
     trainer.network.train()
     return trainer

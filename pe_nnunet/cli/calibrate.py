@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     from pe_nnunet.inference.settings import InferenceSettings
 
-    add_options(parser, InferenceSettings, "step", "mirroring", "window")
+    add_options(parser, InferenceSettings, "step", "mirroring", "window", "backend")
     parser.add_argument(
         "-o",
         "--output",

@@ -179,6 +179,7 @@ ADVICE: dict[str, str] = {
     "PE-MODEL-023": "fetch the file again, or know that it is a newer or another version",
     "PE-MODEL-026": "leave `--licence` out; if the weights are yours, correct `licence` in dataset.json",
     "PE-MODEL-027": "name the folder that `pe-nnunet evaluate` wrote",
+    "PE-MODEL-029": "`pip install 'pe-nnunet[openvino]'`, or `--backend torch`; the result is the same, later",
     "PE-MODEL-028": "nothing, unless it was meant to go with the model: `--limits` and `--citation` hold free text",
     "PE-PLN-009": "take the nearest size that the message names, or a larger `-gpu_memory_target`",
     "PE-TRAIN-022": "name a model that was trained on such images, or correct `channel_names` in `dataset.json`",
