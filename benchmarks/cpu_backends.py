@@ -1,21 +1,22 @@
 """A network's window on one core in single precision: torch, onnxruntime and OpenVINO, for CPUs without bfloat16.
 
-    python benchmarks/cpu_backends.py [--window 48] [--features 16 32 64 64] [--repeats 3] [--torch-compile]
+    python benchmarks/cpu_backends.py [--window 48] [--features 16 32 64 64] [--repeats 3]
 
 Three networks with random weights: nnU-Net's plain 3D U-Net, Attention U-Net and TAR-UNet. The runtimes take turns,
 and of each the least processor time of a window counts, which other programs on the machine disturb little. Memory is
-the peak of a process that runs the one runtime alone, less what it holds before the first window; beside it stands how
-far the logits are from torch's, as a share of the largest. Where a runtime is not installed its rows are left out.
+the peak of a process that runs the one runtime alone, less what it holds before the first window (Linux); beside it
+stands how far the logits are from torch's, as a share of the largest. Where a runtime is not installed its rows are
+left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -94,14 +95,15 @@ def memory_gb(name: str, runtime: str, side: int, features: tuple[int, ...]) -> 
 def measure_memory(name: str, runtime: str, side: int, features: tuple[int, ...]) -> None:
     """Print it."""
     network = runs_of(network_of(name, features), side, [runtime])[runtime]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if runtime == "torch" else _held_kib()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = _status_kib("VmRSS")
     seconds({runtime: network}, side, 1)
-    print(json.dumps((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e9))
+    print(json.dumps((_status_kib("VmHWM") - before) * 1024 / 1e9))
 
 
-def _held_kib() -> int:
-    with open("/proc/self/status") as lines:
-        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+def _status_kib(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(field)).split()[1])
 
 
 def bench(

@@ -103,7 +103,7 @@ def built(name: str, setting: Setting):
     try:
         trainer = trainer_class(plans(setting), "3d_fullres", 0, dataset, torch.device(setting.device))
     finally:
-        os.environ["nnUNet_preprocessed"] = folder
+        os.environ["nnUNet_preprocessed"] = folder  # noqa: SIM112 - nnU-Net's name
     trainer.preprocessed_dataset_folder = str(Path(folder) / "Dataset001_Step" / "Step_3d")
     trainer.initialize()
     trainer.network.train()
