@@ -107,7 +107,7 @@ def _status_kib(field: str) -> int:
 
 
 def bench(
-    *, quick: bool, side: int = 48, features: tuple[int, ...] = (16, 32, 64, 64), repeats: int = 3, memory: bool = True
+    *, quick: bool, side: int = 48, features: tuple[int, ...] = (16, 32, 64, 64), repeats: int = 2, memory: bool = True
 ) -> list[dict[str, Any]]:
     """Rows of each network and runtime against torch."""
     torch.set_num_threads(1)

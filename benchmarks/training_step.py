@@ -55,6 +55,10 @@ def plans(setting: Setting) -> dict:
         "n_stages": 4,
         "features_per_stage": list(setting.features),
         "conv_op": "torch.nn.modules.conv.Conv3d",
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": "torch.nn.modules.activation.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
         "kernel_sizes": [[3, 3, 3]] * 4,
         "strides": [[1, 1, 1], *[[2, 2, 2]] * 3],
     }
@@ -86,7 +90,7 @@ def plans(setting: Setting) -> dict:
                 "architecture": {
                     "network_class_name": f"{TARUNet.__module__}.{TARUNet.__qualname__}",
                     "arch_kwargs": network,
-                    "_kw_requires_import": ["conv_op"],
+                    "_kw_requires_import": ["conv_op", "norm_op", "nonlin"],
                 },
             }
         },

@@ -89,9 +89,11 @@ def _rows(x: Tensor) -> list[Tensor]:
 
 
 def _map(rows: list[Tensor], like: Tensor) -> Tensor:
-    """Back from `_rows`."""
-    lines = torch.stack([part[0, :, :, 0].t() for part in rows])
-    return lines.view(like.shape[0], *like.shape[2:], like.shape[1]).movedim(-1, 1)
+    """Back from `_rows`, in memory of its own: what follows may change it in place, which autograd forbids of views."""
+    out = torch.empty_like(like)
+    for part, of_sample in zip(rows, _rows(out), strict=True):
+        of_sample.copy_(part)
+    return out
 
 
 def _statistics(rows: Tensor) -> tuple[Tensor, Tensor]:
