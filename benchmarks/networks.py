@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from run import replace_between
 from torch.utils.flop_counter import FlopCounterMode
 
 from pe_nnunet.precision import cpu_has_bfloat16
@@ -216,12 +217,6 @@ def write_fingerprint(folder: Path, name: str, shape: Any, spacing: Any, n_cases
     }
     (preprocessed / "dataset_fingerprint.json").write_text(json.dumps(fingerprint))
     assert prod(shape) > 0
-
-
-def replace_between(text: str, marker: str, lines: list[str]) -> str:
-    begin, end = f"<!-- {marker}: generated -->", f"<!-- {marker}: end -->"
-    head, rest = text.split(begin)
-    return head + begin + "\n" + "\n".join(lines) + "\n" + end + rest.split(end)[1]
 
 
 def main() -> None:

@@ -224,8 +224,14 @@ def by_themselves(paths: list[Path]) -> list[str]:
 
 def with_table(text: str, lines: list[str]) -> str:
     """The page with its generated part replaced."""
-    head, _, rest = text.partition(START)
-    return "\n".join([head + START, *lines, "", END]) + rest.partition(END)[2]
+    return replace_between(text, "bench", [*lines, ""])
+
+
+def replace_between(text: str, marker: str, lines: list[str]) -> str:
+    """A page with what stands between the two markers of that name replaced."""
+    begin, end = f"<!-- {marker}: generated -->", f"<!-- {marker}: end -->"
+    head, _, rest = text.partition(begin)
+    return "\n".join([head + begin, *lines, end]) + rest.partition(end)[2]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pe_nnunet.networks.base import SegmentationNetwork, stages_of
 from pe_nnunet.networks.blocks.layers import Layers, count_values
-from pe_nnunet.networks.blocks.unet import DoubleConv, DoubleConvMerge
+from pe_nnunet.networks.blocks.unet import ConvBlock, ConvMerge
 from pe_nnunet.networks.reference_unets import load_nested
 from pe_nnunet.networks.u_shaped import Encoder
 
@@ -71,7 +71,7 @@ class NestedUNet(SegmentationNetwork):
         layers = Layers(conv_op, conv_bias, norm_op, norm_op_kwargs or {}, nonlin, nonlin_kwargs or {})
         features, kernels, steps = stages_of(n_stages, features_per_stage, kernel_sizes, strides, layers.dimensions)
         super().__init__(steps, layers.dimensions)
-        self.encoder: Encoder = Encoder(layers, DoubleConv, input_channels, features, kernels, steps)
+        self.encoder: Encoder = Encoder(layers, [ConvBlock] * n_stages, input_channels, features, kernels, steps)
         self.decoder: NestedDecoder = NestedDecoder(layers, features, kernels, num_classes, n_heads, deep_supervision)
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
@@ -79,7 +79,7 @@ class NestedUNet(SegmentationNetwork):
         sizes = self.stage_sizes(input_size)
         count = self.decoder.count_features(sizes)
         for stage, size in zip(self.encoder.stages, sizes, strict=True):
-            count += cast("DoubleConv", stage).count_features(size)
+            count += cast("ConvBlock", stage).count_features(size)
         return count
 
     @property
@@ -115,7 +115,7 @@ class NestedDecoder(nn.Module):
         self.n_columns = len(features)
         self.nodes = nn.ModuleDict(
             {
-                node_name(i, j): DoubleConvMerge(layers, j * features[i], features[i + 1], features[i], kernels[i])
+                node_name(i, j): ConvMerge(layers, j * features[i], features[i + 1], features[i], kernels[i])
                 for j in range(1, len(features))
                 for i in range(len(features) - j)
             }
@@ -141,7 +141,7 @@ class NestedDecoder(nn.Module):
         count = heads * count_values(self.num_classes, sizes[0])
         for j in range(1, self.n_columns):
             for i in range(self.n_columns - j):
-                node = cast("DoubleConvMerge", self.nodes[node_name(i, j)])
+                node = cast("ConvMerge", self.nodes[node_name(i, j)])
                 count += node.count_features(sizes[i], sizes[i + 1])
         return count
 

@@ -8,15 +8,22 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from torch import Tensor, nn
 
-from pe_nnunet.networks.base import SegmentationNetwork, stages_of
+from pe_nnunet.networks.base import SegmentationNetwork, per_stage, stages_of
 from pe_nnunet.networks.blocks.layers import Layers, count_values
 from pe_nnunet.networks.blocks.recurrent import R2Block, R2Merge
-from pe_nnunet.networks.blocks.unet import AttentionGate, DoubleConv, DoubleConvMerge
+from pe_nnunet.networks.blocks.unet import AttentionGate, ConvBlock, ConvMerge
 from pe_nnunet.networks.reference_unets import load_published
 
 PublishedT = TypeVar("PublishedT", bound="PublishedUNet")
-Block = DoubleConv | R2Block
-Merge = DoubleConvMerge | R2Merge
+Block = ConvBlock | R2Block
+Merge = ConvMerge | R2Merge
+BYTES_PER_FEATURE = {True: 4.35, False: 5.9}
+"""Of a network whose blocks are not its own kind: recurrent residual ones, double convolutions."""
+BYTES_PER_CONVOLUTION = 4.0
+"""Of these, in front of norm and activation."""
+
+MakeBlock = Callable[[Layers, int, int, Sequence[int]], Block]
+MakeMerge = Callable[[Layers, int, int, int, Sequence[int]], Merge]
 
 
 class Encoder(nn.Module):
@@ -24,7 +31,7 @@ class Encoder(nn.Module):
 
     Args:
         layers: Layer types.
-        block: Makes a block from layers, channels in, channels out, kernel size.
+        blocks: Per stage, what makes a block from layers, channels in, channels out, kernel size.
         input_channels: Channels of the image.
         features: Channels per stage.
         kernels: Kernel size per stage.
@@ -34,7 +41,7 @@ class Encoder(nn.Module):
     def __init__(
         self,
         layers: Layers,
-        block: Callable[[Layers, int, int, Sequence[int]], Block],
+        blocks: Sequence[MakeBlock],
         input_channels: int,
         features: Sequence[int],
         kernels: Sequence[Sequence[int]],
@@ -44,7 +51,7 @@ class Encoder(nn.Module):
         self.pools = nn.ModuleList([nn.Identity()] + [layers.max_pool(stride) for stride in strides[1:]])
         channels = [input_channels, *features]
         self.stages = nn.ModuleList(
-            block(layers, channels[i], channels[i + 1], kernel) for i, kernel in enumerate(kernels)
+            block(layers, channels[i], channels[i + 1], kernels[i]) for i, block in enumerate(blocks)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -61,7 +68,8 @@ class Decoder(nn.Module):
 
     Args:
         layers: Layer types.
-        merge: Makes a block from layers, skip channels, channels from below, channels out, kernel size.
+        merges: Per stage, what makes a block from layers, skip channels, channels from below, channels out, kernel
+            size; the last is not used.
         features: Channels per stage of the encoder.
         kernels: Kernel size per stage.
         strides: Pooling per stage.
@@ -73,7 +81,7 @@ class Decoder(nn.Module):
     def __init__(
         self,
         layers: Layers,
-        merge: Callable[[Layers, int, int, int, Sequence[int]], Merge],
+        merges: Sequence[MakeMerge],
         features: Sequence[int],
         kernels: Sequence[Sequence[int]],
         strides: Sequence[Sequence[int]],
@@ -90,7 +98,7 @@ class Decoder(nn.Module):
             AttentionGate(layers, features[i], features[i + 1], strides[i + 1]) for i in upward if attention
         )
         self.stages = nn.ModuleList(
-            merge(layers, features[i], features[i + 1], features[i], kernels[i]) for i in upward
+            merges[i](layers, features[i], features[i + 1], features[i], kernels[i]) for i in upward
         )
         self.seg_layers = nn.ModuleList(layers.conv(features[i], num_classes, 1, bias=True) for i in upward)
 
@@ -129,7 +137,9 @@ class UShapedNetwork(SegmentationNetwork):
         nonlin: Activation class; ReLU in the originals, LeakyReLU in our plans, as everywhere in nnU-Net.
         nonlin_kwargs: Its keyword arguments.
         residual: Recurrent residual blocks; False for double convolutions; None for the network's own choice.
-        recurrence: How often a recurrent unit is applied again; None for the network's own choice.
+        recurrence: How often a recurrent unit is applied again, one number or one per stage, full resolution first, for
+            encoder and decoder alike; None for the network's own choice.
+        units: Recurrent units, or convolutions, of each block; one number or one per stage likewise. Two as published.
         attention: Whether the skips pass attention gates; None for the network's own choice.
         deep_supervision: Whether the logits of all decoder stages are returned, full resolution first.
 
@@ -137,6 +147,7 @@ class UShapedNetwork(SegmentationNetwork):
         ValueError: If the sizes contradict each other, or a recurrence is asked for without residual blocks.
     """
 
+    plan_options = ("first_width", "units", "recurrence", "attention", "residual")
     residual_default: ClassVar[bool]
     recurrence_default: ClassVar[int]
     attention_default: ClassVar[bool]
@@ -157,33 +168,52 @@ class UShapedNetwork(SegmentationNetwork):
         nonlin: type[nn.Module] | None = nn.LeakyReLU,
         nonlin_kwargs: Mapping[str, Any] | None = None,
         residual: bool | None = None,
-        recurrence: int | None = None,
+        recurrence: int | Sequence[int] | None = None,
+        units: int | Sequence[int] = 2,
         attention: bool | None = None,
         deep_supervision: bool = False,
     ) -> None:
         if n_stages < 2:
             raise ValueError(f"at least two stages are needed, got {n_stages}")
         residual = self.residual_default if residual is None else residual
+        attention = self.attention_default if attention is None else attention
         if recurrence is None:
             recurrence = self.recurrence_default if residual else 0
-        if recurrence and not residual:
+        recurrences = per_stage("recurrence", recurrence, n_stages)
+        if any(recurrences) and not residual:
             raise ValueError(f"double convolutions do not recur, got recurrence={recurrence} with residual=False")
         layers = Layers(conv_op, conv_bias, norm_op, norm_op_kwargs or {}, nonlin, nonlin_kwargs or {})
         features, kernels, steps = stages_of(n_stages, features_per_stage, kernel_sizes, strides, layers.dimensions)
         super().__init__(steps, layers.dimensions)
-        block = partial(R2Block, recurrence=recurrence) if residual else DoubleConv
-        merge = partial(R2Merge, recurrence=recurrence) if residual else DoubleConvMerge
-        self.encoder: Encoder = Encoder(layers, block, input_channels, features, kernels, steps)
+        counts = per_stage("units", units, n_stages)
+        self.bytes_per_feature = self._bytes_per_feature(residual, attention, counts[0], features)
+        blocks: list[MakeBlock] = [partial(ConvBlock, units=n) for n in counts]
+        merges: list[MakeMerge] = [partial(ConvMerge, units=n) for n in counts]
+        if residual:
+            both = list(zip(counts, recurrences, strict=True))
+            blocks = [partial(R2Block, units=n, recurrence=again) for n, again in both]
+            merges = [partial(R2Merge, units=n, recurrence=again) for n, again in both]
+        self.encoder: Encoder = Encoder(layers, blocks, input_channels, features, kernels, steps)
         self.decoder: Decoder = Decoder(
             layers,
-            merge,
+            merges,
             features,
             kernels,
             steps,
             num_classes,
-            attention=self.attention_default if attention is None else attention,
+            attention=attention,
             deep_supervision=deep_supervision,
         )
+
+    def _bytes_per_feature(self, residual: bool, attention: bool, units: int, features: Sequence[int]) -> float:
+        """As measured of this network; of other blocks than its own, and of as many at full resolution as it has."""
+        own = type(self).bytes_per_feature if residual == self.residual_default else BYTES_PER_FEATURE[residual]
+        if residual:
+            return own
+        # per channel at full resolution, convolutions of encoder, decoder and gate keep four bytes each; what a merge
+        # joins, two a channel, and the rest stay, however many convolutions share them
+        stays = (own - BYTES_PER_CONVOLUTION) * (4 + attention) + 2 * (features[1] / features[0] - 2)
+        return BYTES_PER_CONVOLUTION + stays / (2 * units + attention)
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample of that spatial size."""

@@ -25,11 +25,11 @@ from pe_nnunet.dataset.channels import channel_names
 from pe_nnunet.dataset.folders import SPLITS
 from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.networks import SegmentationNetwork
+from pe_nnunet.planners.asked import ENVIRONMENT_VARIABLE, NETWORK_CODE, SIZES_CODE, AskedPlan
 from pe_nnunet.planners.check_dataset import check_dataset
 from pe_nnunet.planners.memory import GIB, largest_patch_and_batch, training_bytes, usable_bytes, width_for
 from pe_nnunet.planners.settings import by, check_settings, describe
-from pe_nnunet.planners.sizes import ENVIRONMENT_VARIABLE as SIZES_VARIABLE
-from pe_nnunet.planners.sizes import AskedSizes, require_possible
+from pe_nnunet.planners.sizes import require_possible
 from pe_nnunet.planners.topology import (
     ISOTROPY_FACTOR,
     MIN_EDGE,
@@ -93,7 +93,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             ) from error
         self._check_dataset()
         self.memory_target_gib = float(gpu_memory_target_in_gb)
-        self.asked = AskedSizes.from_environment()
+        self.asked = AskedPlan.from_environment()
         self.own_data = not self.shares_data or bool(
             name != self.default_plans_name
             or overwrite_target_spacing is not None
@@ -129,11 +129,11 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
                 spacing, median_shape, self.generate_data_identifier("3d_fullres"), n_voxels, {}
             )
         for dimensions, name in ((2, "2d"), (3, "3d_fullres")):
-            if name not in configurations and self.asked.of(dimensions) != (None, None):
+            if name not in configurations and self.asked.sizes(dimensions) != (None, None):
                 raise ConfigurationError(
-                    "PE-PLN-009",
+                    SIZES_CODE,
                     f"a size of {name} is asked for, but {type(self).__name__} plans {', '.join(configurations)} here",
-                    f"take it out of {SIZES_VARIABLE}",
+                    f"take it out of {ENVIRONMENT_VARIABLE}",
                 )
         self.plans = {
             "dataset_name": self.dataset_name,
@@ -151,7 +151,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         preprocessed = Path(nnUNet_preprocessed) / self.dataset_name
         copyfile(Path(self.raw_dataset_folder) / "dataset.json", preprocessed / "dataset.json")
         if self.asked.given():
-            self.plans["pe_nnunet_asked_sizes"] = self.asked.given()
+            self.plans["pe_nnunet_asked"] = self.asked.given()
         for name, plan in configurations.items():
             print(describe(name, plan))
         self.save_plans(self.plans)
@@ -192,7 +192,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
         """
         spacing_mm = [float(s) for s in spacing]
         size = [max(1, round(float(n))) for n in median_shape]
-        topology = plan_topology(spacing_mm, size, self.network_class.n_poolings)
+        topology = plan_topology(spacing_mm, size, self.asked.poolings or self.network_class.n_poolings)
         if len(topology.strides) < 2:
             raise ConfigurationError(
                 "PE-PLN-006",
@@ -200,10 +200,10 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
                 f"{self.network_class.__name__}, which halves them at least once",
                 f"{2 * MIN_EDGE} voxels are needed along an axis; convert the scans, not parts of them",
             )
-        architecture = self.architecture(topology, width_for(self.memory_target_gib, self.network_class.max_width))
+        architecture = self.asked_architecture(topology, size)
         with torch.device("meta"):  # only sizes are asked for
-            network = self.build_network(architecture)
-        asked_patch, asked_batch = self.asked.of(len(size))
+            network = self._network_of(architecture)
+        asked_patch, asked_batch = self.asked.sizes(len(size))
         if asked_patch is not None:
             require_possible(asked_patch, network.divisor, size)
         patch, batch = largest_patch_and_batch(
@@ -250,7 +250,42 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             )
         if any(side - n >= d for side, n, d in zip(patch, image_size, network.divisor, strict=True)):
             doubts.append(f"{what} reach beyond the median image of {by(image_size)}: the rest is padding")
-        return [Note("PE-PLN-009", "warning", doubt) for doubt in doubts]
+        return [Note(SIZES_CODE, "warning", doubt) for doubt in doubts]
+
+    def asked_architecture(self, topology: Topology, size: Sequence[int]) -> dict[str, Any]:
+        """The plans' description of the network, with what is asked for in place of what would be planned."""
+        name, n_stages = self.network_class.__name__, len(topology.strides)
+        kwargs = self.asked.network_kwargs(self.asked_keys(), n_stages, name)
+        if self.asked.poolings is not None and self.asked.poolings != n_stages - 1:
+            raise ConfigurationError(
+                NETWORK_CODE,
+                f"poolings={self.asked.poolings} in {ENVIRONMENT_VARIABLE}, but images of {by(size)} voxels allow "
+                f"{n_stages - 1}",
+                f"{MIN_EDGE} voxels have to remain along an axis",
+            )
+        width = self.asked.width or width_for(self.memory_target_gib, self.network_class.max_width)
+        architecture = self.architecture(topology, width)
+        architecture["arch_kwargs"].update(kwargs)
+        if self.asked.first_width is not None:
+            architecture["arch_kwargs"]["features_per_stage"][0] = self.asked.first_width
+        return architecture
+
+    def _network_of(self, architecture: dict[str, Any]) -> SegmentationNetwork:
+        """The network, or an error that says that what is asked of it does not go together."""
+        try:
+            return self.build_network(architecture)
+        except ValueError as error:
+            if not self.asked.given():
+                raise
+            raise ConfigurationError(
+                NETWORK_CODE,
+                f"{self.network_class.__name__} cannot be as {ENVIRONMENT_VARIABLE} asks: {error}",
+                "change or leave out what does not go together",
+            ) from error
+
+    def asked_keys(self) -> tuple[str, ...]:
+        """What `PE_NNUNET_PLAN` may ask of the network."""
+        return ("poolings", "width", *self.network_class.plan_options)
 
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
         """The plans' description of the network.

@@ -45,6 +45,9 @@ def build_loss(trainer: PETrainer) -> nn.Module:
             gamma=recipe.focal_gamma,
             foreground_weight=recipe.focal_foreground_weight,
             class_weights=class_weights,
+            focal_per_foreground=recipe.focal_mean == "foreground",
+            pe_channel=channel,
+            embolus_weight_power=recipe.embolus_weight_power,
         )
         if compiled:
             loss.dc = torch.compile(loss.dc)

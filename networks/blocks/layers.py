@@ -6,7 +6,8 @@ Plans fix the types (`torch.nn.Conv3d`, `torch.nn.InstanceNorm3d`, ...) and thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -18,6 +19,8 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from pe_nnunet.networks.blocks.instance_norm import InstanceNorm
 
 DIMENSIONS: dict[type[nn.Module], int] = {nn.Conv2d: 2, nn.Conv3d: 3}
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+"""What a block's repeated parts are called in the state dict."""
 POOLING: dict[int, type[nn.Module]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 UPSAMPLING = {4: "bilinear", 5: "trilinear"}
 
@@ -107,6 +110,25 @@ class Layers:
         if len(values) != self.dimensions:
             raise ValueError(f"expected one value for each of {self.dimensions} axes, got {value}")
         return values
+
+
+def repeated(n: int, make: Callable[[int], nn.Module]) -> OrderedDict[str, nn.Module]:
+    """So many parts of a block, under their names in the state dict.
+
+    Args:
+        n: How many.
+        make: Makes the one of that index.
+
+    Raises:
+        ValueError: If there are none, or more than have names.
+
+    Example:
+        >>> list(repeated(2, lambda i: nn.Identity()))
+        ['first', 'second']
+    """
+    if not 1 <= n <= len(ORDINALS):
+        raise ValueError(f"units must be 1 to {len(ORDINALS)}, got {n}")
+    return OrderedDict((ORDINALS[i], make(i)) for i in range(n))
 
 
 def upsample_linear(x: Tensor, size: Sequence[int]) -> Tensor:

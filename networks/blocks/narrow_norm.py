@@ -39,7 +39,7 @@ def narrow_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
 
 class _NarrowNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
         repeats, channels = _repeats(x.shape[1]), x.shape[1]
         statistics, found = [], []
         for rows in _rows(x):
@@ -53,8 +53,8 @@ class _NarrowNorm(torch.autograd.Function):
         return _map(found, x)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, *statistics = ctx.saved_tensors
         repeats, voxels = _repeats(x.shape[1]), x.shape[2:].numel()
         layout = torch.channels_last if x.dim() == 4 else torch.channels_last_3d
@@ -104,6 +104,5 @@ def _statistics(rows: Tensor) -> tuple[Tensor, Tensor]:
 def _scaled(rows: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """The norm with given statistics, of each channel."""
     repeats = rows.shape[1] // len(mean)
-    repeated = [part.repeat(repeats) for part in (weight, bias, mean, variance)]
-    out: Tensor = torch.native_batch_norm(rows, *repeated, False, 0.0, eps)[0]
-    return out
+    weight, bias, mean, variance = (part.repeat(repeats) for part in (weight, bias, mean, variance))
+    return torch.native_batch_norm(rows, weight, bias, mean, variance, False, 0.0, eps)[0]

@@ -15,11 +15,12 @@ Two rearrangements leave the function as it is and save memory and time:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from pe_nnunet.networks.blocks.layers import Layers, count_values, upsample_linear
+from pe_nnunet.networks.blocks.layers import Layers, count_values, repeated, upsample_linear
 
 
 class RecurrentUnit(nn.Module):
@@ -61,33 +62,34 @@ class RecurrentUnit(nn.Module):
         return (self.recurrence + 1) * count_values(self.channels, size)
 
 
-class RecurrentResidual(nn.Module):
-    """Two recurrent units, and their input added to their output.
+class RecurrentResidual(nn.Sequential):
+    """Recurrent units one after the other, and their input added to their output.
 
     Args:
         layers: Layer types.
         channels: Channels of input and output.
         kernel_size: Edge lengths of the convolutions.
         recurrence: How often each unit is applied again.
+        units: How many.
     """
 
-    def __init__(self, layers: Layers, channels: int, kernel_size: Sequence[int], recurrence: int) -> None:
-        super().__init__()
-        self.first = RecurrentUnit(layers, channels, kernel_size, recurrence)
-        self.second = RecurrentUnit(layers, channels, kernel_size, recurrence)
+    def __init__(self, layers: Layers, channels: int, kernel_size: Sequence[int], recurrence: int, units: int) -> None:
+        super().__init__(repeated(units, lambda _: RecurrentUnit(layers, channels, kernel_size, recurrence)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, ...) to the same shape."""
-        out: Tensor = self.second(self.first(x)) + x
-        return out
+        out = x
+        for unit in self:
+            out = unit(out)
+        return out + x
 
     def count_features(self, size: Sequence[int]) -> int:
         """Values that its convolutions put out for one sample of that spatial size."""
-        return self.first.count_features(size) + self.second.count_features(size)
+        return sum(cast("RecurrentUnit", unit).count_features(size) for unit in self)
 
 
 class R2Block(nn.Module):
-    """A 1x1 convolution, and two recurrent units on top of it.
+    """A 1x1 convolution, and recurrent units, two as published, on top of it.
 
     Args:
         layers: Layer types.
@@ -95,15 +97,23 @@ class R2Block(nn.Module):
         out_channels: Channels of its output.
         kernel_size: Edge lengths of the units' convolutions.
         recurrence: How often each unit is applied again.
+        units: How many there are.
     """
 
     def __init__(
-        self, layers: Layers, in_channels: int, out_channels: int, kernel_size: Sequence[int], *, recurrence: int
+        self,
+        layers: Layers,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int],
+        *,
+        recurrence: int,
+        units: int = 2,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.project = layers.conv(in_channels, out_channels, 1, bias=True)
-        self.units = RecurrentResidual(layers, out_channels, kernel_size, recurrence)
+        self.units = RecurrentResidual(layers, out_channels, kernel_size, recurrence, units)
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in_channels, ...) to (n, out_channels, ...)."""
@@ -116,7 +126,7 @@ class R2Block(nn.Module):
 
 
 class R2Merge(nn.Module):
-    """A decoder step: skips and upsampled coarser maps through a joint 1x1 convolution, then two recurrent units.
+    """A decoder step: skips and upsampled coarser maps through a joint 1x1 convolution, then recurrent units.
 
     Args:
         layers: Layer types.
@@ -125,6 +135,7 @@ class R2Merge(nn.Module):
         out_channels: Channels of the result.
         kernel_size: Edge lengths of the units' convolutions.
         recurrence: How often each unit is applied again.
+        units: How many there are.
     """
 
     def __init__(
@@ -136,12 +147,13 @@ class R2Merge(nn.Module):
         kernel_size: Sequence[int],
         *,
         recurrence: int,
+        units: int = 2,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
         self.project_skip = layers.conv(skip_channels, out_channels, 1, bias=True)
         self.project_below = layers.conv(below_channels, out_channels, 1, bias=False)
-        self.units = RecurrentResidual(layers, out_channels, kernel_size, recurrence)
+        self.units = RecurrentResidual(layers, out_channels, kernel_size, recurrence, units)
 
     def forward(self, skip: Tensor, below: Tensor) -> Tensor:
         """Skips (n, skip_channels, ...) at this stage's size, and the coarser (n, below_channels, ...)."""

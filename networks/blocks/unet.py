@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pe_nnunet.networks.blocks.layers import Layers, count_values, upsample_linear
+from pe_nnunet.networks.blocks.layers import Layers, count_values, repeated, upsample_linear
 
 
 class ConvNormAct(nn.Module):
@@ -38,48 +38,55 @@ class ConvNormAct(nn.Module):
         return out
 
 
-class DoubleConv(nn.Module):
-    """Two times convolution, norm and activation.
+class ConvBlock(nn.Sequential):
+    """Convolution, norm and activation, several times; twice is the double convolution.
 
     Args:
         layers: Layer types.
-        in_channels: Channels of its input.
-        out_channels: Channels of both convolutions.
-        kernel_size: Edge lengths of both.
+        in_channels: Channels of its input, (n, in_channels, ...).
+        out_channels: Channels of all its convolutions and of its output.
+        kernel_size: Edge lengths of all.
+        units: How many convolutions.
     """
 
-    def __init__(self, layers: Layers, in_channels: int, out_channels: int, kernel_size: Sequence[int]) -> None:
-        super().__init__()
+    def __init__(
+        self, layers: Layers, in_channels: int, out_channels: int, kernel_size: Sequence[int], *, units: int = 2
+    ) -> None:
+        channels = [in_channels] + [out_channels] * units
+        super().__init__(
+            repeated(units, lambda i: ConvNormAct(layers, channels[i], channels[i + 1], kernel_size)),
+        )
         self.out_channels = out_channels
-        self.first = ConvNormAct(layers, in_channels, out_channels, kernel_size)
-        self.second = ConvNormAct(layers, out_channels, out_channels, kernel_size)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, in_channels, ...) to (n, out_channels, ...)."""
-        out: Tensor = self.second(self.first(x))
-        return out
 
     def count_features(self, size: Sequence[int]) -> int:
         """Values that its convolutions put out for one sample of that spatial size."""
-        return 2 * count_values(self.out_channels, size)
+        return len(self) * count_values(self.out_channels, size)
 
 
-class DoubleConvMerge(nn.Module):
-    """A decoder step: upsample what comes from below, put it behind the skips, apply a double convolution.
+class ConvMerge(nn.Module):
+    """A decoder step: upsample what comes from below, put it behind the skips, apply a block of convolutions.
 
     Args:
         layers: Layer types.
         skip_channels: Channels of all skips together.
         below_channels: Channels of what comes from the coarser stage.
         out_channels: Channels of the result.
-        kernel_size: Edge lengths of both convolutions.
+        kernel_size: Edge lengths of the convolutions.
+        units: How many convolutions.
     """
 
     def __init__(
-        self, layers: Layers, skip_channels: int, below_channels: int, out_channels: int, kernel_size: Sequence[int]
+        self,
+        layers: Layers,
+        skip_channels: int,
+        below_channels: int,
+        out_channels: int,
+        kernel_size: Sequence[int],
+        *,
+        units: int = 2,
     ) -> None:
         super().__init__()
-        self.convs = DoubleConv(layers, skip_channels + below_channels, out_channels, kernel_size)
+        self.convs = ConvBlock(layers, skip_channels + below_channels, out_channels, kernel_size, units=units)
 
     def forward(self, skip: Tensor, below: Tensor) -> Tensor:
         """Skips (n, skip_channels, ...) at this stage's size, and the coarser (n, below_channels, ...)."""

@@ -23,20 +23,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--held-out", nargs="+", default=[], metavar="CASE", help="of --studies; default: the last fifth"
     )
-    parser.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
-    parser.add_argument("-gpu_memory_target", dest="memory_gb", type=float, default=0.5, help="default %(default)s")
-    parser.add_argument("--epochs", type=int, help="of the segmenter's training; default: what the demo's goal needs")
-    parser.add_argument(
+    parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
+    training = parser.add_argument_group("training")
+    add_device(training)
+    training.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
+    training.add_argument("-gpu_memory_target", dest="memory_gb", type=float, default=0.5, help="default %(default)s")
+    training.add_argument("--epochs", type=int, help="of the segmenter's training; default: what the demo's goal needs")
+    training.add_argument(
         "--no-detector", dest="detector", action="store_false", help="train the segmenter alone, and fuse nothing"
     )
-    parser.add_argument("--detector-epochs", type=int, help="of its training; default: what the demo's goal needs")
-    parser.add_argument("--detector-image-size", type=int, help="side of its pictures in pixels; default 192")
-    parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
-    parser.add_argument(
+    training.add_argument("--detector-epochs", type=int, help="of its training; default: what the demo's goal needs")
+    training.add_argument("--detector-image-size", type=int, help="side of its pictures in pixels; default 192")
+    training.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
+    training.add_argument(
         "--min-embolus-mm3", type=float, help="smallest finding kept; default: chosen on the validation scans"
     )
-    add_device(parser)
-    parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -86,24 +86,47 @@ def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool)
     """Add a dataset and which of its models: `-d -tr -p -c -f -chk`."""
     add = parser.add_argument
     add("-d", dest="dataset", required=required, help="dataset id or name under nnUNet_results")
-    add("-tr", dest="trainers", nargs="+", default=["PETARUNetTrainer"], help="trainer(s); default %(default)s")
-    add("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="plans; default %(default)s")
-    add("-c", dest="configurations", nargs="+", default=["3d_fullres"], help="default %(default)s")
-    add("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
+    add(
+        "-tr",
+        dest="trainers",
+        nargs="+",
+        metavar="TRAINER",
+        default=["PETARUNetTrainer"],
+        help="trainer(s); default %(default)s",
+    )
+    add("-p", dest="plans", nargs="+", metavar="PLANS", default=["PETARUNetPlans"], help="plans; default %(default)s")
+    add(
+        "-c",
+        dest="configurations",
+        nargs="+",
+        metavar="CONFIGURATION",
+        default=["3d_fullres"],
+        help="default %(default)s",
+    )
+    add("-f", dest="folds", nargs="+", metavar="FOLD", help="folds; default: all that are trained")
     add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
 
 
 def add_model_folders(group: argparse._ActionsContainer) -> None:
     """Add models, by dataset or by folder; `models_of` takes them from the arguments."""
     add_models_of_dataset(group, required=False)
-    group.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
+    group.add_argument(
+        "-m",
+        dest="model_folders",
+        nargs="+",
+        type=Path,
+        metavar="FOLDER",
+        help="model folders, instead of -d -tr -p -c",
+    )
 
 
 def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add models, by dataset or by folder, a detector and their calibration; returns the group, for further options."""
     group = parser.add_argument_group("models", "by dataset, or by folder with -m")
     add_model_folders(group)
-    group.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
+    group.add_argument(
+        "--detector", type=Path, metavar="FOLDER", help="folder of a detector: PEDetector__..., or a fold of it"
+    )
     group.add_argument(
         "--accept-calibration",
         action="store_true",

@@ -181,6 +181,8 @@ ADVICE: dict[str, str] = {
     "PE-MODEL-027": "name the folder that `pe-nnunet evaluate` wrote",
     "PE-MODEL-029": "`pip install 'pe-nnunet[openvino]'`, or `--backend torch`; the result is the same, later",
     "PE-MODEL-028": "nothing, unless it was meant to go with the model: `--limits` and `--citation` hold free text",
+    "PE-PLN-010": "correct what the message names; docs/networks.md lists the keys",
+    "PE-PLN-011": "ask for less, or of another planner; the message says what there is",
     "PE-PLN-009": "take the nearest size that the message names, or a larger `-gpu_memory_target`",
     "PE-TRAIN-022": "name a model that was trained on such images, or correct `channel_names` in `dataset.json`",
     "PE-TRAIN-023": "leave `-c` out, or name a model that was trained so",

@@ -288,6 +288,8 @@ CODES: dict[str, str] = {
     "PE-PLN-002": "the planner's settings are not valid: spacing, memory target or name of the plans",
     "PE-PLN-003": "the dataset's labels are not the artery and PE regions that AANet needs",
     "PE-PLN-009": "a patch or batch size asked for that the network or the memory target does not allow",
+    "PE-PLN-010": "PE_NNUNET_PLAN cannot be read: a key that there is none of, or a value that it cannot have",
+    "PE-PLN-011": "the network asked for in PE_NNUNET_PLAN is none that this planner, or these images, can have",
     "PE-PLN-004": "the labels in dataset.json do not say which one is PE, or are not numbered as nnU-Net needs",
     "PE-PLN-005": "channels: the first is no CT, or names and image files do not match",
     "PE-PLN-006": "no image, or images too small for the network",

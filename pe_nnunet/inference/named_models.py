@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.inference.archive_install import install_models
 
 SHIPPED: dict[str, Path] = {}
@@ -44,10 +45,11 @@ def find_model(name: str) -> Path:
     found = [folder for folder in there if name in _names(folder)]
     if not found:
         known = [*SHIPPED, *(f"{folder.parent.name}/{folder.name}" for folder in there)]
+        spellings = {called: f"{folder.parent.name}/{folder.name}" for folder in there for called in _names(folder)}
         raise ConfigurationError(
             "PE-MODEL-001",
             f"{name} is no folder, no archive and no model in {results}",
-            f"there: {', '.join(known) or 'none'}",
+            did_you_mean(name, SHIPPED, f"there: {', '.join(known) or 'none'}", spellings=spellings),
         )
     return _the_one(name, found, f"{results} holds")
 

@@ -9,6 +9,7 @@ from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.utilities.helpers import softmax_helper_dim1
 from torch import Tensor, nn
 
+from pe_nnunet.losses.embolus_weights import embolus_weights
 from pe_nnunet.losses.focal import focal_loss_with_labels, focal_loss_with_regions
 
 
@@ -28,6 +29,9 @@ class DiceFocalLoss(nn.Module):
         gamma: Focusing exponent.
         foreground_weight: Weight alpha of foreground voxels.
         class_weights: Further weights in the focal loss, of classes (background first) or regions; None is 1 for each.
+        focal_per_foreground: Whether the focal loss is divided by the foreground's voxels instead of all.
+        pe_channel: The output channel of PE, whose emboli are weighted.
+        embolus_weight_power: How much more a voxel of a small embolus weighs in both losses; 0 is not at all.
     """
 
     def __init__(
@@ -42,6 +46,9 @@ class DiceFocalLoss(nn.Module):
         gamma: float = 2.0,
         foreground_weight: float = 0.75,
         class_weights: Sequence[float] | None = None,
+        focal_per_foreground: bool = False,
+        pe_channel: int = 1,
+        embolus_weight_power: float = 0.0,
     ) -> None:
         super().__init__()
         self.regions = regions
@@ -50,6 +57,9 @@ class DiceFocalLoss(nn.Module):
         self.focal_weight = focal_weight
         self.gamma = gamma
         self.foreground_weight = foreground_weight
+        self.focal_per_foreground = focal_per_foreground
+        self.pe_channel = pe_channel
+        self.embolus_weight_power = embolus_weight_power
         self.class_weights = None if class_weights is None else torch.tensor(class_weights)
         # `dc` is the name by which nnU-Net compiles it
         self.dc = MemoryEfficientSoftDiceLoss(
@@ -78,6 +88,7 @@ class DiceFocalLoss(nn.Module):
             else:
                 mask = target != self.ignore_label
                 target = torch.where(mask, target, 0)
+        weights = self._weights(target, mask) if self.embolus_weight_power else None
         focal = focal_loss_with_regions if self.regions else focal_loss_with_labels
         loss = self.focal_weight * focal(
             logits,
@@ -86,7 +97,20 @@ class DiceFocalLoss(nn.Module):
             foreground_weight=self.foreground_weight,
             class_weights=self.class_weights,
             mask=mask,
+            voxel_weights=weights,
+            per_foreground=self.focal_per_foreground,
         )
         if self.dice_weight:
-            loss = loss + self.dice_weight * self.dc(logits, target, loss_mask=mask)
+            counted = weights if mask is None else mask if weights is None else weights * mask
+            loss = loss + self.dice_weight * self.dc(logits, target, loss_mask=counted)
         return loss
+
+    def _weights(self, target: Tensor, mask: Tensor | None) -> Tensor:
+        """Of each voxel (batch, 1, ...); under regions (batch, regions, ...), as emboli are those of one region."""
+        pe = target[:, self.pe_channel] > 0 if self.regions else target[:, 0] == self.pe_channel
+        weights = embolus_weights(pe if mask is None else pe & mask[:, 0], self.embolus_weight_power)[:, None]
+        if not self.regions:
+            return weights
+        ones = torch.ones_like(target, dtype=weights.dtype)
+        ones[:, self.pe_channel] = weights[:, 0]
+        return ones

@@ -2,7 +2,8 @@
 
 Source: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 5: -alpha_t (1 - p_t)^gamma log(p_t).
 Their alpha weighs one foreground class against background; here every foreground class has the weight alpha, times a
-weight of its own where classes differ.
+weight of its own where classes differ. They divide the sum by the number of anchors that are assigned to an object
+(section 4.1), which `per_foreground` does by voxels.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+MIN_FOREGROUND = 1e-3
+"""Share of the voxels that is divided by where less is foreground: about that of a patch that holds emboli."""
 
 
 def focal_loss_with_labels(
@@ -20,8 +24,10 @@ def focal_loss_with_labels(
     foreground_weight: float = 0.5,
     class_weights: Tensor | None = None,
     mask: Tensor | None = None,
+    voxel_weights: Tensor | None = None,
+    per_foreground: bool = False,
 ) -> Tensor:
-    """Mean focal loss of mutually exclusive classes (softmax).
+    """Focal loss of mutually exclusive classes (softmax).
 
     Args:
         logits: (batch, classes, ...) with background as class 0.
@@ -30,6 +36,9 @@ def focal_loss_with_labels(
         foreground_weight: Weight alpha of a foreground voxel; a background voxel has 1 - alpha.
         class_weights: (classes,) further weight of a voxel by its true class; None is 1 for each.
         mask: (batch, 1, ...) bool, False where a voxel does not count.
+        voxel_weights: (batch, 1, ...) or the shape of the labels, a further factor of each value; None is 1 for each.
+        per_foreground: Divide the sum by the number of foreground voxels, or `MIN_FOREGROUND` of all where that is
+            more, instead of the number of all.
 
     Returns:
         A scalar; 0 where the mask leaves nothing.
@@ -39,7 +48,7 @@ def focal_loss_with_labels(
     weight = torch.where(labels > 0, foreground_weight, 1 - foreground_weight)
     if class_weights is not None:
         weight = weight * class_weights.to(logits)[labels]
-    return _mean(-weight * _focus(log_p, gamma) * log_p, mask)
+    return _mean(-weight * _focus(log_p, gamma) * log_p, labels > 0, mask, voxel_weights, per_foreground)
 
 
 def focal_loss_with_regions(
@@ -50,8 +59,10 @@ def focal_loss_with_regions(
     foreground_weight: float = 0.5,
     class_weights: Tensor | None = None,
     mask: Tensor | None = None,
+    voxel_weights: Tensor | None = None,
+    per_foreground: bool = False,
 ) -> Tensor:
-    """Mean focal loss of regions that may overlap (one sigmoid each).
+    """Focal loss of regions that may overlap (one sigmoid each).
 
     Args:
         logits: (batch, regions, ...).
@@ -60,6 +71,9 @@ def focal_loss_with_regions(
         foreground_weight: Weight alpha of a voxel inside; outside it is 1 - alpha.
         class_weights: (regions,) further weight of each region; None is 1 for each.
         mask: (batch, 1, ...) bool, False where a voxel does not count.
+        voxel_weights: (batch, 1, ...) or the shape of the regions, a further factor of each value; None is 1 for each.
+        per_foreground: Divide the sum by the number of foreground voxels, or `MIN_FOREGROUND` of all where that is
+            more, instead of the number of all.
 
     Returns:
         A scalar; 0 where the mask leaves nothing.
@@ -69,7 +83,7 @@ def focal_loss_with_regions(
     weight = regions * foreground_weight + (1 - regions) * (1 - foreground_weight)
     if class_weights is not None:
         weight = weight * class_weights.to(logits).reshape(1, -1, *[1] * (logits.ndim - 2))
-    return _mean(-weight * _focus(log_p, gamma) * log_p, mask)
+    return _mean(-weight * _focus(log_p, gamma) * log_p, regions > 0, mask, voxel_weights, per_foreground)
 
 
 def _focus(log_p: Tensor, gamma: float) -> Tensor:
@@ -79,8 +93,15 @@ def _focus(log_p: Tensor, gamma: float) -> Tensor:
     return (-torch.expm1(log_p)).clamp_min(torch.finfo(log_p.dtype).tiny) ** gamma
 
 
-def _mean(loss: Tensor, mask: Tensor | None) -> Tensor:
-    if mask is None:
+def _mean(
+    loss: Tensor, foreground: Tensor, mask: Tensor | None, voxel_weights: Tensor | None, per_foreground: bool
+) -> Tensor:
+    if voxel_weights is not None:
+        loss = loss * voxel_weights
+    if mask is None and not per_foreground:
         return loss.mean()
-    mask = mask.expand_as(loss)
-    return (loss * mask).sum() / mask.sum().clamp_min(1)
+    mask = torch.ones_like(foreground) if mask is None else mask.expand_as(loss)
+    count = mask.sum()
+    if per_foreground:
+        count = torch.maximum((foreground & mask).sum(), MIN_FOREGROUND * count)
+    return (loss * mask).sum() / count.clamp_min(1)

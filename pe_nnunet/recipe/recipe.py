@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, get_type_hints
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.options import option, require_limits
 
 RENAMED = {"minimum_embolus_mm3": "min_embolus_mm3", "replicate_most": "replicate_max"}
@@ -60,6 +61,18 @@ class TrainingRecipe:
     )
     focal_pe_weight: float = option(
         1.0, "focal weight of PE, of the other foreground classes' or regions'; matters where there are arteries", low=0
+    )
+    focal_mean: str = option(
+        "voxels",
+        "what the sum of the focal loss is divided by: all voxels, or foreground ones (a thousandth of all at least), "
+        "which makes it hundreds of times larger",
+        choices=("voxels", "foreground"),
+    )
+    embolus_weight_power: float = option(
+        0.0,
+        "weight (median volume / volume)^power of an embolus's voxels in both losses; 0 counts voxels, 1 emboli",
+        low=0,
+        high=1,
     )
     foreground_prior: float = option(
         0.01, "probability of foreground that an untrained network starts from", low=1e-6, high=0.5
@@ -126,7 +139,8 @@ class TrainingRecipe:
         unknown = sorted(set(values) - set(types))
         if unknown:
             now = RENAMED.get(unknown[0])
-            hint = f"known: {', '.join(types)}" if now is None else f"it is now called {now}"
+            known = did_you_mean(unknown[0], types, f"known: {', '.join(types)}")
+            hint = known if now is None else f"it is now called {now}"
             hint = ELSEWHERE.get(unknown[0], hint)
             raise ConfigurationError("PE-TRAIN-001", f"unknown recipe key {unknown[0]!r} in {source}", hint)
         return replace(self, **{name: _converted(name, value, types[name]) for name, value in values.items()})

@@ -8,8 +8,8 @@ import pytest
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.planners import PEAANetPlanner, PEAttentionUNetPlanner, PETARUNetPlanner
+from pe_nnunet.planners.asked import AskedPlan
 from pe_nnunet.planners.memory import usable_bytes
-from pe_nnunet.planners.sizes import AskedSizes
 
 SHAPE, SPACING_MM = (200, 220, 220), (1.0, 1.0, 1.0)  # pooled alike along all axes: 8 for TAR-UNet's three poolings
 REGIONS = {"labels": {"background": 0, "artery": [1, 2], "PE": 2}, "regions_class_order": [1, 2]}
@@ -23,14 +23,14 @@ def planned(make_dataset, monkeypatch, text, planner=PETARUNetPlanner, shape=SHA
 
 def test_the_plans_have_what_is_asked_for(make_dataset, monkeypatch, capsys):
     before = planned(make_dataset, monkeypatch, "")
-    assert "pe_nnunet_asked_sizes" not in before
+    assert "pe_nnunet_asked" not in before
     asked = "patch_size_3d=64x72x80 batch_size_3d=3 patch_size_2d=96,128"
     plans = planned(make_dataset, monkeypatch, asked)
     volume, slices = plans["configurations"]["3d_fullres"], plans["configurations"]["2d"]
     assert (volume["patch_size"], volume["batch_size"], slices["patch_size"]) == ([64, 72, 80], 3, [96, 128])
     assert slices["batch_size"] > before["configurations"]["2d"]["batch_size"]  # what the smaller patch leaves room for
     assert volume["data_identifier"] == before["configurations"]["3d_fullres"]["data_identifier"]
-    assert plans["pe_nnunet_asked_sizes"] == {
+    assert plans["pe_nnunet_asked"] == {
         "patch_size_3d": [64, 72, 80], "patch_size_2d": [96, 128], "batch_size_3d": 3
     }  # fmt: skip
     assert "3d_fullres: patch 64x72x80, batch 3" in capsys.readouterr().out
@@ -73,7 +73,7 @@ def test_sizes_from_a_toml_file(make_dataset, monkeypatch, tmp_path):
     ],
 )
 def test_what_cannot_be_is_refused_with_what_could(make_dataset, monkeypatch, planner, text, named):
-    with pytest.raises(ConfigurationError, match="PE-PLN-009") as caught:
+    with pytest.raises(ConfigurationError, match=r"PE-PLN-0(09|10)") as caught:
         planned(make_dataset, monkeypatch, text, planner)
     assert [part for part in named if part not in str(caught.value)] == []
 
@@ -104,9 +104,9 @@ def test_what_is_doubtful_is_said(make_dataset, monkeypatch, capsys):
 
 def test_the_sizes_are_read_once_for_each_planner(monkeypatch):
     monkeypatch.setenv("PE_NNUNET_PLAN", "patch_size_3d=64X64X64")
-    assert AskedSizes.from_environment().of(3) == ((64, 64, 64), None)
+    assert AskedPlan.from_environment().sizes(3) == ((64, 64, 64), None)
     monkeypatch.delenv("PE_NNUNET_PLAN")
-    assert AskedSizes.from_environment() == AskedSizes()
+    assert AskedPlan.from_environment() == AskedPlan()
 
 
 def test_nothing_is_saved_of_what_is_refused(make_dataset, monkeypatch, tmp_path):
