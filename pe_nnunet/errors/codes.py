@@ -208,8 +208,8 @@ CODES: dict[str, str] = {
     "PE-MODEL-023": "a published file whose hash is not the one that is known",
     "PE-MODEL-026": "a model card would name another licence than the weights came under",
     "PE-MODEL-027": "an evaluation that a model card cannot take its scores from",
-    "PE-MODEL-029": "what was to run a network on the CPU is missing or cannot run it: torch does",
     "PE-MODEL-028": "a README.md beside a model that is no model card, or was altered: nothing is taken from it",
+    "PE-MODEL-029": "what was to run a network on the CPU is missing or cannot run it: torch does",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection
