@@ -11,7 +11,7 @@ export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
-.PHONY: demo test env lint format bench fuzz kill audit clean
+.PHONY: demo test env lint format bench fuzz kill audit dist versions lint-packaging docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/pe-nnunet demo --out demo
@@ -42,11 +42,32 @@ audit: $(VENV)/.installed $(CACHE)/audit/.installed  # dist/sbom.cdx.json, and w
 	$(CACHE)/audit/bin/python tests/packaging/audit.py \
 		$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))") dist
 
-$(CACHE)/audit/.installed: pyproject.toml
-	$(PYTHON) -m venv $(CACHE)/audit
-	$(CACHE)/audit/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(CACHE)/audit/bin/python -m pip install --quiet --group audit
+dist: $(CACHE)/dist/.installed  # wheel and source distribution in dist, checked
+	rm -rf build *.egg-info dist/*.whl dist/*.tar.gz
+	$(CACHE)/dist/bin/python -m build
+	$(CACHE)/dist/bin/twine check --strict dist/*.whl dist/*.tar.gz
+	$(CACHE)/dist/bin/check-wheel-contents dist/*.whl
+
+versions: $(CACHE)/dist/.installed  # docs/versions.md: an environment a row, 6 GB each; ARGS="--only newest oldest" for some
+	$(CACHE)/dist/bin/python tests/packaging/versions.py $(ARGS)
+
+lint-packaging: $(CACHE)/packaging/.installed  # workflows, container recipe, citation
+	$(CACHE)/packaging/bin/actionlint
+	$(CACHE)/packaging/bin/zizmor --offline --persona pedantic .github
+	$(CACHE)/packaging/bin/hadolint packaging/Dockerfile
+	$(CACHE)/packaging/bin/cffconvert --validate
+
+# an environment for each of the groups of tools that do not belong beside the package
+$(CACHE)/%/.installed: pyproject.toml
+	$(PYTHON) -m venv $(CACHE)/$*
+	$(CACHE)/$*/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(CACHE)/$*/bin/python -m pip install --quiet --group $*
 	@touch $@
+
+docs: $(CACHE)/docs/.installed  # the site, in .cache/site; a warning is an error; Python 3.11 or newer
+	rm -rf $(CACHE)/[0-9]* $(CACHE)/site  # zensical's own; its --clean takes all of .cache
+	PYTHONPATH=. $(CACHE)/docs/bin/zensical build --strict
+	@echo "open $(CACHE)/site/index.html"
 
 $(VENV)/.installed: pyproject.toml
 	@echo "== environment in $(VENV) (a few minutes the first time)"

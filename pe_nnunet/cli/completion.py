@@ -48,6 +48,6 @@ def script(shell: str) -> str:
         for action in parser._actions:
             if "\n" in (action.help or ""):  # what each value means, which fish would show beside every one
                 action.help = str(action.metavar).lower()
-            if action.type is Path:
+            if action.type is Path or action.metavar == "MODEL":  # a name or a folder
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     return "\n".join(shtab.complete(parser, shell) for parser in (whole, alone))

@@ -70,8 +70,7 @@ class Parser(argparse.ArgumentParser):
     """argparse, with near misses of options and values, and exit code 1 for wrong usage."""
 
     def __init__(self, **settings: Any) -> None:
-        settings = {"formatter_class": HelpFormatter, "add_help": False} | settings
-        super().__init__(**settings)
+        super().__init__(**dict[str, Any](formatter_class=HelpFormatter, add_help=False) | settings)
         self._positionals.title, self._optionals.title = "arguments", "options"
         self._arguments: Sequence[str] = ()
 

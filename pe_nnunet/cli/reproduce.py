@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.model_options import add_device
+from pe_nnunet.cli.model_options import MODEL_HELP, add_device
 from pe_nnunet.options import add_options, chosen
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, required=True, metavar="SCORES", help="folder for findings, scores and tables")
     add("--resume", action="store_true", help="leave out scans that are predicted, with the same models and settings")
     add = parser.add_argument_group("methods").add_argument
-    add("-m", dest="model_folders", nargs="+", type=Path, default=[], metavar="FOLDER", help="further model folders")
+    add("-m", "--model", dest="model_names", nargs="+", default=[], metavar="MODEL", help=f"further ones: {MODEL_HELP}")
     add(
         "--findings",
         nargs="+",

@@ -72,8 +72,8 @@ def focal_loss_with_regions(
         class_weights: (regions,) further weight of each region; None is 1 for each.
         mask: (batch, 1, ...) bool, False where a voxel does not count.
         voxel_weights: (batch, 1, ...) or the shape of the regions, a further factor of each value; None is 1 for each.
-        per_foreground: Divide the sum by the number of foreground voxels, or `MIN_FOREGROUND` of all where that is
-            more, instead of the number of all.
+        per_foreground: Divide each region's sum by the number of its foreground voxels, or `MIN_FOREGROUND` of all
+            where that is more, instead of the number of all.
 
     Returns:
         A scalar; 0 where the mask leaves nothing.
@@ -101,7 +101,8 @@ def _mean(
     if mask is None and not per_foreground:
         return loss.mean()
     mask = torch.ones_like(foreground) if mask is None else mask.expand_as(loss)
-    count = mask.sum()
-    if per_foreground:
-        count = torch.maximum((foreground & mask).sum(), MIN_FOREGROUND * count)
-    return (loss * mask).sum() / count.clamp_min(1)
+    if not per_foreground:
+        return (loss * mask).sum() / mask.sum().clamp_min(1)
+    axes = [axis for axis in range(loss.ndim) if axis != 1]  # each region by its own foreground
+    count = torch.maximum((foreground & mask).sum(axes), MIN_FOREGROUND * mask.sum(axes))
+    return ((loss * mask).sum(axes) / count.clamp_min(1)).mean()

@@ -92,3 +92,14 @@ def test_the_sum_is_divided_by_foreground_voxels_or_a_thousandth_of_all(function
     mask[0] = True
     expected = function(logits[:1], target[:1]) * 216 / 9
     torch.testing.assert_close(function(logits, target, per_foreground=True, mask=mask), expected)
+
+
+def test_each_region_is_divided_by_its_own_foreground():
+    """Else the arteries, a hundred times as many voxels, would take the emboli's share."""
+    generator = torch.Generator().manual_seed(3)
+    regions = torch.zeros(2, 2, 6, 6, 6)
+    regions[:, 0, :3], regions[0, 1, 0, 0, :4] = 1, 1
+    logits = torch.randn(regions.shape, generator=generator)
+    alone = [focal_loss_with_regions(logits[:, [k]], regions[:, [k]], per_foreground=True) for k in range(2)]
+    both = focal_loss_with_regions(logits, regions, per_foreground=True)
+    torch.testing.assert_close(both, torch.stack(alone).mean())

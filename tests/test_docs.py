@@ -1,0 +1,216 @@
+"""The commands and code of the pages: those of tutorials are run on small phantoms, and all of them are parsed.
+
+A block after the comment `<!-- checked -->` needs hours, weights or a download: its commands are parsed alone, by the
+parser of the command itself. So are the commands of all other pages. A `text` block is what the block before it prints,
+where `...` stands for anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from doctest import ELLIPSIS, OutputChecker
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from io import StringIO
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from markdown_it import MarkdownIt
+
+from pe_nnunet.cli import COMMANDS, FORMER_COMMANDS, main
+
+REPOSITORY = Path(__file__).parents[1]
+DOCS = REPOSITORY / "docs"
+PAGES = {str(path.relative_to(REPOSITORY)): path for path in sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])}
+RUN = [*sorted((DOCS / "tutorials").glob("*.md")), DOCS / "index.md", DOCS / "what_this_is.md"]
+CHECKED, PREDICT = "<!-- checked -->", "pe-nnunet-predict-fused"
+PHANTOM = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
+
+
+class Block(NamedTuple):
+    """A block of code of a page; without a language where it is indented."""
+
+    language: str
+    text: str
+    checked: bool
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    before = ""
+    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+        if token.type in {"fence", "code_block"}:
+            yield Block(token.info.strip(), token.content, before == CHECKED)
+        if token.content:
+            before = token.content.strip()
+
+
+def lines(text: str) -> list[list[str]]:
+    """The words of each line of shell, continued lines joined, without comments, settings in front and brackets."""
+    found = []
+    for line in text.replace("\\\n", " ").splitlines():
+        try:
+            words = shlex.split(re.sub(r"\[(-.*?)\]", r"\1", line), comments=True)
+        except ValueError:  # no shell: an apostrophe in a table or a message
+            continue
+        words = list(takewhile(lambda word: word not in {">", "|", "&&"}, words))
+        while words and re.match(r"\w+=", words[0]):
+            words.pop(0)
+        found.append(words)
+    return [words for words in found if words]
+
+
+def commands(text: str) -> list[list[str]]:
+    """Those of ours and of nnU-Net among them."""
+    return [words for words in lines(text) if re.match(r"pe-nnunet$|pe-nnunet-|nnUNetv2_\w+$", words[0])]
+
+
+class _CaughtParser(Exception):  # noqa: N818 - it is no error
+    pass
+
+
+@cache
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of a command: ours as it is configured, nnU-Net's as its entry point makes it."""
+    if not name.startswith("nnUNetv2_"):
+        parser = argparse.ArgumentParser(prog=f"pe-nnunet {name}")
+        import_module(f"pe_nnunet.cli.{name.replace('-', '_')}").configure(parser)
+        parser.add_argument("--debug", action="store_true")
+        return parser
+
+    def catch(parser: argparse.ArgumentParser, *_: Any) -> None:
+        raise _CaughtParser(parser)
+
+    (entry,) = entry_points(group="console_scripts", name=name)
+    start = entry.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", catch)
+        with pytest.raises(_CaughtParser) as caught:
+            start()
+    return caught.value.args[0]
+
+
+def require_parsed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Have a command parsed; what a page leaves out as `...` is not missed."""
+    program, *arguments = words
+    if program == PREDICT:
+        arguments = ["predict-fused", *arguments]
+    elif not program.startswith("nnUNetv2_") and (not arguments or arguments[0].startswith("-")):
+        return  # pe-nnunet --version
+    name, *arguments = arguments if program.startswith("pe-nnunet") else [program, *arguments]
+    name = FORMER_COMMANDS.get(name, name)
+    if name in {"COMMAND", "nnUNetv2_"} or "--help" in arguments:
+        return
+    assert name.startswith("nnUNetv2_") or name in COMMANDS, words
+    if name == "run":
+        require_parsed(arguments, capsys)
+        return
+    parser = parser_of(name)
+    asked = [action for action in parser._actions if action.required]
+    left_out = any(word.startswith(("...", "ARG")) for word in arguments)
+    for action in asked:
+        action.required = not left_out
+    try:
+        parser.parse_args(["1" if word[:1] == "$" else word for word in arguments if word != "..."])
+    except (SystemExit, argparse.ArgumentError) as error:
+        pytest.fail(f"{shlex.join(words)}: {error} {capsys.readouterr().err.splitlines()[-1:]}")
+    finally:
+        for action in asked:
+            action.required = True
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_on_a_page_is_one(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks(PAGES[name]):
+        if block.language in {"", "bash"}:
+            for words in commands(block.text):
+                require_parsed(words, capsys)
+
+
+def test_what_is_no_command_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
+    for line in ("pe-nnunet verify OUT --jsn", "nnUNetv2_train 501 3d_fullres 0 -trainer X", "pe-nnunet evaluate -i A"):
+        with pytest.raises(pytest.fail.Exception):
+            require_parsed(line.split(), capsys)
+    with pytest.raises(AssertionError):
+        require_parsed(["pe-nnunet", "segment"], capsys)
+    assert commands("x=1 pe-nnunet a \\\n  b  # c\nls\n  pe-nnunet-x") == [["pe-nnunet", "a", "b"], ["pe-nnunet-x"]]
+
+
+def shell(text: str) -> str:
+    """Run the lines of a block in this process, and give what they print."""
+    said = StringIO()
+    for words in lines(text):
+        name, *arguments = [os.path.expandvars(word) for word in words]
+        if name == "export":
+            os.environ.update(word.split("=", 1) for word in arguments)
+        elif name == "mkdir":
+            for folder in arguments[1:]:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+        else:
+            ours = ["predict-fused", *arguments] if name == PREDICT else arguments
+            ours += ["--spacing", "4"] if "--coarse" in ours else []  # a quarter of the time
+            assert name in {"pe-nnunet", PREDICT}, f"only parsed, not run: {name}"
+            with redirect_stdout(said):
+                assert main(ours) == 0, shlex.join(words)
+    return said.getvalue()
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_folder: Callable[..., Path]) -> Path:
+    """A folder with what the reader of a tutorial has: a study, scans, results, a model; one processor."""
+    folder = tmp_path / "reader"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "PWD"):
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    for command in ("predict_fused", "convert", "evaluate", "verify"):  # no process of its own for each case
+        monkeypatch.setattr(f"pe_nnunet.cli.{command}.limits", lambda _: None)
+    shutil.copytree(model_folder(PHANTOM, log_odds=[-9.0]), folder / "MODEL")
+    return folder
+
+
+def prepare(folder: Path, page: str, text: str) -> None:
+    """Write what a page takes for granted."""
+    coarse = ["--cases", "1", "--coarse", "--spacing", "4"]
+    if "STUDY" in text:
+        assert main(["phantom", "made", *coarse, "--format", "dicom"]) == 0
+        (folder / "made" / "phantom_001" / "ct").rename(folder / "STUDY")
+    if "SCANS" in text or page == "cohort":
+        assert main(["phantom", "SCANS", *coarse]) == 0
+    if page == "cohort":
+        shell(f"{PREDICT} -i SCANS/phantom_001/ct.nii.gz -o OUT -m MODEL")
+    if page == "phantom":
+        shutil.copytree("MODEL", folder / "nnUNet" / "results" / "Dataset501_Phantom" / PHANTOM)
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+def test_the_blocks_of_a_tutorial_run(page: Path, reader: Path) -> None:
+    to_run = [block for block in blocks(page) if not block.checked and block.language]
+    with redirect_stdout(StringIO()):
+        prepare(reader, page.stem, "".join(block.text for block in to_run))
+    names: dict[str, Any] = {"__name__": "page"}
+    said = ""
+    for block in to_run:
+        if block.language == "text":
+            assert OutputChecker().check_output(block.text, said, ELLIPSIS), f"{block.text}\nbut it prints\n{said}"
+        elif block.language == "python":
+            with redirect_stdout(StringIO()) as printed:
+                exec(compile(block.text, str(page), "exec"), names)  # noqa: S102 - the page's own code
+            said = printed.getvalue()
+        else:
+            assert block.language == "bash"
+            said = shell(block.text)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = set(re.findall(r"- ([\w/]+\.md)$", (REPOSITORY / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert listed == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
