@@ -17,6 +17,7 @@ from pe_nnunet.errors import InputError, OutputError
 from pe_nnunet.files import atomic_json
 from pe_nnunet.fusion.model_weights import weights_text
 from pe_nnunet.fusion.stored import FORMAT, OperatingPoints
+from pe_nnunet.inference.shipped import require_not_shipped
 
 NOTHING_CHOSEN = ("PE-FUS-002", "PE-FUS-006", "PE-FUS-010")
 
@@ -26,7 +27,9 @@ def require_writable(path: Path) -> None:
 
     Raises:
         OutputError: PE-OUT-001 if it cannot.
+        ConfigurationError: PE-MODEL-032 if it would lie in a shipped model.
     """
+    require_not_shipped(path.parent, path.name, "name a file with --output; predict-fused takes it by --fusion")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():

@@ -29,7 +29,7 @@ from pe_nnunet.options import add_options, chosen
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet calibrate`."""
-    which = parser.add_argument_group("models", "by dataset, or by folder with -m")
+    which = parser.add_argument_group("models", "by dataset, or by name or folder with -m")
     add_model_folders(which)
     add_trust(which)
     which.add_argument(

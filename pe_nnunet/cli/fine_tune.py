@@ -1,6 +1,6 @@
 """Train on your own scans from the weights of a trained model, with a lower learning rate.
 
-pe-nnunet fine-tune -m MODEL -d 501
+pe-nnunet fine-tune -m starter -d 501
 pe-nnunet fine-tune -m model.zip -d 501 -f 0 1 2 3 4 --learning-rate 5e-5 --epochs 100
 
 nnU-Net's own steps in one command: fingerprint of the dataset, the model's plans moved to it, preprocessing, training
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 
-from pe_nnunet.cli.model_options import add_device, add_trust, trust
+from pe_nnunet.cli.model_options import MODEL_HELP, add_device, add_trust, trust
 from pe_nnunet.options import add_options, chosen
 
 
@@ -21,12 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from pe_nnunet.fine_tuning.settings import FineTuneSettings
 
     add = parser.add_argument
-    add(
-        "-m",
-        dest="model",
-        required=True,
-        help="the model: a model folder, an archive of export-model, or the name or id of one under nnUNet_results",
-    )
+    add("-m", "--model", dest="model", required=True, help=MODEL_HELP)
     add("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw")
     add("-f", dest="folds", nargs="+", default=["0"], metavar="FOLD", help="fold(s) to train, or all; default 0")
     add("-c", dest="configuration", help="has to be the model's; default: that")
@@ -41,8 +36,11 @@ def run(args: argparse.Namespace) -> int:
     """Fine-tune; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE
     from pe_nnunet.fine_tuning import FineTuneSettings, fine_tune
+    from pe_nnunet.inference.named_models import name_notes
 
     trust(args)
+    for note in name_notes([args.model]):
+        print(note, flush=True)
     made = fine_tune(
         args.model,
         args.dataset,

@@ -11,6 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pe_nnunet.inference.locate import ModelLocation
 
+MODEL_HELP = (
+    "name of a model that ships with the package (starter), a model folder, an archive of export-model, or the name or "
+    "id of one under nnUNet_results"
+)
+
 
 def add_device(parser: argparse._ActionsContainer, *without: str) -> None:
     """Add where networks run, by nnU-Net's name for it."""
@@ -96,12 +101,12 @@ def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool)
 def add_model_folders(group: argparse._ActionsContainer) -> None:
     """Add models, by dataset or by folder; `models_of` takes them from the arguments."""
     add_models_of_dataset(group, required=False)
-    group.add_argument("-m", dest="model_folders", nargs="+", type=Path, help="model folders, instead of -d -tr -p -c")
+    group.add_argument("-m", "--model", dest="model_names", nargs="+", metavar="MODEL", help=f"{MODEL_HELP}; not -d")
 
 
 def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add models, by dataset or by folder, a detector and their calibration; returns the group, for further options."""
-    group = parser.add_argument_group("models", "by dataset, or by folder with -m")
+    group = parser.add_argument_group("models", "by dataset, or by name or folder with -m")
     add_model_folders(group)
     group.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
     group.add_argument(
@@ -116,13 +121,16 @@ def models_of(args: argparse.Namespace) -> list[ModelLocation]:
     """The models that the options of `add_model_folders` name.
 
     Raises:
-        ConfigurationError: PE-MODEL-001 if they name none; otherwise as `locate_folder` and `locate_models`.
+        ConfigurationError: PE-MODEL-001 if they name none; otherwise as `locate_model` and `locate_models`.
     """
     from pe_nnunet.errors import ConfigurationError
-    from pe_nnunet.inference.locate import locate_folder, locate_models
+    from pe_nnunet.inference.locate import locate_models
+    from pe_nnunet.inference.named_models import locate_model, name_notes
 
-    if args.model_folders:
-        return [locate_folder(folder, args.folds, args.checkpoint) for folder in args.model_folders]
+    if args.model_names:
+        for note in name_notes(args.model_names):
+            print(note, flush=True)
+        return [locate_model(name, args.folds, args.checkpoint) for name in args.model_names]
     if args.dataset:
         return locate_models(args.dataset, args.trainers, args.plans, args.configurations, args.folds, args.checkpoint)
-    raise ConfigurationError("PE-MODEL-001", "no model given", "name a dataset with -d, or model folders with -m")
+    raise ConfigurationError("PE-MODEL-001", "no model given", "name a dataset with -d, or models with -m")

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pe_nnunet.cli.model_options import add_device
+from pe_nnunet.cli.model_options import MODEL_HELP, add_device
 from pe_nnunet.options import add_options, chosen
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for kind in DATASETS:
         where.add_argument(f"--{kind}", type=Path, metavar="DIR", help=f"the unpacked {kind.upper()} dataset")
     add("-o", "--output", type=Path, required=True, metavar="SCORES", help="folder for findings, scores and tables")
-    add("-m", dest="model_folders", nargs="+", type=Path, default=[], metavar="FOLDER", help="further model folders")
+    add("-m", "--model", dest="model_names", nargs="+", default=[], metavar="MODEL", help=f"further ones: {MODEL_HELP}")
     add("-f", dest="folds", nargs="+", help="folds of all models; default: all that are trained")
     add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
     add("-d", dest="dataset", help="dataset of the published model, if it is not the usual one: 900 AANet, 256 Duke")

@@ -159,16 +159,20 @@ def _imported(name: str, args: argparse.Namespace) -> Sequence[ModelLocation]:
 
 def _of_folders(args: argparse.Namespace) -> list[Method]:
     """The models of `-m`, each a method of its own."""
-    from pe_nnunet.inference.locate import locate_folder
+    from pe_nnunet.inference.named_models import locate_model, name_notes
+    from pe_nnunet.inference.shipped import shipped_as
 
-    folders: list[Path] = args.model_folders
-    if args.names is not None and len(args.names) != len(folders):
-        raise _misfit(f"--names has {len(args.names)} names, and -m {len(folders)} models", "give one a model")
+    models: list[str] = args.model_names
+    if args.names is not None and len(args.names) != len(models):
+        raise _misfit(f"--names has {len(args.names)} names, and -m {len(models)} models", "give one a model")
+    for note in name_notes(models):
+        print(note, flush=True)
     methods = []
-    for number, folder in enumerate(folders):
-        place = locate_folder(folder, args.folds, args.checkpoint)
+    for number, model in enumerate(models):
+        place = locate_model(model, args.folds, args.checkpoint)
+        folder = place.folder
         published = _recognised(place)
-        own = next((key for key, one in PUBLISHED.items() if one is published), None)
+        own = next((key for key, one in PUBLISHED.items() if one is published), None) or shipped_as(folder)
         name = args.names[number] if args.names else own or clean(f"{folder.parent.name}_{folder.name}")
         if name != clean(name):
             raise _misfit(f"--names {name}", "use letters, digits, _ and -")

@@ -52,6 +52,11 @@ def citation_of(dataset_json: Mapping[str, Any]) -> str:
     return _text(dataset_json, ("citation", "reference"))
 
 
+def notice_of(dataset_json: Mapping[str, Any]) -> str:
+    """What whoever uses a model has to know first, as its `dataset.json` states it; empty if it does not."""
+    return _text(dataset_json, ("notice",))
+
+
 def _text(content: Mapping[str, Any], keys: tuple[str, ...]) -> str:
     return next((value for key in keys if isinstance(value := content.get(key), str) and value.strip()), "")
 

@@ -58,13 +58,12 @@ def export_models(
             what is no part of a network.
         OutputError: PE-OUT-001 if it cannot be written.
     """
-    results = locations[0].folder.parent.parent
     if any(place.folder.parent != locations[0].folder.parent for place in locations):
         raise ConfigurationError("PE-MODEL-004", "models of different datasets", "export them one by one")
     files: dict[str, Path | bytes] = {}
     of_detector: dict[str, str] = {}
     for place in locations:
-        base = PurePosixPath(*place.folder.relative_to(results).parts)
+        base = _base(place)
         wanted = [*OF_A_MODEL, *(name for name in IF_THERE if (place.folder / name).is_file())]
         wanted += [f"fold_{fold}/{place.checkpoint}" for fold in place.folds]
         files |= {str(base / name): place.folder / name for name in wanted}
@@ -72,14 +71,14 @@ def export_models(
         for fold in place.folds:
             read_checkpoint(place.folder / f"fold_{fold}" / place.checkpoint)
     for fold_folder in detector:
-        base = PurePosixPath(locations[0].folder.parent.name, fold_folder.parent.name, fold_folder.name)
+        base = PurePosixPath(_base(locations[0]).parent, fold_folder.parent.name, fold_folder.name)
         hashes = _files_of_detector(fold_folder / "detector.json")
         files |= {str(base / name): fold_folder / name for name in ("detector.json", *hashes)}
         of_detector[f"{fold_folder.name} of {fold_folder.parent.name}"] = hashes.get(ONNX, "")
     weights = Weights(weights_of(locations).models, of_detector)
     notes = []
     for place in locations:
-        base, shipped = PurePosixPath(*place.folder.relative_to(results).parts), False
+        base, shipped = _base(place), False
         if (place.folder / FUSION_FILE).is_file():
             why = calibration_doubt(place.folder / FUSION_FILE, [other.folder.name for other in locations], weights)
             shipped = why is None or why.code == "PE-FUS-009" or (accept_calibration and why.code != "PE-FUS-004")
@@ -101,6 +100,14 @@ def export_models(
         for name, content in sorted(files.items()):
             _add(archive, name, content)
     return sorted(files), notes
+
+
+def _base(place: ModelLocation) -> PurePosixPath:
+    """Dataset and model as folders of the archive; a shipped model lies in no dataset's folder, its plans name one."""
+    dataset = place.folder.parent.name
+    if not dataset.startswith("Dataset"):
+        dataset = str(read_plans(place.folder / "plans.json").get("dataset_name") or dataset)
+    return PurePosixPath(dataset, place.folder.name)
 
 
 def _facts(content: Path | bytes) -> dict[str, Any]:

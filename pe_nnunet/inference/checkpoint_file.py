@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pe_nnunet.inference.locate import no_checkpoint
 
 MOST_UNPACKED = 20
 _DOS_FOLDER = 0x10  # of the attributes of a member (APPNOTE 4.4.15)
+HALF = (torch.float16, torch.bfloat16)
 REQUIRED = ("network_weights", "trainer_name", "init_args")
 
 
@@ -59,7 +60,7 @@ def load_file(path: Path, trust: bool = False) -> Any:
 
 
 def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
-    """The content of an nnU-Net checkpoint, on the CPU.
+    """The content of an nnU-Net checkpoint, on the CPU; weights that are stored in half precision are float32.
 
     Args:
         path: A `.pth` file.
@@ -83,7 +84,30 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
     if missing:
         raise ConfigurationError("PE-MODEL-003", f"{path} is no nnU-Net checkpoint: it lacks {', '.join(missing)}")
     require_finite(content["network_weights"], path)
-    return dict(content)
+    return content | {"network_weights": cast_weights(content["network_weights"], HALF, torch.float32)}
+
+
+def cast_weights(
+    weights: Mapping[str, Tensor], those: Collection[torch.dtype], become: torch.dtype
+) -> Mapping[str, Tensor]:
+    """Weights with those of some types in another; what shares its memory still does.
+
+    Args:
+        weights: By name.
+        those: The types that are changed.
+        become: What they become.
+    """
+    if not any(value.dtype in those for value in weights.values()):
+        return weights
+    made: dict[tuple[Any, ...], Tensor] = {}
+
+    def cast(value: Tensor) -> Tensor:
+        key = (value.untyped_storage().data_ptr(), value.storage_offset(), value.shape, value.stride(), value.dtype)
+        if key not in made:
+            made[key] = value.to(become)
+        return made[key]
+
+    return {name: cast(value) if value.dtype in those else value for name, value in weights.items()}
 
 
 def require_finite(weights: Any, path: Path) -> None:

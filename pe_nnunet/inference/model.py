@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.channels import channel_count
-from pe_nnunet.dataset.dataset_json import citation_of, licence_of, pe_channel, read_dataset_json
+from pe_nnunet.dataset.dataset_json import citation_of, licence_of, notice_of, pe_channel, read_dataset_json
 from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError, PEError
@@ -44,7 +44,7 @@ class TrainedModel:
         records: What a result says of each fold: file and hash.
         plans: nnU-Net's `PlansManager`.
         configuration: nnU-Net's `ConfigurationManager`.
-        dataset_json: As nnU-Net wrote it, with licence and citation where these are known.
+        dataset_json: As nnU-Net wrote it, with licence and citation where these are known, and a notice if it has one.
         mirror_axes: Spatial axes over which prediction may be mirrored; empty for none.
         pe_channel: Output channel of PE.
         regions: Whether outputs are sigmoid regions.
@@ -218,11 +218,11 @@ def model_records(location: ModelLocation) -> tuple[ModelRecord, ...]:
 
 
 def terms_of(model: TrainedModel) -> ModelTerms | None:
-    """Licence and citation that came with a model; None where it states neither."""
-    licence, citation = licence_of(model.dataset_json), citation_of(model.dataset_json)
-    if not licence and not citation:
+    """Licence, citation and notice that came with a model; None where it states none of them."""
+    stated = tuple(read(model.dataset_json) for read in (licence_of, citation_of, notice_of))
+    if not any(stated):
         return None
-    return ModelTerms(model.name, model.records[0].dataset, licence, citation)
+    return ModelTerms(model.name, model.records[0].dataset, *stated)
 
 
 def weights_of(locations: Sequence[ModelLocation], detector: Sequence[DetectorRecord] = ()) -> Weights:

@@ -1,34 +1,37 @@
-"""A trained model by what a user calls it: a folder, an archive, an installed model, or one that is shipped."""
+"""A trained model by what a user calls it: one that is shipped, a folder, an archive, or one in `nnUNet_results`."""
 
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors import ConfigurationError, Note
 from pe_nnunet.inference.archive_install import install_models
+from pe_nnunet.inference.locate import FINAL, ModelLocation, locate_folder
+from pe_nnunet.inference.shipped import PLANS, SHIPPED, shipped_folder
 
-SHIPPED: dict[str, Path] = {}
-"""Name -> folder of a model that comes with the package."""
-
-PLANS = "plans.json"
+FOLD = "fold_"
 
 
 def find_model(name: str) -> Path:
-    """The folder of a model, `TRAINER__PLANS__CONFIGURATION`.
+    """The folder of a model, `TRAINER__PLANS__CONFIGURATION`, or that of a shipped one.
 
     Args:
-        name: Of a shipped model; the path of a model folder, or of a folder that holds one; the path of an archive that
-            `pe-nnunet export-model` wrote, which is installed; or, of a model in `nnUNet_results`,
+        name: Of a shipped model, which goes before a folder of the same name (`./NAME` is that folder); the path of a
+            model folder, of a fold of it, or of a folder that holds one model; the path of an archive that `pe-nnunet
+            export-model` wrote, which is installed; or, of a model in `nnUNet_results`,
             `DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION` or an end or a beginning of that which no other has: the
             dataset's id or name where it has one model, or the model's name.
 
     Raises:
-        ConfigurationError: PE-MODEL-001 if that is no model, or several; as `install_models` for an archive.
+        ConfigurationError: PE-MODEL-001 if that is no model, or several; PE-MODEL-030 if it is a shipped one that this
+            installation does not have; as `install_models` for an archive.
     """
     if name in SHIPPED:
-        return SHIPPED[name]
+        return shipped_folder(name)
     path = Path(name)
     if path.is_dir():
         return _the_one(name, _models_in(path), f"{path} holds")
@@ -39,22 +42,77 @@ def find_model(name: str) -> Path:
             )
         folders, _, _ = install_models(path, nnunet_folder(RESULTS), again=True)
         return _the_one(name, [folder for folder in folders if (folder / PLANS).is_file()], f"{path} holds")
-    results = nnunet_folder(RESULTS)
-    there = [folder.parent for folder in sorted(results.glob(f"Dataset*/*__*__*/{PLANS}"))]
+    results = _results()
+    there = [] if results is None else [folder.parent for folder in sorted(results.glob(f"Dataset*/*__*__*/{PLANS}"))]
     found = [folder for folder in there if name in _names(folder)]
     if not found:
-        known = [*SHIPPED, *(f"{folder.parent.name}/{folder.name}" for folder in there)]
-        raise ConfigurationError(
-            "PE-MODEL-001",
-            f"{name} is no folder, no archive and no model in {results}",
-            f"there: {', '.join(known) or 'none'}",
-        )
+        raise _unknown(name, there, results)
     return _the_one(name, found, f"{results} holds")
+
+
+def locate_model(name: str | Path, folds: Sequence[str] | None = None, checkpoint: str = FINAL) -> ModelLocation:
+    """A model with its folds checked.
+
+    Args:
+        name: See `find_model`; a `Path` is a folder and never a name.
+        folds: Which; None: the one that was named by its path, else all that hold the checkpoint.
+        checkpoint: File name within a fold.
+
+    Raises:
+        ConfigurationError: As `find_model` and `locate_folder`.
+    """
+    path = Path(name)
+    folder = find_model(name) if isinstance(name, str) else path
+    if folds is None and path.name.startswith(FOLD) and folder == path.parent:
+        folds = [path.name.removeprefix(FOLD)]
+    return locate_folder(folder, folds, checkpoint)
+
+
+def name_notes(names: Iterable[str | Path]) -> list[Note]:
+    """A warning for each name of a shipped model that is a folder's or file's here as well.
+
+    Args:
+        names: As `locate_model` takes them.
+    """
+    both = [name for name in names if isinstance(name, str) and name in SHIPPED and Path(name).exists()]
+    return [
+        Note(
+            "PE-MODEL-031",
+            "warning",
+            f"{name} is the model that ships with the package, not the {name} in this folder: ./{name} names that",
+        )
+        for name in dict.fromkeys(both)
+    ]
+
+
+def _results() -> Path | None:
+    """`nnUNet_results`, or None where that is not set."""
+    try:
+        return nnunet_folder(RESULTS)
+    except ConfigurationError:
+        return None
+
+
+def _unknown(name: str, there: Sequence[Path], results: Path | None) -> ConfigurationError:
+    """The error for a name that is nobody's, with the nearest one, or else all."""
+    parent = Path(name).parent
+    beside = sorted(str(parent / path.name) for path in parent.glob("*__*__*") if (path / PLANS).is_file())
+    known = [*SHIPPED, *(f"{folder.parent.name}/{folder.name}" for folder in there), *beside]
+    spellings = {spelling.casefold(): spelling for folder in there for spelling in _names(folder)}
+    spellings |= {spelling.casefold(): spelling for spelling in known}
+    near = [spellings[spelling] for spelling in get_close_matches(name.casefold(), list(spellings), n=1, cutoff=0.7)]
+    meant = f"did you mean {near[0]}? " if near else ""
+    place = f"and no model in {results}" if results is not None else f"({RESULTS}, where others could lie, is not set)"
+    return ConfigurationError(
+        "PE-MODEL-001",
+        f"{name} is no shipped model, no folder, no archive {place}",
+        f"{meant}there: {', '.join(dict.fromkeys(known))}",
+    )
 
 
 def _models_in(folder: Path) -> list[Path]:
     """The model folder that a folder is, that it is a fold of, or those that it holds."""
-    for candidate in (folder, folder.parent) if folder.name.startswith("fold_") else (folder,):
+    for candidate in (folder, folder.parent) if folder.name.startswith(FOLD) else (folder,):
         if (candidate / PLANS).is_file():
             return [candidate]
     return [path.parent for path in sorted(folder.glob(f"*/{PLANS}"))]

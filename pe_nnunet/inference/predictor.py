@@ -22,9 +22,10 @@ from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.inputs import read_one_scan
 from pe_nnunet.inference.loaded_ensemble import load_ensemble
-from pe_nnunet.inference.locate import ModelLocation, locate_folder
+from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, model_records, require_one_scheme, weights_of_records
 from pe_nnunet.inference.model_card import model_cards
+from pe_nnunet.inference.named_models import locate_model, name_notes
 from pe_nnunet.inference.other_classes import on_scan_grid, other_classes
 from pe_nnunet.inference.search_region import Region, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
@@ -41,8 +42,8 @@ class PEPredictor:
     """Finds pulmonary emboli in CT pulmonary angiograms.
 
     Args:
-        models: nnU-Net model folders (all their trained folds), or locations with chosen folds; any mixture of
-            networks, plans, 2D and 3D.
+        models: Names or nnU-Net model folders as `find_model` takes them (all their trained folds), or locations with
+            chosen folds; a `Path` is a folder, never a name. Any mixture of networks, plans, 2D and 3D.
         detector: Folder of a detector (one fold or several), or one that was loaded: what it takes for lungs joins the
             region of interest, and its boxes of emboli change probabilities as `fusion` says. None: segmentation alone.
         device: `auto`, `cuda`, `mps` or `cpu`.
@@ -88,7 +89,7 @@ class PEPredictor:
         self.along_arteries = along_arteries
         self.outputs = frozenset(outputs)
         self.repairs = dict(repairs or {})
-        locations = [m if isinstance(m, ModelLocation) else locate_folder(Path(m), None) for m in models]
+        locations = [m if isinstance(m, ModelLocation) else locate_model(m) for m in models]
         if isinstance(detector, (str, Path)):
             detector = load_detector(Path(detector), self.device.type)
         self.detector = detector
@@ -112,7 +113,8 @@ class PEPredictor:
             trust=trust_checkpoint,
             along_arteries=along_arteries,
         )
-        self.notes = (*self.choice.notes, *self.ensemble.notes)  # of all scans alike
+        named = name_notes(m for m in models if not isinstance(m, ModelLocation))
+        self.notes = (*named, *self.choice.notes, *self.ensemble.notes)  # of all scans alike
         self.models: Sequence[TrainedModel] = self.ensemble.models
         self.model_cards = model_cards(folders)
         if "nnunet" in self.outputs:

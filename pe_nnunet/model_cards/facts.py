@@ -10,7 +10,7 @@ from typing import Any
 
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from pe_nnunet.dataset.dataset_json import DATASET, citation_of, licence_of, read_dataset_json
+from pe_nnunet.dataset.dataset_json import DATASET, citation_of, licence_of, notice_of, read_dataset_json
 from pe_nnunet.dataset.scan_hashes import ScanHashes
 from pe_nnunet.dataset.training_split import KEY, TrainingSplit
 from pe_nnunet.errors import ConfigurationError
@@ -66,6 +66,7 @@ def model_facts(location: ModelLocation) -> dict[str, Any]:
             "channels": list((dataset.get("channel_names") or dataset.get("modality") or {}).values()),
             "licence": licence_of(terms),
             "citation": citation_of(terms),
+            **({"notice": notice} if (notice := notice_of(dataset)) else {}),
         },
         "network": network,
         "plans": trained,

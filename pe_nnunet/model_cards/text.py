@@ -9,6 +9,7 @@ from typing import Any
 from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.errors import CODES
 from pe_nnunet.errors.shown import shown, shown_lines
+from pe_nnunet.inference.shipped import SHIPPED
 from pe_nnunet.model_cards.scores import label_of
 
 NOT_STATED = "not stated"
@@ -26,6 +27,7 @@ def body(facts: Mapping[str, Any]) -> str:
         f"# {plain(model['name'])}, {plain(model['dataset'])}",
         "Finds emboli in CT pulmonary angiography (CTPA) with pe-nnunet, a plugin of nnU-Net v2: as masks, and as "
         f"findings with a score each. {DISCLAIMER}",
+        *([f"**{plain(model['notice'])}**"] if model.get("notice") else []),
         *([plain(model["description"])] if model["description"] else []),
         f"- Licence of the weights: {plain(stated['licence']) or NOT_STATED}",
         "## Intended use and limits",
@@ -41,10 +43,7 @@ def body(facts: Mapping[str, Any]) -> str:
         "## Citation",
         _block(stated["citation"]) if stated["citation"] else NOT_STATED[0].upper() + NOT_STATED[1:] + ".",
         "## Use",
-        _block(
-            f"pe-nnunet install-model MODEL.zip\n"
-            f"pe-nnunet-predict-fused -i SCANS -o OUT -m nnUNet_results/{model['dataset']}/{model['name']}"
-        ),
+        _block(_use(model)),
         "## Files",
         _files(facts),
         "`pe-nnunet verify FOLDER` compares this card with the files of the model.",
@@ -63,6 +62,13 @@ def plain(text: Any) -> str:
     for sign in "\\`*[]|":
         line = line.replace(sign, f"\\{sign}")
     return f"\\{line}" if line.startswith(("#", "-", "+", "=", "~", "_")) else line
+
+
+def _use(model: Mapping[str, Any]) -> str:
+    if model["name"] in SHIPPED:
+        return f"pe-nnunet-predict-fused -i SCANS -o OUT -m {model['name']}"
+    place = f"nnUNet_results/{model['dataset']}/{model['name']}"
+    return f"pe-nnunet install-model MODEL.zip\npe-nnunet-predict-fused -i SCANS -o OUT -m {place}"
 
 
 def _block(text: str) -> str:

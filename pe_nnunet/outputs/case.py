@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,19 +43,31 @@ class ModelTerms:
         dataset: The folder above it.
         licence: As it came with the weights; empty where none is stated.
         citation: Likewise.
+        notice: What its users have to know first, likewise.
     """
 
     model: str
     dataset: str
     licence: str
     citation: str
+    notice: str = ""
 
     @property
     def lines(self) -> tuple[tuple[str, str], ...]:
         """What people are shown: headings and texts."""
+        warned = (("Notice of the model", self.notice),) if self.notice else ()
         licence = f"{self.dataset} {self.model}: {self.licence or 'none stated by its authors'}"
         cited = (("Please cite", self.citation),) if self.citation else ()
-        return (("Licence of the weights", licence), *cited)
+        return (*warned, ("Licence of the weights", licence), *cited)
+
+
+def notices_of(terms: Iterable[ModelTerms]) -> list[str]:
+    """The notices of models, each once, with the models that they are of."""
+    models: dict[str, list[str]] = {}
+    for one in terms:
+        if one.notice:
+            models.setdefault(one.notice, []).append(one.model)
+    return [f"{', '.join(named)}: {notice}" for notice, named in models.items()]
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,7 @@ class CaseResult:
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
         models: The networks of the ensemble.
         model_cards: Name of a model's folder -> the file of its card and its SHA-256; of those that have one.
-        terms: Of those models that came with a licence or a citation.
+        terms: Of those models that came with a licence, a citation or a notice.
         arguments: What the run was asked for.
         timings_s: Seconds by stage; their sum counts as the case's duration.
         notes: Repairs and warnings.

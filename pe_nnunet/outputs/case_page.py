@@ -11,7 +11,7 @@ from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.files import atomic_text
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.artery import level_of
-from pe_nnunet.outputs.case import CaseResult
+from pe_nnunet.outputs.case import CaseResult, notices_of
 from pe_nnunet.outputs.report_slices import listed, page_data
 from pe_nnunet.pages import render
 
@@ -44,6 +44,7 @@ def report_html(case: CaseResult) -> str:
         "case.html.j2",
         facts=" · ".join(facts),
         notice=DISCLAIMER,
+        model_notices=notices_of(case.terms),
         caption=f"{verdict}, {len(emboli.candidates) - count} candidates not kept",
         rows=[_row(case, row) for row in shown],
         left_out=len(emboli.candidates) - len(shown),

@@ -109,7 +109,7 @@ def write_cohort_report(
         written: Scans with results, listed by falling score.
         failed: Scans without.
         folder: Where the run's files are.
-        terms: Of the models that came with a licence or a citation.
+        terms: Of the models that came with a licence, a citation or a notice.
 
     Returns:
         The file's path.
@@ -117,6 +117,7 @@ def write_cohort_report(
     Raises:
         OutputError: PE-OUT-001 if it cannot be written.
     """
+    from pe_nnunet.outputs.case import notices_of
 
     def beside(row: CaseSummary, kind: str) -> str:
         name = f"{row.case_id}{WRITERS[kind].suffix}"
@@ -128,6 +129,7 @@ def write_cohort_report(
         "cohort.html.j2",
         facts=f"{len(written)} scans, {positive} with emboli, {len(failed)} failed",
         notice=DISCLAIMER,
+        model_notices=notices_of(terms),
         rows=[(row, beside(row, "picture"), beside(row, "report")) for row in ranked],
         failed=failed,
         terms=[line for one in terms for line in one.lines],

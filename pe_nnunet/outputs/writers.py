@@ -130,6 +130,7 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
     ]
     parameters = {"threshold": f"{settings.threshold:g}", "smallest volume in mm3": f"{settings.min_volume_mm3:g}"}
     parameters |= {f"network {k}": f"{m.model} fold {m.fold} {m.sha256[:16]}" for k, m in enumerate(case.models, 1)}
+    parameters |= {f"notice of {t.model}": _plain(t.notice) for t in case.terms if t.notice}
     parameters |= {f"licence of {t.model}": _plain(t.licence) for t in case.terms if t.licence}
     parameters |= {f"to cite for {t.model}": _plain(t.citation) for t in case.terms if t.citation}
     origin = Origin(

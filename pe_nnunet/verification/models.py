@@ -70,12 +70,34 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:
     calibrated, of_calibration = _calibration_findings(folder, sha256)
     validated, of_validation = _validation_findings(folder, sorted(held), sha256)
     cards, of_card = card_findings(folder, limits)
+    summed, of_sums = _sum_findings(folder)
     return Checked(
         folder,
         KIND,
-        files + len(checkpoints) + calibrated + validated + cards,
-        [*found, *of_calibration, *of_validation, *of_card],
+        files + len(checkpoints) + calibrated + validated + cards + summed,
+        [*found, *of_calibration, *of_validation, *of_card, *of_sums],
     )
+
+
+def _sum_findings(folder: Path) -> tuple[int, list[Finding]]:
+    """Whether the files are those of `SHA256SUMS`, which a model that ships with the package has."""
+    from pe_nnunet.inference.shipped import SHA256SUMS, read_sums
+    from pe_nnunet.volumes.files.volume_file import file_sha256
+
+    path = folder / SHA256SUMS
+    if not path.is_file():
+        return 0, []
+    try:
+        sums = read_sums(path)
+    except PEError as error:
+        return 1, [Finding.of(error)]
+    found = []
+    for name, sha256 in sums.items():
+        if not (folder / name).is_file():
+            found.append(Finding("PE-VER-003", "error", f"{folder / name}, which {SHA256SUMS} names, is missing"))
+        elif file_sha256(folder / name) != sha256:
+            found.append(Finding("PE-VER-004", "error", f"{folder / name} is not the file of {SHA256SUMS}"))
+    return 1, found
 
 
 def _check_checkpoint(folder: Path, name: str) -> tuple[str, list[Finding]]:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
-FOLDERS = ("pe_nnunet", "dataset_conversion", "networks", "planners", "trainers", "tests", "benchmarks", "fuzz")
+FOLDERS = (
+    *("pe_nnunet", "dataset_conversion", "networks", "planners", "trainers"),
+    *("tests", "benchmarks", "fuzz", "starter"),
+)
 
 
 def test_every_file_is_python_3_10() -> None:

@@ -39,6 +39,8 @@ def test_every_module_is_in_it_once_and_nothing_else(wheel: Path, source_copy: P
         expected |= {f"pe_nnunet/{path.relative_to(source_copy)}" for path in (source_copy / folder).rglob("*.py")}
     templates = "pe_nnunet/templates"
     expected |= {f"{templates}/{path.name}" for path in (source_copy / templates).iterdir()}
+    shipped = [path for path in (source_copy / "pe_nnunet" / "models").rglob("*") if path.is_file()]
+    expected |= {path.relative_to(source_copy).as_posix() for path in shipped}
     in_wheel = [name for name in names(wheel) if not name.startswith(INFO)]
     assert len(in_wheel) == len(set(in_wheel))
     assert set(in_wheel) == expected | {"pe_nnunet/py.typed"}
