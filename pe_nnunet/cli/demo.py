@@ -4,10 +4,10 @@ pe-nnunet demo                         synthetic scans: some minutes on two core
 pe-nnunet demo --studies MY_SCANS      the same on your own scans: one folder a case, with ct and emboli.nii.gz
 pe-nnunet demo --quick                 nothing is trained: the shipped model on one synthetic scan, or on --scan
 
-The machine is measured first, and the trainings are as long as --minutes allow. A second run goes on where the first one
-was stopped. The cohort of phantoms is small and coarse (3 mm voxels, a small thorax), and its emboli are large enough to
-show at that spacing (1 ml and more, FUMPE's median): it shows that everything works together, not what the method can
-do. Phantom results are not clinical results.
+The machine is measured first, and the trainings are as long as --minutes allow. A second run goes on where the first
+one was stopped. The cohort of phantoms is small and coarse (3 mm voxels, a small thorax), and its emboli are large
+enough to show at that spacing (1 ml and more, FUMPE's median): it shows that everything works together, not what the
+method can do. Phantom results are not clinical results.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
     parser.add_argument("--minutes", type=float, default=6.0, help="that all may take; default %(default)s")
     parser.add_argument(
-        "-gpu_memory_target", dest="memory_gb", type=float, help="plan the network by it, instead of the demo's small one"
+        "-gpu_memory_target",
+        dest="memory_gb",
+        type=float,
+        help="plan the network by it, instead of the demo's small one",
     )
     parser.add_argument("--epochs", type=int, help="of the segmenter's training; default: as the minutes allow")
     parser.add_argument(

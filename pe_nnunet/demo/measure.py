@@ -31,7 +31,8 @@ class Speed:
 def threads_each(settings: DemoSettings) -> int:
     """Threads of each training: both networks are trained at once, each on its share of the processors.
 
-    Two processes of one thread do more than one of two threads after another: small operations do not gain from threads.
+    Two processes of one thread do more than two of two threads, one after the other: small operations gain nothing
+    from a second thread.
 
     Args:
         settings: Of the demo.
@@ -92,15 +93,16 @@ def _seconds_of_a_detector_step(how: DetectorSettings, device: str, threads: int
     return seconds_of(training_step(architecture, size, how.image_size, how.batch, device))
 
 
-def seconds_of(step: Callable[[], None]) -> float:
+def seconds_of(step: Callable[[], None], least_s: float = LEAST_S) -> float:
     """How long a call takes on average, over some seconds, after one that is not counted.
 
     Args:
         step: Called some times.
+        least_s: For so long at least.
     """
     step()
     started, count = time.perf_counter(), 0
-    while count < LEAST_STEPS or time.perf_counter() - started < LEAST_S:
+    while count < LEAST_STEPS or time.perf_counter() - started < least_s:
         step()
         count += 1
     return (time.perf_counter() - started) / count

@@ -74,7 +74,7 @@ def _predict(scan: Path, out: Path, model: Path, device: str) -> Step:
 
 def _cases(predictions: Path) -> list[str]:
     with (predictions / "summary.csv").open(encoding="utf-8", newline="") as file:
-        return [row["case_id"] for row in csv.DictReader(file)]
+        return [row["case"] for row in csv.DictReader(file)]
 
 
 def _case_lines(predictions: Path, case: str) -> Iterator[str]:
@@ -92,9 +92,7 @@ def _case_lines(predictions: Path, case: str) -> Iterator[str]:
 
 def _row(row: Mapping[str, str]) -> str:
     place = ", ".join(f"{float(row[axis]):.1f}" for axis in "xyz")
-    return (
-        f"{row['id']:>4}  {place:>26}  {float(row['volume_mm3']):>8.0f}  {float(row['prob']):>11.2f}  {row['level']}"
-    )
+    return f"{row['id']:>4}  {place:>26}  {float(row['volume_mm3']):>8.0f}  {float(row['prob']):>11.2f}  {row['level']}"
 
 
 def _against_truth(predictions: Path, label: Path) -> str:

@@ -77,4 +77,6 @@ class DemoSettings:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        TrainingRecipe().updated({"epochs": str(self.epochs or 1), **self.recipe}, "the recipe")
+        TrainingRecipe().updated(
+            {"epochs": str(1 if self.epochs is None else self.epochs), **self.recipe}, "the recipe"
+        )

@@ -152,7 +152,7 @@ class Steps:
 
     def _train(self) -> Step:
         """With the probabilities of the validation scans, from which the operating points are chosen."""
-        epochs = self.settings.epochs or 1
+        epochs = 1 if self.settings.epochs is None else self.settings.epochs
         recipe = {"epochs": str(epochs), "seed": str(self.settings.seed - 1), **self.settings.recipe}
         fold = self.model / "fold_0"
         return Step(
