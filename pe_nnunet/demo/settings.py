@@ -56,8 +56,8 @@ class DemoSettings:
     studies: Path | None = None
     held_out: tuple[str, ...] = ()
     dataset_id: int = 501
-    train_scans: int = 40
-    test_scans: int = 10
+    train_scans: int = 32
+    test_scans: int = 8
     seed: int = 1
     minutes: float = 6.0
     memory_gb: float = 0.5
