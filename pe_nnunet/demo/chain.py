@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from pe_nnunet.demo.command import StepRunner
@@ -59,7 +60,10 @@ def _run(settings: DemoSettings, out: Path, inherited: tuple[int, ...]) -> tuple
     count = sum(map(len, learning)) + len(scoring) + 1
     environment = ENVIRONMENT | {name: str(folder) for name, folder in steps.folders.items()}
     runner = StepRunner(out / "steps", environment, count, inherited)
-    say_plan(schedule, known=known)
+    everything = [*chain.from_iterable(learning), *scoring]
+    done_s = sum(step.expected_s for n, step in enumerate(everything, 1) if (out / "steps" / f"{n}.json").is_file())
+    said_s = schedule.total_s - done_s
+    say_plan(schedule, said_s, known=known)
     for group in learning:
         runner.run(*group)
     link_scans(steps.scans / "test", steps.scans / "to_predict")
@@ -68,7 +72,7 @@ def _run(settings: DemoSettings, out: Path, inherited: tuple[int, ...]) -> tuple
     points = read_fusion(steps.fusion_file) if steps.fusion_file.is_file() else None
     print(f"[{count}/{count}] threshold baseline, table and picture", flush=True)
     text, missed = make_report(out, runner.seconds, points, planned)
-    return f"{text}\n{took(time.perf_counter() - started, schedule.total_s, known=known)}", missed
+    return f"{text}\n{took(time.perf_counter() - started, said_s)}", missed
 
 
 def _schedule(settings: DemoSettings, out: Path) -> tuple[Schedule, bool]:
@@ -87,34 +91,30 @@ def _schedule(settings: DemoSettings, out: Path) -> tuple[Schedule, bool]:
     return schedule, False
 
 
-def say_plan(schedule: Schedule, *, known: bool) -> None:
-    """Say how long the chain will take, before it starts."""
+def say_plan(schedule: Schedule, said_s: float, *, known: bool) -> None:
+    """Say how long the chain will take, before it starts.
+
+    Args:
+        schedule: Of the trainings.
+        said_s: For what is not done yet; of a step that was stopped, for all of it.
+        known: Whether the schedule is that of an earlier run.
+    """
     trainings = f"{schedule.epochs * schedule.iterations} steps of the segmenter"
     if schedule.detector_epochs:
         trainings += f" beside {schedule.detector_epochs} epochs of the detector"
-    if known:
-        print(f"going on with the schedule of an earlier run: {trainings}", flush=True)
-        return
-    print(f"this will take about {schedule.total_s / 60:.1f} minutes: {trainings}", flush=True)
+    going_on = "going on with the schedule of an earlier run: " if known else ""
+    print(f"{going_on}this will take about {said_s / 60:.1f} minutes; {trainings}", flush=True)
 
 
-def took(seconds: float, expected_s: float, *, known: bool) -> str:
+def took(seconds: float, said_s: float) -> str:
     """How long it took against what was said.
 
-    Args:
-        seconds: That it took.
-        expected_s: That were announced, for all of it.
-        known: Whether an earlier run has done a part.
-
     Example:
-        >>> took(330, 300, known=False)
+        >>> took(330, 300)
         'took 5.5 minutes, 10 % more than was said'
     """
-    text = f"took {seconds / 60:.1f} minutes"
-    if known:
-        return f"{text} to go on from what an earlier run had done"
-    share = round(100 * (seconds / expected_s - 1))
-    return f"{text}, {abs(share)} % {'less' if share < 0 else 'more'} than was said"
+    share = round(100 * (seconds / max(said_s, 1.0) - 1))
+    return f"took {seconds / 60:.1f} minutes, {abs(share)} % {'less' if share < 0 else 'more'} than was said"
 
 
 def clean(out: Path) -> None:
