@@ -14,6 +14,7 @@ from pe_nnunet.dataset_conversion.public_dataset import Published
 from pe_nnunet.dataset_conversion.registry import published, source_kind
 from pe_nnunet.dataset_conversion.sources import Listing
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.volumes.case_names import names_hidden
 from pe_nnunet.volumes.find import clean
 
@@ -105,10 +106,11 @@ def require_known(listing: Listing, named: frozenset[str], code: str, what: str)
     known = {case.case_id for case in listing.cases} | {error.case_id for error in listing.errors}
     unknown = sorted(named - known)
     if unknown:
+        more = ", ..." if len(known) > 5 else ""
         raise ConfigurationError(
             code,
             f"{len(unknown)} of the {what} do not exist: {', '.join(unknown[:5])}",
-            f"the cases are {', '.join(sorted(known)[:5])}{', ...' if len(known) > 5 else ''}",
+            did_you_mean(unknown[0], known, f"the cases are {', '.join(sorted(known)[:5])}{more}"),
         )
 
 

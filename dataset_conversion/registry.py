@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 
 if TYPE_CHECKING:
     from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
@@ -54,5 +55,6 @@ def source_kind(name: str) -> SourceKind:
         ConfigurationError: If there is no such kind.
     """
     if name not in KINDS:
-        raise ConfigurationError("PE-CONV-004", f"no source kind {name!r}", f"choose one of {', '.join(KINDS)}")
+        hint = did_you_mean(name, KINDS, f"choose one of {', '.join(KINDS)}")
+        raise ConfigurationError("PE-CONV-004", f"no source kind {name!r}", hint)
     return cast(SourceKind, import_module(f"pe_nnunet.dataset_conversion.{name.replace('-', '_')}"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 
 METAVARS: dict[Any, str] = {int: "N", float: "N", Path: "PATH"}
 
@@ -122,7 +123,8 @@ def require_limits(settings: Any, code: str, name_of: Callable[[Field[Any]], str
         value = getattr(settings, name)
         for single in value if isinstance(value, tuple) else (value,):
             if single is not None and not _within(single, item.metadata):
-                raise ConfigurationError(code, f"{name_of(item)} is {single}, expected {limits_of(item)}")
+                hint = did_you_mean(str(single), item.metadata["choices"] or ())
+                raise ConfigurationError(code, f"{name_of(item)} is {single}, expected {limits_of(item)}", hint)
 
 
 def _within(value: Any, limits: Mapping[str, Any]) -> bool:

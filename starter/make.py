@@ -73,7 +73,9 @@ def convert(work: Path, scheme: str = "artery-pe", processes: int = 1) -> Path:
         raise SystemExit("no variant could be converted")
     anatomy = read_patients(source / "patients.csv")
     cases = {case: (anatomy[case], record.clot_mm3) for case, record in report.cases.items()}
-    atomic_json(folder / SPLITS, make_splits(cases, folds=options.folds, seed=options.seed))
+    (folder / SPLITS).unlink(missing_ok=True)
+    if splits := make_splits(cases, folds=options.folds, seed=options.seed):
+        atomic_json(folder / SPLITS, splits)
     emboli = sum(record.embolus_count for record in report.cases.values())
     print(f"{folder}: {len(cases)} scans of {len(set(anatomy.values()))} anatomies, {emboli} emboli", flush=True)
     return folder
@@ -112,6 +114,7 @@ def train(device: str, *, go_on: bool = False) -> Path:
     Returns:
         The model's folder.
     """
+    import torch
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
 
     from pe_nnunet.inference.device import pick_device
@@ -119,6 +122,7 @@ def train(device: str, *, go_on: bool = False) -> Path:
 
     register()
     where = pick_device(device)
+    torch.backends.cudnn.benchmark = where.type == "cuda"
     trainer = get_trainer_from_args(str(DATASET_ID), CONFIGURATION, FOLD, TRAINER, PLANS, device=where)
     if go_on:
         maybe_load_checkpoint(trainer, True, False)

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 
 from pe_nnunet.dataset.dataset_json import read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, dataset_folder, nnunet_folder
+from pe_nnunet.dataset.folders import PREPROCESSED, RESULTS, dataset_folder, nnunet_folder, plans_in
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.precision import autocast_for
 from pe_nnunet.registration.names import TRAINERS, load_class
@@ -48,16 +49,20 @@ def temporary_trainer(
         ConfigurationError: PE-TRAIN-007 if one of these does not exist.
     """
     if trainer not in TRAINERS:
-        raise ConfigurationError("PE-TRAIN-007", f"{trainer} is none of our trainers", f"known: {', '.join(TRAINERS)}")
+        hint = did_you_mean(trainer, TRAINERS, f"known: {', '.join(TRAINERS)}")
+        raise ConfigurationError("PE-TRAIN-007", f"{trainer} is none of our trainers", hint)
     root = dataset_folder(nnunet_folder(PREPROCESSED), dataset, "PE-TRAIN-007")
     path = root / f"{plans}.json"
     if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in root.glob("*Plans.json")))
-        raise ConfigurationError("PE-TRAIN-007", f"{path} is not there", f"name plans with -p; there are {there}")
+        known = plans_in(root)
+        hint = did_you_mean(plans, known, f"name plans with -p; there are {', '.join(known) or 'none'}")
+        raise ConfigurationError("PE-TRAIN-007", f"{path} is not there", hint)
     content = read_plans(path)
     described = content["configurations"].get(configuration)
     if described is None or not (root / described["data_identifier"]).is_dir():
-        raise ConfigurationError("PE-TRAIN-007", f"{configuration} of {plans} is not preprocessed", "preprocess first")
+        hint = did_you_mean(configuration, content["configurations"]) if described is None else ""
+        hint = hint or "preprocess first"
+        raise ConfigurationError("PE-TRAIN-007", f"{configuration} of {plans} is not preprocessed", hint)
     facts = read_dataset_json(root, "PE-TRAIN-007")
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with tempfile.TemporaryDirectory() as folder, _results_in(Path(folder)):

@@ -10,8 +10,8 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from pe_nnunet.dataset.channels import channel_names
-from pe_nnunet.dataset.split_checks import near
 from pe_nnunet.errors import ConfigurationError, PEError
+from pe_nnunet.errors.near import did_you_mean
 
 PER_STAGE = {  # lists in a plan's arch_kwargs, and how many fewer entries than stages they have
     "features_per_stage": 0,
@@ -33,8 +33,8 @@ def require_configuration(plans: Mapping[str, Any], configuration: str) -> None:
     if configuration not in there:
         raise ConfigurationError(
             "PE-TRAIN-019",
-            f"{plans['plans_name']} has no configuration {configuration}{near(configuration, there)}",
-            f"there: {', '.join(there)}",
+            f"{plans['plans_name']} has no configuration {configuration}",
+            did_you_mean(configuration, there, f"there: {', '.join(there)}"),
         )
 
 

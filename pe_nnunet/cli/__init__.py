@@ -12,37 +12,62 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import import_module
-from typing import NoReturn
+from typing import Any
 
+from pe_nnunet.cli.parser import USAGE, Parser
 from pe_nnunet.cli.terminal import print_traceback, shown_output
 from pe_nnunet.errors import PEError
 from pe_nnunet.errors.shown import shown
 
-DONE, USAGE, NOTHING_DONE, SOME_FAILED = 0, 1, 2, 3
+DONE, NOTHING_DONE, SOME_FAILED = 0, 2, 3
 
-COMMANDS: dict[str, str] = {
-    "demo": "the whole chain on a synthetic cohort, ending in numbers and a picture",
-    "phantom": "write synthetic CTPA scans with exact truth",
-    "convert": "DICOM, NIfTI, NRRD or MHA to an nnU-Net dataset, cropped to the lungs",
-    "slices": "volumes to DICOM series or PNG slices and back, with their masks",
-    "import-model": "make a published model, AANet's or Duke's, an nnU-Net model",
-    "fine-tune": "train on your own scans from the weights of a trained model",
-    "train-detector": "train the YOLO detector of lungs and emboli on slices",
-    "detect": "boxes of lungs and emboli in scans with a trained detector",
-    "calibrate": "choose thresholds and weights on the scans that each fold was not trained on",
-    "predict-fused": "find emboli in scans with an ensemble of trained models",
-    "export-model": "pack models, calibration and detector into one zip file",
-    "install-model": "take in models that export-model packed",
-    "verify": "whether models and results are whole, and as they were written",
-    "evaluate": "score predictions against labels: voxels, emboli, scans",
-    "compare": "compare two methods scored on the same scans, with a paired test",
-    "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",
-    "reproduce": "score models, published ones too, on public datasets: the table that a paper prints",
-    "check-fit": "whether network, loss and data fit together: learn a few patches by heart",
-    "analyse": "how rare the target is, and which patches training draws",
-    "run": "start an nnU-Net command with our planners and trainers registered",
-    "doctor": "say what works in this environment, and why not",
+_OVERVIEW = """Pulmonary embolism in CT pulmonary angiography, as an nnU-Net v2 plugin.
+
+pe-nnunet doctor                                   what works here
+pe-nnunet import-model aanet.pth                   published weights
+pe-nnunet predict-fused -i STUDY -o OUT -m MODEL   find emboli
+"""
+_EPILOG = "`pe-nnunet COMMAND --help` describes one. Research software, not a medical device."
+
+GROUPS: dict[str, dict[str, str]] = {
+    "find emboli": {
+        "predict-fused": "find emboli in scans with an ensemble of trained models",
+        "detect": "boxes of lungs and emboli in scans with a trained detector",
+    },
+    "models": {
+        "import-model": "make a published model, AANet's or Duke's, an nnU-Net model",
+        "install-model": "take in models that export-model packed",
+        "export-model": "pack models, calibration and detector into one zip file",
+    },
+    "your own training": {
+        "fine-tune": "train on your own scans from the weights of a trained model",
+        "calibrate": "choose thresholds and weights on the scans that each fold was not trained on",
+        "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",
+        "train-detector": "train the YOLO detector of lungs and emboli on slices",
+        "check-fit": "whether network, loss and data fit together: learn a few patches by heart",
+        "analyse": "how rare the target is, and which patches training draws",
+        "run": "start an nnU-Net command with our planners and trainers registered",
+    },
+    "data": {
+        "convert": "DICOM, NIfTI, NRRD or MHA to an nnU-Net dataset, cropped to the lungs",
+        "slices": "volumes to DICOM series or PNG slices and back, with their masks",
+        "phantom": "write synthetic CTPA scans with exact truth",
+    },
+    "evaluation": {
+        "evaluate": "score predictions against labels: voxels, emboli, scans",
+        "compare": "compare two methods scored on the same scans, with a paired test",
+        "reproduce": "score models, published ones too, on public datasets: the table that a paper prints",
+    },
+    "maintenance": {
+        "doctor": "say what works in this environment, and why not",
+        "demo": "the whole chain on a synthetic cohort, ending in numbers and a picture",
+        "verify": "whether models and results are whole, and as they were written",
+        "completion": "print what lets a shell complete commands and options",
+    },
 }
+"""What people need, the first need first -> command -> what it is for."""
+
+COMMANDS: dict[str, str] = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 
 RENAMED: dict[tuple[str, str], str] = {
@@ -57,14 +82,6 @@ FORMER_COMMANDS: dict[str, str] = {"import-aanet": "import-model"}
 """Former name of a command, which is still understood -> the one of today."""
 
 
-class _Parser(argparse.ArgumentParser):
-    """argparse with exit code 1 for wrong usage, and a `--debug` of its own on every command."""
-
-    def error(self, message: str) -> NoReturn:
-        self.print_usage(sys.stderr)
-        self.exit(USAGE, f"{self.prog}: {shown(message)}\n")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `pe-nnunet ARGS`.
 
@@ -77,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = FORMER_COMMANDS.get(arguments[0], arguments[0]) if arguments else ""
     if name in COMMANDS:
-        return _run_command(name, arguments[1:], f"pe-nnunet {name}")
-    _overview().parse_args(arguments)
+        return _run_command(name, arguments[1:])
+    overview().parse_args(arguments)
     return USAGE
 
 
@@ -87,39 +104,59 @@ def main_predict_fused() -> int:
     return _run_command("predict-fused", sys.argv[1:], "pe-nnunet-predict-fused")
 
 
-def _overview() -> argparse.ArgumentParser:
-    from pe_nnunet import __version__
+def command_parser(name: str, prog: str = "", parser: Parser | None = None) -> Parser:
+    """The parser of a command.
 
-    width = max(map(len, COMMANDS))
-    table = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
-    parser = _Parser(
-        prog="pe-nnunet",
-        description="Pulmonary embolism in CT pulmonary angiography, as an nnU-Net v2 plugin.",
-        epilog=f"commands:\n{table}\n\n"
-        "`pe-nnunet COMMAND --help` describes one. Research software, not a medical device.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"pe-nnunet {__version__}")
-    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="see below")
+    Args:
+        name: A key of `COMMANDS`.
+        prog: What the usage line calls it; `pe-nnunet NAME` if empty.
+        parser: To configure; a new one if None.
+    """
+    module = _module(name)
+    parser = parser or Parser(prog=prog or f"pe-nnunet {name}", description=module.__doc__)
+    module.configure(parser)
+    parser.add_common()
     return parser
 
 
-def _refuse_renamed(parser: _Parser, command: str, arguments: Sequence[str]) -> None:
+def _module(name: str) -> Any:
+    return import_module(f"pe_nnunet.cli.{name.replace('-', '_')}")
+
+
+def overview() -> Parser:
+    """The parser of `pe-nnunet` itself, whose help lists the commands by what they are for."""
+    parser = Parser(prog="pe-nnunet", usage="%(prog)s COMMAND ...", description=_OVERVIEW, epilog=_EPILOG)
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help=argparse.SUPPRESS)
+    for title, commands in GROUPS.items():
+        group = parser.add_argument_group(title)
+        for name, text in commands.items():  # no options: argparse lays out and wraps what they are for
+            group._group_actions.append(argparse.Action([], name, metavar=name, help=text))
+    add_version(parser)
+    return parser
+
+
+def add_version(parser: Parser) -> None:
+    """Add what `pe-nnunet` without a command understands."""
+    from pe_nnunet import __version__
+
+    group = parser.add_argument_group("help")
+    group.add_argument("-h", "--help", action="help", help="show this text and exit")
+    group.add_argument("--version", action="version", version=f"pe-nnunet {__version__}", help="show it and exit")
+
+
+def _refuse_renamed(parser: Parser, command: str, arguments: Sequence[str]) -> None:
     for argument in arguments:
         now = RENAMED.get((command, argument.partition("=")[0]))
         if now is not None:
             parser.error(f"{argument.partition('=')[0]} is now called {now}")
 
 
-def _run_command(name: str, arguments: Sequence[str], prog: str) -> int:
-    module = import_module(f"pe_nnunet.cli.{name.replace('-', '_')}")
-    parser = _Parser(prog=prog, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    module.configure(parser)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+def _run_command(name: str, arguments: Sequence[str], prog: str = "") -> int:
+    parser = command_parser(name, prog)
     try:
         _refuse_renamed(parser, name, arguments)
         with nullcontext() if name == "run" else shown_output():  # nnU-Net's own commands print as they do without us
-            return int(module.run(parser.parse_args(arguments)))
+            return int(_module(name).run(parser.parse_args(arguments)))
     except PEError as error:
         if "--debug" in arguments:
             print_traceback()

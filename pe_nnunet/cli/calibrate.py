@@ -31,14 +31,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet calibrate`."""
     which = parser.add_argument_group("models", "by dataset, or by name or folder with -m")
     add_model_folders(which)
-    add_trust(which)
     which.add_argument(
         "--detector", type=Path, help="folder of a detector: PEDetector__...; with the same folds, but for --scans"
     )
-    add_device(parser)
-    from pe_nnunet.inference.settings import InferenceSettings
-
-    add_options(parser, InferenceSettings, "step", "mirroring", "window")
+    add_trust(which)
     parser.add_argument(
         "-o",
         "--output",
@@ -48,6 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "folder",
     )
     goal = parser.add_argument_group("goal")
+    add_search(goal)
     goal.add_argument(
         "--from",
         dest="source",
@@ -56,7 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="predict the scans, or take what training left in fold_*/validation: npz, the probabilities that "
         "nnUNetv2_train --npz wrote, or masks, by which only the smallest volume can be chosen; default %(default)s",
     )
-    add_search(goal)
     add_dataset_json(goal)
     own = parser.add_argument_group("scans of your own", "instead of the validation scans of each fold")
     own.add_argument("--scans", type=Path, help="labelled scans that no model was trained on")
@@ -67,11 +63,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="whose each scan is: a CSV with the columns `case` and `patient`; default: each is a patient of its own",
     )
-    add_reading(parser)
     add_limits(own)
+    from pe_nnunet.inference.settings import InferenceSettings
+
+    how = parser.add_argument_group("prediction")
+    add_device(how)
+    add_options(how, InferenceSettings, "step", "mirroring", "window")
     check = parser.add_argument_group("check on further scans", "how the mean of all folds differs from single folds")
     check.add_argument("--check", type=Path, help="scans that no fold was trained on")
     check.add_argument("--check-labels", type=Path, help="folder with one <case>.nii.gz a scan")
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -20,10 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("-p", "--plans", help="plans (those of the trainer's planner)")
     add("-c", "--configuration", default="3d_fullres", help="their configuration (3d_fullres)")
     add("-f", "--fold", default="0", help="whose training cases: a number, or all (0)")
+    add("-device", "--device", help="cuda, cpu or mps (cuda where there is one)")
+    add = parser.add_argument_group("how long").add_argument
     add("--patches", type=int, default=2, metavar="N", help="patches to learn (2)")
     add("--steps", type=int, default=400, metavar="N", help="most steps (400)")
     add("--minutes", type=float, default=5.0, metavar="M", help="most time (5)")
-    add("-device", "--device", help="cuda, cpu or mps (cuda where there is one)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-from pe_nnunet.cli import COMMANDS
+from pe_nnunet.cli import COMMANDS, GROUPS, command_parser
+from pe_nnunet.cli.description import examples
 
 HEAD = """# Commands and their options
 
 `pe-nnunet COMMAND --help` says the same. `pe-nnunet predict-fused` is `pe-nnunet-predict-fused`, too. Every command has
 `--debug`, which shows the traceback of an error. Exit codes: 0 done, 1 wrong usage, 2 nothing could be done, 3 some
 cases failed.
+
+| for | commands |
+| --- | --- |
 """
 
 TAIL = """
@@ -20,16 +24,22 @@ This page is the output of `python -m pe_nnunet.cli.commands_page`.
 
 
 def page() -> str:
-    """The page: a table of options for each command."""
-    return HEAD + "".join(_section(name, text) for name, text in COMMANDS.items()) + TAIL
+    """The page: what commands are for, then of each its examples and its options in groups."""
+    index = [f"| {title} | {', '.join(f'[{name}](#{name})' for name in names)} |" for title, names in GROUPS.items()]
+    return HEAD + "\n".join(index) + "\n" + "".join(_section(name, text) for name, text in COMMANDS.items()) + TAIL
 
 
 def _section(name: str, text: str) -> str:
-    parser = argparse.ArgumentParser(add_help=False)
-    import_module(f"pe_nnunet.cli.{name.replace('-', '_')}").configure(parser)
-    rows = [f"| {_usage(action)} | {_meaning(parser, action)} |" for action in parser._actions]
-    table = ["| option | meaning |", "| --- | --- |", *rows, ""] if rows else []
-    return "\n".join(["", f"## {name}", "", f"{text[:1].upper()}{text[1:]}.", "", *table])
+    parser = command_parser(name)
+    module = import_module(f"pe_nnunet.cli.{name.replace('-', '_')}")
+    typed = [f"    {example.command}" for example in examples(module.__doc__ or "")]
+    lines = ["", f"## {name}", "", f"{text[:1].upper()}{text[1:]}.", "", *typed, *([""] if typed else [])]
+    for group in parser._action_groups[:-1]:  # the last is what every command has
+        if group._group_actions:
+            about = f": {group.description}" if group.description else ""
+            rows = [f"| {_usage(action)} | {_meaning(parser, action)} |" for action in group._group_actions]
+            lines += [f"{str(group.title).capitalize()}{about}", "", "| option | meaning |", "| --- | --- |", *rows, ""]
+    return "\n".join(lines)
 
 
 def _usage(action: argparse.Action) -> str:
@@ -45,7 +55,7 @@ def _usage(action: argparse.Action) -> str:
 
 def _meaning(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     text = parser._get_formatter()._expand_help(action) if action.help else ""
-    return text.replace("|", "\\|")
+    return text.replace("|", "\\|").replace("\n", "<br>")
 
 
 if __name__ == "__main__":

@@ -29,13 +29,12 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet convert`."""
-    kinds = "; ".join(f"{name}: {text}" for name, text in KINDS.items())
+    kinds = "\n".join(f"{name}: {text}" for name, text in KINDS.items())
     parser.add_argument("kind", choices=list(KINDS), metavar="KIND", help=kinds)
     parser.add_argument("src", type=Path, metavar="SRC", help="folder of the source, or a pattern with {case}")
     parser.add_argument("-d", type=int, required=True, metavar="ID", dest="dataset_id", help="dataset id, 1 to 999")
     parser.add_argument("--name", default="PE", help="dataset name (default: %(default)s)")
-
-    add_options(parser, ConvertOptions, "hash_names")
+    parser.add_argument("--dry-run", action="store_true", help="list the cases and their files, and write nothing")
     masks = parser.add_argument_group("masks")
     add_options(masks, ConvertOptions, "labels", "label_kind", "label_map", "segments")
     masks.add_argument(
@@ -50,11 +49,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="test set, kept out of all folds: a file of case ids, one a line, or `published` for CAD-PE's",
     )
     add_options(crop, ConvertOptions, "folds", "seed")
-    add_options(parser.add_argument_group("reading"), ConvertOptions, *CHOICE, "series_uids", *REPAIRS)
+    reading = parser.add_argument_group("reading")
+    add_options(reading, ConvertOptions, *CHOICE, "series_uids", *REPAIRS, "hash_names")
     course = parser.add_argument_group("course")
     add_options(course, ConvertOptions, "on_error", "resume", "overwrite", "num_parts", "part_id", "num_processes")
     add_limits(course)
-    course.add_argument("--dry-run", action="store_true", help="list the cases and their files, and write nothing")
     parser.set_defaults(num_processes=None)
 
 

@@ -25,31 +25,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--held-out", nargs="+", default=[], metavar="CASE", help="of --studies; default: the last fifth"
     )
-    parser.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
     parser.add_argument("--minutes", type=float, default=6.0, help="that all may take; default %(default)s")
-    parser.add_argument(
+    parser.add_argument("--seed", type=int, default=1, help="of phantoms and networks, 1 or more; default %(default)s")
+    parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
+    quick = parser.add_argument_group("without training")
+    quick.add_argument("--quick", action="store_true", help="a trained model on one scan, in two minutes")
+    quick.add_argument("--scan", type=Path, help="with --quick: your own, DICOM or a volume; default: a phantom")
+    quick.add_argument("-m", dest="model", default="starter", help="with --quick: the model; default %(default)s")
+    training = parser.add_argument_group("training")
+    add_device(training)
+    training.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
+    training.add_argument(
         "-gpu_memory_target",
         dest="memory_gb",
         type=float,
         help="plan the network by it, instead of the demo's small one",
     )
-    parser.add_argument("--epochs", type=int, help="of the segmenter's training; default: as the minutes allow")
-    parser.add_argument(
+    training.add_argument("--epochs", type=int, help="of the segmenter's training; default: as the minutes allow")
+    training.add_argument(
         "--no-detector", dest="detector", action="store_false", help="train the segmenter alone, and fuse nothing"
     )
-    parser.add_argument("--detector-epochs", type=int, help="of its training; default: as the minutes allow")
-    parser.add_argument("--detector-image-size", type=int, help="side of its pictures in pixels; default 128")
-    parser.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
-    parser.add_argument(
+    training.add_argument("--detector-epochs", type=int, help="of its training; default: as the minutes allow")
+    training.add_argument("--detector-image-size", type=int, help="side of its pictures in pixels; default 128")
+    training.add_argument("--recipe", default="", help='more of the recipe, as "key=value key=value"')
+    training.add_argument(
         "--min-embolus-mm3", type=float, help="smallest finding kept; default: chosen on the validation scans"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of phantoms and networks, 1 or more; default %(default)s")
-    add_device(parser)
-    quick = parser.add_argument_group("without training")
-    quick.add_argument("--quick", action="store_true", help="a trained model on one scan, in two minutes")
-    quick.add_argument("--scan", type=Path, help="with --quick: your own, DICOM or a volume; default: a phantom")
-    quick.add_argument("-m", dest="model", default="starter", help="with --quick: the model; default %(default)s")
-    parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
 
 
 def run(args: argparse.Namespace) -> int:

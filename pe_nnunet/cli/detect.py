@@ -20,13 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet detect`."""
     parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
-    add_reading(parser)
-    add_limits(parser)
     which = parser.add_argument_group("detector", "by dataset, or by folder")
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
-    which.add_argument("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
+    which.add_argument("-f", dest="folds", nargs="+", metavar="FOLD", help="folds; default: all that are trained")
     which.add_argument("--detector", type=Path, help="folder PEDetector__..., or a fold of it, instead of -d")
-    add_device(parser, "mps")
+    course = parser.add_argument_group("course")
+    add_device(course, "mps")
+    add_limits(course)
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -38,35 +38,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from pe_nnunet.evaluation.settings import EvaluationSettings
     from pe_nnunet.metrics.bootstrap import Resampling
 
-    add_options(parser, EvaluationSettings)
-    add_options(parser, Resampling)
-    parser.add_argument(
-        "--lungs",
-        type=Path,
-        metavar="DIR",
-        help="lung masks, <case>.nii.gz or <case>_lungmask.nii.gz: adds the clot on each side to cases.csv",
-    )
-    add_dataset_json(parser)
-    parser.add_argument(
+    meaning = parser.add_argument_group("what labels and scans are")
+    add_dataset_json(meaning)
+    meaning.add_argument(
         "--patients",
         type=Path,
         metavar="FILE",
         help="whose each scan is, so that the scans of a patient are resampled together: a CSV with the columns `case` "
         "and `patient`, or the cases.json of a converted dataset",
     )
-    parser.add_argument(
-        "--markers",
-        action="store_true",
-        help="also write the markers as the CAD-PE challenge takes them (markers.txt) and as AANet has them (markers/)",
-    )
-    parser.add_argument("--workers", type=int, metavar="N", help="worker processes (default: by cases and processors)")
-    add_limits(parser)
-    parser.add_argument(
+    meaning.add_argument(
         "--groups",
         nargs=2,
         metavar=("CSV", "COLUMN"),
         help="numbers by subgroup too: a CSV with a column `case`, and the column that names the subgroups",
     )
+    meaning.add_argument(
+        "--lungs",
+        type=Path,
+        metavar="DIR",
+        help="lung masks, <case>.nii.gz or <case>_lungmask.nii.gz: adds the clot on each side to cases.csv",
+    )
+    numbers = parser.add_argument_group("numbers")
+    add_options(numbers, EvaluationSettings)
+    add_options(numbers, Resampling)
+    course = parser.add_argument_group("course")
+    course.add_argument(
+        "--markers",
+        action="store_true",
+        help="also write the markers as the CAD-PE challenge takes them (markers.txt) and as AANet has them (markers/)",
+    )
+    course.add_argument("--workers", type=int, metavar="N", help="worker processes (default: by cases and processors)")
+    add_limits(course)
 
 
 def run(args: argparse.Namespace) -> int:

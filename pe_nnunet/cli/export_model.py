@@ -31,6 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet export-model`."""
     parser.add_argument("-o", dest="output", type=Path, required=True, help="zip file to write; a folder under --onnx")
     parser.add_argument("--onnx", action="store_true", help="write ONNX files, one a fold, instead of a zip file")
+    add_trust(add_models(parser), checkpoints=False)
     card = parser.add_argument_group("model card", "what the files do not say; what is left out is called not stated")
     card.add_argument("--licence", metavar="NAME", default="", help="of the weights, as CC-BY-NC-4.0")
     card.add_argument("--citation", metavar="TEXT", default="", help="what whoever uses the model is asked to cite")
@@ -41,7 +42,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     card.add_argument(
         "--evaluation-name", nargs="+", metavar="NAME", default=[], help="of each; default: the name of its folder"
     )
-    add_trust(add_models(parser), checkpoints=False)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -24,17 +24,30 @@ MIN_VOLUMES_MM3 = (0.0, 10.0, 50.0, 200.0, 600.0, 1000.0)
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet find-best`."""
     parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name")
-    parser.add_argument("-tr", dest="trainers", nargs="+", help="trainer(s); default: all models of the dataset")
-    parser.add_argument("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="with -tr; default %(default)s")
-    parser.add_argument(
-        "-c", dest="configurations", nargs="+", default=["3d_fullres"], help="with -tr; default %(default)s"
-    )
-    parser.add_argument("-f", dest="folds", nargs="+", default=["0", "1", "2", "3", "4"], help="default %(default)s")
     parser.add_argument("-o", "--output", type=Path, help="folder; default: nnUNet_results/DATASET")
-    add_search(parser, thresholds=THRESHOLDS, min_volumes_mm3=MIN_VOLUMES_MM3)
-    add_dataset_json(parser)
-    parser.add_argument("--ensemble-size", type=int, default=2, help="most models together; default %(default)s")
-    parser.add_argument("--workers", type=int, help="worker processes (default: by cases and processors)")
+    models = parser.add_argument_group("models")
+    models.add_argument(
+        "-tr", dest="trainers", nargs="+", metavar="TRAINER", help="trainer(s); default: all models of the dataset"
+    )
+    models.add_argument(
+        "-p", dest="plans", nargs="+", metavar="PLANS", default=["PETARUNetPlans"], help="with -tr; default %(default)s"
+    )
+    models.add_argument(
+        "-c",
+        dest="configurations",
+        nargs="+",
+        metavar="CONFIGURATION",
+        default=["3d_fullres"],
+        help="with -tr; default %(default)s",
+    )
+    models.add_argument(
+        "-f", dest="folds", nargs="+", metavar="FOLD", default=["0", "1", "2", "3", "4"], help="default %(default)s"
+    )
+    models.add_argument("--ensemble-size", type=int, default=2, help="most models together; default %(default)s")
+    search = parser.add_argument_group("search")
+    add_search(search, thresholds=THRESHOLDS, min_volumes_mm3=MIN_VOLUMES_MM3)
+    add_dataset_json(search)
+    search.add_argument("--workers", type=int, help="worker processes (default: by cases and processors)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -21,15 +21,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from pe_nnunet.fine_tuning.settings import FineTuneSettings
 
     add = parser.add_argument
-    add("-m", "--model", dest="model", required=True, help=MODEL_HELP)
+    add("-m", "--model", dest="model", required=True, metavar="MODEL", help=MODEL_HELP)
     add("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw")
     add("-f", dest="folds", nargs="+", default=["0"], metavar="FOLD", help="fold(s) to train, or all; default 0")
-    add("-c", dest="configuration", help="has to be the model's; default: that")
-    add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="of the model; default %(default)s")
-    add_options(parser, FineTuneSettings)
-    add_device(parser)
-    add("--npz", action="store_true", help="write the probabilities of the validation, for find-best")
-    add_trust(parser, checkpoints=False)
+    training = parser.add_argument_group("training")
+    add_device(training)
+    add_options(training, FineTuneSettings)
+    training.add_argument("--npz", action="store_true", help="write the probabilities of the validation, for find-best")
+    which = parser.add_argument_group("the model")
+    which.add_argument("-c", dest="configuration", help="has to be the model's; default: that")
+    which.add_argument(
+        "-chk", dest="checkpoint", default="checkpoint_final.pth", help="of the model; default %(default)s"
+    )
+    add_trust(which, checkpoints=False)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -91,10 +91,24 @@ def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool)
     """Add a dataset and which of its models: `-d -tr -p -c -f -chk`."""
     add = parser.add_argument
     add("-d", dest="dataset", required=required, help="dataset id or name under nnUNet_results")
-    add("-tr", dest="trainers", nargs="+", default=["PETARUNetTrainer"], help="trainer(s); default %(default)s")
-    add("-p", dest="plans", nargs="+", default=["PETARUNetPlans"], help="plans; default %(default)s")
-    add("-c", dest="configurations", nargs="+", default=["3d_fullres"], help="default %(default)s")
-    add("-f", dest="folds", nargs="+", help="folds; default: all that are trained")
+    add(
+        "-tr",
+        dest="trainers",
+        nargs="+",
+        metavar="TRAINER",
+        default=["PETARUNetTrainer"],
+        help="trainer(s); default %(default)s",
+    )
+    add("-p", dest="plans", nargs="+", metavar="PLANS", default=["PETARUNetPlans"], help="plans; default %(default)s")
+    add(
+        "-c",
+        dest="configurations",
+        nargs="+",
+        metavar="CONFIGURATION",
+        default=["3d_fullres"],
+        help="default %(default)s",
+    )
+    add("-f", dest="folds", nargs="+", metavar="FOLD", help="folds; default: all that are trained")
     add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
 
 
@@ -108,7 +122,9 @@ def add_models(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add models, by dataset or by folder, a detector and their calibration; returns the group, for further options."""
     group = parser.add_argument_group("models", "by dataset, or by name or folder with -m")
     add_model_folders(group)
-    group.add_argument("--detector", type=Path, help="folder of a detector: PEDetector__..., or a fold of it")
+    group.add_argument(
+        "--detector", type=Path, metavar="FOLDER", help="folder of a detector: PEDetector__..., or a fold of it"
+    )
     group.add_argument(
         "--accept-calibration",
         action="store_true",

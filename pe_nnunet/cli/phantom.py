@@ -13,6 +13,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+COARSE = "2.5 mm voxels, a thorax of 240 to 280 mm, emboli of 400 mm3 and more"
 MAX_AUTOMATIC = 4  # a scan of 1 mm takes 2 GiB while it is drawn
 
 
@@ -23,6 +24,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--cases", type=int, default=8, metavar="N", help="number of scans (8)")
     add("--seed", type=int, default=0, help="0 or more (0)")
     add("--format", choices=("nifti", "dicom", "mixed"), default="nifti", help="how the CT is stored (nifti)")
+    add("--coarse", action="store_true", help=f"for quick runs: {COARSE}; what is given beside it overrides")
+    add("--num-processes", type=int, metavar="N", help="worker processes (one a processor, 4 at most)")
+    add = parser.add_argument_group("what the scans are like").add_argument
     add("--spacing", type=float, nargs="+", metavar="MM", help="voxel size: one value, or z y x (1)")
     add("--size", type=float, nargs="+", metavar="MM", help="width of the thorax: one value, or a range (310 370)")
     add("--negatives", type=float, metavar="FRACTION", help="share of scans without emboli (0.2)")
@@ -30,13 +34,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--min-embolus-mm3", type=float, metavar="MM3", help="no emboli smaller than this (0)")
     add("--artery-hu", type=float, nargs="+", metavar="HU", help="of the arteries: one value, or a range (220 560)")
     add("--contrast-to-noise", type=float, nargs="+", metavar="RATIO", help="one value, or a range (6 14)")
-    add("--num-processes", type=int, metavar="N", help="worker processes (one a processor, 4 at most)")
-    add(
-        "--coarse",
-        action="store_true",
-        help="for quick runs: 2.5 mm voxels, a thorax of 240 to 280 mm, emboli of 400 mm3 and more; "
-        "what is given beside it overrides",
-    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,7 +29,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.inference.settings import InferenceSettings
 
-    add_reading(parser)
     which = add_models(parser)
     add_trust(which)
     which.add_argument(
@@ -46,9 +45,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how much each model counts, in their order, shared alike by its folds; 0: it is not run; default: what "
         "was calibrated, else every fold of every model alike",
     )
+    emboli = parser.add_argument_group(
+        "emboli", "defaults are those of fusion.json in the model folder, if there is one"
+    )
+    emboli.add_argument(
+        "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
+    )
+    add_options(emboli, FusionSettings, *FUSION, unset=True)
+    files = parser.add_argument_group("files to write")
+    for switch, text in switch_helps().items():
+        spellings = [switch, *([STOCK_SPELLINGS[switch]] if switch in STOCK_SPELLINGS else [])]
+        files.add_argument(*spellings, dest="switches", action="append_const", const=switch, default=[], help=text)
     how = parser.add_argument_group("prediction")
     add_device(how)
-    add_options(how, InferenceSettings, unset=True)
     preset = how.add_mutually_exclusive_group()
     preset.add_argument(
         "--fast",
@@ -60,29 +69,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     preset.add_argument(
         "--accurate", dest="preset", action="store_const", const="accurate", help="single precision, windows 0.35 apart"
     )
-    add_options(how, ConvertOptions, "lung_margin_mm", "on_no_lungs")
-    how.add_argument(
+    add_options(how, InferenceSettings, unset=True)
+    where = parser.add_argument_group("where emboli are looked for")
+    where.add_argument(
         "--roi",
         choices=("lungs", "artery"),
         default="lungs",
         help="search the lungs' convex hull, or only along the arteries; default %(default)s",
     )
-    how.add_argument(
+    where.add_argument(
         "--artery",
         type=Path,
         help="with --roi artery: mask of the arteries, or a folder with one <case>.nii.gz a scan; default: what the "
         "first model that tells arteries takes for them",
     )
-    emboli = parser.add_argument_group(
-        "emboli", "defaults are those of fusion.json in the model folder, if there is one"
-    )
-    add_options(emboli, FusionSettings, *FUSION, unset=True)
-    emboli.add_argument(
-        "--target-fp", type=float, help="take what was calibrated for at most so many false positives a scan"
-    )
-    for switch, text in switch_helps().items():
-        spellings = [switch, *([STOCK_SPELLINGS[switch]] if switch in STOCK_SPELLINGS else [])]
-        parser.add_argument(*spellings, dest="switches", action="append_const", const=switch, default=[], help=text)
+    add_options(where, ConvertOptions, "lung_margin_mm", "on_no_lungs")
     batch = parser.add_argument_group("many scans")
     batch.add_argument(
         "--resume", action="store_true", help="leave out what is complete, with the same models and settings"
@@ -90,6 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_limits(batch)
     batch.add_argument("--num-parts", type=int, default=1, help="divide the scans for as many machines or devices")
     batch.add_argument("--part-id", type=int, default=0, help="which part this is, from 0 on; default %(default)s")
+    add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:

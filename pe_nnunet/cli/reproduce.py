@@ -42,10 +42,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for kind in DATASETS:
         where.add_argument(f"--{kind}", type=Path, metavar="DIR", help=f"the unpacked {kind.upper()} dataset")
     add("-o", "--output", type=Path, required=True, metavar="SCORES", help="folder for findings, scores and tables")
+    add("--resume", action="store_true", help="leave out scans that are predicted, with the same models and settings")
+    add = parser.add_argument_group("methods").add_argument
     add("-m", "--model", dest="model_names", nargs="+", default=[], metavar="MODEL", help=f"further ones: {MODEL_HELP}")
-    add("-f", dest="folds", nargs="+", help="folds of all models; default: all that are trained")
-    add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
-    add("-d", dest="dataset", help="dataset of the published model, if it is not the usual one: 900 AANet, 256 Duke")
     add(
         "--findings",
         nargs="+",
@@ -54,11 +53,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="findings that are there already, of a method of that name; without NAME= of the published model",
     )
     add("--names", nargs="+", metavar="NAME", help="what the tables call the models of -m, in their order")
+    add("-f", dest="folds", nargs="+", metavar="FOLD", help="folds of all models; default: all that are trained")
+    add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    add("-d", dest="dataset", help="dataset of the published model, if it is not the usual one: 900 AANet, 256 Duke")
+    how = parser.add_argument_group("prediction")
+    add_device(how)
+    add_options(how, InferenceSettings, unset=True)
+    scores = parser.add_argument_group("scores")
+    add = scores.add_argument
     add("--scans", nargs="+", default=[], metavar="ID", help="default: the published test set, or all")
-    add_device(parser)
-    add_options(parser, InferenceSettings, unset=True)
-    add("--resume", action="store_true", help="leave out scans that are predicted, with the same models and settings")
-    add_options(parser, Resampling)
+    add_options(scores, Resampling)
     add("--workers", type=int, metavar="N", help="that score (default: by cases and processors)")
 
 

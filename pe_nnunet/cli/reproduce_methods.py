@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, InputError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.evaluation.public_sets import LabelledSet
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.published import PUBLISHED, PublishedModel, recognised
@@ -115,7 +116,8 @@ def methods_of(args: argparse.Namespace) -> list[Method]:
             a model is not there.
     """
     if unknown := [name for name in args.published if name not in PUBLISHED]:
-        raise _misfit(f"no published model {', '.join(unknown)} is known", f"known: {', '.join(PUBLISHED)}")
+        hint = did_you_mean(unknown[0], PUBLISHED, f"known: {', '.join(PUBLISHED)}")
+        raise _misfit(f"no published model {', '.join(unknown)} is known", hint)
     given = _findings(args)
     methods = [Method(name, PUBLISHED.get(name), findings=folder) for name, folder in given.items()]
     named = [name for name in args.published if name not in given]

@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from importlib.metadata import entry_points
 
 from pe_nnunet.errors import ConfigurationError, PEError
+from pe_nnunet.errors.near import did_you_mean
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
     stock = {e.name: e for e in entry_points(group="console_scripts") if e.name.startswith("nnUNetv2_")}
     if args.nnunet_command not in stock:
-        raise ConfigurationError(
-            "PE-ENV-005", f"no nnU-Net command {args.nnunet_command!r}", f"installed: {', '.join(sorted(stock))}"
-        )
+        hint = did_you_mean(args.nnunet_command, list(stock), f"installed: {', '.join(sorted(stock))}")
+        raise ConfigurationError("PE-ENV-005", f"no nnU-Net command {args.nnunet_command!r}", hint)
     _prepare_workers()
     if not register():
         raise ConfigurationError("PE-ENV-007", f"nnU-Net's class look-up cannot be extended: {problem()}")
@@ -44,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
         result = stock[args.nnunet_command].load()()
     except PEError:
         raise
-    except Exception:  # noqa: BLE001 - nnU-Net's own failures look as they do without us, traceback and all
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001 - nnU-Net's own failures look as they do without us, traceback and all
+        sys.excepthook(type(error), error, error.__traceback__)
         return 1  # what Python ends a script with in that case
     return result if isinstance(result, int) else 0
 

@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--round", action="store_true", help="dicom, png: round HU that are not whole")
     add("--algorithm", metavar="NAME", help="dicom: the program that made the masks; without it, people")
     add_reading(parser)
-    add_limits(parser)
+    add_limits(parser.add_argument_group("course"))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -19,21 +19,23 @@ from pe_nnunet.options import add_options, chosen
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet train-detector`."""
     parser.add_argument("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw")
-    parser.add_argument("-f", dest="folds", nargs="+", help="folds, or all; default: every fold of the splits")
+    parser.add_argument(
+        "-f", dest="folds", nargs="+", metavar="FOLD", help="folds, or all; default: every fold of the splits"
+    )
     from pe_nnunet.detection.settings import DetectorSettings
 
+    add_device(parser)
+    parser.add_argument("--overwrite", action="store_true", help="train folds again that are trained")
     network = parser.add_argument_group("network")
     add_options(network, DetectorSettings, "model", "weights", "trust_weights", "image_size")
     training = parser.add_argument_group("training")
     add_options(training, DetectorSettings, "epochs", "batch", "seed")
-    add_device(training)
     training.add_argument("--set", dest="overrides", nargs="+", default=[], metavar="KEY=VALUE",
                           help="ultralytics' own training settings: lr0=0.01 fliplr=0 ...")  # fmt: skip
     slices = parser.add_argument_group("slices")
     add_options(slices, DetectorSettings, "slices_per_embolus", "negative_share")
     slices.add_argument("--extra-boxes", nargs="+", default=[], metavar="DATASET",
                         help="further converted datasets to train on, as of convert augmented-rspect")  # fmt: skip
-    parser.add_argument("--overwrite", action="store_true", help="train folds again that are trained")
 
 
 def run(args: argparse.Namespace) -> int:

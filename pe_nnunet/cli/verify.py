@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="what evaluate wrote: are these the scores on the model card?",
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-    add_limits(parser)
+    add_limits(parser.add_argument_group("course"))
 
 
 def run(args: argparse.Namespace) -> int:

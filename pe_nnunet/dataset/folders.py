@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.errors.shown import is_utf8
 from pe_nnunet.files.json_reader import MALFORMED, read_json
 
@@ -138,9 +139,31 @@ def dataset_folder(parent: Path, dataset: str, code: str = "PE-ENV-002") -> Path
     start = f"Dataset{int(dataset):03d}_" if dataset.isdecimal() else None
     found = [path for path in known if (path.name.startswith(start) if start else path.name == dataset)]
     if len(found) != 1:
+        there = f"there: {', '.join(path.name for path in known) or 'none'}"
         raise ConfigurationError(
             code,
             f"{len(found)} datasets {dataset} in {parent}, 1 expected",
-            f"there: {', '.join(path.name for path in known) or 'none'}",
+            there
+            if found
+            else did_you_mean(dataset, otherwise=there, spellings=_spellings(path.name for path in known)),
         )
     return found[0]
+
+
+def _spellings(folders: Iterable[str]) -> dict[str, str]:
+    """What is meant by the whole name of a dataset's folder, by its number and by the name after that."""
+    meant = {}
+    for folder in folders:
+        number, _, name = folder.removeprefix("Dataset").partition("_")
+        meant |= {name: folder, number: folder, folder: folder}
+    return meant
+
+
+def plans_in(folder: Path) -> list[str]:
+    """Names of the plans in a dataset's folder in nnUNet_preprocessed."""
+    return sorted(file.stem for file in folder.glob("*Plans.json"))
+
+
+def fold_spellings(folds: Iterable[str]) -> dict[str, str]:
+    """What is meant by a fold's number, or `all`, and by the name of its folder."""
+    return {spelling: fold for fold in folds for spelling in (fold, f"fold{fold}", f"fold_{fold}")}

@@ -5,12 +5,12 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.dataset.folders import SPLITS, Split
+from pe_nnunet.dataset.folders import SPLITS, Split, fold_spellings
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.errors.near import did_you_mean, nearest
 from pe_nnunet.files.json_reader import read_json
 
 N_FOLDS = 5  # of the splits that nnU-Net makes where there are none
@@ -49,7 +49,9 @@ def split_of(splits: Sequence[Split], fold: str, *, dataset: str, code: str) -> 
     """
     if not fold.isdigit() or int(fold) >= len(splits):
         there = ", ".join(map(str, range(len(splits))))
-        raise ConfigurationError(code, f"the splits of {dataset} have no fold {fold}", f"take one of {there}")
+        known = fold_spellings(map(str, range(len(splits))))
+        hint = did_you_mean(fold, otherwise=f"take one of {there}", spellings=known)
+        raise ConfigurationError(code, f"the splits of {dataset} have no fold {fold}", hint)
     return splits[int(fold)]
 
 
@@ -189,20 +191,9 @@ def left_out(splits: Sequence[Split], cases: Iterable[str]) -> list[Note]:
     return [Note("PE-TRAIN-012", "warning", f"{SPLITS}: {_listed(names)} {text}") for names, text in texts if names]
 
 
-def near(name: str, known: Iterable[str]) -> str:
-    """` (x?)` where x of the known names is near, else nothing.
-
-    Example:
-        >>> near("3d_fulres", ["2d", "3d_fullres"])
-        ' (3d_fullres?)'
-    """
-    lower = {other.lower(): other for other in known}
-    found = get_close_matches(name.lower(), lower, n=1)
-    return f" ({lower[found[0]]}?)" if found else ""
-
-
 def _with_near(name: str, cases: Iterable[str]) -> str:
-    return f"{name}{near(name, cases)}"
+    meant = nearest(name, cases)
+    return f"{name} ({meant}?)" if meant else name
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from pe_nnunet.demo.settings import PHANTOMS, DemoSettings
 from pe_nnunet.demo.watchers import TrainingWatcher, everything, matching
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.errors import InputError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 
 NAME = "Demo"
@@ -225,7 +226,8 @@ def split_studies(studies: Path, held_out: Sequence[str], out: Path) -> None:
     cases = sorted(path.name for path in studies.glob("*") if path.is_dir()) if studies.is_dir() else []
     unknown = sorted(set(held_out) - set(cases))
     if unknown:
-        raise InputError("PE-IN-002", f"no case {unknown[0]} in {studies}", f"there: {', '.join(cases) or 'none'}")
+        hint = did_you_mean(unknown[0], cases, f"there: {', '.join(cases) or 'none'}")
+        raise InputError("PE-IN-002", f"no case {unknown[0]} in {studies}", hint)
     test = set(held_out) or set(cases[-max(1, len(cases) // 5) :])
     if len(cases) - len(test) < 5:
         raise InputError(

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.files.temporary import temporary_folder
 
 # plain detection networks, and with -p2 those with a finer output too; -p6 wants larger pictures, -seg and -pose and
@@ -50,9 +51,8 @@ def find_architecture(name: str) -> tuple[Path, str]:
     """
     known = architectures()
     if name not in known:
-        raise ConfigurationError(
-            "PE-DET-002", f"ultralytics brings no detector {name!r}", f"it brings {', '.join(sorted(known))}"
-        )
+        hint = did_you_mean(name, known, f"it brings {', '.join(sorted(known))}")
+        raise ConfigurationError("PE-DET-002", f"ultralytics brings no detector {name!r}", hint)
     return known[name]
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from pe_nnunet.dataset.folders import fold_spellings
 from pe_nnunet.detection.record import RECORD
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 
 PATTERN = "PEDetector__*"
 
@@ -30,11 +32,10 @@ def fold_folders(folder: Path, folds: Sequence[str] | None = None) -> list[Path]
         wanted = [path for path in trained if path.name != "fold_all"] or trained
     if not wanted or not set(wanted) <= set(trained):
         names = ", ".join(path.name for path in wanted if path not in trained) or "fold"
-        raise ConfigurationError(
-            "PE-DET-005",
-            f"no trained {names} in {folder}",
-            f"trained: {', '.join(path.name for path in trained) or 'none'}; pe-nnunet train-detector makes one",
-        )
+        there = f"trained: {', '.join(path.name for path in trained) or 'none'}; pe-nnunet train-detector makes one"
+        spellings = fold_spellings(path.name.removeprefix("fold_") for path in trained)
+        hint = did_you_mean(names, otherwise=there, spellings=spellings)
+        raise ConfigurationError("PE-DET-005", f"no trained {names} in {folder}", hint)
     return wanted
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.options import option, require_limits
 
 # Ours where they differ from ultralytics' own: slices are no photographs. The three channels are windows and no
@@ -50,9 +51,8 @@ class DetectorSettings:
         require_limits(self, "PE-DET-003")
         unknown = sorted(set(self.overrides) - OVERRIDES)
         if unknown:
-            raise ConfigurationError(
-                "PE-DET-003", f"{', '.join(unknown)} cannot be set here", f"these can: {', '.join(sorted(OVERRIDES))}"
-            )
+            hint = did_you_mean(unknown[0], OVERRIDES, f"these can: {', '.join(sorted(OVERRIDES))}")
+            raise ConfigurationError("PE-DET-003", f"{', '.join(unknown)} cannot be set here", hint)
 
     def for_ultralytics(self, folder: Path) -> dict[str, Any]:
         """As ultralytics' training settings, writing below `folder`."""

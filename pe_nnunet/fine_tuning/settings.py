@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pe_nnunet.dataset.folders import fold_spellings
+from pe_nnunet.dataset.split_checks import N_FOLDS
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.options import option, require_limits
 
 
@@ -69,6 +72,6 @@ def check_folds(folds: tuple[str, ...]) -> None:
     """
     for fold in folds:
         if not (fold == "all" or fold.isdecimal()) or folds.count(fold) > 1:
-            raise ConfigurationError(
-                "PE-TRAIN-028", f"-f is {' '.join(folds)}", "name folds once each, by their numbers, or all"
-            )
+            known = {} if fold.isdecimal() else fold_spellings(["all", *map(str, range(N_FOLDS))])
+            hint = did_you_mean(fold, otherwise="name folds once each, by their numbers, or all", spellings=known)
+            raise ConfigurationError("PE-TRAIN-028", f"-f is {' '.join(folds)}", hint)

@@ -84,7 +84,7 @@ def read_checkpoint(path: Path, trust: bool = False) -> dict[str, Any]:
     if missing:
         raise ConfigurationError("PE-MODEL-003", f"{path} is no nnU-Net checkpoint: it lacks {', '.join(missing)}")
     require_finite(content["network_weights"], path)
-    return content | {"network_weights": cast_weights(content["network_weights"], HALF, torch.float32)}
+    return {**content, "network_weights": cast_weights(content["network_weights"], HALF, torch.float32)}
 
 
 def cast_weights(

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
+from pe_nnunet.dataset.folders import RESULTS, dataset_folder, fold_spellings, nnunet_folder
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean, nearest
 
 FINAL = "checkpoint_final.pth"
 PREFERRED = (FINAL, "checkpoint_best.pth", "checkpoint_latest.pth")  # what a training leaves, worth more first
@@ -95,9 +96,8 @@ def locate_folder(folder: Path, folds: Sequence[str] | None, checkpoint: str = F
     """
     if not (folder / "plans.json").is_file() or not (folder / "dataset.json").is_file():
         beside = sorted(path.name for path in folder.parent.glob("*__*")) if folder.parent.is_dir() else []
-        raise ConfigurationError(
-            "PE-MODEL-001", f"no trained model in {folder}", f"there: {', '.join(beside) or 'none'}"
-        )
+        hint = did_you_mean(folder.name, beside, f"there: {', '.join(beside) or 'none'}")
+        raise ConfigurationError("PE-MODEL-001", f"no trained model in {folder}", hint)
     trained = [fold for fold, files in stored_checkpoints(folder).items() if checkpoint in files]
     if folds is None:
         # "all" was trained on every case; mixing it with folds would count those cases twice
@@ -145,6 +145,11 @@ def no_checkpoint(folder: Path, folds: Sequence[str], checkpoint: str) -> Config
         for files, of in by_content.items()
     )
     there = f"there: {there}" if any(held.values()) else "no fold is trained: train one first"
+    misspelt = next((fold for fold in folds if fold not in held and not fold.isdecimal()), "")
+    if nearest(misspelt, spellings=fold_spellings(held)):
+        return ConfigurationError(
+            "PE-MODEL-002", what, did_you_mean(misspelt, otherwise=there, spellings=fold_spellings(held))
+        )
     if instead not in (None, checkpoint):
         unfinished = "; training was interrupted or still runs" if checkpoint == FINAL else ""
         return ConfigurationError("PE-MODEL-002", f"{what}{unfinished}", f"-chk {instead} takes what is there; {there}")

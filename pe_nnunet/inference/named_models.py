@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from pe_nnunet.dataset.folders import RESULTS, nnunet_folder
 from pe_nnunet.errors import ConfigurationError, Note
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.inference.archive_install import install_models
 from pe_nnunet.inference.locate import FINAL, ModelLocation, locate_folder
 from pe_nnunet.inference.shipped import PLANS, SHIPPED, shipped_folder
@@ -98,15 +98,12 @@ def _unknown(name: str, there: Sequence[Path], results: Path | None) -> Configur
     parent = Path(name).parent
     beside = sorted(str(parent / path.name) for path in parent.glob("*__*__*") if (path / PLANS).is_file())
     known = [*SHIPPED, *(f"{folder.parent.name}/{folder.name}" for folder in there), *beside]
-    spellings = {spelling.casefold(): spelling for folder in there for spelling in _names(folder)}
-    spellings |= {spelling.casefold(): spelling for spelling in known}
-    near = [spellings[spelling] for spelling in get_close_matches(name.casefold(), list(spellings), n=1, cutoff=0.7)]
-    meant = f"did you mean {near[0]}? " if near else ""
+    spellings = {called: f"{folder.parent.name}/{folder.name}" for folder in there for called in _names(folder)}
     place = f"and no model in {results}" if results is not None else f"({RESULTS}, where others could lie, is not set)"
     return ConfigurationError(
         "PE-MODEL-001",
         f"{name} is no shipped model, no folder, no archive {place}",
-        f"{meant}there: {', '.join(dict.fromkeys(known))}",
+        did_you_mean(name, known, f"there: {', '.join(dict.fromkeys(known))}", spellings=spellings),
     )
 
 

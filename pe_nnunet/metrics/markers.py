@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.errors import GeometryError
 from pe_nnunet.voxels import boxes_by_id
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 Voxel = tuple[int, int, int]
 

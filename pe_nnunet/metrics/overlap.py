@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.metrics.ratios import EmptyPolicy
@@ -158,6 +157,8 @@ def dice(table: Contingency, empty: EmptyPolicy) -> float | None:
 
 def _paired(table: Contingency, min_overlap: float) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Emboli and findings that are in a pair, of the assignment with the most pairs, then the highest overlap."""
+    from scipy.optimize import linear_sum_assignment
+
     common = table.common_voxels
     union = table.prediction_voxels[:, None] + table.truth_voxels[None, :] - common
     iou = common / np.maximum(union, 1)

@@ -21,9 +21,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from pe_nnunet.metrics.froc import Froc, ScanHits
 from pe_nnunet.metrics.markers import VoxelMarker
@@ -76,6 +74,8 @@ def _distances(
     truth_ids: NDArray[Any], markers: Sequence[VoxelMarker], spacing_mm: NDArray[np.float64], max_mm: float
 ) -> tuple[NDArray[np.float64], list[int]]:
     """From each embolus to each marker in mm, infinity beyond `max_mm`: (emboli, markers); and the emboli's sizes."""
+    from scipy.spatial import KDTree
+
     points_mm = np.array([marker.voxel_zyx for marker in markers], float).reshape(-1, 3) * spacing_mm
     rows, voxels = [], []
     for number, box in boxes_by_id(truth_ids).items():
@@ -135,6 +135,8 @@ def aanet_hits(
 
 def _dilated(truth_ids: NDArray[Any], radius_zyx: Sequence[int]) -> list[tuple[Box, NDArray[Any]]]:
     """Dilate each embolus, and number what comes of all, in parts of the scan that nothing joins to one another."""
+    import SimpleITK as sitk
+
     dilate = sitk.BinaryDilateImageFilter()
     dilate.SetKernelType(sitk.sitkBall)
     dilate.SetKernelRadius([int(n) for n in reversed(radius_zyx)])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, get_type_hints
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.options import option, require_limits
 
 RENAMED = {"minimum_embolus_mm3": "min_embolus_mm3", "replicate_most": "replicate_max"}
@@ -138,7 +139,8 @@ class TrainingRecipe:
         unknown = sorted(set(values) - set(types))
         if unknown:
             now = RENAMED.get(unknown[0])
-            hint = f"known: {', '.join(types)}" if now is None else f"it is now called {now}"
+            known = did_you_mean(unknown[0], types, f"known: {', '.join(types)}")
+            hint = known if now is None else f"it is now called {now}"
             hint = ELSEWHERE.get(unknown[0], hint)
             raise ConfigurationError("PE-TRAIN-001", f"unknown recipe key {unknown[0]!r} in {source}", hint)
         return replace(self, **{name: _converted(name, value, types[name]) for name, value in values.items()})

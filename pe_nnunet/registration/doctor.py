@@ -15,6 +15,7 @@ from typing import Any
 from pe_nnunet.registration.ext_trainer import FOLDER
 from pe_nnunet.registration.hook import SWITCH, TORCH_SWITCH, is_switched_off
 from pe_nnunet.registration.names import PLANNERS, TRAINERS
+from pe_nnunet.registration.requirements import unmet_requirements
 
 PACKAGES = (
     "pe-nnunet",
@@ -29,7 +30,12 @@ PACKAGES = (
 FOLDER_VARIABLES = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 
 # The script of a stock command has its own folder on sys.path, not the working folder that `python -c` puts there.
-_PROBE = "import sys; sys.path[:] = [p for p in sys.path if p]; from pe_nnunet.registration import probe; probe.main()"
+_PROBE = """
+import sys
+sys.path[:] = [p for p in sys.path if p]
+from pe_nnunet.registration import probe
+probe.main(imports="--imports" in sys.argv)
+"""
 _PROBE_SECONDS = 600
 
 
@@ -51,6 +57,8 @@ class Report:
         devices: Device -> what it is and whether it computes bfloat16; empty where torch cannot be imported.
         names: All that nnU-Net should find.
         ext_trainer_folder: The folder to name in `nnUNet_extTrainer`, nnU-Net's own way for trainers alone.
+        requirements: Package that is missing or of another version than needed -> what is wrong; empty if all is well.
+        imported: Whether every name was imported, as nnU-Net does, or only its place in the look-up was checked.
     """
 
     versions: dict[str, str | None]
@@ -62,6 +70,8 @@ class Report:
     devices: dict[str, str]
     names: tuple[Name, ...]
     ext_trainer_folder: str
+    requirements: dict[str, str]
+    imported: bool
 
     @property
     def ok(self) -> bool:
@@ -73,9 +83,15 @@ class Report:
         return asdict(self) | {"ok": self.ok}
 
 
-def examine() -> Report:
-    """Examine this environment; takes as long as a fresh interpreter needs to import torch and nnU-Net."""
-    devices, names, hook_problem = _probe()
+def examine(*, imports: bool = False) -> Report:
+    """Examine this environment; takes as long as a fresh interpreter needs to import torch.
+
+    Args:
+        imports: Import every planner, trainer and network too, with all of nnU-Net, which takes several times as long.
+            Where a requirement is not met, or nnU-Net's look-up does not know our names, that is done in any case.
+    """
+    unmet = unmet_requirements()
+    found = _probe(imports=imports or bool(unmet))
     value = next((e.value for e in entry_points(group="torch.backends") if e.name == "pe_nnunet"), None)
     switches = {variable: os.environ.get(variable) for variable in (SWITCH, TORCH_SWITCH)}
     return Report(
@@ -83,11 +99,13 @@ def examine() -> Report:
         package_folder=str(Path(__file__).parents[1]),
         entry_point=value,
         switches=switches,
-        registration_problem=_why_off(value, switches) or hook_problem,
+        registration_problem=_why_off(value, switches) or found.get("hook_problem"),
         folders={variable: folder_problem(os.environ.get(variable)) for variable in FOLDER_VARIABLES},
-        devices=devices,
-        names=names,
+        devices=found["devices"],
+        names=tuple(found["names"]),
         ext_trainer_folder=str(FOLDER),
+        requirements=unmet,
+        imported=found["imported"],
     )
 
 
@@ -130,21 +148,23 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _probe() -> tuple[dict[str, str], tuple[Name, ...], str | None]:
-    command = [sys.executable, "-c", _PROBE]
+def _probe(*, imports: bool) -> dict[str, Any]:
+    """What `probe.main` prints, or the same with why it could not."""
+    command = [sys.executable, "-c", _PROBE, *(["--imports"] if imports else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return {}, _none_found(f"a fresh Python did not answer within {_PROBE_SECONDS} s"), None
+        return _nothing_found(f"a fresh Python did not answer within {_PROBE_SECONDS} s")
     if done.returncode != 0:
-        return {}, _none_found(_last_line(done.stderr) or f"a fresh Python ended with {done.returncode}"), None
-    findings = json.loads(done.stdout.splitlines()[-1])
-    return findings["devices"], tuple(findings["names"]), findings["hook_problem"]
+        return _nothing_found(_last_line(done.stderr) or f"a fresh Python ended with {done.returncode}")
+    findings: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return findings
 
 
-def _none_found(problem: str) -> tuple[Name, ...]:
+def _nothing_found(problem: str) -> dict[str, Any]:
     kinds = [*(("planner", name) for name in PLANNERS), *(("trainer", name) for name in TRAINERS)]
-    return tuple({"kind": kind, "name": name, "found": None, "problem": problem} for kind, name in kinds)
+    names = [{"kind": kind, "name": name, "found": None, "problem": problem} for kind, name in kinds]
+    return {"devices": {}, "names": names, "imported": False}
 
 
 def _last_line(text: str) -> str:

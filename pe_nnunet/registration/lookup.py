@@ -13,7 +13,7 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from pe_nnunet.registration.names import CLASSES, EXTRACTORS, load_class, meant_by
+from pe_nnunet.registration.names import CLASSES, EXTRACTORS, STOCK_FINGERPRINT, load_class, meant_by
 
 MODULE = "nnunetv2.utilities.find_class_by_name"
 PUBLIC, PRIVATE = "recursive_find_python_class", "_recursive_find_python_class"
@@ -55,16 +55,46 @@ def extend(module: ModuleType) -> None:
 
 
 def _ours_first(stock: Lookup) -> Lookup:
+    depth = 0  # nnU-Net's function calls this one for every folder below the first
+
     @wraps(stock)
     def find(folder: str, class_name: str, *args: Any, **kwargs: Any) -> Any:
+        nonlocal depth
         # ours first: a miss makes nnU-Net import every trainer that it ships, which takes seconds
         meant = meant_by(class_name, sys.argv)
         if meant in CLASSES or meant in EXTRACTORS:
             return load_class(meant)
-        return stock(folder, class_name, *args, **kwargs)
+        depth += 1
+        try:
+            if depth == 1 and class_name == STOCK_FINGERPRINT:
+                _refuse_misspelt_planner(lambda name: stock(folder, name, *args, **kwargs))
+            found = stock(folder, class_name, *args, **kwargs)
+        finally:
+            depth -= 1
+        if found is None and depth == 0:
+            from pe_nnunet.registration.near_miss import remember
+
+            remember(class_name)
+        return found
 
     setattr(find, MARK, True)
     return find
+
+
+def _refuse_misspelt_planner(look_up: Callable[[str], Any]) -> None:
+    """Say that a planner does not exist before the fingerprint reads every image, not after it.
+
+    Args:
+        look_up: nnU-Net's, in its folder of planners.
+
+    Raises:
+        ConfigurationError: PE-ENV-007 if the command names a planner that nnU-Net has not, and one of ours is near.
+    """
+    from pe_nnunet.registration.near_miss import misspelt_planner, remember
+
+    name = misspelt_planner(sys.argv)
+    if name is not None and look_up(name) is None and (error := remember(name)):
+        raise error
 
 
 def _rebind(stock: Lookup, ours: Lookup) -> None:

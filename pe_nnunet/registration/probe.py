@@ -9,20 +9,42 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pe_nnunet.networks import NETWORKS
-from pe_nnunet.registration.hook import problem
+from pe_nnunet.registration.hook import is_registered, problem
 from pe_nnunet.registration.names import PLANNERS, TRAINERS
 
 
-def main() -> None:
-    """Print the findings as one line of JSON on standard output; what libraries print goes to standard error."""
+def main(*, imports: bool = True) -> None:
+    """Print the findings as one line of JSON on standard output; what libraries print goes to standard error.
+
+    Args:
+        imports: Whether each class is looked up as nnU-Net does, which imports nnU-Net's trainers and planners and what
+            those need. Else that is done only where `import torch` has not extended nnU-Net's look-up.
+    """
     with redirect_stdout(sys.stderr):
-        devices, found = _devices(), names()
-        findings = {"devices": devices, "names": found, "hook_problem": problem()}
+        devices = _devices()
+        imports = imports or not is_registered()
+        found = names() if imports else known_names()
+        findings = {"devices": devices, "names": found, "hook_problem": problem(), "imported": imports}
     print(json.dumps(findings))
+
+
+def known_names() -> list[dict[str, str | None]]:
+    """As `names`, by the tables that the extended look-up goes by, and whether the modules are there."""
+    known = [
+        *(("planner", name, module, f"{module}.{name}") for name, module in PLANNERS.items()),
+        *(("trainer", name, module, f"{module}.{name}") for name, module in TRAINERS.items()),
+        *(("network", name, entry.path.rpartition(".")[0], entry.path) for name, entry in NETWORKS.items()),
+    ]
+    return [
+        {"kind": kind, "name": name, "found": path if there else None, "problem": None if there else f"no {module}"}
+        for kind, name, module, path in known
+        for there in [find_spec(module)]
+    ]
 
 
 def names() -> list[dict[str, str | None]]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from pe_nnunet.dataset.dataset_json import pe_label_values, read_dataset_json
-from pe_nnunet.dataset.folders import PREPROCESSED, nnunet_folder
+from pe_nnunet.dataset.folders import PREPROCESSED, nnunet_folder, plans_in
 from pe_nnunet.dataset.records import CaseRecord
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.named_classes import read_plans
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling.build import make_loader, voxel_mm3
@@ -162,11 +163,14 @@ def drawn_patches(name: str, plans_name: str, configuration_name: str, count: in
     folder = nnunet_folder(PREPROCESSED) / name
     path = folder / f"{plans_name}.json"
     if not path.is_file():
-        return None, f"{path} is not there; plan and preprocess first, or name other plans with -p"
+        hint = did_you_mean(plans_name, plans_in(folder), "plan and preprocess first, or name other plans with -p")
+        return None, f"{path} is not there; {hint}"
     described = read_plans(path)
     plans = PlansManager(described)
     if configuration_name not in described["configurations"]:
-        return None, f"{plans_name} has no configuration {configuration_name}"
+        there = described["configurations"]
+        hint = did_you_mean(configuration_name, there, f"there: {', '.join(there)}")
+        return None, f"{plans_name} has no configuration {configuration_name}; {hint}"
     configuration = plans.get_configuration(configuration_name)
     stored = folder / configuration.data_identifier
     if not stored.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 
 from pe_nnunet import __version__, cli
-from pe_nnunet.cli import COMMANDS, RENAMED, main
+from pe_nnunet.cli import COMMANDS, GROUPS, RENAMED, command_parser, main
 from pe_nnunet.cli.commands_page import page
+from pe_nnunet.cli.description import examples
 from pe_nnunet.errors import InputError
 
 HEAVY = ("torch", "nnunetv2", "SimpleITK", "scipy", "matplotlib", "pydicom", "ultralytics", "numpy")
@@ -53,7 +55,9 @@ def test_the_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) ->
     text = capsys.readouterr().out
     for command, summary in COMMANDS.items():
         assert f"  {command} " in text
-        assert summary in text
+        assert summary in " ".join(text.split())
+    for title in GROUPS:
+        assert f"\n{title}:\n" in text
 
 
 @pytest.mark.parametrize("arguments", [[], ["segment-everything"], ["--no-such-option"]])
@@ -125,9 +129,9 @@ def test_debug_shows_the_traceback(
 
 
 def test_run_names_the_commands_that_nnunet_has(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "nnUNetv2_segment_everything"]) == 2
+    assert main(["run", "nnUNetv2_trian"]) == 2
     line = capsys.readouterr().err
-    assert line.startswith("PE-ENV-005: no nnU-Net command 'nnUNetv2_segment_everything'; installed: ")
+    assert line.startswith("PE-ENV-005: no nnU-Net command 'nnUNetv2_trian'; did you mean nnUNetv2_train? installed: ")
     assert "nnUNetv2_train" in line
 
 
@@ -138,8 +142,57 @@ from pe_nnunet import cli
 for command in cli.COMMANDS:
     importlib.import_module(f"pe_nnunet.cli.{{command.replace('-', '_')}}")
 answer = [name for name in {HEAVY!r} if name in sys.modules]
+for command in cli.COMMANDS:
+    cli.command_parser(command)  # wrong arguments are refused from here on
+answer += [name for name in {HEAVY!r} if name in sys.modules and name != "numpy"]
 """
     assert fresh_python(code) == []
+
+
+EXAMPLES = {
+    command: examples(importlib.import_module(f"pe_nnunet.cli.{command.replace('-', '_')}").__doc__ or "")
+    for command in COMMANDS
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_has_examples_that_parse(command: str) -> None:
+    assert EXAMPLES[command]
+    for example in EXAMPLES[command]:
+        arguments = example.arguments
+        if ">" in arguments:
+            arguments = arguments[: arguments.index(">")]
+        program, *words = shlex.split(example.command)
+        name = "predict-fused" if program == "pe-nnunet-predict-fused" else words[0]
+        command_parser(name).parse_args(arguments)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_into_80_columns(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, command_parser(command).format_help().splitlines())) < 80
+    monkeypatch.setenv("COLUMNS", "40")
+    assert command_parser(command).format_help()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["evalute"], "did you mean evaluate?"),
+        (["convert", "dicmo", "SRC", "-d", "501"], "did you mean dicom?"),
+        (["convert", "dicom", "SRC", "-d", "501", "--labls", "M"], "--labls: did you mean --labels?"),
+        (["convert", "dicom", "SRC", "-d", "501", "--scheme", "artery_pe"], "did you mean artery-pe?"),
+        (["evaluate", "--inptu", "P"], "--inptu: did you mean --input?"),
+        (["phantom", "OUT", "--format", "dcm"], "did you mean dicom?"),
+        (["predict-fused", "-i", "S", "-o", "O", "--save-probabilty"], "did you mean --save-probability?"),
+        (["completion", "bsh"], "did you mean bash?"),
+    ],
+)
+def test_a_near_miss_is_named(arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 1
+    assert meant in capsys.readouterr().err
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:

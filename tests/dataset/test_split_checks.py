@@ -9,7 +9,6 @@ import pytest
 from pe_nnunet.dataset.split_checks import (
     check_fold,
     left_out,
-    near,
     read_checked_splits,
     read_splits,
     shared_patients,
@@ -129,8 +128,3 @@ def test_scans_of_one_patient_on_both_sides_are_noted():
     assert second.message.startswith("fold 1:")
     assert shared_patients(folds, {}) == []
     assert shared_patients(folds, {"case_01": "p", "case_02": "q", "case_03": "r"}) == []
-
-
-def test_near_names():
-    assert near("3d_full", ["2d", "3d_fullres"]) == " (3d_fullres?)"
-    assert near("x", ["2d", "3d_fullres"]) == ""

@@ -147,6 +147,7 @@ def test_terms_are_said_kept_and_shown(network, tmp_path, results, capsys):
         "dataset": "Dataset256_PE",
         "licence": "CC-BY-NC-4.0",
         "citation": PUBLISHED["duke"].citation,
+        "notice": "",
     }
     assert json.loads((out / "case.json").read_text())["model_terms"] == [terms]
     for shown in (capsys.readouterr().out, *((out / p).read_text() for p in ("case_report.html", "report.html"))):

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pe_nnunet import __version__
 from pe_nnunet.cli import main
-from pe_nnunet.registration import doctor, hook, probe
+from pe_nnunet.networks import NETWORKS
+from pe_nnunet.registration import doctor, hook, probe, requirements
 from pe_nnunet.registration.names import PLANNERS, TRAINERS
 
 
@@ -38,13 +43,17 @@ def healthy() -> doctor.Report:
         devices={"cpu": "2 threads, bfloat16 in hardware"},
         names=tuple(names),
         ext_trainer_folder="/somewhere/ext_trainer",
+        requirements={},
+        imported=False,
     )
 
 
-def test_everything_is_found_here(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--json"]) == 0
+@pytest.mark.parametrize("imports", [(), ("--imports",)])
+def test_everything_is_found_here(imports: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json", *imports]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["ok"]
+    assert report["imported"] == bool(imports or report["requirements"])
     assert report["registration_problem"] is None
     assert report["versions"]["pe-nnunet"] == __version__
     assert report["devices"]["cpu"]
@@ -59,7 +68,8 @@ def test_switched_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         named("planner", "P", None, "the look-up does not know the name"),
         named("network", "N", "n.N", None),
     )
-    monkeypatch.setattr(doctor, "_probe", lambda: ({"cpu": "1 thread"}, names, None))
+    found = {"devices": {"cpu": "1 thread"}, "names": names, "hook_problem": None, "imported": True}
+    monkeypatch.setattr(doctor, "_probe", lambda *, imports: found)
     monkeypatch.setenv(hook.SWITCH, "0")
     assert main(["doctor"]) == 2
     output = capsys.readouterr()
@@ -114,13 +124,13 @@ def test_folders_of_nnunet(tmp_path: Path) -> None:
 def test_the_text_names_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], healthy: doctor.Report
 ) -> None:
-    monkeypatch.setattr(doctor, "examine", lambda: healthy)
+    monkeypatch.setattr(doctor, "examine", lambda *, imports: healthy)
     assert main(["doctor"]) == 0
     text = capsys.readouterr().out
     assert "export nnUNet_extTrainer='/somewhere/ext_trainer'" in text
     assert "-device cpu" in text
     without = replace(healthy, versions=healthy.versions | {"ultralytics": None}, devices={"cuda:0": "H100"})
-    monkeypatch.setattr(doctor, "examine", lambda: without)
+    monkeypatch.setattr(doctor, "examine", lambda *, imports: without)
     assert main(["doctor"]) == 0  # all but detection works without
     text = capsys.readouterr().out
     assert "ultralytics  not installed" in text
@@ -138,3 +148,29 @@ def test_the_probe_reports_a_broken_module_as_the_reason() -> None:
         "problem": "ImportError: cannot import P from somewhere",
     }
     assert probe._look_up("planner", "P", lambda _: None)["problem"] == "the look-up does not know the name"
+
+
+def test_the_keys_of_json_are_those_that_the_docs_list(healthy: doctor.Report) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    table = text.split("| key | meaning |")[1].split("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)`", table, re.MULTILINE) == list(healthy.to_dict())
+
+
+def test_a_quick_look_imports_nothing_of_nnunet(fresh_python: Callable[..., Any]) -> None:
+    code = """
+import sys
+from pe_nnunet.registration import probe
+names = probe.known_names()
+answer = [all(name["found"] for name in names), len(names), "torch" in sys.modules, "nnunetv2" in sys.modules]
+"""
+    assert fresh_python(code) == [True, len(PLANNERS) + len(TRAINERS) + len(NETWORKS), False, False]
+
+
+def test_requirements_that_are_not_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["numpy>=999", "no-such-package", "packaging", 'tomli>=9; extra == "x"', "ultralytics>=999"]
+    monkeypatch.setattr(requirements, "requires", lambda package: lines if package == "nnunetv2" else [])
+    found = requirements.unmet_requirements()
+    assert found == {
+        "numpy": f"{version('numpy')} is installed, >=999 expected, needed by nnunetv2",
+        "no-such-package": "not installed, needed by nnunetv2",
+    }

@@ -177,7 +177,7 @@ def test_scans_of_one_patient_on_both_sides(dataset):
 
 def test_plans_that_are_not_meant(dataset):
     dataset.write()
-    dataset.refused("PE-TRAIN-019", r"no configuration 3d_full \(3d_fullres\?\)", configuration="3d_full")
+    dataset.refused("PE-TRAIN-019", r"no configuration 3d_full; did you mean 3d_fullres\?", configuration="3d_full")
     dataset.plans["plans_name"] = "OtherPlans"
     dataset.refused("PE-TRAIN-019", "OtherPlans.json is not there")
     dataset.plans["plans_name"] = "PETARUNetPlans"
