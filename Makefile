@@ -16,8 +16,8 @@ export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 demo: $(VENV)/.installed  # QUICK=1: nothing is trained, the shipped model on one scan; SCAN=PATH: on yours
 	$(BIN)/pe-nnunet demo --out demo $(if $(QUICK)$(SCAN),--quick) $(if $(SCAN),--scan "$(SCAN)") $(ARGS)
 
-test: lint
-	$(BIN)/pytest
+test: lint  # in a process a processor, up to four; ARGS="-n 0" for one process
+	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/.installed  # ARGS=--quick for small data
 	$(BIN)/python benchmarks/run.py $(ARGS)

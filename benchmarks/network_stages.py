@@ -50,7 +50,7 @@ def our_network(planner_name: str, asked: str) -> nn.Module:
     plain.dataset_json = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "PE": 1}}
     plain.asked = AskedPlan.parsed(f"width={WIDTH} {asked}")
     topology = plan_topology((1.0,) * 3, (EDGE,) * 3, plain.asked.poolings or planner.network_class.n_poolings)
-    return plain.build_network(plain._asked_architecture(topology, (EDGE,) * 3))
+    return plain.build_network(plain.asked_architecture(topology, (EDGE,) * 3))
 
 
 def their_network(name: str) -> nn.Module:

@@ -56,7 +56,7 @@ class SegmentationNetwork(nn.Module, ABC):
     """The numbers of spatial axes that the network exists in."""
 
     plan_options: ClassVar[tuple[str, ...]] = ()
-    """Keyword arguments that a person may ask a planner for."""
+    """What a person may ask a planner for beside `poolings` and `width`: `first_width`, and keyword arguments."""
 
     encoder: nn.Module
     decoder: nn.Module
@@ -190,3 +190,19 @@ def stages_of(
     if any(k % 2 == 0 for kernel in full_kernels for k in kernel):
         raise ValueError(f"kernel sizes must be odd, got {kernel_sizes}")
     return tuple(int(f) for f in features), full_kernels, tuple(per_axis(s) for s in steps)
+
+
+def per_stage(name: str, value: int | Sequence[int], n_stages: int) -> list[int]:
+    """One number for each stage.
+
+    Raises:
+        ValueError: If a sequence of another length is given.
+
+    Example:
+        >>> per_stage("units", 2, 3)
+        [2, 2, 2]
+    """
+    values = [value] * n_stages if isinstance(value, int) else [int(v) for v in value]
+    if len(values) != n_stages:
+        raise ValueError(f"{name} needs one entry for each of {n_stages} stages, got {values}")
+    return values

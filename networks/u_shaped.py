@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from torch import Tensor, nn
 
-from pe_nnunet.networks.base import SegmentationNetwork, stages_of
+from pe_nnunet.networks.base import SegmentationNetwork, per_stage, stages_of
 from pe_nnunet.networks.blocks.layers import Layers, count_values
 from pe_nnunet.networks.blocks.recurrent import R2Block, R2Merge
 from pe_nnunet.networks.blocks.unet import AttentionGate, ConvBlock, ConvMerge
@@ -19,6 +19,8 @@ Block = ConvBlock | R2Block
 Merge = ConvMerge | R2Merge
 BYTES_PER_FEATURE = {True: 4.35, False: 5.9}
 """Of a network whose blocks are not its own kind: recurrent residual ones, double convolutions."""
+BYTES_PER_CONVOLUTION = 4.0
+"""Of these, in front of norm and activation."""
 
 MakeBlock = Callable[[Layers, int, int, Sequence[int]], Block]
 MakeMerge = Callable[[Layers, int, int, int, Sequence[int]], Merge]
@@ -145,7 +147,7 @@ class UShapedNetwork(SegmentationNetwork):
         ValueError: If the sizes contradict each other, or a recurrence is asked for without residual blocks.
     """
 
-    plan_options = ("units", "recurrence", "attention", "residual")
+    plan_options = ("first_width", "units", "recurrence", "attention", "residual")
     residual_default: ClassVar[bool]
     recurrence_default: ClassVar[int]
     attention_default: ClassVar[bool]
@@ -174,6 +176,7 @@ class UShapedNetwork(SegmentationNetwork):
         if n_stages < 2:
             raise ValueError(f"at least two stages are needed, got {n_stages}")
         residual = self.residual_default if residual is None else residual
+        attention = self.attention_default if attention is None else attention
         if recurrence is None:
             recurrence = self.recurrence_default if residual else 0
         recurrences = per_stage("recurrence", recurrence, n_stages)
@@ -182,14 +185,14 @@ class UShapedNetwork(SegmentationNetwork):
         layers = Layers(conv_op, conv_bias, norm_op, norm_op_kwargs or {}, nonlin, nonlin_kwargs or {})
         features, kernels, steps = stages_of(n_stages, features_per_stage, kernel_sizes, strides, layers.dimensions)
         super().__init__(steps, layers.dimensions)
-        options = [
-            {"units": n, "recurrence": again} if residual else {"units": n}
-            for n, again in zip(per_stage("units", units, n_stages), recurrences, strict=True)
-        ]
-        if residual != self.residual_default:
-            self.bytes_per_feature = BYTES_PER_FEATURE[residual]
-        blocks: list[MakeBlock] = [partial(R2Block if residual else ConvBlock, **option) for option in options]
-        merges: list[MakeMerge] = [partial(R2Merge if residual else ConvMerge, **option) for option in options]
+        counts = per_stage("units", units, n_stages)
+        self.bytes_per_feature = self._bytes_per_feature(residual, attention, counts[0], features)
+        blocks: list[MakeBlock] = [partial(ConvBlock, units=n) for n in counts]
+        merges: list[MakeMerge] = [partial(ConvMerge, units=n) for n in counts]
+        if residual:
+            both = list(zip(counts, recurrences, strict=True))
+            blocks = [partial(R2Block, units=n, recurrence=again) for n, again in both]
+            merges = [partial(R2Merge, units=n, recurrence=again) for n, again in both]
         self.encoder: Encoder = Encoder(layers, blocks, input_channels, features, kernels, steps)
         self.decoder: Decoder = Decoder(
             layers,
@@ -198,9 +201,19 @@ class UShapedNetwork(SegmentationNetwork):
             kernels,
             steps,
             num_classes,
-            attention=self.attention_default if attention is None else attention,
+            attention=attention,
             deep_supervision=deep_supervision,
         )
+
+    def _bytes_per_feature(self, residual: bool, attention: bool, units: int, features: Sequence[int]) -> float:
+        """As measured of this network; of other blocks than its own, and of as many at full resolution as it has."""
+        own = type(self).bytes_per_feature if residual == self.residual_default else BYTES_PER_FEATURE[residual]
+        if residual:
+            return own
+        # per channel at full resolution, convolutions of encoder, decoder and gate keep four bytes each; what a merge
+        # joins, two a channel, and the rest stay, however many convolutions share them
+        stays = (own - BYTES_PER_CONVOLUTION) * (4 + attention) + 2 * (features[1] / features[0] - 2)
+        return BYTES_PER_CONVOLUTION + stays / (2 * units + attention)
 
     def compute_conv_feature_map_size(self, input_size: Sequence[int]) -> int:
         """Values that all convolutions put out for one sample of that spatial size."""
@@ -217,22 +230,6 @@ class UShapedNetwork(SegmentationNetwork):
             if self.decoder.deep_supervision or level == 0:
                 count += count_values(self.decoder.num_classes, size)
         return count
-
-
-def per_stage(name: str, value: int | Sequence[int], n_stages: int) -> list[int]:
-    """One number for each stage.
-
-    Raises:
-        ValueError: If a sequence of another length is given.
-
-    Example:
-        >>> per_stage("units", 2, 3)
-        [2, 2, 2]
-    """
-    values = [value] * n_stages if isinstance(value, int) else [int(v) for v in value]
-    if len(values) != n_stages:
-        raise ValueError(f"{name} needs one entry for each of {n_stages} stages, got {values}")
-    return values
 
 
 class PublishedUNet(UShapedNetwork):

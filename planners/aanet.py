@@ -67,10 +67,6 @@ class PEAANetPlanner(PEPlanner):
             "_kw_requires_import": ["conv_op"],
         }
 
-    def asked_keys(self) -> tuple[str, ...]:
-        """Its widths go together: there is none of the first stage alone."""
-        return ("poolings", "width")
-
     def build_network(self, architecture: dict[str, Any]) -> SegmentationNetwork:
         """The network, if the labels are what its two heads mean.
 

@@ -10,10 +10,10 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.networks.blocks.layers import ORDINALS
 from pe_nnunet.options import option, options_of, require_limits
 from pe_nnunet.recipe.resolve import read_environment
@@ -99,7 +99,9 @@ class AskedPlan:
         for key, value in read_environment(text, ENVIRONMENT_VARIABLE, READING_CODE).items():
             name = SHORT.get(key, key)
             if name not in options:
-                raise _unknown(key, [*options, *SHORT])
+                known = [*options, *SHORT]
+                hint = did_you_mean(key, known, f"known: {', '.join(known)}")
+                raise ConfigurationError(READING_CODE, f"unknown key {key!r} in {ENVIRONMENT_VARIABLE}", hint)
             if name in values:
                 raise ConfigurationError(
                     READING_CODE, f"{name} is in {ENVIRONMENT_VARIABLE} twice", f"{', '.join(SHORT)} are short names"
@@ -172,11 +174,3 @@ def _size(name: str, value: Any) -> Any:
             "a whole number from 1 on" if axes == 1 else f"{axes} whole numbers, for example {'x'.join(['96'] * axes)}"
         )
     return numbers[0] if axes == 1 else tuple(numbers)
-
-
-def _unknown(key: str, known: Sequence[str]) -> ConfigurationError:
-    near = get_close_matches(key, known, n=2)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return ConfigurationError(
-        READING_CODE, f"unknown key {key!r} in {ENVIRONMENT_VARIABLE}", f"{hint}known: {', '.join(known)}"
-    )

@@ -200,7 +200,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
                 f"{self.network_class.__name__}, which halves them at least once",
                 f"{2 * MIN_EDGE} voxels are needed along an axis; convert the scans, not parts of them",
             )
-        architecture = self._asked_architecture(topology, size)
+        architecture = self.asked_architecture(topology, size)
         with torch.device("meta"):  # only sizes are asked for
             network = self._network_of(architecture)
         asked_patch, asked_batch = self.asked.sizes(len(size))
@@ -252,7 +252,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
             doubts.append(f"{what} reach beyond the median image of {by(image_size)}: the rest is padding")
         return [Note(SIZES_CODE, "warning", doubt) for doubt in doubts]
 
-    def _asked_architecture(self, topology: Topology, size: Sequence[int]) -> dict[str, Any]:
+    def asked_architecture(self, topology: Topology, size: Sequence[int]) -> dict[str, Any]:
         """The plans' description of the network, with what is asked for in place of what would be planned."""
         name, n_stages = self.network_class.__name__, len(topology.strides)
         kwargs = self.asked.network_kwargs(self.asked_keys(), n_stages, name)
@@ -285,7 +285,7 @@ class PEPlanner(ExperimentPlanner):  # type: ignore[misc]  # nnU-Net publishes n
 
     def asked_keys(self) -> tuple[str, ...]:
         """What `PE_NNUNET_PLAN` may ask of the network."""
-        return ("poolings", "width", "first_width", *self.network_class.plan_options)
+        return ("poolings", "width", *self.network_class.plan_options)
 
     def architecture(self, topology: Topology, width: int) -> dict[str, Any]:
         """The plans' description of the network.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -11,8 +12,11 @@ import sysconfig
 import venv
 import warnings
 from collections.abc import Callable, Sequence
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # networks here are so small that threads would only wait for each other
 
 import numpy as np
 import pytest
@@ -23,6 +27,23 @@ ModelFolder = Callable[..., Path]
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("pe_nnunet", "planners", "trainers", "networks", "dataset_conversion")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
+TOGETHER = ("tests/detection", "tests/phantom")  # their files share what takes long to make
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where tests run in several processes by `--dist loadfile`, give each whole files, and some whole folders."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.split("::", 1)[0]
+            folder = file.rpartition("/")[0]
+            return folder if folder in TOGETHER else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture
@@ -166,6 +187,27 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data in {folder}; PE_NNUNET_TEST_DATA names another folder")
     return folder
+
+
+class _Threads:
+    """Stands in for multiprocessing's contexts."""
+
+    Pool = ThreadPool
+
+
+def run_nnunet_here(patch: pytest.MonkeyPatch) -> None:
+    """Let nnU-Net's steps up to a training do with this process, and with a fraction of their time.
+
+    Its workers each import torch, or are copies of this process, twelve at each look at a dataset's files; and its
+    fingerprint draws a hundred million voxels, however few there are: seconds each, and GiB.
+    """
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+    from nnunetv2.utilities import utils
+
+    patch.setattr(multiprocessing, "get_context", lambda method=None: _Threads)
+    patch.setattr(utils, "Pool", ThreadPool)
+    few = property(lambda _: 10_000, lambda _, __: None)  # it is set for each dataset
+    patch.setattr(DatasetFingerprintExtractor, "num_foreground_voxels_for_intensitystats", few, raising=False)
 
 
 CT_PROPERTIES = {"max": 1000.0, "mean": 50.0, "median": 60.0, "min": -1000.0, "percentile_00_5": -900.0}

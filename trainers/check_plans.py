@@ -20,6 +20,8 @@ PER_STAGE = {  # lists in a plan's arch_kwargs, and how many fewer entries than 
     "n_conv_per_stage": 0,
     "n_blocks_per_stage": 0,
     "n_conv_per_stage_decoder": 1,
+    "units": 0,
+    "recurrence": 0,
 }
 
 

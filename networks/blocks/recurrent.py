@@ -78,8 +78,10 @@ class RecurrentResidual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, channels, ...) to the same shape."""
-        out: Tensor = super().forward(x) + x
-        return out
+        out = x
+        for unit in self:
+            out = unit(out)
+        return out + x
 
     def count_features(self, size: Sequence[int]) -> int:
         """Values that its convolutions put out for one sample of that spatial size."""
@@ -106,7 +108,7 @@ class R2Block(nn.Module):
         kernel_size: Sequence[int],
         *,
         recurrence: int,
-        units: int,
+        units: int = 2,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels
@@ -145,7 +147,7 @@ class R2Merge(nn.Module):
         kernel_size: Sequence[int],
         *,
         recurrence: int,
-        units: int,
+        units: int = 2,
     ) -> None:
         super().__init__()
         self.out_channels = out_channels

@@ -64,8 +64,8 @@ class TrainingRecipe:
     )
     focal_mean: str = option(
         "voxels",
-        "what the focal loss is summed over and divided by: all voxels, or the number of foreground ones (at least a "
-        "thousandth of all), which makes it hundreds of times larger",
+        "what the sum of the focal loss is divided by: all voxels, or foreground ones (a thousandth of all at least), "
+        "which makes it hundreds of times larger",
         choices=("voxels", "foreground"),
     )
     embolus_weight_power: float = option(

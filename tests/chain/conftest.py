@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,7 +81,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Chain:
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         (folder / name).mkdir()
         environment[name] = str(folder / name)
-    environment |= {"nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1", "OMP_NUM_THREADS": "2"}
+    environment |= {"nnUNet_def_n_proc": "1", "nnUNet_n_proc_DA": "1", "OMP_NUM_THREADS": "1"}
     settings = PhantomSettings(spacing_mm=(5.0, 5.0, 5.0), thorax_width_mm=(240.0, 240.0), min_embolus_mm3=1000.0)
     write_cohort(folder / "scans", 6, settings, 3, "mixed")
     with pytest.MonkeyPatch.context() as patch:
@@ -101,11 +102,15 @@ def planned(chain: Chain) -> Chain:
     return chain
 
 
-def _train(chain: Chain, configuration: str, plans: str = "PETARUNetPlans", python: Path | None = None) -> None:
+def _train(
+    chain: Chain, configuration: str, plans: str = "PETARUNetPlans", *, python: Path | None = None, workers: int = 0
+) -> None:
+    """Each worker imports torch, which takes seconds: one training with them is enough."""
     chain.run(
         *("nnUNetv2_train", "501", configuration, "0", "-tr", "PETARUNetTrainer", "-p", plans, "-device", "cpu"),
         "--npz",
         PE_NNUNET_RECIPE=RECIPE,
+        nnUNet_n_proc_DA=str(workers),
         python=python,
     )
 
@@ -118,9 +123,23 @@ def train() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def trained(planned: Chain) -> Chain:
-    """TAR-UNet, 3D, fold 0, one epoch of two steps."""
-    _train(planned, "3d_fullres")
+    """TAR-UNet, 3D, fold 0, one epoch of two steps, on batches from processes beside it."""
+    _train(planned, "3d_fullres", workers=1)
     return planned
+
+
+@pytest.fixture(scope="session")
+def stock_predicted(trained: Chain) -> Path:
+    """What nnU-Net's own command predicts for the crop that the conversion made of the first phantom."""
+    images, out = trained.folder / "images", trained.folder / "predicted by nnU-Net"
+    images.mkdir()
+    shutil.copy(trained.raw / "imagesTr" / "phantom_001_0000.nii.gz", images)
+    trained.run(
+        *("nnUNetv2_predict", "-i", images, "-o", out, "-d", "501", "-c", "3d_fullres", "-f", "0"),
+        *("-tr", "PETARUNetTrainer", "-p", "PETARUNetPlans", "-device", "cpu", "-npp", "0", "-nps", "0"),
+        "--save_probabilities",
+    )
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from pe_nnunet.cli import main
+
 pytestmark = pytest.mark.chain
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
 
@@ -36,16 +38,9 @@ def test_training_writes_averaged_weights_recipe_and_validation(trained):
     assert list((fold / "validation").glob("*.npz"))
 
 
-def test_stock_predict(trained, tmp_path):
-    images = tmp_path / "images"
-    images.mkdir()
-    source = sorted((trained.raw / "imagesTr").glob("*.nii.gz"))[0]
-    shutil.copy(source, images)
-    trained.run(
-        *("nnUNetv2_predict", "-i", images, "-o", tmp_path / "out", "-d", "501", "-c", "3d_fullres", "-f", "0"),
-        *("-tr", "PETARUNetTrainer", "-p", "PETARUNetPlans", "-device", "cpu", "-npp", "0", "-nps", "0"),
-    )
-    (written,) = (tmp_path / "out").glob("*.nii.gz")
+def test_stock_predict(trained, stock_predicted):
+    (written,) = stock_predicted.glob("*.nii.gz")
+    source = trained.raw / "imagesTr" / written.name.replace(".nii.gz", "_0000.nii.gz")
     assert sitk.ReadImage(str(written)).GetSize() == sitk.ReadImage(str(source)).GetSize()
 
 
@@ -115,20 +110,12 @@ def test_predict_fused_writes_everything_on_the_input_grid(predicted):
     assert "no detector" in done.stdout
 
 
-def test_predict_fused_equals_stock_on_the_same_region(trained, predicted, tmp_path):
+def test_predict_fused_equals_stock_on_the_same_region(trained, predicted, stock_predicted):
     """Stock predicts the crop that conversion made; ours finds the crop itself on the whole scan."""
-    images = tmp_path / "images"
-    images.mkdir()
-    shutil.copy(trained.raw / "imagesTr" / "phantom_001_0000.nii.gz", images)
-    trained.run(
-        *("nnUNetv2_predict", "-i", images, "-o", tmp_path / "out", "-d", "501", "-c", "3d_fullres", "-f", "0"),
-        *("-tr", "PETARUNetTrainer", "-p", "PETARUNetPlans", "-device", "cpu", "-npp", "0", "-nps", "0"),
-        *("--save_probabilities",),
-    )
-    stock = np.load(tmp_path / "out" / "phantom_001.npz")["probabilities"][1]
+    stock = np.load(stock_predicted / "phantom_001.npz")["probabilities"][1]
     folder, _ = predicted
     ours = sitk.DICOMOrient(sitk.ReadImage(str(folder / "out" / "turned_probability.nii.gz")), "LPS")
-    crop = sitk.ReadImage(str(images / "phantom_001_0000.nii.gz"))
+    crop = sitk.ReadImage(str(trained.raw / "imagesTr" / "phantom_001_0000.nii.gz"))
     same = sitk.GetArrayFromImage(sitk.Resample(ours, crop, sitk.Transform(), sitk.sitkNearestNeighbor))
     assert same.shape == stock.shape
     hull = same > 0  # outside the lungs' convex hull ours is zero
@@ -136,23 +123,31 @@ def test_predict_fused_equals_stock_on_the_same_region(trained, predicted, tmp_p
     assert float(np.abs(same - stock)[hull].mean()) < 1e-3
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        (("-d", "777"), "PE-ENV-002"),
-        (("-d", "501", "-f", "0", "3"), "PE-MODEL-002"),
-        (("-d", "501", "-tr", "PEOtherTrainer"), "PE-MODEL-001"),
-        ((), "PE-MODEL-001"),
-    ],
-)
-def test_predict_fused_says_what_is_missing_and_writes_nothing(trained, tmp_path, arguments, code):
+def assert_one_line(error, code):
+    assert error.startswith(code)
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_predict_fused_says_which_fold_is_missing_and_writes_nothing(trained, tmp_path):
     done = trained.run(
         *("pe-nnunet", "predict-fused", "-i", trained.scans / "phantom_001" / "ct.nii.gz", "-o", tmp_path / "out"),
-        *arguments,
+        *("-d", "501", "-f", "0", "3"),
         code=2,
     )
-    assert done.stderr.startswith(code)
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert_one_line(done.stderr, "PE-MODEL-002")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("-d", "777"), "PE-ENV-002"), (("-d", "501", "-tr", "PEOtherTrainer"), "PE-MODEL-001"), ((), "PE-MODEL-001")],
+)
+def test_predict_fused_says_what_is_missing_and_writes_nothing(trained, tmp_path, monkeypatch, capfd, arguments, code):
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(name, trained.environment[name])
+    scan = trained.scans / "phantom_001" / "ct.nii.gz"
+    assert main(["predict-fused", "-i", str(scan), "-o", str(tmp_path / "out"), *arguments]) == 2
+    assert_one_line(capfd.readouterr().err, code)
     assert not (tmp_path / "out").exists()
 
 

@@ -17,6 +17,7 @@ from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert, restore
 from pe_nnunet.errors import ConfigurationError, InputError, PEError
 from pe_nnunet.volumes import read_scan, write_dicom_series, write_image
+from tests.conftest import run_nnunet_here
 
 
 def converted(kind: str, src: Path | str, **settings: Any) -> ConversionReport:
@@ -52,7 +53,9 @@ def test_studies_become_a_dataset_that_nnunet_accepts(
     assert {p.name for p in (folder / "pe_nnunet").iterdir()} == {
         "arteries", "cases.json", "errors.json", "instances", "lungs", "report.csv", "sheets", "sheets.html"
     }  # fmt: skip
-    verify_dataset_integrity(str(folder), num_processes=1)
+    with pytest.MonkeyPatch.context() as patch:
+        run_nnunet_here(patch)
+        verify_dataset_integrity(str(folder), num_processes=1)
     assert "mismatch" not in capfd.readouterr().out
 
     content = json.loads((folder / "dataset.json").read_text())

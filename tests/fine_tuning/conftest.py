@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,13 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from tests.conftest import run_nnunet_here
+
 SIDE = 32
 CASES = ("a", "b", "c")
 OWN = "Dataset701_Own"
 RECIPE = "iterations=2 validation_iterations=1 test_time_mirroring=no batch_size=2"
 RESENC = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
-
-
-class _Threads:
-    """Stands in for multiprocessing's contexts: nnU-Net's worker processes each import torch, which takes seconds."""
-
-    Pool = ThreadPool
 
 
 @pytest.fixture
@@ -36,7 +30,7 @@ def nnunet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("PE_NNUNET_RECIPE", RECIPE)
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
     monkeypatch.setenv("nnUNet_compile", "f")
-    monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: _Threads)
+    run_nnunet_here(monkeypatch)
     monkeypatch.setattr("pe_nnunet.fine_tuning.train.usable_processors", lambda: 1)
     _write_scans(tmp_path / "nnUNet_raw" / OWN)
     describe(tmp_path)

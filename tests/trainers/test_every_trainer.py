@@ -137,5 +137,6 @@ def test_aanet_is_refused_in_2d(workplace):
 
 def test_other_networks_train_on_regions(workplace):
     plans = workplace.plan("artery-pe", "PETARUNetPlanner", ["3d_fullres"])
-    folder = workplace.train("artery-pe", "PETARUNetTrainer", plans, "3d_fullres")
+    folder = workplace.train("artery-pe", "PETARUNetTrainer", plans, "3d_fullres", plots=True)
+    assert (folder / "fold_0" / "progress.png").read_bytes().startswith(b"\x89PNG")
     assert load_model(locate_folder(folder, ["0"]), CPU).pe_channel == 1

@@ -31,7 +31,7 @@ TRAINER = "PETARUNetTrainer"
 @pytest.fixture
 def train(workplace, monkeypatch, tmp_path):
     """Start nnU-Net's command in this process, with results of its own; returns the fold's folder."""
-    workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"])
+    workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"], narrow=True)
     monkeypatch.setattr(LocalLogger, "plot_progress_png", lambda *_: None)  # seconds each
     monkeypatch.setattr(multiprocessing, "set_start_method", lambda *_, **__: None)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)

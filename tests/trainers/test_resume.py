@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="no fork and no SIGKILL"
 @pytest.fixture
 def place(workplace, monkeypatch, tmp_path):
     """Settings of a run, and its results in a folder of their own."""
-    workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"])
+    workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"], narrow=True)
     monkeypatch.setenv("PE_NNUNET_RECIPE", RECIPE)
     monkeypatch.setattr(LocalLogger, "plot_progress_png", lambda *_: None)  # seconds each
 
