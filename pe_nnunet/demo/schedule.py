@@ -27,7 +27,9 @@ STEP_OVERHEAD, DETECTOR_OVERHEAD = 1.1, 1.2
 
 @dataclass(frozen=True)
 class Reference:
-    """What a stage took on the machine of reference, in seconds: two AVX2 cores that nobody else used.
+    """What a stage takes on the machine of reference, two AVX2 cores that nobody else uses, in seconds.
+
+    Estimated from processor times of runs on few scans, as no quiet machine was at hand.
 
     Attributes:
         start: Of the commands themselves, and whatever does not grow with the scans.
@@ -38,13 +40,12 @@ class Reference:
     per_scan: float
 
 
-REFERENCE_SCAN_S = 2.0  # what drawing a phantom took on that machine
-REFERENCE_FORWARD_S = 0.4
+REFERENCE_SCAN_S = 2.0  # processor time of drawing a phantom there
 STAGES = {
     "phantoms": Reference(5, 1.1),
     "convert": Reference(6, 0.3),
-    "plan": Reference(18, 0.3),
-    "training": Reference(20, 0.0),
+    "plan": Reference(24, 0.3),
+    "training": Reference(25, 0.0),
     "validation": Reference(0, 1.0),
     "calibrate": Reference(10, 0.8),
     "predict": Reference(10, 1.5),
