@@ -55,6 +55,10 @@ def plans(setting: Setting) -> dict:
         "n_stages": 4,
         "features_per_stage": list(setting.features),
         "conv_op": "torch.nn.modules.conv.Conv3d",
+        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
+        "nonlin": "torch.nn.modules.activation.LeakyReLU",
+        "nonlin_kwargs": {"inplace": True},
         "kernel_sizes": [[3, 3, 3]] * 4,
         "strides": [[1, 1, 1], *[[2, 2, 2]] * 3],
     }
@@ -86,7 +90,7 @@ def plans(setting: Setting) -> dict:
                 "architecture": {
                     "network_class_name": f"{TARUNet.__module__}.{TARUNet.__qualname__}",
                     "arch_kwargs": network,
-                    "_kw_requires_import": ["conv_op"],
+                    "_kw_requires_import": ["conv_op", "norm_op", "nonlin"],
                 },
             }
         },
@@ -99,7 +103,12 @@ def built(name: str, setting: Setting):
 
     dataset = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "PE": 1}, "file_ending": ".nii.gz"}
     trainer_class = recursive_find_trainer_class_by_name(name)
-    trainer = trainer_class(plans(setting), "3d_fullres", 0, dataset, torch.device(setting.device))
+    folder = os.environ.pop("nnUNet_preprocessed")  # without it nobody looks for cases, of which there are none
+    try:
+        trainer = trainer_class(plans(setting), "3d_fullres", 0, dataset, torch.device(setting.device))
+    finally:
+        os.environ["nnUNet_preprocessed"] = folder  # noqa: SIM112 - nnU-Net's name
+    trainer.preprocessed_dataset_folder = str(Path(folder) / "Dataset001_Step" / "Step_3d")
     trainer.initialize()
     trainer.network.train()
     return trainer

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pe_nnunet.networks.blocks.narrow_norm import LANES, has_rows, narrow_norm
+
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
-LANES = 16
-"""float32 values in a vector register: channels-last kernels are quick for a multiple of that many channels only."""
 
 
 class InstanceNorm(nn.Module):
@@ -19,7 +19,8 @@ class InstanceNorm(nn.Module):
     On a CPU torch's kernel leaves maps that lie channels last in channels first, and every operation up to the next
     convolution meets two layouts. Batch norm of one sample is the same function and has a kernel for either layout, but
     a slow one, five times slower backwards, unless the channels fill the vector registers. So: batch norm where they
-    do, elsewhere there and back. `benchmarks/instance_norm.py` has the times.
+    do, elsewhere several voxels as one (`narrow_norm`), and what fits neither there and back.
+    `benchmarks/instance_norm.py` has the times.
 
     Args:
         channels: Number of channels.
@@ -38,6 +39,8 @@ class InstanceNorm(nn.Module):
         """Each channel of each sample (n, c, ...) brought to mean 0 and variance 1, then scaled and shifted."""
         if x.device.type != "cpu" or not _lies_channels_last(x):
             return self._instance_norm(x)
+        if self.weight is not None and self.bias is not None and has_rows(x) and not torch.compiler.is_compiling():
+            return narrow_norm(x, self.weight, self.bias, self.eps)
         if self.channels % LANES and x.shape[0] > 1:  # of one sample torch's gradient is wrong where the layouts differ
             return self._instance_norm(x.contiguous()).contiguous(memory_format=CHANNELS_LAST[x.dim()])
         samples = [self._batch_norm(sample) for sample in torch.split(x, 1)]

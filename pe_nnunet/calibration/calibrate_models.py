@@ -36,6 +36,7 @@ from pe_nnunet.detection import Tube, detect, load_detector
 from pe_nnunet.detection.locate import fold_folders
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fusion.stored import NAME
+from pe_nnunet.inference.backends import with_backends
 from pe_nnunet.inference.channels import further_channels
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.locate import ModelLocation
@@ -119,7 +120,8 @@ def calibrate_models(
     if source == "probabilities" or check is not None:
         loaded = [load_model(location, where, trust_checkpoint) for location in locations]
         models, notes = with_windows(loaded, where, inference)
-        for note in notes:
+        models, of_backends = with_backends(models, where, inference)
+        for note in (*notes, *of_backends):
             print(note, flush=True)
 
     def by_fold(

@@ -24,6 +24,7 @@ from pe_nnunet.cases import CaseFailure, CaseLimits, step_bar, work_through
 from pe_nnunet.detection import Detector, detect, load_detector
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.fusion.stored import NAME
+from pe_nnunet.inference.backends import with_backends
 from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.device import pick_device
 from pe_nnunet.inference.inputs import read_inputs
@@ -120,7 +121,8 @@ def calibrate_on_scans(
         print(note, flush=True)
     loaded = [load_model(location, where, trust_checkpoint) for location in locations]
     models, notes = with_windows(loaded, where, inference)
-    for note in notes:
+    models, further = with_backends(models, where, inference)
+    for note in (*notes, *further):
         print(note, flush=True)
     channels = max(model.n_channels for model in models)
     refs = {ref.case_id: ref for ref in without_further_channels(scans.refs, channels)}

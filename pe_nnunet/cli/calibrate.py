@@ -68,7 +68,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     how = parser.add_argument_group("prediction")
     add_device(how)
-    add_options(how, InferenceSettings, "step", "mirroring", "window")
+    add_options(how, InferenceSettings, "step", "mirroring", "window", "backend")
     check = parser.add_argument_group("check on further scans", "how the mean of all folds differs from single folds")
     check.add_argument("--check", type=Path, help="scans that no fold was trained on")
     check.add_argument("--check-labels", type=Path, help="folder with one <case>.nii.gz a scan")

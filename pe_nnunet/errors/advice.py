@@ -180,6 +180,7 @@ ADVICE: dict[str, str] = {
     "PE-MODEL-026": "leave `--licence` out; if the weights are yours, correct `licence` in dataset.json",
     "PE-MODEL-027": "name the folder that `pe-nnunet evaluate` wrote",
     "PE-MODEL-028": "nothing, unless it was meant to go with the model: `--limits` and `--citation` hold free text",
+    "PE-MODEL-029": "`pip install 'pe-nnunet[openvino]'`, or `--backend torch`; the result is the same, later",
     "PE-PLN-010": "correct what the message names; docs/networks.md lists the keys",
     "PE-PLN-011": "ask for less, or of another planner; the message says what there is",
     "PE-MODEL-030": "install a version that ships it, or name a model folder",

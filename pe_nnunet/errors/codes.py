@@ -209,6 +209,7 @@ CODES: dict[str, str] = {
     "PE-MODEL-026": "a model card would name another licence than the weights came under",
     "PE-MODEL-027": "an evaluation that a model card cannot take its scores from",
     "PE-MODEL-028": "a README.md beside a model that is no model card, or was altered: nothing is taken from it",
+    "PE-MODEL-029": "what was to run a network on the CPU is missing or cannot run it: torch does",
     "PE-MODEL-030": "a model that ships with the package is not in this installation",
     "PE-MODEL-031": "the name of a shipped model is that of a folder here as well: the shipped one is taken",
     "PE-MODEL-032": "something would be written into a model that ships with the package",

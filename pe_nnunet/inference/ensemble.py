@@ -95,9 +95,8 @@ def predict_ensemble(
         turned = total[seen].transpose(forward)[grid.inside]
         turned_votes = None if votes is None else votes[seen].transpose(forward)[grid.inside]
         for fold, fold_weights in model.folds:
-            model.network.load_state_dict(fold_weights)
             odds = predict_log_odds(
-                model.network,
+                model.network_with(fold_weights),
                 data,
                 patch_size=model.window_size,
                 channel=model.pe_channel,

@@ -11,6 +11,7 @@ import torch
 
 from pe_nnunet.errors import Note
 from pe_nnunet.fusion.model_weights import plain_mean
+from pe_nnunet.inference.backends import with_backends
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model, terms_of
 from pe_nnunet.inference.search_region import artery_model
@@ -57,6 +58,11 @@ class LoadedEnsemble:
         """What a manifest says of the windows."""
         return described([*self.models, *self.of_arteries])
 
+    def backends(self) -> list[str]:
+        """What ran the models of `windows`, in that order."""
+        models = (*self.models, *self.of_arteries)
+        return ["torch" if model.backend is None else model.backend.name for model in models]
+
     def described(self) -> list[dict[str, Any]]:
         """What a manifest says of the weights."""
         return [
@@ -94,6 +100,8 @@ def load_ensemble(
     of_place = dict(zip(locations, records, strict=True))
     loaded = tuple(load_model(place, device, trust, of_place[place]) for place, share in named if share > 0)
     models, notes = with_windows(loaded, device, settings)
+    models, further = with_backends(models, device, settings)
+    notes += further
     of_arteries: tuple[TrainedModel, ...] = ()
     if along_arteries:
         idle = (load_model(place, device, trust, of_place[place]) for place, share in named if share == 0)

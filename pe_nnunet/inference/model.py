@@ -20,6 +20,7 @@ from pe_nnunet.detection.record import ONNX, DetectorRecord
 from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.fusion.weights import Weights
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
+from pe_nnunet.inference.compiled_network import Backend
 from pe_nnunet.inference.locate import ModelLocation, no_checkpoint
 from pe_nnunet.inference.network_cost import NetworkCost, divisor_of, network_cost
 from pe_nnunet.inference.plan_numbers import require_possible_numbers
@@ -51,6 +52,7 @@ class TrainedModel:
         divisor: What the sides of a window have to be divisible by.
         cost: What a window takes; None where that is not known.
         window: Its sides, if it is not the trained patch; see `pe_nnunet.inference.window_size`.
+        backend: What runs the network in torch's place; see `pe_nnunet.inference.backends`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class TrainedModel:
     divisor: tuple[int, ...]
     cost: NetworkCost | None
     window: tuple[int, ...] | None = None
+    backend: Backend | None = None
 
     @property
     def n_channels(self) -> int:
@@ -82,6 +85,13 @@ class TrainedModel:
     def window_size(self) -> tuple[int, ...]:
         """What it is given at once: (z, y, x), or (y, x) for a 2D model."""
         return self.window or self.patch_size
+
+    def network_with(self, weights: dict[str, Tensor]) -> nn.Module:
+        """What gives logits of windows, with the weights of a fold."""
+        if self.backend is not None:
+            return self.backend.network_with(self.network, weights, (self.n_channels, *self.window_size))
+        self.network.load_state_dict(weights)
+        return self.network
 
 
 def load_model(

@@ -270,5 +270,6 @@ class PEPredictor:
             "repairs": self.repairs,
             **asdict(self.inference),
             "windows": self.ensemble.windows(),
+            "backends": self.ensemble.backends(),
             "threads": torch.get_num_threads(),
         }

@@ -27,6 +27,11 @@ class InferenceSettings:
         metavar=("Z", "Y", "X"),
         default_text="the trained patch, or what memory and a CPU allow of it",
     )
+    backend: str = option(
+        "auto",
+        "what runs networks on a CPU; auto: OpenVINO where it is installed and the CPU has no bfloat16, else torch",
+        choices=("auto", "torch", "onnx", "openvino"),
+    )
     batch_size: int | None = option(None, "windows at once", low=1, kind=int, default_text="as suits the device")
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from pe_nnunet.networks.blocks.instance_norm import InstanceNorm, with_our_norms
 from pe_nnunet.networks.blocks.layers import Layers, upsample_linear
+from pe_nnunet.networks.blocks.narrow_norm import has_rows
 from pe_nnunet.networks.blocks.recurrent import R2Merge, RecurrentUnit
 from pe_nnunet.networks.blocks.unet import AttentionGate
 from pe_nnunet.networks.blocks.weight_standardised import (
@@ -78,6 +79,28 @@ def test_instance_norm_keeps_channels_last_and_its_function(dimensions, layout, 
     tolerance = {"atol": 1e-9, "rtol": 1e-9} if dtype == torch.float64 else {"atol": 0.05, "rtol": 0.02}
     torch.testing.assert_close(*outputs, **tolerance)
     torch.testing.assert_close(*gradients, **tolerance)
+
+
+@pytest.mark.parametrize("channels", [5, 8, 12, 24])
+@pytest.mark.parametrize(("dimensions", "layout"), [(2, torch.channels_last), (3, torch.channels_last_3d)])
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_norm_of_few_channels_is_that_of_float64(channels, dimensions, layout, n):
+    torch.manual_seed(channels)
+    norm = InstanceNorm(channels)
+    for p in norm.parameters():
+        nn.init.normal_(p)
+    x, towards = (torch.randn(n, channels, *[8] * dimensions) for _ in range(2))
+    x = 20 + 2 * x  # a mean that is large against the deviation
+    assert has_rows(x)
+    found = []
+    for dtype, memory_format in ((torch.float32, layout), (torch.float64, torch.contiguous_format)):
+        given = x.to(dtype).contiguous(memory_format=memory_format).requires_grad_()
+        ours = norm.to(dtype)
+        out = F.leaky_relu_(ours(given))  # in place, as in plans
+        assert out.is_contiguous(memory_format=memory_format)
+        gradients = torch.autograd.grad(out, (given, ours.weight, ours.bias), towards.to(dtype))
+        found.append([part.double() for part in (out, *gradients)])
+    torch.testing.assert_close(*found, atol=2e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
