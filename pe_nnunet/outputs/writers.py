@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_SEGMENTS = 255  # an embolus costs a frame of its own in every slice; thousands, as noise gives, would be gigabytes
 SEG_SERIES_NUMBER = 900
-MOST_LETTERS = 500  # of a text from elsewhere
+KEY_IMAGES = 8
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Writer:
         switch: Of the command: `--save-...` asks for the file, `--no-...` leaves it out; empty: there is no choice.
         folder: Within that of the results; empty for that itself.
         beside: Suffixes of further files that it writes there.
+        shown: What people read for the suffix, where several entries differ in a number; empty: the suffix.
         slow: Whether it is drawn after the others, beside the other slow ones: it shows all notes, and returns none.
     """
 
@@ -46,6 +47,7 @@ class Writer:
     slow: bool = False
     folder: str = ""
     beside: tuple[str, ...] = ()
+    shown: str = ""
 
     def name(self, case_id: str) -> str:
         """The path of the file of a case, from the folder of the results."""
@@ -113,9 +115,10 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
 
     from pe_nnunet import __version__
     from pe_nnunet.files import atomic_path
+    from pe_nnunet.outputs.algorithm import NAME, algorithm_parameters
     from pe_nnunet.volumes.seg.seg_writer import Origin, Segment, build_segmentation
 
-    kept, settings = case.emboli.kept, case.emboli.settings
+    kept = case.emboli.kept
     if case.dicom is None or not kept:
         raise OutputError("PE-OUT-004", f"case {case.case_id}: no DICOM series or no embolus to write a SEG of")
     labels = np.where(case.emboli.labels <= MAX_SEGMENTS, case.emboli.labels, 0).astype(np.uint16)
@@ -128,15 +131,13 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
         )
         for row in kept[:MAX_SEGMENTS]
     ]
-    parameters = {"threshold": f"{settings.threshold:g}", "smallest volume in mm3": f"{settings.min_volume_mm3:g}"}
-    parameters |= {f"network {k}": f"{m.model} fold {m.fold} {m.sha256[:16]}" for k, m in enumerate(case.models, 1)}
-    parameters |= {f"notice of {t.model}": _plain(t.notice) for t in case.terms if t.notice}
-    parameters |= {f"licence of {t.model}": _plain(t.licence) for t in case.terms if t.licence}
-    parameters |= {f"to cite for {t.model}": _plain(t.citation) for t in case.terms if t.citation}
     origin = Origin(
         command="predict-fused",
         algorithm=AlgorithmIdentificationSequence(
-            name="pe-nnunet", family=codes.cid7162.ArtificialIntelligence, version=__version__, parameters=parameters
+            name=NAME,
+            family=codes.cid7162.ArtificialIntelligence,
+            version=__version__,
+            parameters=algorithm_parameters(case),
         ),
         series_description="Pulmonary emboli, research use only",
         content_label="PULMONARY_EMBOLI",
@@ -152,9 +153,29 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
     return (Note("PE-OUT-005", "warning", text),)
 
 
-def _plain(text: str) -> str:
-    """A text on one line, short, in letters that every character set of a series has."""
-    return " ".join(text.split())[:MOST_LETTERS].encode("ascii", "replace").decode()
+def _write_dicom_sr(case: CaseResult, path: Path) -> Sequence[Note]:
+    from pe_nnunet.outputs.structured_report import write_dicom_sr
+
+    return write_dicom_sr(case, path, path.parent / WRITERS["dicom_seg"].name(case.case_id), MAX_SEGMENTS)
+
+
+def _key_image(number: int) -> Writer:
+    """The entry of the key image of the embolus with this id."""
+
+    def write(case: CaseResult, path: Path) -> None:
+        from pe_nnunet.outputs.key_image import write_key_image
+
+        write_key_image(case, number, path)
+
+    return Writer(
+        f"_key_{number:02d}.dcm",
+        f"key images as DICOM secondary capture: the widest slices of the {KEY_IMAGES} emboli of the highest score, "
+        "with outlines, for DICOM scans",
+        write,
+        lambda case: case.dicom is not None and len(case.emboli.kept) >= number,
+        switch="--no-key-images",
+        shown="_key_NN.dcm",
+    )
 
 
 def _write_stock(case: CaseResult, path: Path) -> None:
@@ -220,6 +241,14 @@ WRITERS: dict[str, Writer] = {
         lambda case: case.dicom is not None and bool(case.emboli.kept),
         switch="--no-dicom-seg",
     ),
+    "dicom_sr": Writer(
+        "_sr.dcm",
+        "what was found, or that nothing was, as DICOM SR with measurements (TID 1500), for DICOM scans",
+        _write_dicom_sr,
+        lambda case: case.dicom is not None,
+        switch="--no-dicom-sr",
+    ),
+    **{f"key_image_{number}": _key_image(number) for number in range(1, KEY_IMAGES + 1)},
     "picture": Writer(
         ".png", "overview: where the emboli lie, and the key slices of the main ones", _draw_picture, slow=True
     ),
@@ -249,10 +278,10 @@ DEFAULT = kinds_for(())
 
 def switch_helps() -> dict[str, str]:
     """The command's switches and their help."""
-    files: dict[str, list[str]] = {}
+    files: dict[str, dict[str, None]] = {}  # each text once, in order
     for writer in WRITERS.values():
         if writer.switch:
-            files.setdefault(writer.switch, []).append(f"<case>{writer.suffix}: {writer.content}")
+            files.setdefault(writer.switch, {})[f"<case>{writer.shown or writer.suffix}: {writer.content}"] = None
     return {
         switch: ("also write " if switch.startswith("--save-") else "no ") + "; ".join(texts)
         for switch, texts in files.items()

@@ -91,8 +91,10 @@ def test_predict_fused_writes_everything_on_the_input_grid(predicted):
     for case, image in (("dicom-study", None), ("turned", folder / "in" / "turned.nrrd")):
         names = {path.name for path in out.glob(f"{case}*")}
         expected = {".nii.gz", ".json", ".png", "_emboli.csv", "_probability.nii.gz", "_report.html"}
-        if image is None and sitk.GetArrayFromImage(sitk.ReadImage(str(out / f"{case}.nii.gz"))).any():
-            expected.add("_seg.dcm")
+        if image is None:
+            emboli = int(sitk.GetArrayFromImage(sitk.ReadImage(str(out / f"{case}.nii.gz"))).max())
+            expected |= {"_sr.dcm", *(f"_key_{number:02d}.dcm" for number in range(1, min(emboli, 8) + 1))}
+            expected |= {"_seg.dcm"} if emboli else set()
         assert names == {case + ending for ending in expected}
         probability = sitk.ReadImage(str(out / f"{case}_probability.nii.gz"))
         if image is not None:

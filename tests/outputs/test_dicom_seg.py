@@ -7,6 +7,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
@@ -20,11 +21,11 @@ from pe_nnunet import __version__
 from pe_nnunet.errors import OutputError
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, ModelRecord, ModelTerms, write_case, writers
-from pe_nnunet.outputs.writers import DEFAULT, write_dicom_seg
+from pe_nnunet.outputs.writers import write_dicom_seg
 from pe_nnunet.volumes import find_scans, read_dicom_label, read_scan, spacing_zyx, write_dicom_series
 
 SHAPE = (7, 12, 14)
-QUICK = DEFAULT - {"picture"}
+QUICK = frozenset({"emboli", "table", "dicom_seg", "report"})
 NAMED = {"head first": np.eye(3), "feet first": np.diag([-1.0, 1.0, -1.0]), "prone": np.diag([-1.0, -1.0, 1.0])}
 
 
@@ -228,6 +229,17 @@ def test_multi_frame_files_are_referred_to_by_frame(position: str, tmp_path: Pat
     assert len(set(case.dicom.files)) == 1
     write_dicom_seg(case, tmp_path / "s.dcm")
     require_same_points(case, pydicom.dcmread(tmp_path / "s.dcm"))
+    frames = sorted(case.dicom.frames[z] + 1 for z in (1, 2, 3))
+    for kinds in ({"dicom_seg", "dicom_sr", "key_image_1"}, {"dicom_sr"}):
+        write_case(case, tmp_path / "out", kinds)
+        content = hd.sr.srread(tmp_path / "out" / "case_1_sr.dcm").content
+        if "dicom_seg" in kinds:
+            key = pydicom.dcmread(tmp_path / "out" / "case_1_key_01.dcm")
+            assert key.SourceImageSequence[0].ReferencedFrameNumber in frames
+            (image,) = content.get_volumetric_roi_measurement_groups()[0].referenced_segment[1:]
+        else:
+            (image,) = content.get_image_measurement_groups()[0].source_images
+        assert list(image.referenced_frame_numbers) == frames
 
 
 def test_is_written_for_dicom_with_emboli_and_can_be_left_out(tmp_path: Path) -> None:

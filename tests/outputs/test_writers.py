@@ -26,14 +26,14 @@ def switches(*given: str) -> list[str]:
 def row_of(writer: Writer) -> str:
     asked, left_out = f"; with `{writer.switch}`", f"; `{writer.switch}` leaves it out"
     choice = "" if not writer.switch else asked if writer.switch.startswith("--save-") else left_out
-    return f"| `<case>{writer.suffix}` | {writer.content}{choice} |"
+    return f"| `<case>{writer.shown or writer.suffix}` | {writer.content}{choice} |"
 
 
 def test_the_docs_list_every_file_of_a_case_and_no_other() -> None:
     rows = [line for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `<case>")]
     manifest = [row for row in rows if row.startswith("| `<case>.json` |")]
     assert len(manifest) == 1
-    assert [row for row in rows if row not in manifest] == [row_of(writer) for writer in WRITERS.values()]
+    assert [row for row in rows if row not in manifest] == list(dict.fromkeys(map(row_of, WRITERS.values())))
 
 
 def test_names_differ() -> None:
@@ -42,9 +42,12 @@ def test_names_differ() -> None:
 
 def test_the_commands_switches_add_files_or_leave_them_out() -> None:
     assert switch_helps().keys() >= {
-        "--save-probability", "--save-agreement", "--save-parts", "--no-dicom-seg", "--no-report",
+        "--save-probability", "--save-agreement", "--save-parts", "--no-dicom-seg", "--no-dicom-sr",
+        "--no-key-images", "--no-report",
     }  # fmt: skip
-    assert kinds_for(switches()) == DEFAULT >= {"emboli", "table", "dicom_seg", "picture", "report"}
+    assert kinds_for(switches()) == DEFAULT >= {"emboli", "table", "dicom_seg", "dicom_sr", "picture", "report"}
+    keys = {f"key_image_{number}" for number in range(1, 9)}
+    assert DEFAULT - kinds_for(switches("--no-key-images", "--no-dicom-sr")) == {"dicom_sr", *keys}
     assert not DEFAULT & {"probability", "agreement", "segmentation", "detections", "detections_table"}
     assert kinds_for(switches("--save-parts")) - DEFAULT == {"segmentation", "detections", "detections_table"}
     assert DEFAULT - kinds_for(switches("--no-report", "--no-dicom-seg")) == {"dicom_seg", "report"}

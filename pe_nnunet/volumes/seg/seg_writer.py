@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +12,11 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from pydicom.config import disable_value_validation
-from pydicom.uid import generate_uid
 
 from pe_nnunet import __version__
-from pe_nnunet.errors import OutputError
-from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
+from pe_nnunet.volumes.dicom.derived import ContentUids, made_of_series, moment_of, reduced, remove_clock
+from pe_nnunet.volumes.dicom.headers import text_of
 from pe_nnunet.volumes.dicom.slice_positions import slices_of
-
-# What reading odd headers, and highdicom for what it cannot take, raise
-_UNSUITABLE = (AttributeError, IndexError, KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -92,14 +84,8 @@ def build_segmentation(
         OutputError: PE-OUT-004 if the headers of the series do not allow one: a SEG names its slices by SOPInstanceUID,
             which each must have for itself.
     """
-    try:
-        with quiet_pydicom(), warnings.catch_warnings(), disable_value_validation():
-            warnings.filterwarnings("ignore", module="highdicom")  # of names without a caret, of empty frames and such
-            return _segmentation(labels, grid, files, segments, origin)
-    except _UNSUITABLE as error:
-        kind = "" if type(error) is ValueError else f"{type(error).__name__} "
-        reason = " ".join(f"{kind}{error}".split())
-        raise OutputError("PE-OUT-004", f"{what}: no DICOM SEG: {reason}", "use the NIfTI file") from error
+    with made_of_series(f"{what}: no DICOM SEG", "use the NIfTI file"):
+        return _segmentation(labels, grid, files, segments, origin)
 
 
 def _segmentation(
@@ -108,8 +94,11 @@ def _segmentation(
     from highdicom.seg import Segmentation
 
     sources, planes = slices_with_labels(files, grid, labels)
-    uids = _ContentUids(sources, planes, segments, origin)
-    day, time = getattr(sources[0], "StudyDate", "") or UNKNOWN_DAY, getattr(sources[0], "StudyTime", "") or "000000"
+    algorithm = None if origin.algorithm is None else [item.to_json() for item in origin.algorithm]
+    said = repr((planes.shape, list(segments), replace(origin, algorithm=algorithm)))
+    pixels = np.ascontiguousarray(planes, np.uint16).tobytes()
+    uids = ContentUids(pixels, *(source.to_json(suppress_invalid_tags=True) for source in sources), said)
+    day, time = moment_of(sources[0])
     segmentation = Segmentation(
         source_images=sources,
         pixel_array=planes,
@@ -130,47 +119,12 @@ def _segmentation(
         content_time=time,
         omit_empty_frames=bool(labels.any()),
     )
-    del segmentation.InstanceCreationDate, segmentation.InstanceCreationTime  # optional, and the clock's
-    for equipment in segmentation.get("ContributingEquipmentSequence", ()):
-        equipment.pop("ContributionDateTime", None)
+    remove_clock(segmentation)
     uids.replace_random(segmentation)
     return segmentation
 
 
-UNKNOWN_DAY = "19000101"  # the standard asks for a date of the content, also where the study has none
-RANDOM = "1.2.826.0.1.3680043.10.511.3."  # highdicom's prefix of UIDs that it draws
-
-
-class _ContentUids:
-    """UIDs that follow from all that a segmentation says."""
-
-    def __init__(
-        self, sources: Sequence[pydicom.Dataset], planes: NDArray[Any], segments: Sequence[Segment], origin: Origin
-    ) -> None:
-        facts = [source.to_json(suppress_invalid_tags=True) for source in sources]
-        algorithm = None if origin.algorithm is None else [item.to_json() for item in origin.algorithm]
-        facts += [repr((planes.shape, list(segments), replace(origin, algorithm=algorithm))), __version__]
-        digest = sha256(np.ascontiguousarray(planes, np.uint16).tobytes())
-        for fact in facts:
-            digest.update(fact.encode("utf-8", "backslashreplace") + b"\0")
-        self._seed = digest.hexdigest()
-
-    def of(self, what: str) -> str:
-        """The UID of a part of the file."""
-        return str(generate_uid(entropy_srcs=[self._seed, what]))
-
-    def replace_random(self, content: pydicom.Dataset) -> None:
-        """Give UIDs of its own content to what highdicom drew at random, the same where they were the same."""
-        drawn: dict[str, str] = {}
-
-        def replaced(_: pydicom.Dataset, element: pydicom.DataElement) -> None:
-            if element.VR == "UI" and str(element.value).startswith(RANDOM):
-                element.value = drawn.setdefault(str(element.value), self.of(f"other {len(drawn)}"))
-
-        content.walk(replaced)
-
-
-def _description(segment: Segment, origin: Origin, uids: _ContentUids) -> Any:
+def _description(segment: Segment, origin: Origin, uids: ContentUids) -> Any:
     from highdicom.seg import SegmentDescription
     from pydicom.sr.codedict import codes
 
@@ -188,23 +142,6 @@ def _description(segment: Segment, origin: Origin, uids: _ContentUids) -> Any:
     if segment.text:
         description.SegmentDescription = segment.text
     return description
-
-
-GEOMETRY = (
-    "FrameOfReferenceUID",
-    "ImageOrientationPatient",
-    "ImagePositionPatient",
-    "NumberOfFrames",
-    "PerFrameFunctionalGroupsSequence",
-    "PixelSpacing",
-    "PositionReferenceIndicator",
-    "SharedFunctionalGroupsSequence",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-)
-IDENTITY = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "Rows", "Columns")
-PATIENT = ("AccessionNumber", "PatientID", "PatientName", "ReferringPhysicianName", "StudyID")  # all type 2: copied
-NUMBERS = {"PatientBirthDate": r"\d{8}", "StudyDate": r"\d{8}", "StudyTime": r"\d{2,6}(\.\d{1,6})?"}
 
 
 def slices_with_labels(
@@ -227,7 +164,7 @@ def slices_with_labels(
     if not files:
         raise ValueError("the scan was resampled, and no file holds the slices that it has now")
     if len(set(files)) == len(files):
-        _require_own_uids(files)
+        require_own_uids(files)
         used = np.flatnonzero(labels.any(axis=(1, 2))).tolist() or list(range(len(files)))
         return [reduced(files[z]) for z in used], labels[used]
     if len(set(files)) > 1:
@@ -241,10 +178,16 @@ def slices_with_labels(
     return [whole], planes
 
 
-def _require_own_uids(files: Sequence[Path]) -> None:
+def require_own_uids(files: Sequence[Path]) -> None:
     """Refuse a series some of whose slices share a SOPInstanceUID: a SEG could not say which of them it means.
 
     All slices count, not those with labels alone: an unlabelled one may be the twin.
+
+    Args:
+        files: One a slice.
+
+    Raises:
+        ValueError: If slices share one, or have none.
     """
     headers = [pydicom.dcmread(f, stop_before_pixels=True, specific_tags=["SOPInstanceUID"], force=True) for f in files]
     slices_of_uid = Counter(text_of(header, "SOPInstanceUID") for header in headers)
@@ -252,33 +195,3 @@ def _require_own_uids(files: Sequence[Path]) -> None:
         raise ValueError(f"{lacking} of {len(files)} slices have no SOPInstanceUID")
     if shared := sum(count for count in slices_of_uid.values() if count > 1):
         raise ValueError(f"{shared} of {len(files)} slices share a SOPInstanceUID with another one")
-
-
-def reduced(file: Path) -> pydicom.Dataset:
-    """Identity, geometry and what the standard asks of patient and study; odd values are left empty, text is UTF-8.
-
-    Nothing else of the source gets into the SEG: no institution, no staff but the referring physician, no device, no
-    private elements.
-
-    Raises:
-        ValueError: If it lacks a UID that a SEG must name.
-    """
-    tags: Sequence[Any] = [*GEOMETRY, *IDENTITY, *PATIENT, *NUMBERS, "PatientSex", "SpecificCharacterSet"]
-    source = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=list(tags), force=True)
-    kept = pydicom.Dataset()
-    for keyword in (*GEOMETRY, *IDENTITY):
-        if keyword in source:
-            setattr(kept, keyword, source[keyword].value)
-    for keyword in ("FrameOfReferenceUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        if not text_of(kept, keyword):
-            raise ValueError(f"{file.name} has no {keyword}")
-    kept.Modality = text_of(source, "Modality") or "CT"
-    kept.SpecificCharacterSet = "ISO_IR 192"
-    for keyword in PATIENT:
-        setattr(kept, keyword, text_of(source, keyword))
-    for keyword, form in NUMBERS.items():
-        value = text_of(source, keyword)
-        setattr(kept, keyword, value if re.fullmatch(form, value) else "")
-    sex = text_of(source, "PatientSex").upper()
-    kept.PatientSex = sex if sex in {"M", "F", "O"} else ""
-    return kept
