@@ -75,6 +75,12 @@ class Identifiers:
         """Whether one of some texts holds any of it, as a whole word."""
         return any(self._in(" ".join(value.split()).lower()) or self._tells(value) for value in values)
 
+    def in_bytes(self, content: bytes) -> bool:
+        """Whether bytes hold a text of a header: six letters or eight digits of it, as fewer come about by chance."""
+        content = content.lower()
+        long = (value for value in self.values if len(value) >= (8 if re.fullmatch(r"[\d.\s]+", value) else 6))
+        return any(value.encode(encoding, "ignore") in content for value in long for encoding in ("utf-8", "utf-16-le"))
+
     def hide(self, text: str) -> str:
         """A text with names of cases hashed, values hidden, and paths cut to their last part."""
         text = shown(text)

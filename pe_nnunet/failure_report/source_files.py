@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,8 +102,8 @@ def bundled(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) 
     """
     if image_suffix(path):
         header = volume_header(path, identifiers, number)
-        return _volume(path, number, header, pixels=pixels) if header else _unreadable(path, number)
-    return (looks_like_dicom(path) and _dicom(path, number, identifiers, pixels=pixels)) or _unreadable(path, number)
+        return _volume(path, number, header, pixels=pixels) if header else _unreadable(path)
+    return (looks_like_dicom(path) and _dicom(path, number, identifiers, pixels=pixels)) or _unreadable(path)
 
 
 def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -> BundledFile | None:
@@ -152,12 +150,12 @@ def _volume(path: Path, number: int, header: VolumeHeader, *, pixels: bool) -> B
     return BundledFile(name, header.whole(path), facts, (warned,))
 
 
-def _unreadable(path: Path, number: int) -> BundledFile:
+def _unreadable(path: Path) -> BundledFile:
     """A file of which only size, kind and hash are said."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(_FIRST_BYTES)
-    facts = {"kind": f"not readable: {kind_of(start)}", "bytes": size, "number": number}
+    facts = {"kind": f"not readable: {kind_of(start)}", "bytes": size}
     facts["sha256"] = bytes_sha256(path) if size >= _HASHED_FROM else "not said of so small a file"
     return BundledFile("", b"", facts)
 
@@ -237,8 +235,3 @@ def _written(dataset: pydicom.Dataset) -> bytes | None:
         settings.writing_validation_mode = before
     return file.getvalue()
 
-
-def listing(files: list[tuple[str, BundledFile]]) -> Iterator[str]:
-    """JSON lines of the facts of files, for the record in the bundle."""
-    for name, file in files:
-        yield json.dumps({"file": name} | file.facts)
