@@ -5,9 +5,9 @@ pe-nnunet report-case STUDY --output-of OUT --command "pe-nnunet predict-fused -
 pe-nnunet report-case scan.nii.gz --list
 
 STUDY is what predict-fused or convert was given, but one case alone: a DICOM folder or file, or a volume file. The zip
-file holds headers without what identifies, by the basic profile of DICOM PS3.15 Annex E and without any other free text,
-what the run said of the case, versions, and no pixels unless --pixels asks for them. A file that cannot be read is there
-by its size, kind and hash alone.
+file holds headers without what identifies, by the basic profile of DICOM PS3.15 Annex E and without any other free
+text, what the run said of the case, versions, and no pixels unless --pixels asks for them. A file that cannot be read
+is there by its size, kind and hash alone.
 
 Nothing is sent anywhere. No program finds everything that tells who a person is: look at the bundle before you send it.
 """
@@ -30,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     said = parser.add_argument_group("what the run said")
     chosen = said.add_mutually_exclusive_group()
     chosen.add_argument("--errors", type=Path, metavar="FILE", help="errors.json of the run")
-    chosen.add_argument("--output-of", type=Path, metavar="FOLDER", help="what the run wrote; errors.json is found there")
+    chosen.add_argument(
+        "--output-of", type=Path, metavar="FOLDER", help="what the run wrote; errors.json is found there"
+    )
     said.add_argument("--log", type=Path, metavar="FILE", help="what the run printed; lines about the case are taken")
     said.add_argument("--command", default="", metavar="TEXT", help="the command, in quotes")
     said.add_argument("--case", default="", metavar="ID", help="what results call the case (default: from its path)")

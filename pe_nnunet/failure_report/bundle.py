@@ -105,7 +105,9 @@ def write_bundle(request: ReportRequest, path: Path) -> list[Member]:
             entry = zipfile.ZipInfo(member.name, _NO_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(entry, member.content)
-            written.append(Member(member.name, b"" if member.name.startswith("files/") else member.content, member.warnings))
+            written.append(
+                Member(member.name, b"" if member.name.startswith("files/") else member.content, member.warnings)
+            )
     return written
 
 

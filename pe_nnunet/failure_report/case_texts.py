@@ -91,7 +91,9 @@ def log_lines(path: Path, source: Path, identifiers: Identifiers, case: str = ""
         InputError: PE-REP-003 if the log cannot be read.
     """
     own = {case, hashed(case)} if case else names_of_case(source)
-    tells = re.compile("|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in sorted(own, key=len, reverse=True)))
+    tells = re.compile(
+        "|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in sorted(own, key=len, reverse=True))
+    )
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             lines = [line[:LONGEST_LINE] for line in file if tells.search(line) or str(source) in line]
@@ -109,7 +111,9 @@ def cleaned_command(command: str, identifiers: Identifiers) -> str:
     try:
         words = shlex.split(command, posix=True)
     except ValueError as error:
-        raise InputError("PE-REP-003", f"--command cannot be parted: {error}", "put the whole command in quotes") from error
+        raise InputError(
+            "PE-REP-003", f"--command cannot be parted: {error}", "put the whole command in quotes"
+        ) from error
     cut = []
     for word in words:
         option, sign, value = word.partition("=") if word.startswith("-") else ("", "", word)

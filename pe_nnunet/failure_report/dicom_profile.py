@@ -1,7 +1,7 @@
 """A DICOM data set without what identifies: the basic profile of the standard's table, and nothing free beside it.
 
-The table is the one of `dicom-anonymizer`. It is applied to the items of sequences too, which that package leaves as they
-are. What the table does not name stays only where its kind cannot hold a person: numbers, codes, defined UIDs.
+The table is the one of `dicom-anonymizer`. It is applied to the items of sequences too, which that package leaves as
+they are. What the table does not name stays only where its kind cannot hold a person: numbers, codes, defined UIDs.
 
 Source: DICOM PS3.15 2026c, Annex E, table E.1-1 (Basic Application Level Confidentiality Profile).
 """

@@ -12,8 +12,8 @@ from typing import Any
 
 from pe_nnunet.errors import CODES
 from pe_nnunet.errors.shown import HIDDEN, shown
-from pe_nnunet.volumes.find import GENERIC_NAMES
 from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.find import GENERIC_NAMES
 from pe_nnunet.volumes.patient_names import tells_patient
 
 _SHORTEST = 4
@@ -22,6 +22,7 @@ _KEPT_ENDINGS = frozenset({".json", ".py", ".log", ".csv", ".pth", ".zip", ".yam
 _PATH = re.compile(r"(?:[A-Za-z]:)?(?:[^\s'\"`()=,;:\[\]{}<>|]*[\\/])+([^\s'\"`()=,;:\[\]{}<>|\\/]*)")
 _QUOTED_PATH = re.compile(r"(['\"`])([^'\"`\n]*[\\/][^'\"`\n]*)\1")
 _OUR_WORDS = frozenset(re.findall(r"\w+", " ".join(CODES.values()).lower())) | GENERIC_NAMES
+_HASHED = re.compile(r"(case|name)_[0-9a-f]{10}")
 _UID = re.compile(r"(?<![\w.])\d+(?:\.\d+){5,}(?![\w.]*\w)")
 
 
@@ -44,9 +45,9 @@ class Identifiers:
 
     _told: dict[str, bool] = field(default_factory=dict, repr=False)  # once names are known, which come first
 
-    def hashed(self, name: str) -> str:
+    def hashed(self, name: str, kind: str = "case") -> str:
         """What a name is called in this bundle: another hash in each, so that nobody can try names against it."""
-        return f"case_{blake2b(name.encode('utf-8', 'surrogatepass'), key=self._key, digest_size=5).hexdigest()}"
+        return f"{kind}_{blake2b(name.encode('utf-8', 'surrogatepass'), key=self._key, digest_size=5).hexdigest()}"
 
     def add_value(self, text: str) -> None:
         """Add what stands in a header, as a whole; and a date as people write it."""
@@ -94,13 +95,13 @@ class Identifiers:
         return " ".join(HIDDEN if self._tells(word) else word for word in text.split(" "))
 
     def last_part(self, path: str) -> str:
-        """The last part of a path: of a table, weights or a model as it is, of anything else hashed, with its ending."""
+        """The last part of a path: of tables, weights and models as it is, else hashed, with its ending."""
         name = re.split(r"[\\/]", path.rstrip("\\/"))[-1]
         known = name.lower() in _OUR_WORDS or "__" in name or Path(name).suffix.lower() in _KEPT_ENDINGS
-        if known or name.startswith("case_") or not name:
+        if known or _HASHED.fullmatch(name.split(".")[0]) or not name:
             return name
         ending = image_suffix(Path(name)) or ("".join(re.findall(r"\.[A-Za-z0-9]{1,5}$", name)))
-        return self.hashed(name[: len(name) - len(ending)]) + ending
+        return self.hashed(name[: len(name) - len(ending)], "name") + ending
 
     def hidden(self, content: Any) -> Any:
         """The same of all text in JSON's types, keys too."""
@@ -123,11 +124,11 @@ class Identifiers:
 
 
 def shape(value: Any, longest: int = 64) -> str:
-    """What a value looks like: every letter an `a`, every digit a `9`, and what is neither as it is.
+    r"""What a value looks like: every letter an `a`, every digit a `9`, and what is neither as it is.
 
     Example:
-        >>> shape(b"0.7x\\\\0.75")
-        '9.9a\\\\9.99'
+        >>> shape(b"0.7x/0.75")
+        '9.9a/9.99'
     """
     text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
     return shown(re.sub(r"[^\W\d_]", "a", re.sub(r"\d", "9", text[:longest])))

@@ -113,7 +113,7 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
     stored = {keyword: dataset.get_item(keyword) for keyword in PIXELS if keyword in dataset}
     burnt_in = str(dataset.get("BurnedInAnnotation", "") or "not said") if _readable(dataset) else "not said"
     syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
-    facts: dict[str, Any] = {"kind": "DICOM", "bytes": path.stat().st_size, "sha256": bytes_sha256(path)}
+    facts: dict[str, Any] = {"kind": "DICOM", "bytes": path.stat().st_size}
     values = {keyword: bytes(getattr(element, "value", None) or b"") for keyword, element in stored.items()}
     facts["pixels"] = {
         keyword: {
@@ -137,12 +137,15 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
                 dataset.add_new(keyword, getattr(stored[keyword], "VR", None) or "OW", value)
                 dataset[keyword].is_undefined_length = bool(getattr(syntax, "is_encapsulated", False))
             header = _written(dataset) or header
-            warned.append(f"PE-REP-005: pixels go along; text burnt into them is not looked for ({burnt_in.strip()[:3]})")
+            warned.append(
+                f"PE-REP-005: pixels go along; text burnt into them is not looked for ({burnt_in.strip()[:3]})"
+            )
     return BundledFile(f"files/{number:04d}.dcm", header, facts, tuple(warned))
 
 
 def _volume(path: Path, number: int, header: VolumeHeader, *, pixels: bool) -> BundledFile:
-    facts = {"kind": header.kind, "bytes": path.stat().st_size, "sha256": bytes_sha256(path)} | header.facts
+    facts = {"kind": header.kind, "bytes": path.stat().st_size} | header.facts
+    facts["voxels"] = header.voxels(path)
     name = f"files/{number:04d}{header.suffix}"
     if not pixels:
         return BundledFile(f"{name}.header", header.content, facts)
@@ -234,4 +237,3 @@ def _written(dataset: pydicom.Dataset) -> bytes | None:
     finally:
         settings.writing_validation_mode = before
     return file.getvalue()
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import re
 import zlib
 from contextlib import suppress
@@ -27,8 +28,8 @@ _NRRD = frozenset({
 })  # fmt: skip
 _META = frozenset({
     "objecttype", "ndims", "dimsize", "headersize", "modality", "color", "distanceunits", "binarydata",
-    "binarydatabyteordermsb", "compresseddata", "compresseddatasize", "compressionlevel", "position", "offset", "origin",
-    "orientation", "rotation", "transformmatrix", "centerofrotation", "anatomicalorientation", "elementspacing",
+    "binarydatabyteordermsb", "compresseddata", "compresseddatasize", "compressionlevel", "position", "offset",
+    "origin", "orientation", "rotation", "transformmatrix", "centerofrotation", "anatomicalorientation", "elementspacing",
     "elementsize", "elementtype", "elementbyteordermsb", "elementmin", "elementmax", "elementnumberofchannels",
     "elementtointensityfunctionslope", "elementtointensityfunctionoffset",
 })  # fmt: skip
@@ -52,6 +53,11 @@ class VolumeHeader:
     content: bytes
     skipped: int
     facts: dict[str, Any] = field(default_factory=dict)
+
+    def voxels(self, path: Path) -> dict[str, Any]:
+        """How many bytes follow the header, unpacked, and their hash; of a damaged stream up to the damage."""
+        rest = _unpacked(path)[self.skipped :]
+        return {"bytes": len(rest), "sha256": hashlib.sha256(rest).hexdigest()}
 
     def whole(self, path: Path) -> bytes:
         """The file with this header instead of its own; what breaks off ends where it can be read to."""
@@ -93,7 +99,7 @@ def _unpacked(path: Path, most: int = -1) -> bytes:
 
 def _nifti(path: Path, suffix: str) -> VolumeHeader | None:
     start = _unpacked(path, _MOST)
-    size = next((n for n in _TEXT_BYTES for order in ("little", "big") if start[:4] == n.to_bytes(4, order)), 0)  # type: ignore[arg-type]
+    size = next((n for n in _TEXT_BYTES if start[:4] in {n.to_bytes(4, "little"), n.to_bytes(4, "big")}), 0)
     if not size or len(start) < size:
         return None
     content = bytearray(start[:size])
@@ -102,13 +108,16 @@ def _nifti(path: Path, suffix: str) -> VolumeHeader | None:
     text = sum(len(start[a:b].replace(b"\0", b"")) for a, b in removed)
     for a, b in removed:
         content[a:b] = bytes(b - a)
-    header = (nib.Nifti1Header if size == 348 else nib.Nifti2Header)(bytes(content), check=False)
+    of_size: Any = nib.Nifti1Header if size == 348 else nib.Nifti2Header
+    header = of_size(bytes(content), check=False)
     fields = {name: header[name].tolist() for name in header.keys() if header[name].dtype.kind in "iuf"}  # noqa: SIM118
     facts: dict[str, Any] = {"header": fields, "text_bytes_removed": text}
     voxels_at = int(float(header["vox_offset"])) if 0 <= float(header["vox_offset"]) < _MOST else 0
     extensions = max(0, min(len(start), voxels_at) - size)
     facts["extension_bytes_removed"] = max(0, extensions - 4)
-    return VolumeHeader("NIfTI" if is_nifti else "Analyze", suffix, bytes(content) + bytes(extensions), size + extensions, facts)
+    return VolumeHeader(
+        "NIfTI" if is_nifti else "Analyze", suffix, bytes(content) + bytes(extensions), size + extensions, facts
+    )
 
 
 def _nrrd(path: Path, suffix: str, identifiers: Identifiers, number: int) -> VolumeHeader | None:
