@@ -29,8 +29,8 @@ _NRRD = frozenset({
 _META = frozenset({
     "objecttype", "ndims", "dimsize", "headersize", "modality", "color", "distanceunits", "binarydata",
     "binarydatabyteordermsb", "compresseddata", "compresseddatasize", "compressionlevel", "position", "offset",
-    "origin", "orientation", "rotation", "transformmatrix", "centerofrotation", "anatomicalorientation", "elementspacing",
-    "elementsize", "elementtype", "elementbyteordermsb", "elementmin", "elementmax", "elementnumberofchannels",
+    "origin", "orientation", "rotation", "transformmatrix", "centerofrotation", "anatomicalorientation",
+    "elementspacing", "elementsize", "elementtype", "elementbyteordermsb", "elementmin", "elementmax", "elementnumberofchannels",
     "elementtointensityfunctionslope", "elementtointensityfunctionoffset",
 })  # fmt: skip
 _PLAIN_VALUE = re.compile(rb"[-+\w.,()\s\"%?]{0,512}")
