@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from pathlib import Path
 
 
@@ -46,21 +47,22 @@ def run(args: argparse.Namespace) -> int:
     names = ("source", "pixels", "errors", "output_of", "log", "command", "case")
     request = ReportRequest(**{name: getattr(args, name) for name in names})
     if args.list:
+        listed = []
         for member in members(request):
             print(f"{len(member.content):10d} {member.name}", flush=True)
-            _warn(member.name, member.warnings)
-            if member.name.endswith((".json", ".txt")):
+            if not member.name.startswith("files/"):
                 print(member.content.decode())
+            listed += member.warnings
+        _warn(listed)
         return DONE
     written = write_bundle(request, args.output)
-    for member in written:
-        _warn(member.name, member.warnings)
+    _warn([warning for member in written for warning in member.warnings])
     text = next(member.content.decode() for member in written if member.name == READ_ME)
     print(f"{args.output}: {len(written)} files. {text.splitlines()[0]}")
     print("Nothing was sent. Look at every file in it before you send it: no program finds all that tells a person.")
     return DONE
 
 
-def _warn(name: str, warnings: tuple[str, ...]) -> None:
-    for warning in warnings:
-        print(f"{name}: {warning}", file=sys.stderr, flush=True)
+def _warn(warnings: list[str]) -> None:
+    for warning, files in Counter(warnings).items():
+        print(f"{warning}: {files} file{'s' * (files > 1)}", file=sys.stderr, flush=True)

@@ -26,8 +26,7 @@ TABLE = "dicomfields_2026c"
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _NUMBERS = frozenset({"DS", "IS", "FL", "FD", "SS", "US", "SL", "UL", "SV", "UV", "AT"})
 _KEPT_TEXT = frozenset({
-    "CodeValue", "CodingSchemeDesignator", "ConvolutionKernel", "FilterType", "Manufacturer", "ManufacturerModelName",
-    "RescaleType", "SoftwareVersions",
+    "ConvolutionKernel", "FilterType", "Manufacturer", "ManufacturerModelName", "RescaleType", "SoftwareVersions",
 })  # fmt: skip
 _DROPPED_CODES = frozenset({"ReferencedFileID", "FileSetID"})  # names of files
 _CODE = re.compile(r"[A-Z0-9_ ]{0,16}")
@@ -104,7 +103,13 @@ def _clean_items(dataset: Dataset, identifiers: Identifiers) -> Iterator[str]:
     from dicomanonymizer.simpledicomanonymizer import anonymize_dataset
 
     before = {element.tag: element.value for element in dataset if element.VR != "SQ"}
-    anonymize_dataset(dataset, base_rules_gen=rules)
+    there = {(tag.group, tag.element) for tag in dataset.keys()}  # noqa: SIM118 - a data set iterates over elements
+    anonymize_dataset(
+        dataset,
+        base_rules_gen=lambda: {
+            tag: act for tag, act in rules().items() if len(tag) > 2 or tag[0] == 2 or tag in there
+        },
+    )
     for element in list(dataset):
         same = element.tag in before and before[element.tag] == element.value
         if not _may_stay(element, identifiers, changed=not same):
@@ -116,16 +121,21 @@ def _without_private_and_damaged(dataset: Dataset) -> Iterator[str]:
         if tag.is_private or not (dictionary_has_tag(tag) or repeater_has_tag(tag)):
             del dataset[tag]
             continue
+        raw = dataset.get_item(tag)  # before its value is taken
         try:
-            if dataset[tag].VR in {"SQ"}:
-                list(dataset[tag].value)
-            str(dataset[tag].value)
+            _require_numbers(dataset[tag])
         except Exception as error:  # noqa: BLE001 - whatever a damaged value makes the parser raise
-            raw = dataset.get_item(tag)
             value = getattr(raw, "value", None) or b""
             kind = getattr(raw, "VR", None) or "no VR"
             yield f"{tag} {kind}, {len(value)} bytes, {shape(value)!r}: {type(error).__name__}"
             del dataset[tag]
+
+
+def _require_numbers(element: DataElement) -> None:
+    """Check that numbers which are written as text are such: pydicom hands on what is none."""
+    if element.VR in {"DS", "IS"} and not element.is_empty:
+        for value in element.value if element.VM > 1 else [element.value]:
+            float(value)
 
 
 def _may_stay(element: DataElement, identifiers: Identifiers, *, changed: bool) -> bool:

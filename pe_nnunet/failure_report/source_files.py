@@ -137,9 +137,8 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
                 dataset.add_new(keyword, getattr(stored[keyword], "VR", None) or "OW", value)
                 dataset[keyword].is_undefined_length = bool(getattr(syntax, "is_encapsulated", False))
             header = _written(dataset) or header
-            warned.append(
-                f"PE-REP-005: pixels go along; text burnt into them is not looked for ({burnt_in.strip()[:3]})"
-            )
+            known = burnt_in.strip() if burnt_in.strip() in {"YES", "NO"} else "nothing"
+            warned.append(f"PE-REP-005: pixels go along, with text burnt into them (BurnedInAnnotation says {known})")
     return BundledFile(f"files/{number:04d}.dcm", header, facts, tuple(warned))
 
 

@@ -30,8 +30,8 @@ _META = frozenset({
     "objecttype", "ndims", "dimsize", "headersize", "modality", "color", "distanceunits", "binarydata",
     "binarydatabyteordermsb", "compresseddata", "compresseddatasize", "compressionlevel", "position", "offset",
     "origin", "orientation", "rotation", "transformmatrix", "centerofrotation", "anatomicalorientation",
-    "elementspacing", "elementsize", "elementtype", "elementbyteordermsb", "elementmin", "elementmax", "elementnumberofchannels",
-    "elementtointensityfunctionslope", "elementtointensityfunctionoffset",
+    "elementspacing", "elementsize", "elementtype", "elementbyteordermsb", "elementmin", "elementmax",
+    "elementnumberofchannels", "elementtointensityfunctionslope", "elementtointensityfunctionoffset",
 })  # fmt: skip
 _PLAIN_VALUE = re.compile(rb"[-+\w.,()\s\"%?]{0,512}")
 
