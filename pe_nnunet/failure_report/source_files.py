@@ -111,7 +111,7 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
     if dataset is None:
         return None
     stored = {keyword: dataset.get_item(keyword) for keyword in PIXELS if keyword in dataset}
-    burnt_in = str(dataset.get("BurnedInAnnotation", "") or "not said") if _readable(dataset) else "not said"
+    burnt_in = _burnt_in(dataset)
     syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
     facts: dict[str, Any] = {"kind": "DICOM", "bytes": path.stat().st_size}
     values = {keyword: bytes(getattr(element, "value", None) or b"") for keyword, element in stored.items()}
@@ -137,8 +137,9 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
                 dataset.add_new(keyword, getattr(stored[keyword], "VR", None) or "OW", value)
                 dataset[keyword].is_undefined_length = bool(getattr(syntax, "is_encapsulated", False))
             header = _written(dataset) or header
-            known = burnt_in.strip() if burnt_in.strip() in {"YES", "NO"} else "nothing"
-            warned.append(f"PE-REP-005: pixels go along, with text burnt into them (BurnedInAnnotation says {known})")
+            warned.append(
+                f"PE-REP-005: pixels go along, with text burnt into them (BurnedInAnnotation says {burnt_in})"
+            )
     return BundledFile(f"files/{number:04d}.dcm", header, facts, tuple(warned))
 
 
@@ -215,12 +216,12 @@ def _read(path: Path, *, pixels: bool = True) -> pydicom.Dataset | None:
         return None
 
 
-def _readable(dataset: pydicom.Dataset) -> bool:
+def _burnt_in(dataset: pydicom.Dataset) -> str:
     try:
-        str(dataset.get("BurnedInAnnotation", ""))
+        said = str(dataset.get("BurnedInAnnotation", "")).strip()
     except Exception:  # noqa: BLE001 - a damaged value
-        return False
-    return True
+        return "nothing"
+    return said if said in {"YES", "NO"} else "nothing"
 
 
 def _written(dataset: pydicom.Dataset) -> bytes | None:
