@@ -137,9 +137,7 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
                 dataset.add_new(keyword, getattr(stored[keyword], "VR", None) or "OW", value)
                 dataset[keyword].is_undefined_length = bool(getattr(syntax, "is_encapsulated", False))
             header = _written(dataset) or header
-            warned.append(
-                f"PE-REP-005: pixels go along, with text burnt into them (BurnedInAnnotation says {burnt_in})"
-            )
+            warned.append(f"PE-REP-005: pixels go along, with text burnt into them (BurnedInAnnotation: {burnt_in})")
     return BundledFile(f"files/{number:04d}.dcm", header, facts, tuple(warned))
 
 
