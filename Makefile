@@ -13,8 +13,8 @@ export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
 .PHONY: demo test env lint format bench fuzz kill audit dist versions lint-packaging docs clean
 
-demo: $(VENV)/.installed
-	$(BIN)/pe-nnunet demo --out demo
+demo: $(VENV)/.installed  # QUICK=1: nothing is trained, the shipped model on one scan; SCAN=PATH: on yours
+	$(BIN)/pe-nnunet demo --out demo $(if $(QUICK)$(SCAN),--quick) $(if $(SCAN),--scan "$(SCAN)") $(ARGS)
 
 test: lint  # in a process a processor, up to four; ARGS="-n 0" for one process
 	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -18,7 +18,7 @@ from pe_nnunet.dataset.validation_record import remove_validation_record, write_
 from pe_nnunet.named_classes import check_plans
 from pe_nnunet.networks import SegmentationNetwork
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
-from pe_nnunet.processes import one_core_for_other_threads
+from pe_nnunet.processes import compute_threads, one_core_for_other_threads
 from pe_nnunet.recipe import resolve_recipe
 from pe_nnunet.sampling import BatchSeeds
 from pe_nnunet.trainers.batch_size import say_batch_size, use_batch_size
@@ -140,6 +140,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
 
     def initialize(self) -> None:
         """As nnU-Net, from seeded initial weights and with channels last."""
+        if self.device.type == "cpu":
+            torch.set_num_threads(compute_threads())
         torch.manual_seed(self.recipe.seed)
         super().initialize()
         network = self.bare_network()

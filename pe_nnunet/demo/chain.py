@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from pe_nnunet.demo.command import StepRunner
+from pe_nnunet.demo.measure import measure
 from pe_nnunet.demo.report import make_report
+from pe_nnunet.demo.schedule import Schedule, fit, read_schedule, with_schedule, write_schedule
 from pe_nnunet.demo.settings import DemoSettings
-from pe_nnunet.demo.steps import Steps, link_scans
+from pe_nnunet.demo.steps import Steps, link_scans, split_studies
+from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.locks import is_locked, locked
 from pe_nnunet.fusion.stored import read_fusion
+
+FOLDERS = ("scans", "nnUNet", "steps", "predictions", "scores")
+ENVIRONMENT = {
+    "nnUNet_n_proc_DA": "0",  # augmentation in the training itself: each training has its own processors
+    "nnUNet_def_n_proc": "2",
+    "nnUNet_compile": "f",
+    "PYTHONUNBUFFERED": "1",
+}
+BUSY = ConfigurationError("PE-DEMO-001", "another run is working in this folder")
 
 
 def run_demo(settings: DemoSettings) -> tuple[str, tuple[str, ...]]:
@@ -19,35 +35,90 @@ def run_demo(settings: DemoSettings) -> tuple[str, tuple[str, ...]]:
         settings: What it runs on.
 
     Returns:
-        Scores of every method on the held-out scans, and where the picture is.
+        Scores of every method on the held-out scans, and where the picture is; and the goals that were not reached.
 
     Raises:
         PEError: If a step fails.
     """
     out = settings.out.resolve()
-    steps = Steps(settings, out)
-    for folder in (*steps.folders.values(), out / "steps"):
+    (out / "steps").mkdir(parents=True, exist_ok=True)
+    path = out / "steps" / "lock"
+    if is_locked(path):  # commands of a run that was killed end with the next line that they write
+        print("another run, or what a killed one has left, is working in this folder: waiting for its end", flush=True)
+    with locked(path, BUSY, wait=True) as lock:
+        return _run(settings, out, () if lock is None else (lock,))
+
+
+def _run(settings: DemoSettings, out: Path, inherited: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
+    started = time.perf_counter()
+    schedule, known = _schedule(settings, out)
+    planned = with_schedule(settings, schedule)
+    steps = Steps(planned, out, schedule.seconds)
+    for folder in steps.folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    environment = {name: str(folder) for name, folder in steps.folders.items()} | {
-        "nnUNet_n_proc_DA": "1",
-        "nnUNet_def_n_proc": "2",
-        "nnUNet_compile": "f",
-        "PYTHONUNBUFFERED": "1",
-    }
     learning, scoring = steps.learning(), steps.scoring()
-    count = len(learning) + len(scoring) + 1
-    runner = StepRunner(out / "steps", environment, count)
-    for step in learning:
-        runner.run(step)
+    count = sum(map(len, learning)) + len(scoring) + 1
+    environment = ENVIRONMENT | {name: str(folder) for name, folder in steps.folders.items()}
+    runner = StepRunner(out / "steps", environment, count, inherited)
+    everything = [*chain.from_iterable(learning), *scoring]
+    done_s = sum(step.expected_s for n, step in enumerate(everything, 1) if (out / "steps" / f"{n}.json").is_file())
+    said_s = schedule.total_s - done_s
+    say_plan(schedule, said_s, known=known)
+    for group in learning:
+        runner.run(*group)
     link_scans(steps.scans / "test", steps.scans / "to_predict")
     for step in scoring:
         runner.run(step)
     points = read_fusion(steps.fusion_file) if steps.fusion_file.is_file() else None
     print(f"[{count}/{count}] threshold baseline, table and picture", flush=True)
-    return make_report(out, runner.seconds, points, settings.min_embolus_mm3, detector=settings.detector is not None)
+    text, missed = make_report(out, runner.seconds, points, planned)
+    return f"{text}\n{took(time.perf_counter() - started, said_s)}", missed
+
+
+def _schedule(settings: DemoSettings, out: Path) -> tuple[Schedule, bool]:
+    """The schedule, and whether it is that of an earlier run."""
+    path = out / "steps" / "schedule.json"
+    known = read_schedule(path, settings)
+    if known is not None:
+        return known, True
+    scans, held_out = settings.train_scans, settings.test_scans
+    if settings.studies is not None:
+        split_studies(settings.studies, settings.held_out, out / "scans")
+        scans, held_out = (len(list((out / "scans" / part).iterdir())) for part in ("train", "test"))
+    print("measuring this machine, some twenty seconds", flush=True)
+    schedule = fit(settings, measure(settings), scans, held_out)
+    write_schedule(path, settings, schedule)
+    return schedule, False
+
+
+def say_plan(schedule: Schedule, said_s: float, *, known: bool) -> None:
+    """Say how long the chain will take, before it starts.
+
+    Args:
+        schedule: Of the trainings.
+        said_s: For what is not done yet; of a step that was stopped, for all of it.
+        known: Whether the schedule is that of an earlier run.
+    """
+    trainings = f"{schedule.epochs * schedule.iterations} steps of the segmenter"
+    if schedule.detector_epochs:
+        trainings += f" beside {schedule.detector_epochs} epochs of the detector"
+    going_on = "going on with the schedule of an earlier run: " if known else ""
+    print(f"{going_on}this will take about {said_s / 60:.1f} minutes; {trainings}", flush=True)
+
+
+def took(seconds: float, said_s: float) -> str:
+    """How long it took against what was said.
+
+    Example:
+        >>> took(330, 300)
+        'took 5.5 minutes, 10 % more than was said'
+    """
+    share = round(100 * (seconds / max(said_s, 1.0) - 1))
+    return f"took {seconds / 60:.1f} minutes, {abs(share)} % {'less' if share < 0 else 'more'} than was said"
 
 
 def clean(out: Path) -> None:
     """Remove what the chain has written, so that it starts anew."""
-    for name in ("scans", "nnUNet", "steps", "predictions", "scores"):
-        shutil.rmtree(out / name, ignore_errors=True)
+    for name in FOLDERS:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(out / name)

@@ -1,4 +1,4 @@
-"""Run a command as a user would type it: its output goes to a log, what matters of it to the screen."""
+"""Run commands as a user would type them: their output goes to logs, what matters of it to the screen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,11 @@ class Step:
         title: For people.
         command: Program and arguments.
         makes: Files and folders that are there when it is done.
-        reads: Files and folders from elsewhere that it works on.
         watch: What of its output is shown.
         environment: Variables that it needs beside the chain's own.
+        reads: Files and folders from elsewhere that it works on.
+        go_on: Arguments with which it takes up what it was stopped in; without any it begins anew.
+        expected_s: How long it is thought to take.
     """
 
     title: str
@@ -40,41 +43,81 @@ class Step:
     watch: Watcher | None = None
     environment: Mapping[str, str] | None = None
     reads: tuple[Path, ...] = ()
+    go_on: tuple[str, ...] = ()
+    expected_s: float = 0.0
 
     def state(self) -> dict[str, str]:
         """Hashes of what it reads and makes; empty where something is missing."""
         return {str(path): tree_sha256(path) for path in (*self.reads, *self.makes)}
+
+    def read(self) -> dict[str, str]:
+        """Hashes of what it reads."""
+        return {str(path): tree_sha256(path) for path in self.reads}
+
+
+@dataclass(frozen=True)
+class _Due:
+    """A step that has to be run.
+
+    Attributes:
+        step: The step.
+        number: In the chain, from 1.
+        history: All commands up to it.
+        command: With what takes up where it was stopped.
+    """
+
+    step: Step
+    number: int
+    history: tuple[str, ...]
+    command: tuple[str, ...]
 
 
 class StepRunner:
     """Runs steps in order and leaves out those that an earlier run has done with the same commands on the same files.
 
     Args:
-        folder: For the logs and the record of what is done.
+        folder: For the logs and the records of what was begun and what is done.
         environment: Variables of every step.
         count: How many steps there are, for the headings.
+        inherited: File descriptors that commands keep open, so that a lock lasts as long as they do.
     """
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], count: int) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], count: int, inherited: tuple[int, ...] = ()
+    ) -> None:
         self.folder = folder
         self.environment = dict(environment)
         self.count = count
+        self.inherited = inherited
         self.number = 0
         self.history: list[str] = []
         self.seconds: dict[str, float] = {}
         self.redone = False  # whether a step was run, so that those that follow are out of date
 
-    def run(self, step: Step) -> None:
-        """Run a step, unless it is done already.
+    def run(self, *steps: Step) -> None:
+        """Run steps at the same time, except those that are done already.
+
+        Args:
+            steps: None of them reads what another makes.
 
         Raises:
-            ConfigurationError: PE-DEMO-001 if the command fails; the end of its output is in the message's log.
+            ConfigurationError: PE-DEMO-001 if a command fails; the end of its output is in the message's log.
         """
+        due = [one for step in steps if (one := self._due(step)) is not None]
+        if not due:
+            return
+        self.redone = True
+        with ThreadPoolExecutor(len(due)) as pool:
+            running = [pool.submit(self._run, one, alone=len(due) == 1) for one in due]
+        for done in running:
+            done.result()
+
+    def _due(self, step: Step) -> _Due | None:
+        """What to run of a step; None if it is done."""
         self.number += 1
         self.history.append(json.dumps([step.command, dict(step.environment or {})]))
-        record = self.folder / f"{self.number}.json"
         head = f"[{self.number}/{self.count}] {step.title}"
-        known = _read(record)
+        known = _read(self._record("json"))
         same = known is not None and known["history"] == self.history and all(path.exists() for path in step.makes)
         changed = [] if known is None or not same or self.redone else _differences(known.get("state"), step.state())
         if changed:
@@ -82,14 +125,34 @@ class StepRunner:
         if known is not None and same and not self.redone and not changed:
             self.seconds[step.title] = known["seconds"]
             print(f"{head}: there already ({known['seconds']:.0f} s when it was made)", flush=True)
-            return
+            return None
+        begun = _read(self._record("begun.json"))
+        goes_on = bool(
+            step.go_on
+            and not changed
+            and not self.redone
+            and known is None
+            and begun is not None
+            and begun["history"] == self.history
+            and begun.get("state") == step.read()
+        )
+        command = (*step.command, *(step.go_on if goes_on else ()))
         shown = " ".join(f"{key}={shlex.quote(value)}" for key, value in (step.environment or {}).items())
-        print(f"{head}\n    $ {shown + ' ' if shown else ''}{shlex.join(step.command)}", flush=True)
-        record.unlink(missing_ok=True)
-        self.redone = True
+        stopped = ", from where it was stopped" if goes_on else ""
+        print(f"{head}{stopped}\n    $ {shown + ' ' if shown else ''}{shlex.join(command)}", flush=True)
+        self._record("json").unlink(missing_ok=True)
+        state = {"history": self.history, "seconds": 0, "state": step.read()}
+        self._record("begun.json").write_text(json.dumps(state), encoding="utf-8")
+        return _Due(step, self.number, tuple(self.history), command)
+
+    def _record(self, ending: str) -> Path:
+        return self.folder / f"{self.number}.{ending}"
+
+    def _run(self, due: _Due, *, alone: bool) -> None:
+        step, prefix = due.step, "    " if alone else f"    [{due.number}] "
         started = time.perf_counter()
-        log = self.folder / f"{self.number}.log"
-        code, memory_gb, processor = self._stream(step, log)
+        log = self.folder / f"{due.number}.log"
+        code, memory_gb, processor = self._stream(due, log, prefix)
         seconds = time.perf_counter() - started
         if code:
             tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:]
@@ -102,17 +165,19 @@ class StepRunner:
             raise ConfigurationError(
                 "PE-DEMO-001", f"{step.command[0]} did not write {missing[0]}", f"its output: {log}"
             )
+        record = self.folder / f"{due.number}.json"
         record.write_text(
-            json.dumps({"history": self.history, "seconds": seconds, "state": step.state()}), encoding="utf-8"
+            json.dumps({"history": due.history, "seconds": seconds, "state": step.state()}), encoding="utf-8"
         )
         self.seconds[step.title] = seconds
         used = f", {processor:.0f} s of processor time, at most {memory_gb:.1f} GB a process" if memory_gb else ""
-        print(f"    {seconds:.0f} s{used}", flush=True)
+        print(f"{prefix}{seconds:.0f} s{used}", flush=True)
 
-    def _stream(self, step: Step, log: Path) -> tuple[int, float, float]:
+    def _stream(self, due: _Due, log: Path, prefix: str) -> tuple[int, float, float]:
+        step = due.step
         environment = os.environ | self.environment | dict(step.environment or {})
         program = Path(sys.executable).parent / step.command[0]  # of this environment, whatever PATH says
-        command = [str(program) if program.exists() else step.command[0], *step.command[1:]]
+        command = [str(program) if program.exists() else step.command[0], *due.command[1:]]
         with (
             log.open("w", encoding="utf-8") as file,
             subprocess.Popen(
@@ -123,6 +188,7 @@ class StepRunner:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
+                pass_fds=self.inherited,
             ) as process,
         ):
             for line in process.stdout or ():
@@ -130,7 +196,7 @@ class StepRunner:
                 file.flush()
                 text = step.watch(line.rstrip()) if step.watch else None
                 if text:
-                    print(f"    {text}", flush=True)
+                    print(f"{prefix}{text}", flush=True)
             return _wait(process)
 
 
@@ -159,59 +225,3 @@ def _read(path: Path) -> dict[str, Any] | None:
     except MALFORMED:
         return None
     return known if {"history", "seconds"} <= set(known) else None
-
-
-def everything(line: str) -> str | None:
-    """Show every line."""
-    return line or None
-
-
-def matching(*words: str) -> Watcher:
-    """Show the lines that hold one of the words.
-
-    Example:
-        >>> matching("done")("all done"), matching("done")("busy")
-        ('all done', None)
-    """
-
-    def watch(line: str) -> str | None:
-        return line if any(word in line for word in words) else None
-
-    return watch
-
-
-class TrainingWatcher:
-    """One line an epoch, with the time that is left, from nnU-Net's log.
-
-    Args:
-        epochs: How many there will be.
-    """
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-        self.epoch = 0
-        self.facts: dict[str, str] = {}
-        self.seconds: list[float] = []
-
-    def __call__(self, line: str) -> str | None:
-        """What to show of a line."""
-        text = line.partition(": ")[2] if line[:2] == "20" else line  # without nnU-Net's time stamp
-        if text.startswith(("predicting ", "Mean Validation Dice")):
-            return text
-        if not text.startswith("Epoch time:"):
-            for key in ("Epoch", "train_loss", "val_loss", "Pseudo dice"):
-                if text.startswith(key + " "):
-                    self.facts[key] = text.removeprefix(key).strip()
-            return None
-        self.seconds.append(float(text.split()[2]))
-        left = (self.epochs - len(self.seconds)) * sum(self.seconds[-5:]) / len(self.seconds[-5:])
-        return (
-            f"epoch {int(self.facts.get('Epoch', 0)) + 1}/{self.epochs}: loss {self.facts.get('train_loss', '-')}, "
-            f"validation {self.facts.get('val_loss', '-')}, patch Dice {_number(self.facts.get('Pseudo dice', '-'))}, "
-            f"{self.seconds[-1]:.1f} s, about {left / 60:.1f} min left"
-        )
-
-
-def _number(text: str) -> str:
-    """The number in nnU-Net's `[np.float64(0.5)]`."""
-    return text.strip("[]").removeprefix("np.float64(").removeprefix("np.float32(").rstrip(")")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pe_nnunet.demo.methods import held_out_scans, score_baseline, score_parts
+from pe_nnunet.demo.settings import DemoSettings
 from pe_nnunet.evaluation import evaluate_folder
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.stored import StoredFusion
@@ -21,9 +22,7 @@ def make_report(
     out: Path,
     seconds: Mapping[str, float],
     points: StoredFusion | None,
-    min_embolus_mm3: float | None,
-    *,
-    detector: bool,
+    settings: DemoSettings,
 ) -> tuple[str, tuple[str, ...]]:
     """Score the predictions in `out/predictions`, their parts and the threshold, and draw the held-out scans.
 
@@ -31,8 +30,7 @@ def make_report(
         out: The demo's folder.
         seconds: What each step took.
         points: The calibrated operating points; None if nothing was calibrated.
-        min_embolus_mm3: Smallest finding that a person asked for; None: the calibrated one.
-        detector: Whether there was one.
+        settings: What the chain ran on.
 
     Returns:
         All methods as a table, with the times of the steps; and the goals that were not reached.
@@ -40,10 +38,10 @@ def make_report(
     Raises:
         PEError: If predictions or truth cannot be read.
     """
-    truth = out / "scans" / "test"
+    truth, detector = out / "scans" / "test", settings.detector is not None
     evaluation = evaluate_folder(out / "predictions", truth)
     used = FusionSettings() if points is None else points.at(None, detector=detector)
-    smallest = used.min_volume_mm3 if min_embolus_mm3 is None else min_embolus_mm3
+    smallest = used.min_volume_mm3 if settings.min_embolus_mm3 is None else settings.min_embolus_mm3
     baseline, threshold = score_baseline(out, smallest)
     rows = {f"threshold ({threshold:.1f}, its best here)": baseline}
     if detector and points is not None:
@@ -59,7 +57,7 @@ def make_report(
             "",
             table(rows),
             "",
-            *_remarks(phantoms=(truth / "phantom.json").is_file(), boxes=detector),
+            *_remarks(phantoms=settings.studies is None, boxes=detector),
             f"steps: {', '.join(f'{title} {value:.0f} s' for title, value in seconds.items())}",
             f"per scan: {out / 'predictions'}  scores: {out / 'scores' / 'summary.json'}",
             f"picture: {picture}",
@@ -88,7 +86,7 @@ def _remarks(*, phantoms: bool, boxes: bool) -> list[str]:
     """What a person should know of the numbers."""
     lines = ["Dice: mean over scans with emboli. No clinical result."]
     if phantoms:
-        lines[0] += " Synthetic scans of 2.5 mm with emboli of 0.4 ml and more."
+        lines[0] += " Synthetic scans of 3 mm with emboli of 1 ml and more."
     if boxes:
         lines += [
             "Each network stands at the operating point that was chosen for it on validation scans; the threshold",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pe_nnunet.demo.command import Step, TrainingWatcher, everything, matching
-from pe_nnunet.demo.settings import DemoSettings
+from pe_nnunet.demo.command import Step
+from pe_nnunet.demo.measure import threads_each
+from pe_nnunet.demo.settings import PHANTOMS, DemoSettings
+from pe_nnunet.demo.watchers import TrainingWatcher, everything, matching
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.errors import InputError
 from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 
-TRAIN_SEED, HELD_OUT_SEED = 1, 2
 NAME = "Demo"
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
 MIN_VOLUMES_MM3 = (50, 100, 200, 300, 400, 500, 600, 800, 1000)
@@ -26,10 +27,12 @@ class Steps:
     Args:
         settings: What the chain runs on.
         out: Absolute folder of everything.
+        expected_s: How long each stage is thought to take, by its key in `schedule.STAGES`.
     """
 
-    def __init__(self, settings: DemoSettings, out: Path) -> None:
+    def __init__(self, settings: DemoSettings, out: Path, expected_s: Mapping[str, float] | None = None) -> None:
         self.settings = settings
+        self.expected_s = dict(expected_s or {})
         self.out = out
         self.scans = out / "scans"
         self.folders = {name: out / "nnUNet" / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
@@ -46,14 +49,14 @@ class Steps:
         """What calibration writes."""
         return self.model / FUSION_FILE
 
-    def learning(self) -> list[Step]:
-        """From scans to trained and calibrated models."""
-        steps = [*self._cohorts(), *self._data(), self._train()]
-        if self.settings.detector is not None:
-            steps.append(self._train_detector(self.settings.detector))
-        if self.settings.detector is not None or self.settings.min_embolus_mm3 is None:
-            steps.append(self._calibrate())
-        return steps
+    def learning(self) -> list[tuple[Step, ...]]:
+        """From scans to trained and calibrated models; the steps of a group run at the same time."""
+        detector = self.settings.detector
+        trainings = (self._train(), *(() if detector is None else (self._train_detector(detector),)))
+        groups = [*((step,) for step in (*self._cohorts(), *self._data())), trainings]
+        if detector is not None or self.settings.min_embolus_mm3 is None:
+            groups.append((self._calibrate(),))
+        return groups
 
     def scoring(self) -> list[Step]:
         """From the held-out scans to scores."""
@@ -71,14 +74,20 @@ class Steps:
                 (predictions / "summary.csv", predictions),
                 everything,
                 reads=(self.scans / "to_predict", *self._trained()),
+                go_on=("--resume",),
+                expected_s=self._expected("predict"),
             ),
             Step(
                 "evaluate",
                 ("pe-nnunet", "evaluate", "-i", str(predictions), "-g", str(self.scans / "test"), "-o", str(scores)),
                 (scores / "summary.json",),
                 reads=(predictions, self.scans / "test"),
+                expected_s=self._expected("evaluate"),
             ),
         ]
+
+    def _expected(self, stage: str) -> float:
+        return self.expected_s.get(stage, 0.0)
 
     def _cohorts(self) -> list[Step]:
         settings = self.settings
@@ -89,15 +98,16 @@ class Steps:
             Step(
                 f"{count} phantom scans to {purpose}",
                 (
-                    *("pe-nnunet", "phantom", str(self.scans / name), "--coarse"),
+                    *("pe-nnunet", "phantom", str(self.scans / name), *PHANTOMS),
                     *("--cases", str(count), "--seed", str(seed), "--format", form),
                 ),
                 (self.scans / name / "phantom.json", self.scans / name),
                 everything,
+                expected_s=self._expected("phantoms") * count / (settings.train_scans + settings.test_scans),
             )
             for name, purpose, count, seed, form in (
-                ("train", "train on", settings.train_scans, TRAIN_SEED, "nifti"),
-                ("test", "predict, half of them DICOM", settings.test_scans, HELD_OUT_SEED, "mixed"),
+                ("train", "train on", settings.train_scans, settings.seed, "nifti"),
+                ("test", "predict, half of them DICOM", settings.test_scans, settings.seed + 1, "mixed"),
             )
         ]
 
@@ -113,6 +123,7 @@ class Steps:
                 self._converted(),
                 everything,
                 reads=(self.scans / "train",),
+                expected_s=self._expected("convert"),
             ),
             Step(
                 "plan and preprocess",
@@ -122,8 +133,10 @@ class Steps:
                     "--verify_dataset_integrity",
                 ),
                 (preprocessed / self.dataset / "PETARUNetPlans.json",),
-                matching("Preprocessing dataset", "2d: patch", "3d_fullres: patch"),
+                matching("Preprocessing dataset", "3d_fullres: patch"),
+                {"PE_NNUNET_PLAN": self.settings.network} if self.settings.network else None,
                 reads=self._converted(),
+                expected_s=self._expected("plan"),
             ),
         ]
 
@@ -139,17 +152,21 @@ class Steps:
         return files if detector is None else (*files, self._fold(detector) / "detector.onnx")
 
     def _train(self) -> Step:
-        recipe = {"epochs": str(self.settings.epochs), **self.settings.recipe}
+        """With the probabilities of the validation scans, from which the operating points are chosen."""
+        epochs = 1 if self.settings.epochs is None else self.settings.epochs
+        recipe = {"epochs": str(epochs), "seed": str(self.settings.seed - 1), **self.settings.recipe}
         fold = self.model / "fold_0"
         return Step(
             "train TAR-UNet",
             (
                 *("nnUNetv2_train", self.number, "3d_fullres", "0", "-tr", "PETARUNetTrainer", "-p", "PETARUNetPlans"),
-                *("-device", self.settings.device),
+                *("-device", self.settings.device, *(() if self.settings.detector is None else ("--npz",))),
             ),
             (fold / "checkpoint_final.pth", fold / "validation"),
-            TrainingWatcher(self.settings.epochs),
-            {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items())},
+            TrainingWatcher(epochs),
+            {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items()), **self._threads()},
+            go_on=("--c",),
+            expected_s=self._expected("training") + self._expected("validation"),
         )
 
     def _train_detector(self, how: DetectorSettings) -> Step:
@@ -162,7 +179,11 @@ class Steps:
             ),
             (self._fold(how) / "detector.json",),
             everything,
+            self._threads(),
         )
+
+    def _threads(self) -> dict[str, str]:
+        return {"OMP_NUM_THREADS": str(threads_each(self.settings))}
 
     def _fold(self, how: DetectorSettings) -> Path:
         return self.model.parent / f"PEDetector__{how.model}__{how.image_size}px" / "fold_0"
@@ -178,7 +199,7 @@ class Steps:
         how: tuple[str, ...] = ("--from", "masks", "--target-fp", str(FALSE_POSITIVES_PER_SCAN))
         if self.settings.detector is not None:
             detector = self._fold(self.settings.detector).parent
-            how = ("--detector", str(detector), "-device", self.settings.device)
+            how = ("--from", "npz", "--detector", str(detector), "-device", self.settings.device)
         return Step(
             "choose operating points on the validation scans",
             (
@@ -187,6 +208,7 @@ class Steps:
             ),
             (self.fusion_file,),
             matching("highest", "    "),
+            expected_s=self._expected("calibrate"),
         )
 
 
@@ -249,4 +271,6 @@ def _options(how: DetectorSettings) -> tuple[str, ...]:
         *("--model", how.model, "--image-size", str(how.image_size), "--epochs", str(how.epochs)),
         *("--batch", str(how.batch), "--slices-per-embolus", str(how.slices_per_embolus)),
         *("--negative-share", f"{how.negative_share:g}"),
+        *("--seed", str(how.seed)),
+        *(("--set", *(f"{key}={value}" for key, value in how.overrides.items())) if how.overrides else ()),
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from ultralytics.cfg import get_cfg
 from ultralytics.models.yolo.detect import DetectionTrainer
 from ultralytics.nn.tasks import DetectionModel, load_checkpoint
 from ultralytics.utils import YAML
@@ -21,7 +22,7 @@ from ultralytics.utils import YAML
 from pe_nnunet.detection.slice_labels import CLASSES
 from pe_nnunet.detection.train import recompute_batch_norm_statistics
 from pe_nnunet.precision import autocast_for, channels_last
-from pe_nnunet.processes import usable_processors
+from pe_nnunet.processes import compute_threads
 
 Report = Callable[[int, Mapping[str, float], float], None]  # epoch from 1 on, mean losses, seconds
 
@@ -132,7 +133,7 @@ class SliceTrainer(DetectionTrainer):  # type: ignore[misc]  # its types are not
         self.model = self._network
         if self.device.type == "cpu":
             channels_last(self._network, 2)
-            torch.set_num_threads(usable_processors())  # ultralytics leaves one out: of two, half of the speed
+            torch.set_num_threads(compute_threads())  # ultralytics leaves one out: of two, half of the speed
 
     def run_callbacks(self, event: str) -> None:
         """Report the end of an epoch, and after the last make ready what is validated and kept; nobody else is told."""
@@ -156,3 +157,39 @@ class SliceTrainer(DetectionTrainer):  # type: ignore[misc]  # its types are not
     def trained(self) -> nn.Module:
         """The moving average of the weights over training, in evaluation mode."""
         return named(self.ema.ema.float().cpu().to(memory_format=torch.contiguous_format).eval())
+
+
+def training_step(architecture: Path, size: str, image_size: int, batch: int, device: str) -> Callable[[], None]:
+    """A step on made-up pictures: what a training would cost, without what reading and changing pictures does.
+
+    Args:
+        architecture: See `build_network`.
+        size: Likewise.
+        image_size: Side of a picture in pixels.
+        batch: Pictures a step.
+        device: Where the network runs.
+
+    Returns:
+        To be called for each step.
+    """
+    network: Any = build_network(architecture, size)
+    network.args = get_cfg()  # its losses look up their weights there
+    network = network.to(device).train()
+    if device == "cpu":
+        channels_last(network, 2)
+    optimizer = torch.optim.AdamW(network.parameters())
+    boxes = torch.tensor([[0.3, 0.5, 0.3, 0.6], [0.7, 0.5, 0.3, 0.6], [0.4, 0.4, 0.05, 0.05]]).repeat(batch, 1)
+    given = {
+        "img": torch.rand(batch, 3, image_size, image_size, device=device),
+        "cls": torch.tensor([[0.0], [0.0], [1.0]]).repeat(batch, 1).to(device),
+        "bboxes": boxes.to(device),
+        "batch_idx": torch.arange(batch, device=device).repeat_interleave(3).float(),
+    }
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        loss, _ = network(given)
+        loss.sum().backward()
+        optimizer.step()
+
+    return step

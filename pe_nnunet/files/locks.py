@@ -15,7 +15,7 @@ if sys.platform != "win32":
 
 
 @contextmanager
-def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = False) -> Iterator[int | None]:
     """Hold a lock that ends with the process, however it ends.
 
     Args:
@@ -25,11 +25,14 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
         shared: Whether others may hold it as well, who share it.
         wait: For its release instead of raising.
 
+    Yields:
+        The lock's file descriptor: a process that inherits it holds the lock too. None where there are no locks.
+
     Raises:
         PEError: `busy`; OutputError PE-OUT-001 where no file can be made.
     """
     if sys.platform == "win32":  # it has no such locks: there two processes in one folder are the user's to avoid
-        yield
+        yield None
         return
     kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     while True:
@@ -50,7 +53,7 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
             if not held:
                 raise busy
             try:
-                yield
+                yield file.fileno()
             finally:
                 if not shared:
                     path.unlink(missing_ok=True)

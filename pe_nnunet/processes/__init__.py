@@ -20,6 +20,15 @@ def usable_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def compute_threads() -> int:
+    """Threads for a training on a CPU: `OMP_NUM_THREADS` where it is set, else one a processor that may be used.
+
+    nnU-Net takes one for each processor that the machine has, whatever this process may use of them.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else usable_processors()
+
+
 def worker_pool(workers: int, alone: str = "--num-processes 1") -> ProcessPoolExecutor:
     """A pool of spawned workers, each of one thread, that leave Ctrl-C to their parent and end with it.
 

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from pe_nnunet.demo.command import Step, StepRunner, TrainingWatcher, everything
+from pe_nnunet.demo.command import Step, StepRunner
 from pe_nnunet.demo.steps import link_scans, split_studies
+from pe_nnunet.demo.watchers import TrainingWatcher, everything
 from pe_nnunet.errors import ConfigurationError, InputError
 
 LOG = """2026-01-01 00:00:00.000001: Epoch 4
@@ -17,9 +18,9 @@ LOG = """2026-01-01 00:00:00.000001: Epoch 4
 
 
 def test_one_line_an_epoch():
-    watch = TrainingWatcher(epochs=11)
+    watch = TrainingWatcher(epochs=15)
     shown = [text for line in LOG if (text := watch(line))]
-    assert shown == ["epoch 5/11: loss -0.31, validation -0.2, patch Dice 0.4321, 6.0 s, about 1.0 min left"]
+    assert shown == ["epoch 5/15: loss -0.31, validation -0.2, patch Dice 0.4321, 6.0 s, about 1.0 min left"]
 
 
 def write(path, text="x"):
@@ -64,6 +65,50 @@ def test_other_studies_of_the_same_names_take_the_place_of_the_first(tmp_path):
     for name in ("one", "two"):
         split_studies(studies(tmp_path / name), [], tmp_path / "out")
         assert (tmp_path / "out" / "train" / "c0").resolve() == tmp_path / name / "c0"
+
+
+MEET = """import pathlib, sys, time
+mine, other = map(pathlib.Path, sys.argv[1:])
+mine.touch()
+deadline = time.monotonic() + 60
+while not other.exists() and time.monotonic() < deadline: time.sleep(0.01)
+sys.exit(not other.exists())"""
+
+
+def test_steps_of_a_group_run_at_the_same_time_and_alone_where_the_other_is_done(tmp_path):
+    one, two = (tmp_path / name for name in ("one", "two"))
+    steps = [Step(str(a), (sys.executable, "-c", MEET, str(a), str(b)), (a,)) for a, b in ((one, two), (two, one))]
+    StepRunner(tmp_path, {}, 2).run(*steps)
+    two.unlink()
+    one.unlink()
+    one.touch()
+    again = StepRunner(tmp_path, {}, 2)
+    again.run(*steps)
+    assert one.exists()
+    assert two.exists()
+
+
+STOPPED = """import pathlib, sys
+path = pathlib.Path(sys.argv[1])
+path.write_text(path.read_text() + " ".join(sys.argv[2:]) + "|" if path.exists() else "first|")
+sys.exit(path.read_text().count("|") < 2)"""
+
+
+def test_a_step_that_was_stopped_goes_on_unless_what_it_reads_has_changed(tmp_path, capsys):
+    made, source = tmp_path / "made", tmp_path / "source"
+    source.write_text("a")
+    step = Step("one", (sys.executable, "-c", STOPPED, str(made)), (made,), reads=(source,), go_on=("--c",))
+    with pytest.raises(ConfigurationError):
+        runner(tmp_path).run(step)
+    runner(tmp_path).run(step)
+    assert made.read_text() == "first|--c|"
+    assert "from where it was stopped" in capsys.readouterr().out
+    made.unlink()
+    with pytest.raises(ConfigurationError):
+        runner(tmp_path).run(step)
+    source.write_text("b")
+    runner(tmp_path).run(step)
+    assert made.read_text() == "first||"
 
 
 def test_a_step_after_a_changed_one_is_done_again(tmp_path):

@@ -1,6 +1,7 @@
 """Which commands the chain runs, and on which scans."""
 
 from dataclasses import replace
+from itertools import chain
 
 import pytest
 
@@ -12,7 +13,7 @@ from pe_nnunet.demo.steps import Steps
 
 def commands(tmp_path, **settings):
     steps = Steps(DemoSettings(tmp_path, **settings), tmp_path)
-    return {step.title: step.command for step in (*steps.learning(), *steps.scoring())}
+    return {step.title: step.command for step in (*chain.from_iterable(steps.learning()), *steps.scoring())}
 
 
 def test_both_networks_are_trained_calibrated_and_used_together(tmp_path):
@@ -20,17 +21,35 @@ def test_both_networks_are_trained_calibrated_and_used_together(tmp_path):
     detector = next(command for title, command in steps.items() if title == "train the detector")
     assert detector[:6] == ("pe-nnunet", "train-detector", "-d", "501", "-f", "0")
     calibrate = steps["choose operating points on the validation scans"]
-    assert "--from" not in calibrate
-    assert calibrate[calibrate.index("--detector") + 1].endswith("PEDetector__yolov8n-p2__192px")
+    assert calibrate[calibrate.index("--from") + 1] == "npz"
+    assert "--npz" in steps["train TAR-UNet"]
+    assert calibrate[calibrate.index("--detector") + 1].endswith("PEDetector__yolov8n-p2__128px")
     predict = steps["predict the held-out scans"]
-    assert predict[predict.index("--detector") + 1].endswith("PEDetector__yolov8n-p2__192px/fold_0")
+    assert predict[predict.index("--detector") + 1].endswith("PEDetector__yolov8n-p2__128px/fold_0")
     assert "--save-parts" in predict
 
 
 def test_nothing_is_chosen_on_the_scans_that_are_held_out(tmp_path):
     steps = Steps(DemoSettings(tmp_path), tmp_path)
-    for step in steps.learning()[2:]:  # after the phantoms
+    for step in chain.from_iterable(steps.learning()[2:]):  # after the phantoms
         assert not [part for part in step.command if "scans/test" in part or "to_predict" in part]
+
+
+def test_both_networks_are_trained_at_the_same_time_each_on_its_processors(tmp_path, monkeypatch):
+    monkeypatch.setattr("pe_nnunet.demo.measure.usable_processors", lambda: 6)
+    steps = Steps(DemoSettings(tmp_path), tmp_path)
+    together = next(group for group in steps.learning() if len(group) > 1)
+    assert [step.title for step in together] == ["train TAR-UNet", "train the detector"]
+    assert [step.environment["OMP_NUM_THREADS"] for step in together] == ["3", "3"]
+    alone = Steps(DemoSettings(tmp_path, detector=None), tmp_path).learning()
+    assert all(len(group) == 1 for group in alone)
+
+
+def test_what_can_be_taken_up_is_taken_up(tmp_path):
+    steps = Steps(DemoSettings(tmp_path), tmp_path)
+    by_title = {step.title: step.go_on for step in (*chain.from_iterable(steps.learning()), *steps.scoring())}
+    assert by_title["train TAR-UNet"] == ("--c",)
+    assert by_title["predict the held-out scans"] == ("--resume",)
 
 
 def test_without_a_detector_masks_choose_the_smallest_finding(tmp_path):

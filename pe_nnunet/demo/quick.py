@@ -1,0 +1,107 @@
+"""A scan, a trained model, and what it finds: the table of emboli, the picture and the page, in two minutes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from pe_nnunet.dataset.dataset_json import notice_of, read_dataset_json
+from pe_nnunet.demo.command import Step, StepRunner
+from pe_nnunet.demo.methods import score
+from pe_nnunet.demo.watchers import everything
+from pe_nnunet.inference.named_models import find_model
+from pe_nnunet.volumes import read_label, spacing_zyx
+
+PHANTOM = ("--cases", "1", "--seed", "5", "--spacing", "2", "--negatives", "0", "--min-embolus-mm3", "300")
+CASE = "phantom_001"
+
+
+def run_quick(out: Path, model: str, scan: Path | None = None, device: str = "cpu") -> str:
+    """Predict a scan, and say what was found.
+
+    Args:
+        out: Everything is written below.
+        model: Name or folder of a trained model, as `-m` takes them.
+        scan: A scan, or a folder of scans; None for a phantom.
+        device: Where the network runs.
+
+    Returns:
+        For people: the emboli of each scan, the picture and the page, and what has to be known of the model.
+
+    Raises:
+        PEError: If there is no such model or scan, or a step fails.
+    """
+    folder = find_model(model)
+    out = out.resolve() / "quick"
+    (out / "steps").mkdir(parents=True, exist_ok=True)
+    name, scans = ("phantom", out / "scans") if scan is None else ("own", scan.resolve())
+    predictions = out / f"predictions_{name}"
+    steps = [] if scan is not None else [_phantom(scans)]
+    given = scans / CASE / "ct.nii.gz" if scan is None else scans
+    runner = StepRunner(out / "steps", {"PYTHONUNBUFFERED": "1"}, len(steps) + 1)
+    for step in (*steps, _predict(given, predictions, folder, device)):
+        runner.run(step)
+    lines = [line for case in _cases(predictions) for line in _case_lines(predictions, case)]
+    if scan is None:
+        lines += [_against_truth(predictions, scans / CASE / "emboli.nii.gz"), "A synthetic scan: no clinical result."]
+    notice = notice_of(read_dataset_json(folder))
+    lines += [f"Notice of the model: {notice}"] if notice else []
+    seconds = sum(runner.seconds.values())
+    return "\n".join([*lines, f"took {seconds:.0f} s: {_by_step(runner.seconds)}"])
+
+
+def _phantom(scans: Path) -> Step:
+    return Step(
+        "a phantom scan",
+        ("pe-nnunet", "phantom", str(scans), *PHANTOM),
+        (scans / "phantom.json", scans / CASE),
+        everything,
+    )
+
+
+def _predict(scan: Path, out: Path, model: Path, device: str) -> Step:
+    return Step(
+        "find emboli",
+        ("pe-nnunet-predict-fused", "-i", str(scan), "-o", str(out), "-m", str(model), "--fast", "-device", device),
+        (out / "summary.csv",),
+        everything,
+        reads=(scan, model),
+    )
+
+
+def _cases(predictions: Path) -> list[str]:
+    with (predictions / "summary.csv").open(encoding="utf-8", newline="") as file:
+        return [row["case"] for row in csv.DictReader(file)]
+
+
+def _case_lines(predictions: Path, case: str) -> Iterator[str]:
+    with (predictions / f"{case}_emboli.csv").open(encoding="utf-8", newline="") as file:
+        kept = [row for row in csv.DictReader(file) if row["kept"] == "1"]
+    yield ""
+    yield f"{case}: {len(kept)} emboli" if kept else f"{case}: no embolus"
+    if kept:
+        yield f"{'id':>4}  {'x, y, z in LPS mm':>26}  {'mm3':>8}  {'probability':>11}  level"
+    for row in kept:
+        yield _row(row)
+    yield f"picture: {predictions / f'{case}.png'}"
+    yield f"page: {predictions / f'{case}_report.html'}"
+
+
+def _row(row: Mapping[str, str]) -> str:
+    place = ", ".join(f"{float(row[axis]):.1f}" for axis in "xyz")
+    return f"{row['id']:>4}  {place:>26}  {float(row['volume_mm3']):>8.0f}  {float(row['prob']):>11.2f}  {row['level']}"
+
+
+def _against_truth(predictions: Path, label: Path) -> str:
+    case = _cases(predictions)[0]
+    truth = read_label(label)
+    found = read_label(predictions / f"{case}.nii.gz")
+    scored = score(case, sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(truth), spacing_zyx(truth))
+    return f"truth: {scored.found} of {scored.emboli} emboli found, {scored.false_positives} false"
+
+
+def _by_step(seconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{title} {value:.0f} s" for title, value in seconds.items())
