@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     names = ("source", "pixels", "errors", "output_of", "log", "command", "case")
     request = ReportRequest(**{name: getattr(args, name) for name in names})
     if args.list:
-        listed = []
+        listed: list[str] = []
         for member in members(request):
             print(f"{len(member.content):10d} {member.name}", flush=True)
             if not member.name.startswith("files/"):
