@@ -62,6 +62,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "doctor": "say what works in this environment, and why not",
         "demo": "the whole chain on a synthetic cohort, ending in numbers and a picture",
         "verify": "whether models and results are whole, and as they were written",
+        "report-case": "an anonymised bundle of a case that fails, for a report of the failure",
         "completion": "print what lets a shell complete commands and options",
     },
 }

@@ -214,6 +214,12 @@ ADVICE: dict[str, str] = {
     "PE-VER-012": "get it anew, or `pe-nnunet export-model` again",
     "PE-VER-013": "name the evaluation that was given to `pe-nnunet export-model`, or export again with this one",
     "PE-VER-014": "`pe-nnunet export-model` writes a card of the new calibration",
+    "PE-REP-001": "name the folder of one case",
+    "PE-REP-002": "choose another name with `-o`",
+    "PE-REP-003": "name the run's own `errors.json`, and the case with `--case`",
+    "PE-REP-004": "`pip install 'pe-nnunet[report]'`",
+    "PE-REP-005": "look at every picture before you send them, or leave `--pixels` out",
+    "PE-REP-006": "convert the scan to uncompressed DICOM, look at it, and try again",
 }
 
 

@@ -317,4 +317,11 @@ CODES: dict[str, str] = {
     "PE-VER-012": "a model card that cannot be read",
     "PE-VER-013": "an evaluation whose scores are on no model card",
     "PE-VER-014": "a model card that describes another calibration than the model has now",
+    # reports of failures
+    "PE-REP-001": "a folder with more files than one case has",
+    "PE-REP-002": "a bundle that is there already, or whose name does not end in .zip",
+    "PE-REP-003": "what a run wrote cannot be read, does not name the case, or names several that it could be",
+    "PE-REP-004": "dicom-anonymizer, which the bundle of a DICOM case needs, is not installed",
+    "PE-REP-005": "pixels go along in a bundle, in which text may be burnt and a face be seen",
+    "PE-REP-006": "pixel data that hold a text of their header were left out of a bundle",
 }

@@ -1,0 +1,122 @@
+"""What a run said of the case: its line in errors.json, its manifest or record, the lines of a log, the command."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from pe_nnunet.dataset import raw
+from pe_nnunet.errors import InputError
+from pe_nnunet.failure_report.identifiers import Identifiers
+from pe_nnunet.files.json_reader import MALFORMED, read_json
+from pe_nnunet.volumes.case_names import hashed
+from pe_nnunet.volumes.files.image_writer import image_suffix
+from pe_nnunet.volumes.find import clean
+
+MOST_LINES, LONGEST_LINE = 2000, 2000
+_DEEPEST = 6  # folders above a case that its name may be made of
+
+
+def names_of_case(source: Path) -> set[str]:
+    """What results may call a case: parts of its path, in their order, joined as `case_ids` joins them; and hashes."""
+    parts = list(source.resolve().parts[-_DEEPEST:])
+    ending = len(image_suffix(source)) or (len(source.suffix) if source.is_file() else 0)
+    parts[-1] = parts[-1][: len(parts[-1]) - ending].removesuffix("_0000")
+    chosen = (some for k in range(1, len(parts) + 1) for some in combinations(parts, k))
+    names = {clean("_".join(some)) for some in chosen}
+    return names | {hashed(name) for name in names}
+
+
+def error_entries(paths: Iterable[Path], source: Path, case: str = "") -> list[dict[str, Any]]:
+    """The entries of a case in lists of failed cases.
+
+    Args:
+        paths: `errors.json` of a run, or of its parts.
+        source: The case.
+        case: What results call it; found from the source's path if empty.
+
+    Raises:
+        InputError: PE-REP-003 if a list cannot be read, holds no such case, or several that could be it.
+    """
+    found: list[dict[str, Any]] = []
+    wanted = {case, hashed(case)} if case else names_of_case(source)
+    for path in paths:
+        try:
+            rows = [dict(row) for row in read_json(path)]
+            found += [row for row in rows if str(row["case"]) in wanted]
+        except MALFORMED as error:
+            hint = "name the errors.json that the run wrote"
+            raise InputError("PE-REP-003", f"{path} is no list of failed cases: {error}", hint) from error
+    if len({str(row["case"]) for row in found}) != 1:
+        hint = "name it with --case, as `case` in errors.json has it"
+        raise InputError("PE-REP-003", f"{len(found)} failed cases could be {source}, expected one", hint)
+    return found
+
+
+def error_lists(folder: Path) -> list[Path]:
+    """The lists of failed cases in what predict-fused, detect or convert wrote."""
+    here = [folder / "errors.json", folder / raw.ERRORS, *sorted(folder.glob("part_*_of_*/errors.json"))]
+    return [path for path in here if path.is_file()]
+
+
+def written_record(folder: Path, source: Path, case: str = "") -> dict[str, Any] | None:
+    """The manifest of a case that a prediction wrote, or its record in a converted dataset; None if there is neither.
+
+    Raises:
+        InputError: PE-REP-003 if it cannot be read.
+    """
+    wanted = {case, hashed(case)} if case else names_of_case(source)
+    path = next((folder / f"{name}.json" for name in sorted(wanted) if (folder / f"{name}.json").is_file()), None)
+    cases = folder / raw.CASES
+    try:
+        if path is not None:
+            return {key: value for key, value in read_json(path).items() if key not in {"source", "files"}}
+        if cases.is_file():
+            records = read_json(cases)["cases"]
+            return next((dict(records[name]) for name in records if name in wanted), None)
+    except MALFORMED as error:
+        hint = "leave --output-of out, or repair it"
+        raise InputError("PE-REP-003", f"{path or cases} cannot be read: {error}", hint) from error
+    return None
+
+
+def log_lines(path: Path, source: Path, identifiers: Identifiers, case: str = "") -> list[str]:
+    """The last lines of a log that speak of a case, without what tells whose it is.
+
+    Raises:
+        InputError: PE-REP-003 if the log cannot be read.
+    """
+    own = {case, hashed(case)} if case else names_of_case(source)
+    tells = re.compile(
+        "|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in sorted(own, key=len, reverse=True))
+    )
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            lines = [line[:LONGEST_LINE] for line in file if tells.search(line) or str(source) in line]
+    except OSError as error:
+        raise InputError("PE-REP-003", f"{path} cannot be read: {error.strerror}", "check the path") from error
+    return [identifiers.hide(line) for line in lines[-MOST_LINES:]]
+
+
+def cleaned_command(command: str, identifiers: Identifiers) -> str:
+    """A command whose options stay, and whose paths are cut to their last part.
+
+    Raises:
+        InputError: PE-REP-003 if its quotes do not close.
+    """
+    try:
+        words = shlex.split(command, posix=True)
+    except ValueError as error:
+        raise InputError(
+            "PE-REP-003", f"--command cannot be parted: {error}", "put the whole command in quotes"
+        ) from error
+    cut = []
+    for word in words:
+        option, sign, value = word.partition("=") if word.startswith("-") else ("", "", word)
+        is_path = "/" in value or "\\" in value or bool(image_suffix(Path(value)))
+        cut.append(option + sign + (identifiers.last_part(value) if is_path else value))
+    return " ".join(identifiers.hide(word) for word in cut)

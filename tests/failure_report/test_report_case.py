@@ -1,0 +1,270 @@
+"""Nothing that tells a person is left in the bundle of a failing case, and what shows the failure is."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
+
+from pe_nnunet.cli import main
+from pe_nnunet.failure_report import bundle
+from pe_nnunet.failure_report.source_files import kind_of
+from pe_nnunet.volumes import write_dicom_series
+from pe_nnunet.volumes.case_names import hashed
+
+pytest.importorskip("dicomanonymizer")
+
+NAMES = ("Quimbelton", "Zarathusa", "Oppenfeld", "王小东", "Мирославова")
+SECRETS = (
+    *NAMES,
+    *("MRN-778812", "ACC993817", "19470523", "23.05.1947", "20240917", "101533", "Spital Wolkenheim", "Station Q7"),
+    *(
+        "pale lady of room 5512",
+        "vendor-secret-31",
+        "fell from ladder",
+        "nested-id-4471",
+        "Krankheit Xyz",
+        "overlay note",
+    ),
+    *(
+        "preamble-Quim",
+        "OPPENF_AE",
+        "1.3.6.1.4.1.55555.7",
+        "padding-8841",
+        "HiddenInCode",
+        "seen by Dr Vorname",
+        "C7H44",
+    ),
+)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"versions": {"pe-nnunet": "1"}, "package_folder": "/home/Quimbelton/lib/pe_nnunet", "ok": True}
+    monkeypatch.setattr(bundle, "examine", lambda: SimpleNamespace(to_dict=lambda: found))
+
+
+def content_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def require_nothing_left(path: Path, secrets: tuple[str, ...] = SECRETS) -> dict[str, bytes]:
+    content = content_of(path)
+    for name, raw in {**content, "names": " ".join(content).encode(), "zip": path.read_bytes()}.items():
+        for secret in secrets:
+            for encoding in ("utf-8", "utf-16-le", "gb18030", "iso8859-5"):
+                needle = secret.lower().encode(encoding, "ignore")
+                assert len(needle) < 4 or needle not in raw.lower(), (name, secret, encoding)
+            escaped = json.dumps(secret)[1:-1].encode()
+            assert escaped not in raw, (name, secret)
+    return content
+
+
+def identify(dataset: pydicom.Dataset, k: int) -> None:
+    """Put what tells a person wherever a header has room for it."""
+    dataset.preamble = b"preamble-Quim".ljust(128, b"\0")
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.PatientName = "Quimbelton^Zarathusa=王小东=Мирославова"
+    dataset.PatientID, dataset.AccessionNumber, dataset.PatientBirthDate = "MRN-778812", "ACC993817", "19470523"
+    dataset.StudyDate = dataset.SeriesDate = dataset.ContentDate = dataset.InstanceCreationDate = "20240917"
+    dataset.StudyTime = dataset.AcquisitionTime = "101533"
+    dataset.AcquisitionDateTime = "20240917101533"
+    dataset.InstitutionName, dataset.StationName = "Spital Wolkenheim", "Station Q7"
+    dataset.ReferringPhysicianName = dataset.OperatorsName = "Oppenfeld^Dr"
+    dataset.ImageComments = dataset.PatientComments = "pale lady of room 5512"
+    dataset.StudyDescription = dataset.ProtocolName = "Krankheit Xyz"
+    dataset.AdditionalPatientHistory = "fell from ladder"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL", "QUIMBELTON"]
+    dataset.Manufacturer, dataset.ManufacturerModelName = "Spital Wolkenheim", "C7H44 of Oppenfeld"
+    dataset.SoftwareVersions = "v1"
+    dataset.WindowCenterWidthExplanation = "seen by Dr Vorname"  # in no table
+    dataset.BodyPartExamined = "HiddenInCode"  # no code: small letters
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "1.3.6.1.4.1.55555.7.1", "1.3.6.1.4.1.55555.7.2"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.3.6.1.4.1.55555.7.3.{k}"
+    dataset.file_meta.SourceApplicationEntityTitle = "OPPENF_AE"
+    code = pydicom.Dataset()  # a sequence that the profile keeps
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "nested-id-4471", "99X", "seen by Dr Vorname"
+    code.PatientName, code.ReferencedSOPInstanceUID = "Zarathusa", "1.3.6.1.4.1.55555.7.9"
+    code.add_new(0x00091001, "LO", "vendor-secret-31")
+    dataset.AnatomicRegionSequence = [code]
+    block = dataset.private_block(0x0009, "Oppenfeld Private", create=True)
+    block.add_new(1, "LO", "vendor-secret-31")
+    dataset.add_new(0x60000022, "LO", "overlay note")
+    dataset.add_new(0x60003000, "OW", b"overlay note")
+    dataset.add_new(0xFFFCFFFC, "OB", b"padding-8841")
+    dataset.add_new(0x00189999, "UN", b"vendor-secret-31")  # no such element
+    value = b"0.7\\Quimbelton 101533"
+    dataset._dict[Tag(0x00181100)] = RawDataElement(Tag(0x00181100), "DS", len(value), value, 0, False, True)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    voxels = np.random.default_rng(0).integers(-1000, 400, (4, 12, 10)).astype(np.int16)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetSpacing((0.75, 0.75, 2.0))
+    folder = tmp_path / "Quimbelton_Zarathusa_19470523"
+    write_dicom_series(image, folder, patient_id="P1")
+    for k, path in enumerate(sorted(folder.iterdir())):
+        dataset = pydicom.dcmread(path)
+        identify(dataset, k)
+        dataset.save_as(folder / f"Oppenfeld{k}.dcm")
+        path.unlink()
+    broken = (folder / "Oppenfeld3.dcm").read_bytes()
+    (folder / "Oppenfeld4.dcm").write_bytes(broken[:140] + b"\xff" * 40 + broken[180:])  # a meta group without sense
+    (folder / "MRN-778812.txt").write_text("Quimbelton, MRN-778812\n")
+    return folder
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+def test_nothing_is_left_of_a_dicom_series(study: Path, tmp_path: Path, pixels: bool) -> None:
+    first = pydicom.dcmread(study / "Oppenfeld0.dcm")
+    case = study.name
+    message = f"{study}/Oppenfeld1.dcm: Krankheit Xyz of 1.3.6.1.4.1.55555.7.2, born 1947-05-23, 王小东 MRN-778812"
+    rows = [{"case": case, "code": "PE-DCM-016", "message": message, "hint": "look"}, {"case": "Vorname", "code": "X"}]
+    (tmp_path / "errors.json").write_text(json.dumps(rows))
+    log = tmp_path / "log.txt"
+    log.write_text(f"start Spital Wolkenheim\n[1/2] {case}: PE-DCM-016: {message}\n[2/2] Vorname: fine\n")
+    command = (
+        f"pe-nnunet predict-fused -i '{study}' -o '/data/Spital Wolkenheim/out' -m a/nnUNetTrainer__p__3d -f 0 --only"
+    )
+    arguments = ["report-case", str(study), "-o", str(tmp_path / "b.zip"), "--errors", str(tmp_path / "errors.json")]
+    assert main([*arguments, "--log", str(log), "--command", command, *(["--pixels"] if pixels else [])]) == 0
+
+    content = require_nothing_left(tmp_path / "b.zip")
+    record = json.loads(content["case.json"])
+    (error,) = record["errors"]
+    assert error["code"] == "PE-DCM-016"
+    assert error["case"] == record["case"] != hashed(case)
+    assert len(record["log"]) == 1
+    assert "PE-DCM-016" in record["log"][0]
+    assert "nnUNetTrainer__p__3d -f 0" in record["command"]
+    slices = [pydicom.dcmread(io.BytesIO(raw)) for name, raw in content.items() if name.endswith(".dcm")]
+    assert len(slices) == 4
+    assert len({ds.SeriesInstanceUID for ds in slices}) == 1
+    assert len({ds.SOPInstanceUID for ds in slices}) == 4
+    for ds in slices:
+        assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
+        assert ds.file_meta.TransferSyntaxUID == first.file_meta.TransferSyntaxUID
+        assert ds.PixelSpacing == first.PixelSpacing
+        assert (ds.Rows, ds.RescaleType, ds.PatientIdentityRemoved) == (12, "HU", "YES")
+        assert ("PixelData" in ds) == pixels
+    assert slices[0].ImagePositionPatient == first.ImagePositionPatient
+    assert not pixels or slices[0].PixelData == first.PixelData
+    facts = record["files"]
+    texts = [fact for fact in facts if fact["kind"].endswith("text")]
+    assert [fact["in_bundle"] for fact in texts] == [None]
+    of_first = next(fact for fact in facts if fact["in_bundle"])
+    assert of_first["pixels"]["PixelData"]["bytes"] == 12 * 10 * 2
+    assert of_first["unreadable_elements"] == ["(0018,1100) DS, 21 bytes, '9.9\\\\aaaaaaaaaa 999999': ValueError"]
+
+
+def nifti(path: Path) -> bytes:
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16)), str(path))
+    content = bytearray(path.read_bytes())
+    content[148:163] = b"Quimbelton^Zara"
+    content[4:14] = content[328:338] = b"MRN-778812"
+    content[108:112] = struct.pack("<f", 384)  # an extension between header and voxels
+    content[348:352] = b"\1\0\0\0"
+    content[352:352] = struct.pack("<ii", 32, 6) + b"ACC993817 Oppenfeld".ljust(24, b"\0")
+    path.write_bytes(content)
+    return bytes(content)
+
+
+def nrrd(path: Path) -> bytes:
+    head = (
+        "NRRD0004\n# Quimbelton\ntype: short\ndimension: 3\nsizes: 2 2 2\ncontent: MRN-778812\nspacings: 1 1 nan\n"
+        "encoding: raw\nendian: little\nDICOM_patientID:=ACC993817\nACC993817: 3\nspace: Oppenfeld/x\n\n"
+    )
+    path.write_bytes(head.encode() + bytes(16))
+    return head.encode()
+
+
+def mha(path: Path) -> bytes:
+    head = (
+        "ObjectType = Image\nNDims = 3\nComment = Quimbelton\nPatientID = MRN-778812\nDimSize = 2 2 2\n"
+        "ElementSpacing = 1 1 0\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    )
+    path.write_bytes(head.encode() + bytes(16))
+    return head.encode()
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize(
+    ("ending", "write", "kept"), [(".nii", nifti, ""), (".nrrd", nrrd, "1 1 nan"), (".mha", mha, "1 1 0")]
+)
+def test_nothing_is_left_of_a_volume(tmp_path: Path, ending: str, write: Any, kept: str, pixels: bool) -> None:
+    path = tmp_path / "Oppenfeld" / f"Quimbelton{ending}"
+    path.parent.mkdir()
+    write(path)
+    assert main(["report-case", str(path), "-o", str(tmp_path / "b.zip"), *(["--pixels"] if pixels else [])]) == 0
+    content = require_nothing_left(tmp_path / "b.zip")
+    name = f"files/0001{ending}" + ("" if pixels else ".header")
+    assert kept.encode() in content[name]
+    assert content[name].endswith(bytes(16)) == (pixels or ending == ".nii")
+    if pixels and ending == ".nii":  # as it was but for the text
+        (tmp_path / "again.nii").write_bytes(content[name])
+        assert sitk.ReadImage(str(tmp_path / "again.nii")).GetSize() == (5, 4, 3)
+
+
+def test_compressed_pixels_with_a_name_in_them_stay_out(study: Path, tmp_path: Path) -> None:
+    path = study / "Oppenfeld0.dcm"
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = b"a comment: Quimbelton".ljust(len(dataset.PixelData), b"\0")
+    dataset.save_as(path)
+    assert main(["report-case", str(path), "-o", str(tmp_path / "b.zip"), "--pixels"]) == 0
+    content = require_nothing_left(tmp_path / "b.zip")
+    assert "PixelData" not in pydicom.dcmread(io.BytesIO(content["files/0001.dcm"]))
+    assert "PE-REP-006" in content["case.json"].decode()
+
+
+def test_a_list_writes_nothing(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["report-case", str(study / "Oppenfeld0.dcm"), "--list", "-o", str(tmp_path / "b.zip")]) == 0
+    assert "files/0001.dcm" in (said := capsys.readouterr().out)
+    assert not [secret for secret in SECRETS if secret in said]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["nowhere"], "PE-IN-002"),
+        (["empty"], "PE-IN-001"),
+        (["study", "-o", "b.txt"], "PE-REP-002"),
+        (["study", "--errors", "errors.json"], "PE-REP-003"),
+        (["study", "--errors", "study/a.dcm"], "PE-REP-003"),
+        (["study", "--output-of", "empty"], "PE-REP-003"),
+        (["study", "--command", "a 'b"], "PE-REP-003"),
+        (["study", "--log", "nowhere"], "PE-REP-003"),
+    ],
+)
+def test_bad_input_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "a.dcm").write_bytes(b"no DICOM")
+    (tmp_path / "errors.json").write_text('[{"case": "other", "code": "PE-IN-003", "message": "", "hint": ""}]')
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["report-case", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{code}: ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_kinds_of_first_bytes() -> None:
+    starts = (b"\x1f\x8b\x08", b"PK\x03\x04", bytes(132), b"\x01\xff", bytes(128) + b"DICM")
+    assert [kind_of(start) for start in starts] == ["gzip", "zip", "zeros", "other bytes", "DICOM"]
