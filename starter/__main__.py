@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of all that is drawn; default %(default)s")
     add("--scheme", choices=("artery-pe", "pe"), default="artery-pe", help="labels; default %(default)s")
     add("--memory-gib", type=float, default=2.0, metavar="GIB", help="the planner's memory target; default %(default)g")
+    add("--spacing-mm", type=float, metavar="MM", help="of what the network sees; default: the planner's choice")
     add("--from", dest="first", metavar="MODEL", help="train from the weights of this model, by its plans")
     add("--c", dest="go_on", action="store_true", help="go on with a training that was stopped")
     add("--target-fp", type=float, default=2.0, metavar="N", help="false positives a scan that the threshold is for")
@@ -55,7 +56,7 @@ def main() -> int:
     if "convert" in steps:
         make.convert(args.work, args.scheme, args.processes)
     if "plan" in steps and args.first is None:
-        make.plan(args.memory_gib, args.processes)
+        make.plan(args.memory_gib, args.spacing_mm, args.processes)
     if "train" in steps and args.first is None:
         print(make.train(args.device, go_on=args.go_on), flush=True)
     elif "train" in steps:

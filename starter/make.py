@@ -81,11 +81,12 @@ def convert(work: Path, scheme: str = "artery-pe", processes: int = 1) -> Path:
     return folder
 
 
-def plan(memory_gib: float, processes: int = 1) -> None:
-    """Plan and preprocess by nnU-Net's own command; patch and batch may come from `PE_NNUNET_PLAN`.
+def plan(memory_gib: float, spacing_mm: float | None = None, processes: int = 1) -> None:
+    """Plan and preprocess by nnU-Net's own command; network, patch and batch may come from `PE_NNUNET_PLAN`.
 
     Args:
         memory_gib: The planner's memory target, which decides how wide the network is.
+        spacing_mm: Of the voxels that the network sees, along all axes; None for the planner's choice.
         processes: Workers.
 
     Raises:
@@ -99,6 +100,8 @@ def plan(memory_gib: float, processes: int = 1) -> None:
         *("nnUNetv2_plan_and_preprocess", "-d", str(DATASET_ID), "-pl", PLANNER, "-c", CONFIGURATION),
         *("-gpu_memory_target", f"{memory_gib:g}", "-np", count, "-npfp", count, "--clean"),
         "--verify_dataset_integrity",
+        *(() if spacing_mm is None else ("-overwrite_target_spacing", *[f"{spacing_mm:g}"] * 3)),
+        *(() if spacing_mm is None else ("-overwrite_plans_name", PLANS)),
     )
 
 

@@ -120,8 +120,8 @@ def calibrate_models(
     if source == "probabilities" or check is not None:
         loaded = [load_model(location, where, trust_checkpoint) for location in locations]
         models, notes = with_windows(loaded, where, inference)
-        models, further = with_backends(models, where, inference)
-        for note in (*notes, *further):
+        models, of_backends = with_backends(models, where, inference)
+        for note in (*notes, *of_backends):
             print(note, flush=True)
 
     def by_fold(
