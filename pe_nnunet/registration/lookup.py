@@ -63,6 +63,9 @@ def _ours_first(stock: Lookup) -> Lookup:
         # ours first: a miss makes nnU-Net import every trainer that it ships, which takes seconds
         meant = meant_by(class_name, sys.argv)
         if meant in CLASSES or meant in EXTRACTORS:
+            from pe_nnunet.registration.one_line import end_in_one_line
+
+            end_in_one_line(sys.argv[0])
             return load_class(meant)
         depth += 1
         try:

@@ -8,7 +8,9 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tarfile import is_tarfile
 from typing import Literal
+from zipfile import is_zipfile
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import text_sha256
@@ -85,7 +87,8 @@ def _one_file(path: Path, only: Only) -> ScanRef:
         return ScanRef("", "file", path, (path,))
     headers, _ = read_headers([path])
     if not headers:
-        raise InputError("PE-IN-003", f"{path} is no image that can be read", f"give {_FORMATS}")
+        hint = "extract it first, and name the folder" if is_zipfile(path) or is_tarfile(path) else f"give {_FORMATS}"
+        raise InputError("PE-IN-003", f"{path} is no image that can be read", hint)
     return ScanRef("", "dicom", path, (path,), headers[0].series_uid if headers[0].is_ct_slice else None, only)
 
 

@@ -181,3 +181,11 @@ def test_nothing_to_find(tmp_path: Path) -> None:
         find_scans(tmp_path / "notes.txt")
     with pytest.raises(InputError, match="PE-IN-002"):
         find_scans(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["zip", "xztar"])
+def test_an_archive_is_to_be_extracted(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "study").mkdir()
+    archive = shutil.make_archive(str(tmp_path / "study"), kind, tmp_path / "study")
+    with pytest.raises(InputError, match=r"PE-IN-003.*extract it first"):
+        find_scans(Path(archive))
