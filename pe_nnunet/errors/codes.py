@@ -323,5 +323,5 @@ CODES: dict[str, str] = {
     "PE-REP-003": "what a run wrote cannot be read, does not name the case, or names several that it could be",
     "PE-REP-004": "dicom-anonymizer, which the bundle of a DICOM case needs, is not installed",
     "PE-REP-005": "pixels go along in a bundle, in which text may be burnt and a face be seen",
-    "PE-REP-006": "pixel data that hold a text of their header were left out of a bundle",
+    "PE-REP-006": "pixel data that hold a text of their header, or cannot be written again, were left out of a bundle",
 }

@@ -134,10 +134,16 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
             warned.append("PE-REP-006: its pixel data hold a text of its header, and were left out")
         else:
             for keyword, value in values.items():
-                dataset.add_new(keyword, getattr(stored[keyword], "VR", None) or "OW", value)
+                vr = getattr(stored[keyword], "VR", None)  # which the facts say as well
+                dataset.add_new(keyword, "OW" if vr in (None, "UN") else vr, value)  # pydicom writes no UN here
                 dataset[keyword].is_undefined_length = bool(getattr(syntax, "is_encapsulated", False))
-            header = _written(dataset) or header
-            warned.append(f"PE-REP-005: pixels go along, with text burnt into them (BurnedInAnnotation: {burnt_in})")
+            whole = _written(dataset)
+            if whole is None:
+                warned.append("PE-REP-006: its pixel data cannot be written again, and were left out")
+            else:
+                header = whole
+                burnt = f"with text burnt into them (BurnedInAnnotation: {burnt_in})"
+                warned.append(f"PE-REP-005: pixels go along, {burnt}")
     return BundledFile(f"files/{number:04d}.dcm", header, facts, tuple(warned))
 
 

@@ -229,6 +229,17 @@ def test_compressed_pixels_with_a_name_in_them_stay_out(study: Path, tmp_path: P
     assert "PE-REP-006" in content["case.json"].decode()
 
 
+def test_pixels_of_an_unknown_value_representation_go_along(study: Path, tmp_path: Path) -> None:
+    path, pixels = study / "Oppenfeld0.dcm", pydicom.dcmread(study / "Oppenfeld0.dcm").PixelData
+    written, tag = path.read_bytes(), b"\xe0\x7f\x10\x00"
+    vr = written[written.index(tag) + 4 :][:2]
+    path.write_bytes(written.replace(tag + vr, tag + b"UN"))
+    assert main(["report-case", str(path), "-o", str(tmp_path / "b.zip"), "--pixels"]) == 0
+    content = require_nothing_left(tmp_path / "b.zip")
+    assert pydicom.dcmread(io.BytesIO(content["files/0001.dcm"])).PixelData == pixels
+    assert json.loads(content["case.json"])["files"][0]["pixels"]["PixelData"]["vr"] == "UN"
+
+
 def test_a_list_writes_nothing(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(tmp_path.rglob("*"))
     assert main(["report-case", str(study / "Oppenfeld0.dcm"), "--list", "-o", str(tmp_path / "b.zip")]) == 0
