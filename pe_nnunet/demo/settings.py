@@ -22,7 +22,7 @@ DETECTOR = DetectorSettings(
 )
 """Its output is fine, as emboli are five pixels wide. The epochs are those of a schedule, if there is one."""
 
-PHANTOMS = ("--coarse", "--spacing", "3", "--min-embolus-mm3", "1000", "--emboli", "2", "6")
+PHANTOMS = ("--coarse", "--spacing", "3", "--min-embolus-mm3", "1000")
 """Options of `pe-nnunet phantom`: emboli that a network learns to see in minutes."""
 
 

@@ -109,9 +109,12 @@ class ReportSources:
 def _segments(seg: pydicom.Dataset) -> dict[int, SegmentOfReport]:
     """The segments by their numbers."""
     drawn_on: dict[int, dict[tuple[str, str], list[int]]] = {}
+    shared = seg.SharedFunctionalGroupsSequence[0]  # holds what is the same in all frames, as with a single segment
     for frame in seg.PerFrameFunctionalGroupsSequence:
-        slices = drawn_on.setdefault(int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber), {})
-        for source in frame.DerivationImageSequence[0].SourceImageSequence:
+        segment = (frame if "SegmentIdentificationSequence" in frame else shared).SegmentIdentificationSequence[0]
+        derivation = (frame if "DerivationImageSequence" in frame else shared).DerivationImageSequence[0]
+        slices = drawn_on.setdefault(int(segment.ReferencedSegmentNumber), {})
+        for source in derivation.SourceImageSequence:
             numbers = source.get("ReferencedFrameNumber", [])
             held = slices.setdefault((source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID), [])
             held += [int(n) for n in ([numbers] if isinstance(numbers, int) else numbers)]

@@ -68,9 +68,11 @@ def test_pages_and_seg_are_left_out_on_request(scans: Path, tmp_path: Path) -> N
     parser = argparse.ArgumentParser()
     configure(parser)
     usual = parser.parse_args(["-i", str(scans), "-o", str(out)])
-    assert {"dicom_seg", "report"} <= kinds_for(usual.switches)
-    asked = parser.parse_args(["-i", str(scans), "-o", str(out), "--no-dicom-seg", "--no-report"])
-    assert not {"dicom_seg", "report"} & kinds_for(asked.switches)
+    assert {"dicom_seg", "dicom_sr", "key_image_1", "report"} <= kinds_for(usual.switches)
+    asked = parser.parse_args(
+        ["-i", str(scans), "-o", str(out), "--no-dicom-seg", "--no-dicom-sr", "--no-key-images", "--no-report"]
+    )
+    assert not {"dicom_seg", "dicom_sr", "key_image_1", "report"} & kinds_for(asked.switches)
     predict_batch(Predictor(), find_scans(scans / "a"), out, outputs=kinds_for(asked.switches))  # type: ignore[arg-type]
     names = {path.name for path in out.iterdir()}
     assert len([name for name in names if name.endswith((".html", ".dcm"))]) == 0

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from pe_nnunet.demo import DemoSettings
-from pe_nnunet.demo.steps import HELD_OUT_SEED
+from pe_nnunet.demo.settings import PHANTOMS
 from pe_nnunet.phantom import Phantom, PhantomSettings, coarse_settings, make_phantom, threshold_baseline
 
 Case = tuple[NDArray[np.float32], NDArray[np.uint16]]
@@ -58,9 +58,11 @@ def test_a_threshold_fails_on_the_coarse_cohort(coarse_cohort: list[Phantom]) ->
 
 
 def test_a_threshold_fails_on_the_scans_that_the_demo_holds_out() -> None:
-    scans = DemoSettings(Path("demo")).test_scans
-    cases = [case(make_phantom(coarse_settings(), seed=HELD_OUT_SEED, index=index)) for index in range(scans)]
-    assert 0.02 < best_f1(cases, 2.5**3) < 0.3
+    demo = DemoSettings(Path("demo"))
+    assert PHANTOMS == ("--coarse", "--spacing", "3", "--min-embolus-mm3", "1000")
+    settings = coarse_settings(spacing_mm=(3.0, 3.0, 3.0), min_embolus_mm3=1000.0)
+    cases = [case(make_phantom(settings, seed=demo.seed + 1, index=index)) for index in range(demo.test_scans)]
+    assert 0.02 < best_f1(cases, 3.0**3) < 0.3
 
 
 def test_a_threshold_fails_on_the_default_cohort() -> None:
