@@ -29,7 +29,7 @@ STEP_OVERHEAD, DETECTOR_OVERHEAD = 1.1, 1.2
 class Reference:
     """What a stage takes on the machine of reference, two AVX2 cores that nobody else uses, in seconds.
 
-    Estimated from processor times of runs on few scans, as no quiet machine was at hand.
+    Measured in one run of the demo (32 and 8 scans, 8 minutes) with nothing else at work.
 
     Attributes:
         start: Of the commands themselves, and whatever does not grow with the scans.
@@ -43,13 +43,13 @@ class Reference:
 REFERENCE_SCAN_S = 2.0  # processor time of drawing a phantom there
 STAGES = {
     "phantoms": Reference(5, 1.1),
-    "convert": Reference(6, 0.3),
+    "convert": Reference(8, 0.4),
     "plan": Reference(24, 0.3),
-    "training": Reference(25, 0.0),
-    "validation": Reference(0, 1.0),
-    "calibrate": Reference(10, 0.8),
-    "predict": Reference(10, 1.5),
-    "evaluate": Reference(4, 0.1),
+    "training": Reference(60, 0.0),
+    "validation": Reference(0, 5.0),
+    "calibrate": Reference(12, 1.3),
+    "predict": Reference(21, 3.0),
+    "evaluate": Reference(6, 0.1),
     "report": Reference(2, 0.3),
 }
 
