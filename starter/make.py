@@ -95,13 +95,15 @@ def plan(memory_gib: float, spacing_mm: float | None = None, processes: int = 1)
     from pe_nnunet.dataset.folders import PREPROCESSED, SPLITS
 
     count, before = str(processes), Path(os.environ[PREPROCESSED]) / f"Dataset{DATASET_ID}_{NAME}" / SPLITS
+    spacing: tuple[str, ...] = ()
+    if spacing_mm is not None:  # nnU-Net then asks for a name of the plans
+        spacing = ("-overwrite_target_spacing", *[f"{spacing_mm:g}"] * 3, "-overwrite_plans_name", PLANS)
     before.unlink(missing_ok=True)  # nnU-Net stops where it differs from the dataset's
     _run(
         *("nnUNetv2_plan_and_preprocess", "-d", str(DATASET_ID), "-pl", PLANNER, "-c", CONFIGURATION),
         *("-gpu_memory_target", f"{memory_gib:g}", "-np", count, "-npfp", count, "--clean"),
         "--verify_dataset_integrity",
-        *(() if spacing_mm is None else ("-overwrite_target_spacing", *[f"{spacing_mm:g}"] * 3)),
-        *(() if spacing_mm is None else ("-overwrite_plans_name", PLANS)),
+        *spacing,
     )
 
 
