@@ -6,6 +6,8 @@ lumen it is central (a rim of contrast all round), mural (on one side) or occlus
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -28,7 +30,11 @@ GAP_VOXELS = 2
 
 @dataclass(frozen=True)
 class Embolus:
-    """One embolus as it was made; `volume_mm3` is what its truth holds on the scan's grid."""
+    """One embolus as it was made; `volume_mm3` is what its truth holds on the scan's grid.
+
+    `obstruction` is the share of the lumen's cross-section that it takes up away from its ends, and `pieces` how much
+    of it, in mm3, lies in which pieces of the arterial tree.
+    """
 
     kind: Kind
     hu: float
@@ -36,6 +42,8 @@ class Embolus:
     vessel_radius_mm: float
     generation: int
     centre_mm: tuple[float, float, float]  # z, y, x
+    obstruction: float
+    pieces: Mapping[int, float]
 
     def to_dict(self, label: int) -> dict[str, Any]:
         """The embolus as JSON types, its centre as LPS (x, y, z)."""
@@ -47,6 +55,7 @@ class Embolus:
             "vessel_radius_mm": round(self.vessel_radius_mm, 2),
             "generation": self.generation,
             "centre_lps_mm": [round(v, 1) for v in self.centre_mm[::-1]],
+            "obstruction": round(self.obstruction, 3),
         }
 
 
@@ -161,12 +170,37 @@ def _try_one(
     centre = np.argwhere(truth).mean(axis=0) + [a.start for a in around]
     scan = np.asarray(grid.spacing_mm) * factors
     corner = np.asarray(grid.origin_mm) - np.asarray(grid.spacing_mm) / 2
+    held = (share > 0) & (piece >= 0)
+    in_piece = np.bincount(piece[held], share[held]) * grid.voxel_mm3
     clot.emboli.append(
         Embolus(
-            kind, hu, volume, radius, int(arteries.generation[seed]), tuple((corner + (centre + 0.5) * scan).tolist())
+            kind,
+            hu,
+            volume,
+            radius,
+            int(arteries.generation[seed]),
+            tuple((corner + (centre + 0.5) * scan).tolist()),
+            obstructed_share(kind, width),
+            {int(k): float(in_piece[k]) for k in np.flatnonzero(in_piece)},
         )
     )
     return True
+
+
+def obstructed_share(kind: Kind, width: float) -> float:
+    """Share of a round lumen's cross-section that an embolus takes up.
+
+    Args:
+        kind: Central ones are round, mural ones lie beyond a chord.
+        width: In radii of the lumen: of a central one its own radius, of a mural one how far the chord is from the axis.
+
+    Example:
+        >>> obstructed_share("central", 0.5), obstructed_share("mural", 0.0), obstructed_share("occlusive", 1.0)
+        (0.25, 0.5, 1.0)
+    """
+    if kind == "central":
+        return width**2
+    return 1.0 if kind == "occlusive" else (math.acos(width) - width * math.sqrt(1 - width**2)) / math.pi
 
 
 def _choose_site(arteries: Tubes, volume_mm3: float, rng: np.random.Generator) -> tuple[int, Kind, float]:

@@ -10,6 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from pe_nnunet.phantom.artery_anatomy import ArteryAnatomy
 from pe_nnunet.phantom.grid import Floats, Grid, block_mean
 from pe_nnunet.phantom.paint_blood import paint_streaks, paint_vessels
 from pe_nnunet.phantom.paint_body import paint_belly, paint_body_wall, paint_bones, paint_mediastinum, paint_table
@@ -64,7 +65,7 @@ def make_phantom(settings: PhantomSettings, seed: int, index: int) -> Phantom:
     hu = blur(hu, grid.spacing_mm)
     ct = expose(hu, grid.spacing_mm, scene.contrast.noise, stream(seed, index, "noise"))
     emboli = scene.clot.ids
-    artery = _mask(scene.artery.distance < 0, scene) | (emboli > 0)
+    artery = artery_mask(scene)
     outside_heart = scene.thorax.left_atrium(scene.grid.axes()) > 0
     vein = _mask((scene.vein.distance < 0) & outside_heart, scene) & ~artery
     box = (slice(0, scene.grid.shape[0]), slice(0, scene.grid.shape[1]), slice(0, scene.grid.shape[2]))
@@ -79,6 +80,11 @@ def make_phantom(settings: PhantomSettings, seed: int, index: int) -> Phantom:
     )
 
 
+def artery_mask(scene: Scene) -> NDArray[np.bool_]:
+    """The lumen of the arteries, clot included, on the scan's grid (z, y, x)."""
+    return _mask(scene.artery.distance < 0, scene) | (scene.clot.ids > 0)
+
+
 def _scan_grid(scene: Scene) -> Grid:
     return Grid.covering(*scene.thorax.extent_mm(), scene.settings.spacing_mm)
 
@@ -88,6 +94,7 @@ def _mask(inside: NDArray[np.bool_], scene: Scene) -> NDArray[np.bool_]:
 
 
 def _facts(scene: Scene, seed: int, index: int) -> dict[str, Any]:
+    anatomy = ArteryAnatomy.of(scene.trees.arteries)
     lookalikes = [finding.to_dict() for finding in scene.lookalikes]
     if scene.contrast.streaks:
         lookalikes.append({"kind": "caval streak"})
@@ -97,7 +104,7 @@ def _facts(scene: Scene, seed: int, index: int) -> dict[str, Any]:
         "negative": not scene.clot.emboli,
         "thorax_width_mm": round(340 * scene.thorax.scale, 1),
         "contrast": scene.contrast.to_dict(),
-        "emboli": [e.to_dict(k) for k, e in enumerate(scene.clot.emboli, 1)],
+        "emboli": [{**e.to_dict(k), **anatomy.place_of(e)} for k, e in enumerate(scene.clot.emboli, 1)],
         "lookalikes": lookalikes,
     }
 
