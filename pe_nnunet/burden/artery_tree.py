@@ -14,17 +14,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.burden.centre_lines import CentreLines
+from pe_nnunet.burden.centre_lines import CentreLines, Floats
 from pe_nnunet.errors import InputError
 
-Floats = NDArray[np.float64]
 Side = Literal["right", "left", "both"]
+SIDES: tuple[Side, ...] = ("right", "left", "both")
 
 SEGMENTS = 10  # of a lung, as both scores count them (Qanadli: 3 of the upper, 2 of the middle, 5 of the lower lobe)
 LEVELS = (("main", 8.5), ("lobar", 2**0.5), ("segmental", 0.65), ("subsegmental", 0.0))
-"""Name and fewest segments that a branch of the level supplies. Main: all but what leaves it early. The others part 2, 1
-and 0.42 segments at their geometric means: a lung has 10 segments and some 24 subsegments (Boyden, Segmental Anatomy of
-the Lungs (1955): 42 arteries of subsegments in all that he names)."""
+"""Name and fewest segments that a branch of the level supplies. Main: all but what leaves it early. The others part 2
+segments (the smallest lobe), 1, and 0.42 (a segment has two or three subsegments) at their geometric means."""
 
 MURRAY = 3.0
 SIDE_SHARE = 0.05  # of all centre lines: what lies beyond a division on either side for it to be that of the trunk
@@ -50,7 +49,7 @@ class ArteryTree:
 
     def children(self, branch: int) -> list[int]:
         """Branches that leave at the end of this one."""
-        return np.flatnonzero(self.parent == branch).tolist()
+        return [int(b) for b in np.flatnonzero(self.parent == branch)]
 
     @classmethod
     def of(cls, lines: CentreLines, area_mm2: Floats) -> ArteryTree:

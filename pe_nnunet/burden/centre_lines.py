@@ -7,6 +7,7 @@ branch. What it lacks is ours: where the tree begins, which way its branches run
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from pe_nnunet.errors import InputError
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 MIN_TREE_MM = 100.0  # of centre lines in all: less is no tree of two lungs
@@ -59,7 +60,7 @@ class CentreLines:
 
     def children(self, branch: int) -> list[int]:
         """Branches that leave at the end of this one."""
-        return np.flatnonzero(self.parent == branch).tolist()
+        return [int(b) for b in np.flatnonzero(self.parent == branch)]
 
     def generations(self) -> Ints:
         """Divisions between the root and each branch."""
@@ -98,7 +99,9 @@ def centre_lines(lumen: NDArray[np.bool_], step_mm: float) -> CentreLines:
     _, piece = connected_components(graph, directed=False)
     largest = piece == np.bincount(piece).argmax()
     if largest.sum() * step_mm < MIN_TREE_MM:
-        raise InputError("PE-BUR-001", "the artery mask is in pieces, none of them a tree", "give one of the whole tree")
+        raise InputError(
+            "PE-BUR-001", "the artery mask is in pieces, none of them a tree", "give one of the whole tree"
+        )
     wide = np.flatnonzero(largest & (radius >= WIDE * radius[largest].max()))
     root = int(wide[points[wide, 1].argmin()])
     away, before = dijkstra(graph, directed=False, indices=root, return_predecessors=True)

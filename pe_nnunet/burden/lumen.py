@@ -9,7 +9,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from pe_nnunet.burden.centre_lines import CentreLines
+from pe_nnunet.burden.centre_lines import CentreLines, Floats
+from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.geometry import spacing_zyx, to_lps
 from pe_nnunet.voxels import Box, foreground, label_components
 
@@ -31,19 +32,22 @@ class Lumen:
     inside: NDArray[np.bool_]
     ids: NDArray[np.uint16]
     step_mm: float
-    corner_mm: NDArray[np.float64]
+    corner_mm: Floats
 
     @classmethod
-    def of(cls, artery: sitk.Image, ids: sitk.Image) -> Lumen | None:
-        """From masks on one grid; None where there is no artery.
+    def of(cls, artery: sitk.Image, ids: sitk.Image) -> Lumen:
+        """From masks on one grid.
 
         An embolus is lumen even where the artery mask leaves it out, as masks of bright blood do.
+
+        Raises:
+            InputError: PE-BUR-001 if there is no artery.
         """
         arteries, emboli = to_lps(artery) > 0, to_lps(ids)
         spacing = np.array(spacing_zyx(arteries))
         both = sitk.GetArrayFromImage(arteries).astype(bool)
         if not both.any():
-            return None
+            raise InputError("PE-BUR-001", "the mask of the arteries is empty", "give one of the whole tree")
         both |= sitk.GetArrayViewFromImage(emboli) > 0
         box = Box.around(both)
         assert box is not None  # noqa: S101 - there is an artery
@@ -59,7 +63,7 @@ class Lumen:
         return cls(np.asarray(inside), labels, step, corner)
 
     @property
-    def cubes(self) -> tuple[NDArray[np.float64], NDArray[np.uint16]]:
+    def cubes(self) -> tuple[Floats, NDArray[np.uint16]]:
         """Middles of the cubes of the lumen in mm, (n, 3), and the embolus that each is of, 0 none."""
         where, _ = foreground(self.inside)
         return where * self.step_mm, self.ids[tuple(where.T)]
@@ -77,11 +81,11 @@ def _in_cubes(part: sitk.Image, step_mm: float, interpolator: int) -> NDArray[np
     return np.asarray(sitk.GetArrayFromImage(resampler.Execute(part)))
 
 
-def areas_mm2(lines: CentreLines, place: NDArray[np.int64], step_mm: float) -> NDArray[np.float64]:
+def areas_mm2(lines: CentreLines, place: NDArray[np.int64], step_mm: float) -> Floats:
     """Mean cross-section of each branch.
 
-    Of a wide artery by the radius of its centre line, as its cubes at a division are not clearly its own; of a thin one,
-    whose radius is a cube or two, by its volume over its length.
+    Of a wide artery by the radius of its centre line, as its cubes at a division are not clearly its own; of a thin
+    one, whose radius is a cube or two, by its volume over its length.
 
     Args:
         lines: The branches.
@@ -106,7 +110,7 @@ class NearestPlace:
         fourth = np.sqrt(np.maximum(lines.radius.max() ** 2 - lines.radius**2, 0))
         self._tree = cKDTree(np.c_[lines.points, fourth])
 
-    def of(self, places: NDArray[np.float64]) -> NDArray[np.int64]:
+    def of(self, places: Floats) -> NDArray[np.int64]:
         """Indices of points of the centre lines.
 
         Args:

@@ -98,7 +98,7 @@ def _kind(tree: ArteryTree, branch: int) -> str:
 
 
 def _segmental_of(tree: ArteryTree, branch: int) -> int:
-    """The segmental artery that a branch belongs to: the first on the way to it; the branch itself where there is none."""
+    """The segmental artery that a branch belongs to: the first on the way to it; itself where there is none."""
     artery, at = branch, branch
     while at >= 0:
         if tree.level[at] == "segmental":
@@ -115,8 +115,9 @@ def _artery_of(tree: ArteryTree, branch: int) -> int:
     kind = _kind(tree, branch)
     if kind == "segmental":
         return _segmental_of(tree, branch)
-    while (above := int(tree.parent[branch])) >= 0 and _kind(tree, above) == kind and tree.side[above] == tree.side[branch]:
+    above = int(tree.parent[branch])
+    while above >= 0 and (_kind(tree, above), tree.side[above]) == (kind, tree.side[branch]):
         if tree.segments[branch] < max(tree.segments[b] for b in tree.children(above)):
             break
-        branch = above
+        branch, above = above, int(tree.parent[above])
     return branch

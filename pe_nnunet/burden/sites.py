@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.burden.centre_lines import CentreLines
+from pe_nnunet.burden.centre_lines import CentreLines, Floats
 
 MIN_SHARE = 0.1  # of an embolus: with less of it in a branch, it merely touches that
 WINDOW_MM = 4.0  # of the centre line, over which a cross-section is averaged
@@ -69,9 +69,9 @@ def find_sites(
 
 
 def _greatest(
-    clot: NDArray[np.float64],
-    lumen: NDArray[np.float64],
-    points: NDArray[np.float64],
+    clot: Floats,
+    lumen: Floats,
+    points: Floats,
     step_mm: float,
     voxel_mm: float,
 ) -> Obstruction:

@@ -84,6 +84,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "first model that tells arteries takes for them",
     )
     add_options(where, ConvertOptions, "lung_margin_mm", "on_no_lungs")
+    parser.add_argument_group("what is told about them").add_argument(
+        "--anatomy",
+        type=Path,
+        metavar="FOLDER",
+        help="masks named as TotalSegmentator names them (lung_arteries, heart_ventricle_right, ...), or a folder with "
+        "one such folder <case> a scan: for the level by following the arteries, lobe, obstruction, Qanadli and "
+        "Mastora scores, and the ratio of the ventricles",
+    )
     batch = parser.add_argument_group("many scans")
     batch.add_argument(
         "--resume", action="store_true", help="leave out what is complete, with the same models and settings"
@@ -96,6 +104,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
+    from pe_nnunet.burden import anatomy_files
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.detection import load_detector
     from pe_nnunet.errors import ConfigurationError
@@ -125,6 +134,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.artery is not None and args.roi != "artery":
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
+    if args.anatomy is not None:
+        anatomy_files(args.anatomy, "")  # whether there is such a folder
     start_ahead(read_inputs.__module__)
     detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
     fusion = partial(
@@ -163,6 +174,7 @@ def run(args: argparse.Namespace) -> int:
         args.output,
         outputs=outputs,
         artery=args.artery,
+        anatomy=args.anatomy,
         resume=args.resume,
         part=args.part_id,
         parts=args.num_parts,

@@ -257,6 +257,13 @@ CODES: dict[str, str] = {
     "PE-OUT-014": "another process writes results into the folder",
     "PE-OUT-015": "an output folder whose name is not UTF-8, which the writer of images cannot open",
     "PE-OUT-016": "a DICOM SR whose findings refer to no segments, as there is no DICOM SEG of the case",
+    # what masks of the anatomy tell
+    "PE-BUR-001": "a mask of the arteries that holds no tree of arteries: nothing is followed in it",
+    "PE-BUR-002": "a mask of the arteries that does not reach from the trunk into both lungs: no levels, no scores",
+    "PE-BUR-003": "no mask of a structure: what needs it is not told",
+    "PE-BUR-004": "diameters of the ventricles that their masks do not allow",
+    "PE-BUR-005": "an embolus off the connected arteries of the mask: it has no level, and scores have wider bounds",
+    "PE-BUR-006": "no folder of masks of the anatomy at that place",
     # slices
     "PE-SLC-001": "a folder of PNG slices whose slices.json is missing or cannot be read",
     "PE-SLC-002": "a PNG slice or mask that is missing, damaged, coloured or of another size",

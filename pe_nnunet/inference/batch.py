@@ -33,6 +33,7 @@ def predict_batch(
     *,
     outputs: frozenset[str] = DEFAULT,
     artery: Path | None = None,
+    anatomy: Path | None = None,
     resume: bool = False,
     part: int = 0,
     parts: int = 1,
@@ -49,6 +50,7 @@ def predict_batch(
         outputs: Kinds of files to write, keys of `pe_nnunet.outputs.writers.WRITERS`; where pages of cases are among
             them, there is one for all too.
         artery: Mask of the arteries to search along, or a folder with one a case.
+        anatomy: Folder of masks of the anatomy (`pe_nnunet.burden.MASKS`), or with one such folder a case.
         resume: Whether to leave out what an earlier run completed: the same scans, models and settings, with files that
             are as they were written.
         part: Which of the parts this run does, from 0 on.
@@ -67,7 +69,7 @@ def predict_batch(
     with sole_writer(folder, None if parts == 1 else part):
         tables = folder if parts == 1 else folder / f"part_{part}_of_{parts}"
         write_errors([], tables)  # before the work: an output that cannot be written is known at once
-        written, failed = _predict_own(predictor, refs[part::parts], folder, outputs, artery, resume, limits)
+        written, failed = _predict_own(predictor, refs[part::parts], folder, outputs, (artery, anatomy), resume, limits)
         write_errors(failed, tables)
         # parts may end together, and each reads what is there
         with locked(folder / ".summary.lock", busy(folder), wait=True):
@@ -88,15 +90,16 @@ def _predict_own(
     own: Sequence[ScanRef],
     folder: Path,
     outputs: frozenset[str],
-    artery: Path | None,
+    masks: tuple[Path | None, Path | None],
     resume: bool,
     limits: CaseLimits | None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
-    """Predict the scans of this process, and say how it goes."""
+    """Predict the scans of this process, and say how it goes; `masks` are of the arteries and of the anatomy."""
+    artery, anatomy = masks
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
     for ref in own if resume else ():
-        inputs = inputs_sha256(ref, artery, predictor.n_channels)
+        inputs = inputs_sha256(ref, artery, predictor.n_channels, anatomy)
         known, changed = completed(predictor, ref.case_id, folder, inputs, outputs)
         if known is not None:
             there[ref.case_id] = known
@@ -112,6 +115,7 @@ def _predict_own(
             result = predictor.predict(
                 case.scan,
                 artery=case.artery,
+                anatomy=case.anatomy,
                 further=case.further,
                 progress=lambda part, done, all_, share: show(done, all_, part, share),
             )
@@ -135,7 +139,9 @@ def _predict_own(
     made, failed = work_through(
         predict,
         left,
-        read=partial(read_inputs, artery=artery, repairs=predictor.repairs, channels=predictor.n_channels),
+        read=partial(
+            read_inputs, artery=artery, repairs=predictor.repairs, channels=predictor.n_channels, anatomy=anatomy
+        ),
         limits=limits,
         say=say,
         hidden={case: ref.hidden for case, ref in left.items()},

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from pe_nnunet.burden import anatomy_files, read_anatomy
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.files import text_sha256
 from pe_nnunet.inference.channels import channel_files, further_channels, without_further_channels
@@ -23,6 +24,7 @@ class CaseInputs:
     Attributes:
         scan: In HU.
         artery: Mask of its arteries, if one was named.
+        anatomy: Masks of what lies around emboli, by name; None if none were asked for.
         further: Its channels beside the CT.
         sha256: See `inputs_sha256`.
         seconds: That reading the scan took.
@@ -30,12 +32,15 @@ class CaseInputs:
 
     scan: Scan
     artery: sitk.Image | None
+    anatomy: dict[str, sitk.Image] | None
     further: list[sitk.Image]
     sha256: dict[str, str]
     seconds: float
 
 
-def read_inputs(ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool], channels: int = 1) -> CaseInputs:
+def read_inputs(
+    ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool], channels: int = 1, anatomy: Path | None = None
+) -> CaseInputs:
     """Read a case.
 
     Args:
@@ -43,17 +48,21 @@ def read_inputs(ref: ScanRef, artery: Path | None, repairs: Mapping[str, bool], 
         artery: Mask of the arteries, or a folder with one a case.
         repairs: Keywords of `read_scan`.
         channels: That the models need.
+        anatomy: Folder of masks of the anatomy, or with one such folder a case.
 
     Raises:
-        PEError: If the scan or mask cannot be read.
+        PEError: If the scan or a mask cannot be read.
     """
-    hashes = inputs_sha256(ref, artery, channels)  # before it is read: a file that changes meanwhile is done again
+    hashes = inputs_sha256(
+        ref, artery, channels, anatomy
+    )  # before it is read: a file that changes meanwhile is done again
     scan, seconds = read_timed(ref, repairs)
-    mask = None
+    mask, path = None, ref.path if ref.kind == "file" else None
     if artery is not None:
-        file, path = artery_file(artery, ref.mask_id), ref.path if ref.kind == "file" else None
+        file = artery_file(artery, ref.mask_id)
         mask = laid_on(scan.image, path, read_label(file), file, "the artery mask")[0]
-    return CaseInputs(scan, mask, further_channels(ref, scan.image, channels), hashes, seconds)
+    around = None if anatomy is None else read_anatomy(anatomy_files(anatomy, ref.mask_id), scan.image, path)
+    return CaseInputs(scan, mask, around, further_channels(ref, scan.image, channels), hashes, seconds)
 
 
 def read_one_scan(path: Path, repairs: Mapping[str, bool], channels: int = 1) -> Scan:
@@ -74,19 +83,24 @@ def read_one_scan(path: Path, repairs: Mapping[str, bool], channels: int = 1) ->
     return read_scan(refs[0], **repairs)
 
 
-def inputs_sha256(ref: ScanRef, artery: Path | None = None, channels: int = 1) -> dict[str, str]:
+def inputs_sha256(
+    ref: ScanRef, artery: Path | None = None, channels: int = 1, anatomy: Path | None = None
+) -> dict[str, str]:
     """Hashes of what the result of a case depends on, beside models and settings; empty for what cannot be read.
 
     Args:
         ref: The scan.
         artery: As in `predict_batch`.
         channels: That the models need.
+        anatomy: As in `predict_batch`.
     """
     inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
     if channels > 1:
         inputs["channels"] = lambda: channel_files(ref, channels)
     if artery is not None:
         inputs["artery"] = lambda: [artery_file(artery, ref.mask_id)]
+    if anatomy is not None:
+        inputs["anatomy"] = lambda: list(anatomy_files(anatomy, ref.mask_id).values())
     hashes = {"only": text_sha256(repr(ref.only))} if ref.only else {}
     for name, files in inputs.items():
         try:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import SimpleITK as sitk
 import torch
 
+from pe_nnunet.burden import ARTERY, measure_burden
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
@@ -125,6 +126,7 @@ class PEPredictor:
         scan: Path | str | sitk.Image | Scan,
         *,
         artery: sitk.Image | None = None,
+        anatomy: Mapping[str, sitk.Image] | None = None,
         further: Sequence[sitk.Image] | None = None,
         case_id: str = "scan",
         progress: Progress | None = None,
@@ -134,6 +136,9 @@ class PEPredictor:
         Args:
             scan: A file, a DICOM folder, an image in HU, or a scan that was read.
             artery: A mask of the pulmonary arteries on the scan's grid: emboli are looked for along it alone.
+            anatomy: Masks of arteries, lobes and chambers on the scan's grid, by the names `pe_nnunet.burden.MASKS`:
+                levels, obstruction, scores and ratios are measured with them. Arteries that emboli are looked for along
+                are followed as well.
             further: Channels beside the CT, on its grid, for models of several; None reads the files `_0001`, ...
                 beside a scan's `_0000`. Lungs are found in the CT alone.
             case_id: For an image; otherwise it comes from the file name.
@@ -194,8 +199,13 @@ class PEPredictor:
         probability = from_lps(whole, image)
         emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
         clock.lap("emboli")
+        burden = None
+        if anatomy is not None or region.artery is not None:
+            followed = {} if region.artery is None else {ARTERY: from_lps(region.artery, image)}
+            burden = measure_burden(emboli.labels, image, followed | dict(anatomy or {}))
+            clock.lap("burden")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
-        notes += [*self._notes(image_lps), *self.notes]
+        notes += [*(burden.notes if burden else ()), *self._notes(image_lps), *self.notes]
         return CaseResult(
             case_id=case_id,
             image=image,
@@ -213,6 +223,7 @@ class PEPredictor:
             terms=self.ensemble.terms,
             dicom=scan.dicom if isinstance(scan, Scan) else None,
             stock=stock,
+            burden=burden,
             source=scan.ref.shown_name if isinstance(scan, Scan) else "",
             names=HASHED if isinstance(scan, Scan) and scan.ref.hidden else PLAIN,
             source_sha256=scan.sha256 if isinstance(scan, Scan) else "",

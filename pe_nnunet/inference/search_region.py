@@ -36,12 +36,14 @@ class Region:
         within: (z, y, x) in the box; windows outside it are not computed and its outside holds no embolus. None: all.
         kind: What decided: `lungs`, `artery`, or `whole` scan.
         notes: What a user should know.
+        artery: The mask that decided, on the image's grid.
     """
 
     box: Box
     within: NDArray[np.bool_] | None
     kind: Literal["lungs", "artery", "whole"]
     notes: tuple[Note, ...] = ()
+    artery: sitk.Image | None = None
 
     def facts(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """For the record of a case.
@@ -140,7 +142,7 @@ def artery_region(image_lps: sitk.Image, artery: sitk.Image, context_mm: float) 
         raise InputError("PE-ROI-004", "the artery mask is empty", "leave --roi artery out for this scan")
     box = held.grown(max(context_mm, ARTERY_MARGIN_MM), spacing, inside.shape)
     near = distance_mm(np.ascontiguousarray(inside[box.slices]), spacing) >= -ARTERY_MARGIN_MM
-    return Region(box, np.asarray(near), "artery")
+    return Region(box, np.asarray(near), "artery", artery=mask)
 
 
 MIN_PROBABILITY = 0.5

@@ -8,6 +8,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from pe_nnunet.burden import Burden
 from pe_nnunet.detection import Detections
 from pe_nnunet.errors import GeometryError, Note
 from pe_nnunet.fusion import Emboli
@@ -101,7 +102,7 @@ class CaseResult:
         source: Where the scan came from, as the user gave it.
         names: `"plain"` where case id and source are names of folders and files, `"hashed"` where they are hashes.
         source_sha256: Hash of the scan, empty if not known.
-        inputs_sha256: Hash of all files that the result depends on, by what they are: `"scan"`, `"artery"`.
+        inputs_sha256: Hash of all files that the result depends on, by what they are: `"scan"`, `"artery"`, ....
         roi: The region that the networks saw, in terms that JSON has, for example `{"box_zyx": [[...], [...]]}`.
         models: The networks of the ensemble.
         model_cards: Name of a model's folder -> the file of its card and its SHA-256; of those that have one.
@@ -112,6 +113,7 @@ class CaseResult:
         artery_mm: Diameter of the artery around kept emboli, by id; `write_case` measures them where there are none.
         dicom: The series that the scan was read from; None for other formats.
         stock: What nnU-Net's own files need beside the probability; None if they were not asked for.
+        burden: What masks of the anatomy tell about the emboli; None if there were none.
 
     Raises:
         GeometryError: PE-GEO-001 or PE-GEO-002 if the parts do not share one grid.
@@ -138,6 +140,7 @@ class CaseResult:
     artery_mm: Mapping[int, float] = field(default_factory=dict)
     dicom: DicomInfo | None = None
     stock: StockClasses | None = None
+    burden: Burden | None = None
 
     def __post_init__(self) -> None:
         shape = self.image.GetSize()[::-1]

@@ -18,6 +18,7 @@ from pe_nnunet.errors import Note, OutputError
 from pe_nnunet.files import atomic_json
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.artery import artery_diameters_mm, level_of
+from pe_nnunet.outputs.burden_record import burden_record, place_record
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.cohort_files import CaseSummary
 from pe_nnunet.outputs.writers import DEFAULT, WRITERS
@@ -105,6 +106,7 @@ def case_manifest(
         "volume_mm3": round(emboli.volume_mm3, 3),
         "volumes_mm3": volumes,
         "findings": [_finding(case, row) for row in emboli.kept],
+        "burden": burden_record(case.burden, image),
         "candidates": len(emboli.candidates),
         "seconds": round(case.seconds, 3),
         "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
@@ -141,6 +143,7 @@ def _finding(case: CaseResult, row: Candidate) -> dict[str, Any]:
         "position_lps_mm": [round(v, 3) for v in case.image.TransformIndexToPhysicalPoint((i, j, k))],
         "artery_mm": None if artery_mm is None else round(artery_mm, 1),
         "level": None if artery_mm is None else level_of(artery_mm),
+        **place_record(case.burden, row.id),
     }
 
 

@@ -11,8 +11,10 @@ from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.files import atomic_text
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.artery import level_of
+from pe_nnunet.outputs.burden_record import burden_lines, place_record
 from pe_nnunet.outputs.case import CaseResult, notices_of
 from pe_nnunet.outputs.report_slices import listed, page_data
+from pe_nnunet.outputs.ventricles_picture import ventricles_address
 from pe_nnunet.pages import render
 
 
@@ -48,6 +50,8 @@ def report_html(case: CaseResult) -> str:
         caption=f"{verdict}, {len(emboli.candidates) - count} candidates not kept",
         rows=[_row(case, row) for row in shown],
         left_out=len(emboli.candidates) - len(shown),
+        burden=[] if case.burden is None else burden_lines(case.burden),
+        ventricles=ventricles_address(case),
         details=_details(case),
         data=page_data(case),
     )
@@ -61,6 +65,7 @@ def _row(case: CaseResult, row: Candidate) -> dict[str, Any]:
         "kept": row.kept,
         "level": "" if artery_mm is None else level_of(artery_mm),
         "artery_mm": "" if artery_mm is None else f"{artery_mm:.1f}",
+        "place": place_record(case.burden, row.id),
         "score": f"{row.probability:.2f}",
         "volume_mm3": f"{row.volume_mm3:,.0f}",
         "position_mm": ", ".join(str(round(v)) for v in case.image.TransformIndexToPhysicalPoint((i, j, k))),

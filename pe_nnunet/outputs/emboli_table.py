@@ -9,27 +9,35 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from pe_nnunet.burden import Burden
 from pe_nnunet.errors import InputError
 from pe_nnunet.files import csv_text
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.metrics.markers import Marker
 from pe_nnunet.outputs.artery import level_of
+from pe_nnunet.outputs.burden_record import place_record
 
 COLUMNS = (
     "id", "x", "y", "z", "prob", "volume_mm3", "kept", "mean_prob", "voxel_x", "voxel_y", "voxel_z",
-    "artery_mm", "level",
+    "artery_mm", "level", "tree_level", "side", "lobe", "obstruction_percent",
 )  # fmt: skip
 REQUIRED = ("id", "x", "y", "z", "prob")
 TRUE_WORDS = frozenset({"1", "1.0", "true", "yes"})
 
 
-def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image, artery_mm: Mapping[int, float] | None = None) -> str:
+def emboli_csv(
+    candidates: Sequence[Candidate],
+    image: sitk.Image,
+    artery_mm: Mapping[int, float] | None = None,
+    burden: Burden | None = None,
+) -> str:
     """The table as text: one line a candidate, kept ones first.
 
     Args:
         candidates: Rows with voxel indices on `image`'s grid.
         image: The scan, whose geometry turns indices into positions.
         artery_mm: Diameter of the artery by id, which gives the level; empty fields where there is none.
+        burden: Where emboli lie by masks of the anatomy; likewise.
 
     Returns:
         CSV with the columns `COLUMNS`: x, y, z in LPS mm of the most certain voxel, `kept` as 1 or 0, and that voxel's
@@ -40,6 +48,7 @@ def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image, artery_mm: Ma
         k, j, i = row.voxel_zyx
         x, y, z = image.TransformIndexToPhysicalPoint((i, j, k))
         mm = (artery_mm or {}).get(row.id)
+        place = place_record(burden, row.id)
         rows.append(
             [
                 row.id,
@@ -52,6 +61,7 @@ def emboli_csv(candidates: Sequence[Candidate], image: sitk.Image, artery_mm: Ma
                 j,
                 k,
                 *(("", "") if mm is None else (f"{mm:.1f}", level_of(mm))),
+                *("" if place[name] is None else place[name] for name in COLUMNS[-4:]),
             ]
         )
     return csv_text(COLUMNS, rows)

@@ -65,7 +65,7 @@ def _write_table(case: CaseResult, path: Path) -> None:
     from pe_nnunet.files import atomic_text
     from pe_nnunet.outputs.emboli_table import emboli_csv
 
-    atomic_text(path, emboli_csv(case.emboli.candidates, case.image, case.artery_mm))
+    atomic_text(path, emboli_csv(case.emboli.candidates, case.image, case.artery_mm, case.burden))
 
 
 def _map(part: str, suffix: str, content: str, switch: str) -> Writer:
@@ -190,6 +190,16 @@ def _draw_picture(case: CaseResult, path: Path) -> None:
     overview.write_overview(case, path)
 
 
+def _draw_ventricles(case: CaseResult, path: Path) -> None:
+    from pe_nnunet.outputs.ventricles_picture import write_ventricles
+
+    write_ventricles(case, path)
+
+
+def _has_ventricles(case: CaseResult) -> bool:
+    return case.burden is not None and case.burden.has_lines
+
+
 def _draw_page(case: CaseResult, path: Path) -> None:
     from pe_nnunet.outputs import case_page as report
 
@@ -251,6 +261,13 @@ WRITERS: dict[str, Writer] = {
     **{f"key_image_{number}": _key_image(number) for number in range(1, KEY_IMAGES + 1)},
     "picture": Writer(
         ".png", "overview: where the emboli lie, and the key slices of the main ones", _draw_picture, slow=True
+    ),
+    "ventricles": Writer(
+        "_ventricles.png",
+        "with `--anatomy`: the ventricles with the lines that their diameters were measured along",
+        _draw_ventricles,
+        _has_ventricles,
+        slow=True,
     ),
     "report": Writer(
         "_report.html",

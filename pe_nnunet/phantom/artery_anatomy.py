@@ -1,7 +1,7 @@
 """What a reader would call each piece of a phantom's arteries, known from how the tree was drawn.
 
-Trunk, main and lobar arteries have names. Within a lobe a branch is segmental where the tissue that it supplies, counted
-by the tips beyond it, is about a segment.
+Trunk, main and lobar arteries have names. Within a lobe a branch is segmental where the tissue that it supplies,
+counted by the tips beyond it, is about a segment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEGMENTS_OF_LOBE = dict(zip(LOBES, (3, 2, 5, 5, 5), strict=True))
 """As scores of obstruction count them: ten a lung, the two of the lingula among those of the left upper lobe."""
 
 SEGMENTS = {"trunk": 20, "right main": 10, "left main": 10, "right interlobar": 7, **SEGMENTS_OF_LOBE}
-MIN_LOBAR, MIN_SEGMENTAL = 2**0.5, 0.65  # segments: half way, by ratio, between 2 and 1, and between 1 and 0.42
+MIN_LOBAR, MIN_SEGMENTAL = 2**0.5, 0.65  # segments: half way, by ratio, between 2 and 1, and 1 and 0.42
 LEVELS = ("main", "lobar", "segmental", "subsegmental")
 MIN_SHARE = 0.1  # of an embolus, for a level to be its own
 

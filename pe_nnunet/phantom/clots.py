@@ -192,7 +192,7 @@ def obstructed_share(kind: Kind, width: float) -> float:
 
     Args:
         kind: Central ones are round, mural ones lie beyond a chord.
-        width: In radii of the lumen: of a central one its own radius, of a mural one how far the chord is from the axis.
+        width: In radii of the lumen: of a central one its own radius, of a mural one the chord's distance to the axis.
 
     Example:
         >>> obstructed_share("central", 0.5), obstructed_share("mural", 0.0), obstructed_share("occlusive", 1.0)

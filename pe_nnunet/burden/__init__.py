@@ -1,0 +1,8 @@
+"""What a reader asks about emboli next: level by following the arteries, obstruction, published scores, ventricles."""
+
+from __future__ import annotations
+
+from pe_nnunet.burden.anatomy import ARTERY, MASKS, anatomy_files, read_anatomy
+from pe_nnunet.burden.measure import Burden, Place, Score, measure_burden
+
+__all__ = ["ARTERY", "MASKS", "Burden", "Place", "Score", "anatomy_files", "measure_burden", "read_anatomy"]
