@@ -46,7 +46,7 @@ def qanadli(tree: ArteryTree, obstruction: Mapping[int, float], rounding: float 
     weight = {branch: 2 if share >= WHOLE else 1 for branch, share in obstruction.items()}
     counted: dict[int, int] = {}
     for branch, d in weight.items():
-        artery = _segmental_of(tree, branch)
+        artery = _counted_at(tree, branch)
         d = 1 if tree.level[branch] == "subsegmental" else d
         counted[artery] = max(counted.get(artery, 0), d)
     reached = [0] * len(tree.parent)  # the highest weight on the way from the trunk
@@ -97,27 +97,18 @@ def _kind(tree: ArteryTree, branch: int) -> str:
     return "interlobar" if level == "lobar" and tree.segments[branch] >= INTERLOBAR_SEGMENTS else level
 
 
-def _segmental_of(tree: ArteryTree, branch: int) -> int:
-    """The segmental artery that a branch belongs to: the first on the way to it; itself where there is none."""
-    artery, at = branch, branch
-    while at >= 0:
-        if tree.level[at] == "segmental":
-            artery = at
-        at = int(tree.parent[at])
-    return artery
-
-
 def _artery_of(tree: ArteryTree, branch: int) -> int:
-    """The first branch of the artery that a branch is part of.
-
-    A main artery goes on while it is one; a lobar one in the larger branch; a segmental one in all that are segmental.
-    """
-    kind = _kind(tree, branch)
-    if kind == "segmental":
-        return _segmental_of(tree, branch)
-    above = int(tree.parent[branch])
+    """The first branch of the artery that a branch is part of: an artery goes on while its kind does."""
+    kind, above = _kind(tree, branch), int(tree.parent[branch])
     while above >= 0 and (_kind(tree, above), tree.side[above]) == (kind, tree.side[branch]):
-        if tree.segments[branch] < max(tree.segments[b] for b in tree.children(above)):
-            break
         branch, above = above, int(tree.parent[above])
     return branch
+
+
+def _counted_at(tree: ArteryTree, branch: int) -> int:
+    """Where Qanadli's index counts an embolus: a subsegmental one at its segmental artery, if it has one."""
+    artery = _artery_of(tree, branch)
+    above = int(tree.parent[artery])
+    if tree.level[branch] == "subsegmental" and above >= 0 and tree.level[above] == "segmental":
+        return _artery_of(tree, above)
+    return artery if tree.level[branch] == "segmental" else branch

@@ -115,8 +115,8 @@ def measure_ventricles(masks: Mapping[str, sitk.Image]) -> Ventricles | None:
 
 def _valve(ventricle: NDArray[np.float64], atrium: NDArray[np.float64]) -> Point | None:
     """Middle of the part of a ventricle that is next to its atrium."""
-    away = cKDTree(atrium[:: max(1, len(atrium) // 100_000)]).query(ventricle)[0]
-    if away.min() > MAX_GAP_MM:
+    away = cKDTree(atrium).query(ventricle, distance_upper_bound=MAX_GAP_MM)[0]
+    if not np.isfinite(away).any():
         return None
     return np.asarray(ventricle[away <= away.min() + VALVE_MM].mean(axis=0))
 
