@@ -26,13 +26,11 @@ class Lumen:
         inside: Artery or embolus, (z, y, x) in cubes; the largest connected part alone.
         ids: Of the emboli, on the same grid.
         step_mm: Edge of the cubes.
-        corner_mm: Place of the first cube's middle from that of the scan's first voxel, (z, y, x).
     """
 
     inside: NDArray[np.bool_]
     ids: NDArray[np.uint16]
     step_mm: float
-    corner_mm: Floats
 
     @classmethod
     def of(cls, artery: sitk.Image, ids: sitk.Image) -> Lumen:
@@ -44,15 +42,13 @@ class Lumen:
             InputError: PE-BUR-001 if there is no artery.
         """
         arteries, emboli = to_lps(artery) > 0, to_lps(ids)
-        spacing = np.array(spacing_zyx(arteries))
         both = sitk.GetArrayFromImage(arteries).astype(bool)
         if not both.any():
             raise InputError("PE-BUR-001", "the mask of the arteries is empty", "give one of the whole tree")
         both |= sitk.GetArrayViewFromImage(emboli) > 0
         box = Box.around(both)
         assert box is not None  # noqa: S101 - there is an artery
-        step = max(float(spacing.min()), STEP_MM)
-        corner = np.array(box.start) * spacing
+        step = max(min(spacing_zyx(arteries)), STEP_MM)
         part = emboli[tuple(slice(a, b) for a, b in zip(box.start[::-1], box.stop[::-1], strict=True))]
         held = sitk.GetImageFromArray(both[box.slices].astype(np.float32))
         held.CopyInformation(part)
@@ -60,7 +56,7 @@ class Lumen:
         inside = (_in_cubes(held, step, sitk.sitkLinear) >= 0.5) | (labels > 0)
         pieces, _ = label_components(inside)
         inside = pieces == 1 + int(np.bincount(pieces.ravel())[1:].argmax())
-        return cls(np.asarray(inside), labels, step, corner)
+        return cls(np.asarray(inside), labels, step)
 
     @property
     def cubes(self) -> tuple[Floats, NDArray[np.uint16]]:
