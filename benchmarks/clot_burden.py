@@ -79,7 +79,9 @@ def arteries(settings: PhantomSettings, seed: int, cases: int, thinnest_mm: floa
     told = [(t, f) for t, f in levels if f != "not told"]
     away = [abs(NAMES.index(t) - NAMES.index(f)) for t, f in told]
     print(f"{len(levels)} emboli in {cases} scans, {np.mean(seconds):.1f} s a scan")
-    print(f"level: told of {len(told)}, the same {away.count(0)}, the one beside it {away.count(1)}, further off ", end="")
+    print(
+        f"level: told of {len(told)}, the same {away.count(0)}, the one beside it {away.count(1)}, further off ", end=""
+    )
     print(f"{sum(a > 1 for a in away)}; side: the same {sum(t == f for t, f in sides)}")
     print("| true, found: | " + " | ".join([*NAMES, "not told"]) + " |")
     print("| --- |" + " --- |" * (len(NAMES) + 1))
@@ -93,7 +95,9 @@ def arteries(settings: PhantomSettings, seed: int, cases: int, thinnest_mm: floa
     print(f"{np.mean((share >= 0.9) == (true >= 0.9)):.0%} the same")
     for name, rows in scores.items():
         true, points, low, high = np.array(rows).T
-        print(f"{name}: true {true.min()} to {true.max()} points, bias {np.mean(points - true):+.1f}, mean error ", end="")
+        print(
+            f"{name}: true {true.min()} to {true.max()} points, bias {np.mean(points - true):+.1f}, mean error ", end=""
+        )
         print(f"{np.mean(abs(points - true)):.1f}, in bounds {np.mean((low <= true) & (true <= high)):.0%}, ", end="")
         print(f"bounds {np.mean(high - low):.0f} wide, correlation {np.corrcoef(true, points)[0, 1]:.2f}")
 
@@ -111,7 +115,9 @@ def hearts(spacing_mm: tuple[float, float, float], seed: int, cases: int) -> Non
         errors["volume"].append(found.right_ml / found.left_ml / heart.volume_ratio - 1)
     for name, values in errors.items():
         off = 100 * np.array(values)
-        print(f"RV/LV, {name}: bias {off.mean():+.1f} %, mean error {abs(off).mean():.1f} %, worst {abs(off).max():.1f} %")
+        print(
+            f"RV/LV, {name}: bias {off.mean():+.1f} %, mean error {abs(off).mean():.1f} %, worst {abs(off).max():.1f} %"
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pe_nnunet.burden.centre_lines import CentreLines, Floats
+from pe_nnunet.burden.centre_lines import WIDE, CentreLines, Floats
 from pe_nnunet.errors import InputError
 
 Side = Literal["right", "left", "both"]
@@ -26,7 +26,7 @@ LEVELS = (("main", 8.5), ("lobar", 2**0.5), ("segmental", 0.65), ("subsegmental"
 segments (the smallest lobe), 1, and 0.42 (a segment has two or three subsegments) at their geometric means."""
 
 MURRAY = 3.0
-SIDE_SHARE = 0.05  # of all centre lines: what lies beyond a division on either side for it to be that of the trunk
+SIDE_SHARE, SIDE_MM = 0.1, 20.0  # of all centre lines, and their mean way aside, beyond the trunk's division on a side
 
 
 @dataclass(frozen=True)
@@ -62,26 +62,20 @@ class ArteryTree:
         Raises:
             InputError: PE-BUR-002 if they do not reach into both lungs.
         """
-        division = _trunk_division(lines)
+        trunk = _trunk(lines)
+        middle, centre = lines.points[lines.of(trunk[-1])][-1, 2], _downstream_centres(lines)
         segments = np.full(len(lines.parent), 2.0 * SEGMENTS)
         side: list[Side] = ["both"] * len(lines.parent)
-        middle = lines.points[lines.of(division)][-1, 2]
-        centre = _downstream_centres(lines)
-        trunk = {division}
-        while (above := int(lines.parent[min(trunk)])) >= 0:
-            trunk.add(above)
-        for branch in range(1, len(lines.parent)):
-            parent = int(lines.parent[branch])
+        blood = area_mm2 ** (MURRAY / 2)
+        for branch, parent in enumerate(lines.parent.tolist()):
             if branch in trunk:
                 continue
-            if side[parent] == "both":
+            if parent in trunk:
                 side[branch] = "left" if centre[branch] > middle else "right"
-                siblings = [b for b in lines.children(parent) if b not in trunk and (centre[b] > middle) == (
-                    centre[branch] > middle)]  # fmt: skip
-                whole = float(SEGMENTS)
+                beside = [b for k in trunk for b in lines.children(k) if b not in trunk]
+                siblings, whole = [b for b in beside if (centre[b] > middle) == (centre[branch] > middle)], SEGMENTS
             else:
-                side[branch], siblings, whole = side[parent], lines.children(parent), float(segments[parent])
-            blood = area_mm2 ** (MURRAY / 2)
+                side[branch], siblings, whole = side[parent], lines.children(parent), segments[parent]
             segments[branch] = whole * blood[branch] / blood[siblings].sum()
         levels = tuple("main" if s == "both" else level_of(n) for s, n in zip(side, segments, strict=True))
         return cls(lines.parent, segments, levels, tuple(side), lines.generations())
@@ -121,20 +115,23 @@ def _downstream_centres(lines: CentreLines) -> Floats:
     return np.asarray(moment / count)
 
 
-def _trunk_division(lines: CentreLines) -> int:
-    """The branch at whose end the tree parts into one for each lung.
+def _trunk(lines: CentreLines) -> list[int]:
+    """The branches from the root to where the tree parts into one for each lung.
 
-    It is the first beyond which a good part of all centre lines lies on either side of its end.
+    That is the first end, in the wide part, beyond which a good part of all centre lines lies aside on either side.
     """
     below, centre = _downstream(lines), _downstream_centres(lines)
-    branch = 0
-    while children := lines.children(branch):
-        middle = lines.points[lines.of(branch)][-1, 2]
-        left = sum(below[b] for b in children if centre[b] > middle)
-        right = sum(below[b] for b in children if centre[b] <= middle)
+    trunk = [0]
+    while children := lines.children(trunk[-1]):
+        end = lines.of(trunk[-1]).stop - 1
+        if lines.radius[end] < WIDE * lines.radius.max():
+            break
+        aside = {b: centre[b] - lines.points[end, 2] for b in children}
+        left = sum(below[b] for b in children if aside[b] >= SIDE_MM)
+        right = sum(below[b] for b in children if aside[b] <= -SIDE_MM)
         if min(left, right) >= SIDE_SHARE * below[0]:
-            return branch
-        branch = max(children, key=lambda b: float(below[b]))
+            return trunk
+        trunk.append(max(children, key=lambda b: float(below[b])))
     raise InputError(
         "PE-BUR-002", "the arteries of the mask do not reach from the trunk into both lungs",
         "give a mask with trunk and both main arteries",

@@ -100,7 +100,7 @@ def test_lobes_tell_lobe_and_side(tree, ids):
     x = np.indices(ids.shape)[2]
     masks = {
         "lung_lower_lobe_right": image_like((x < 50).astype(np.uint8), tree.artery),
-        "lung_upper_lobe_left": image_like((x > 80).astype(np.uint8), tree.artery),
+        "lung_upper_lobe_left": image_like((x > 75).astype(np.uint8), tree.artery),
     }
     told = measure_burden(ids, tree.artery, masks)
     assert (told.places[2].lobe, told.places[2].side) == ("right lower", "right")

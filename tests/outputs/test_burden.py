@@ -66,7 +66,13 @@ def test_all_that_was_measured_is_written(measured: CaseResult, tmp_path: Path) 
     assert [row["obstruction_percent"] for row in rows] == ["62", ""]
 
     page = (tmp_path / "case_1_report.html").read_text(encoding="utf-8")
-    for text in ("right lower", "62 % (40-80)", "12 %, 5 of 40 points", "RV/LV, four-chamber", "data:image/png;base64,"):
+    for text in (
+        "right lower",
+        "62 % (40-80)",
+        "12 %, 5 of 40 points",
+        "RV/LV, four-chamber",
+        "data:image/png;base64,",
+    ):
         assert text in page
     assert (tmp_path / "case_1_ventricles.png").stat().st_size > 10_000
 
