@@ -1,8 +1,8 @@
 """Masks of the anatomy that a user has: one file a structure, with the names that TotalSegmentator gives its files.
 
-TotalSegmentator (Wasserthal et al., Radiology: Artificial Intelligence 5 (2023)): arteries from its task
-`lung_vessels`, lobes from `total`, chambers of the heart from `heartchambers_highres`. `artery` is what phantoms call
-the arteries.
+TotalSegmentator (Wasserthal et al., Radiology: Artificial Intelligence 5 (2023)): arteries of the
+lungs from its task `lung_vessels`, lobes from `total`, chambers of the heart and the arteries before the lungs from
+`heartchambers_highres`. `artery` is what phantoms call the arteries.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.volumes import laid_on, read_label
 
 ARTERY = "artery"
-ARTERIES = ("lung_arteries", ARTERY)  # the first that is there; TotalSegmentator's has its name for certain
+ARTERIES = ("lung_arteries", "pulmonary_artery", ARTERY)  # those that are there, together
 LOBES = {
     "lung_upper_lobe_right": "right upper",
     "lung_middle_lobe_right": "right middle",

@@ -18,6 +18,7 @@ from pe_nnunet.burden.scores import MASTORA_MAX, QANADLI_MAX, mastora, qanadli
 from pe_nnunet.burden.sites import MIN_SHARE, Obstruction, Site, find_sites
 from pe_nnunet.burden.ventricles import Ventricles, measure_ventricles
 from pe_nnunet.errors import InputError, Note
+from pe_nnunet.volumes.geometry import image_like
 
 UNPLACED = (2, 5)  # points that an embolus off the tree may add to either score: one segmental artery, closed
 
@@ -99,17 +100,17 @@ def measure_burden(ids: NDArray[Any], like: sitk.Image, masks: Mapping[str, sitk
         like: The scan, whose grid all lie on.
         masks: By the names of `pe_nnunet.burden.anatomy.MASKS`.
     """
-    labels = sitk.GetImageFromArray(ids.astype(np.uint16))
-    labels.CopyInformation(like)
+    labels = image_like(ids.astype(np.uint16), like)
     emboli = np.unique(ids[ids > 0]).tolist()
     places = {embolus: Place() for embolus in emboli}
     missing: list[Note] = []
     scores: dict[str, Score] = {}
-    artery = next((masks[name] for name in ARTERIES if name in masks), None)
-    if artery is None:
+    arteries = [sitk.GetArrayViewFromImage(masks[name]) > 0 for name in ARTERIES if name in masks]
+    if not arteries:
         missing.append(_absent("no mask of the arteries: no level by the tree, obstruction or score"))
     else:
         try:
+            artery = image_like(np.logical_or.reduce(arteries).astype(np.uint8), like)
             places, scores, off = _follow(artery, labels, emboli)
         except InputError as error:
             missing.append(Note(error.code, "warning", f"{error.message}: no level by the tree, obstruction or score"))

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.cli import main
 from pe_nnunet.inference import model as loading
-from pe_nnunet.volumes import write_dicom_series
+from pe_nnunet.volumes import image_like, write_dicom_series
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
@@ -176,12 +176,37 @@ def test_one_loose_dicom_slice_is_predicted_by_a_2d_model_alone(model_folder, th
         (("--roi", "artery"), "PE-MODEL-007"),
         (("--target-fp", "2"), "PE-FUS-004"),
         (("--detector", "nowhere"), "PE-DET-005"),
+        (("--anatomy", "nowhere"), "PE-BUR-006"),
     ],
 )
 def test_options_that_cannot_be_meant(predict, capsys, arguments, code):
     out = predict(*arguments, code=2)
     assert code in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_masks_of_the_anatomy_belong_to_their_scan(predict, scans, thorax, tmp_path, capsys):
+    only(scans, "a", "b")
+    (tmp_path / "masks" / "a").mkdir(parents=True)
+
+    def ventricle(side, voxels):
+        mask = np.zeros(thorax.GetSize()[::-1], np.uint8)
+        mask[10, 10, :voxels] = 1
+        sitk.WriteImage(image_like(mask, thorax), str(tmp_path / "masks" / "a" / f"heart_ventricle_{side}.nii.gz"))
+
+    ventricle("right", 6)
+    ventricle("left", 3)
+    out = predict("--anatomy", tmp_path / "masks", code=0)
+    of_a, of_b = (json.loads((out / f"{case}.json").read_text())["burden"] for case in "ab")
+    assert of_a["ventricles"]["volume_ratio"] == 2
+    assert of_a["ventricles"]["axial"] is None
+    assert (of_b["masks"], of_b["ventricles"], len(of_b["not_told"])) == ([], None, 3)
+    ventricle("left", 4)
+    capsys.readouterr()
+    predict("--anatomy", tmp_path / "masks", "--resume", code=0)
+    told = capsys.readouterr().out
+    assert "a: again: the scan or mask has changed" in told
+    assert "b: there already" in told
 
 
 def test_a_scan_is_repaired_for_what_is_asked_for_alone(predict, scans, thorax, capsys):

@@ -99,6 +99,8 @@ def test_along_the_arteries_nothing_else_is_searched(model_folder, thorax):
     assert found[28, 30, 20:60].all()
     assert found.sum() < 10 * mask.sum()
     assert result.roi["kind"] == "artery"
+    assert result.burden.masks == ("artery",)  # one branch: followed, and found to reach no lung
+    assert "PE-BUR-002" in [note.code for note in result.notes]
 
 
 def test_one_loose_slice_by_a_2d_model_is_searched_whole_and_this_is_said(model_folder, thorax, seen):
