@@ -8,7 +8,7 @@ the blood is shared out as the cubes of the radii (Murray, PNAS 12 (1926)).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -50,6 +50,13 @@ class ArteryTree:
     def children(self, branch: int) -> list[int]:
         """Branches that leave at the end of this one."""
         return [int(b) for b in np.flatnonzero(self.parent == branch)]
+
+    def with_segments_off(self, factor: float) -> ArteryTree:
+        """With the levels that there would be if branches beyond the main arteries supplied so many times as many."""
+        levels = zip(self.level, self.segments * factor, strict=True)
+        return replace(
+            self, level=tuple(k if k == "main" else level_of(min(n, LEVELS[0][1] - 0.01)) for k, n in levels)
+        )
 
     @classmethod
     def of(cls, lines: CentreLines, area_mm2: Floats) -> ArteryTree:

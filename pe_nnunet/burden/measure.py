@@ -20,6 +20,7 @@ from pe_nnunet.burden.ventricles import Ventricles, measure_ventricles
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.geometry import image_like
 
+SEGMENTS_OFF = 1.4  # by which factor the segments that a branch supplies may be off: what parts two levels
 UNPLACED = (2, 5)  # points that an embolus off the tree may add to either score: one segmental artery, closed
 
 
@@ -177,7 +178,9 @@ def score(tree: ArteryTree, sites: Sequence[Site], off: int) -> dict[str, Score]
         share[site.branch] = max(share[site.branch], site.obstruction.share)
         high[site.branch] = max(high[site.branch], site.obstruction.high)
     points = (qanadli(tree, share), qanadli(tree, low, 0.0), qanadli(tree, high, 1.0) + UNPLACED[0] * off)
-    obstructed = (mastora(tree, share).total, mastora(tree, low).total, mastora(tree, high).total + UNPLACED[1] * off)
+    trees = [tree.with_segments_off(factor) for factor in (1 / SEGMENTS_OFF, 1.0, SEGMENTS_OFF)]
+    least, greatest = min(mastora(t, low).total for t in trees), max(mastora(t, high).total for t in trees)
+    obstructed = (mastora(tree, share).total, least, greatest + UNPLACED[1] * off)
     return {
         "qanadli": Score(*points[:2], min(points[2], QANADLI_MAX), QANADLI_MAX),
         "mastora": Score(*obstructed[:2], min(obstructed[2], MASTORA_MAX), MASTORA_MAX),
