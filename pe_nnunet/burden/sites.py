@@ -61,7 +61,8 @@ def find_sites(
     for embolus in np.unique(ids[ids > 0]).tolist():
         clot = np.bincount(place[ids == embolus], minlength=len(lines.points)) * step_mm**3
         by_branch = np.bincount(lines.branch, clot, minlength=len(lines.parent))
-        for branch in np.flatnonzero(by_branch >= MIN_SHARE * by_branch.sum()).tolist():
+        least = min(MIN_SHARE * by_branch.sum(), by_branch.max())  # one in very many branches lies in the fullest
+        for branch in np.flatnonzero(by_branch >= least).tolist():
             on = lines.of(branch)
             window_mm = max(WINDOW_MM, 2 * step_mm, float(np.median(lines.radius[on])))
             obstruction = _greatest(clot[on], lumen[on], lines.points[on], window_mm, step_mm, voxel_mm)

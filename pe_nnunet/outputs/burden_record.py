@@ -15,14 +15,14 @@ from pe_nnunet.volumes.geometry import spacing_zyx, to_lps
 def place_record(burden: Burden | None, embolus: int) -> dict[str, Any]:
     """Where an embolus lies; None for what is not known."""
     place = Place() if burden is None else burden.places.get(embolus, Place())
-    share = place.obstruction
+    found = place.obstruction
     return {
         "tree_level": place.level or None,
         "generation": place.generation if place.level else None,
         "side": place.side,
         "lobe": place.lobe or None,
-        "obstruction_percent": None if share is None else round(100 * share.share),
-        "obstruction_low_high": None if share is None else [round(100 * share.low), round(100 * share.high)],
+        "obstruction_percent": None if found is None else round(100 * found.share),
+        "obstruction_low_high": None if found is None else [round(100 * found.low), round(100 * found.high)],
     }
 
 
