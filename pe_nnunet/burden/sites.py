@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pe_nnunet.burden.centre_lines import CentreLines, Floats
 
 MIN_SHARE = 0.1  # of an embolus: with less of it in a branch, it merely touches that
-WINDOW_MM = 4.0  # of the centre line, or a radius if that is more, over which a cross-section is averaged
+WINDOW_MM = 4.0  # of the centre line, over which a cross-section is averaged
 BORDER = 0.5  # of a voxel: how far the outline of clot or lumen may be off
 
 
@@ -64,8 +64,7 @@ def find_sites(
         least = min(MIN_SHARE * by_branch.sum(), by_branch.max())  # one in very many branches lies in the fullest
         for branch in np.flatnonzero(by_branch >= least).tolist():
             on = lines.of(branch)
-            window_mm = max(WINDOW_MM, 2 * step_mm, float(np.median(lines.radius[on])))
-            obstruction = _greatest(clot[on], lumen[on], lines.points[on], window_mm, step_mm, voxel_mm)
+            obstruction = _greatest(clot[on], lumen[on], lines.points[on], step_mm, voxel_mm)
             sites.append(Site(embolus, branch, float(by_branch[branch] / by_branch.sum()), obstruction))
     return sites
 
@@ -74,7 +73,6 @@ def _greatest(
     clot: Floats,
     lumen: Floats,
     points: Floats,
-    window_mm: float,
     step_mm: float,
     voxel_mm: float,
 ) -> Obstruction:
@@ -84,13 +82,12 @@ def _greatest(
         clot: Volume at each point, mm3.
         lumen: Likewise.
         points: (n, 3), mm.
-        window_mm: Over which both are averaged.
         step_mm: Edge of the cubes.
         voxel_mm: Of the scan.
     """
     gaps = np.linalg.norm(np.diff(points, axis=0), axis=1)
     apart = np.append(gaps, step_mm) if len(gaps) else np.array([step_mm])
-    width = min(len(points), max(1, round(window_mm / float(apart.mean()))))
+    width = min(len(points), max(1, round(max(WINDOW_MM, 2 * step_mm) / float(apart.mean()))))
     window = np.ones(width)
     clots, lumens, length = (np.convolve(v, window, "valid") for v in (clot, lumen, apart))
     shares = clots / np.maximum(lumens, 1e-9)

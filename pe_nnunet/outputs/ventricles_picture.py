@@ -39,7 +39,7 @@ def draw_ventricles(case: CaseResult) -> Figure:
 
 
 def _show(panel: drawing.Panel, volume: drawing.Volume, plane: Plane, chords: dict[str, Chord], *, axial: bool) -> None:
-    """Draw a plane as one looks at it: axial from the feet; four-chamber with the apex below."""
+    """Draw a plane as one looks at it: axial from the feet; four-chamber with the atria above."""
     ends = [end for chord in chords.values() for end in (chord.start_mm, chord.end_mm)]
     down, right = (np.array([0.0, 1, 0]), np.array([0.0, 0, 1])) if axial else (plane.along, plane.across)
     if right[2] < 0:  # what lies more to the patient's left, on the right of the picture
