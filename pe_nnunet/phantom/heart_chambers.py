@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -48,8 +49,8 @@ class HeartChambers:
     @property
     def volume_ratio(self) -> float:
         """Of the right over the left ventricle."""
-        right, left = (float(np.linalg.det(shape)) ** -0.5 for shape in self.shapes)
-        return right / left
+        right, left = (float(np.linalg.det(shape)) for shape in self.shapes)
+        return math.sqrt(left / right)
 
 
 def heart_chambers(spacing_mm: tuple[float, float, float], rng: np.random.Generator) -> HeartChambers:
