@@ -20,6 +20,7 @@ from pe_nnunet.burden.ventricles import Ventricles, measure_ventricles
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.geometry import image_like
 
+ABSENT = "PE-BUR-003"  # of a note that a mask was not given
 SEGMENTS_OFF = 1.4  # by which factor the segments that a branch supplies may be off: what parts two levels
 UNPLACED = (2, 5)  # points that an embolus off the tree may add to either score: one segmental artery, closed
 
@@ -133,7 +134,7 @@ def measure_burden(ids: NDArray[Any], like: sitk.Image, masks: Mapping[str, sitk
 
 
 def _absent(text: str) -> Note:
-    return Note("PE-BUR-003", "warning", text)
+    return Note(ABSENT, "warning", text)
 
 
 def _follow(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import SimpleITK as sitk
 import torch
 
-from pe_nnunet.burden import ARTERY, measure_burden
+from pe_nnunet.burden import ABSENT, ARTERY, measure_burden
 from pe_nnunet.detection import Detections, Detector, detect, load_detector
 from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli, fuse
@@ -205,7 +205,9 @@ class PEPredictor:
             burden = measure_burden(emboli.labels, image, followed | dict(anatomy or {}))
             clock.lap("burden")
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
-        notes += [*(burden.notes if burden else ()), *self._notes(image_lps), *self.notes]
+        if burden is not None:  # what was not asked for need not be missed
+            notes += [note for note in burden.notes if anatomy is not None or note.code != ABSENT]
+        notes += [*self._notes(image_lps), *self.notes]
         return CaseResult(
             case_id=case_id,
             image=image,
