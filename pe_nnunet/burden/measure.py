@@ -19,6 +19,7 @@ from pe_nnunet.burden.sites import MIN_SHARE, Obstruction, Site, find_sites
 from pe_nnunet.burden.ventricles import Ventricles, measure_ventricles
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.voxels import boxes_by_id
 
 ABSENT = "PE-BUR-003"  # of a note that a mask was not given
 SEGMENTS_OFF = 1.4  # by which factor the segments that a branch supplies may be off: what parts two levels
@@ -122,7 +123,10 @@ def measure_burden(ids: NDArray[Any], like: sitk.Image, masks: Mapping[str, sitk
                 missing.append(Note("PE-BUR-005", "warning", text))
     lobes = {lobe: sitk.GetArrayViewFromImage(masks[name]) > 0 for name, lobe in LOBES.items() if name in masks}
     if lobes:
-        places = {embolus: _with_lobe(place, ids == embolus, lobes) for embolus, place in places.items()}
+        for embolus, box in boxes_by_id(ids).items():
+            inside = ids[box.slices] == embolus
+            shares = {lobe: float(mask[box.slices][inside].mean()) for lobe, mask in lobes.items()}
+            places[embolus] = _with_lobe(places[embolus], shares)
     else:
         missing.append(_absent("no masks of the lobes: no lobe of an embolus"))
     ventricles = measure_ventricles(masks)
@@ -188,9 +192,8 @@ def score(tree: ArteryTree, sites: Sequence[Site], off: int) -> dict[str, Score]
     }
 
 
-def _with_lobe(place: Place, embolus: NDArray[np.bool_], lobes: Mapping[str, NDArray[np.bool_]]) -> Place:
-    where = np.nonzero(embolus)
-    shares = {lobe: float(mask[where].mean()) for lobe, mask in lobes.items()}
+def _with_lobe(place: Place, shares: Mapping[str, float]) -> Place:
+    """The place with the lobe that holds at least half of the embolus, and with its side where the tree tells none."""
     lobe = max(shares, key=lambda name: shares[name])
     if shares[lobe] < 0.5:
         return place
