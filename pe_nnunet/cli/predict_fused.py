@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pe_nnunet.cli.engine_options import add_engine, engine, settings
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
 from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
@@ -91,19 +92,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_limits(batch)
     batch.add_argument("--num-parts", type=int, default=1, help="divide the scans for as many machines or devices")
     batch.add_argument("--part-id", type=int, default=0, help="which part this is, from 0 on; default %(default)s")
+    add_engine(parser)
     add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.detection import load_detector
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion.choice import choose_settings
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
-    from pe_nnunet.inference.device import pick_device
+    from pe_nnunet.inference.elsewhere import PredictorElsewhere
     from pe_nnunet.inference.inputs import read_inputs
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.processes.case_process import start_ahead
@@ -125,8 +126,9 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.artery is not None and args.roi != "artery":
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
-    start_ahead(read_inputs.__module__)
-    detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
+    local = settings(args).engine == "local"
+    if local:
+        start_ahead(read_inputs.__module__)
     fusion = partial(
         choose_settings,
         [place.folder for place in locations],
@@ -137,37 +139,43 @@ def run(args: argparse.Namespace) -> int:
         **asked,
     )
     outputs = kinds_for(args.switches)
-    predictor = PEPredictor(
-        locations,
-        detector,
-        device=args.device,
-        fusion=fusion,
-        margin_mm=args.lung_margin_mm,
-        on_no_lungs=args.on_no_lungs,
-        inference=inference,
-        along_arteries=args.roi == "artery" and args.artery is None,
-        outputs=outputs,
-        repairs=repairs(args),
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    made_of = {
+        "models": locations,
+        "detector": args.detector,
+        "device": args.device,
+        "fusion": fusion,
+        "margin_mm": args.lung_margin_mm,
+        "on_no_lungs": args.on_no_lungs,
+        "inference": inference,
+        "along_arteries": args.roi == "artery" and args.artery is None,
+        "outputs": outputs,
+        "repairs": repairs(args),
+        "trust_checkpoint": args.trust_checkpoint,
+    }
+    # beside workers elsewhere, this process checks the models and predicts nothing
+    on_head = {} if local else {"device": "cpu", "inference": replace(inference, backend="torch")}
+    predictor = PEPredictor(**made_of | on_head)
     say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in predictor.notes:
+    for note in predictor.notes if local else predictor.choice.notes:
         print(note, flush=True)
     for heading, text in (line for terms in predictor.ensemble.terms for line in terms.lines):
         print(f"{heading}: {text}", flush=True)
-    written, failed = predict_batch(
-        predictor,
-        refs,
-        args.output,
-        outputs=outputs,
-        artery=args.artery,
-        resume=args.resume,
-        part=args.part_id,
-        parts=args.num_parts,
-        limits=limits(args),
-    )
+    with engine(args, args.output, networks=True) as workers:
+        written, failed = predict_batch(
+            predictor,
+            refs,
+            args.output,
+            outputs=outputs,
+            artery=args.artery,
+            resume=args.resume,
+            part=args.part_id,
+            parts=args.num_parts,
+            limits=limits(args),
+            engine=workers,
+            elsewhere=None if workers is None else PredictorElsewhere(**made_of),
+        )
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:
         return DONE
