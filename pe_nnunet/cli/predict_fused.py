@@ -98,13 +98,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
+    from pe_nnunet.cases.made_there import MadeThere
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion.choice import choose_settings
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
-    from pe_nnunet.inference.elsewhere import PredictorElsewhere
     from pe_nnunet.inference.inputs import read_inputs
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.processes.case_process import start_ahead
@@ -174,7 +174,7 @@ def run(args: argparse.Namespace) -> int:
             parts=args.num_parts,
             limits=limits(args),
             engine=workers,
-            elsewhere=None if workers is None else PredictorElsewhere(**made_of),
+            elsewhere=None if workers is None else MadeThere(PEPredictor, **made_of),
         )
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:

@@ -119,7 +119,7 @@ class RayEngine:
     ) -> Generator[tuple[str, Any], None, None]:
         """Replace a worker that died, or that raised what is no case's."""
         cause = getattr(error, "cause", None)
-        if isinstance(cause, (PEError, *job.ends)):
+        if isinstance(cause, PEError) or isinstance(cause, job.ends):  # noqa: SIM101 - `ends` may be empty
             raise cause
         self._actors.remove(actor)
         self._ray.kill(actor.handle)
@@ -135,11 +135,14 @@ class RayEngine:
         again = "" if at is None else f" at {at}, which is {'given up' if given_up else 'done again elsewhere'}"
         tqdm.write(f"PE-CLU-005 warning: a worker was lost{again}")
         if at is not None and given_up:
-            yield at, CaseFailure(
+            yield (
                 at,
-                "PE-CLU-005",
-                f"{TRIES} workers were lost at it, the last: {_text(error)}",
-                "look at the scan; for want of memory, give workers more processors each, so that fewer fit",
+                CaseFailure(
+                    at,
+                    "PE-CLU-005",
+                    f"{TRIES} workers were lost at it, the last: {_text(error)}",
+                    "look at the scan; for want of memory, give workers more processors each, so that fewer fit",
+                ),
             )
         self._grow(len(left))
 

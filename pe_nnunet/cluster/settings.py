@@ -52,8 +52,7 @@ class EngineSettings:
     def __post_init__(self) -> None:
         require_limits(self, "PE-CLU-006")
         if self.engine == "local" and any(
-            value is not None
-            for value in (self.address, self.gpus_per_worker, self.cpus_per_worker, self.max_workers)
+            value is not None for value in (self.address, self.gpus_per_worker, self.cpus_per_worker, self.max_workers)
         ):
             raise ConfigurationError(
                 "PE-CLU-006",

@@ -48,8 +48,9 @@ def slots(machines: Sequence[Mapping[str, float]], settings: EngineSettings, *, 
     by_gpu = [_whole(machine.get("GPU", 0) / gpus) if gpus else 0 for machine in usable]
     cpus = settings.cpus_per_worker
     if cpus is None:
-        shares = [_whole(m["CPU"] / n) if gpus else min(CPUS, int(m["CPU"])) for m, n in zip(usable, by_gpu, strict=True)]
-        cpus = max(1, min(shares, default=1)) if networks else 1
+        of_gpus = [_whole(machine["CPU"] / number) for machine, number in zip(usable, by_gpu, strict=True) if number]
+        smallest = min(of_gpus or (int(machine["CPU"]) for machine in usable), default=1)
+        cpus = max(1, smallest if gpus else min(CPUS, smallest)) if networks else 1
     by_cpu = [_whole(machine["CPU"] / cpus) for machine in usable]
     fitting = [min(pair) for pair in zip(by_cpu, by_gpu, strict=True)] if gpus else by_cpu
     return Slots(sum(fitting), cpus, gpus)

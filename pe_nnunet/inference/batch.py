@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from pe_nnunet.cases import CaseFailure, CaseLimits, busy, run_cases, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.cases.engine import Engine
+from pe_nnunet.cases.made_there import MadeThere
 from pe_nnunet.errors import Note, PEError
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.files.locks import locked
 from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.inputs import CaseInputs, inputs_sha256, read_inputs
-from pe_nnunet.inference.elsewhere import PredictorElsewhere
 from pe_nnunet.inference.long_run import LongRun
 from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary, write_case, write_cohort_report, write_summary
@@ -43,7 +43,7 @@ def predict_batch(
     parts: int = 1,
     limits: CaseLimits | None = None,
     engine: Engine | None = None,
-    elsewhere: PredictorElsewhere | None = None,
+    elsewhere: MadeThere | None = None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict every scan and write its files, then `summary.csv` and `errors.json`.
 
@@ -63,7 +63,7 @@ def predict_batch(
         limits: What a case may take: each is then read in a process beside this one, while the one before is
             predicted, so that a file that crashes its reader costs its own case, and no loaded model.
         engine: What hands out the scans to workers elsewhere.
-        elsewhere: What these predict with, in place of `predictor`.
+        elsewhere: The predictor that these make for themselves.
 
     Returns:
         The scans of this part that are there, and those that failed.

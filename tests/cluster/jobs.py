@@ -31,4 +31,3 @@ def poison(number: int) -> int:
     if number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
-
