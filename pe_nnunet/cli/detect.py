@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pe_nnunet.cli.engine_options import add_engine, engine, settings
 from pe_nnunet.cli.model_options import add_device
-from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
+from pe_nnunet.cli.scan_options import add_input, add_limits, add_reading, limits, repairs, say_names, scans_of
 
 if TYPE_CHECKING:
     from pe_nnunet.detection.detector import Detector
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet detect`."""
-    parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
+    add_input(parser)
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
     which = parser.add_argument_group("detector", "by dataset, or by folder")
     which.add_argument("-d", dest="dataset", help="dataset id or name under nnUNet_results")
@@ -42,14 +42,10 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cases.made_there import MadeThere
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.errors import ConfigurationError
-    from pe_nnunet.volumes import find_scans
-    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     if (args.dataset is None) == (args.detector is None):
         raise ConfigurationError("PE-DET-005", "no detector named, or two", "give either -d or --detector")
-    with names_hidden(args.input, hide=args.hash_names):
-        refs = find_scans(args.input, **choice(args))
-    refs = named_cases(refs, args.input, hash_names=args.hash_names)
+    refs = scans_of(args)
 
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
     from pe_nnunet.detection.locate import fold_folders, locate_detector

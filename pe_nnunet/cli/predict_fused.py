@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pe_nnunet.cli.engine_options import add_engine, engine, settings
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
-from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
+from pe_nnunet.cli.scan_options import add_input, add_limits, add_reading, limits, repairs, say_names, scans_of
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import STOCK_SPELLINGS, kinds_for, switch_helps
@@ -25,7 +25,7 @@ FUSION = ("threshold", "seed_threshold", "min_volume_mm3", "nms_mm", "box_weight
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet predict-fused`."""
-    parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
+    add_input(parser)
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.inference.settings import InferenceSettings
@@ -108,14 +108,10 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.inference.inputs import read_inputs
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.processes.case_process import start_ahead
-    from pe_nnunet.volumes import find_scans
-    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     asked = {name: getattr(args, name) for name in FUSION}
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
-    with names_hidden(args.input, hide=args.hash_names):
-        refs = find_scans(args.input, **choice(args))
-    refs = named_cases(refs, args.input, hash_names=args.hash_names)
+    refs = scans_of(args)
     trust(args)
     locations = models_of(args)
     inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))

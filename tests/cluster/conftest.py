@@ -19,8 +19,14 @@ def cluster() -> Iterator[str]:
         pytest.importorskip("ray", reason="Ray (the extra `cluster`) is not installed")
         from ray.cluster_utils import Cluster
 
-        machine = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}
-        both = Cluster(initialize_head=True, head_node_args=machine)
-        both.add_node(num_cpus=1, object_store_memory=80 << 20)
+        lean = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_log_monitor": False}
+        both = Cluster(initialize_head=True, head_node_args=lean | {"no_monitor": True, "include_dashboard": False})
+        both.add_node(**lean)
         yield both.address
         both.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers find the jobs of these tests as this process does."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,7 @@ from tests.cluster import jobs
 
 
 @pytest.fixture
-def engine(cluster, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+def engine(cluster, tmp_path):
     with engine_of(EngineSettings(engine="ray", address=cluster), tmp_path) as found:
         yield found
     assert not list(tmp_path.glob(".pe-nnunet-*"))
