@@ -326,6 +326,7 @@ CODES: dict[str, str] = {
     "PE-CLU-006": "options of the cluster that are out of range, or have no meaning without one",
     "PE-CLU-007": "a list of studies that cannot be read, lacks a column or a cell, or calls two scans alike",
     "PE-CLU-008": "pyarrow, which reads Parquet, is not installed",
+    "PE-CLU-009": "the training of a fold failed",
     # reports of failures
     "PE-REP-001": "a folder with more files than one case has",
     "PE-REP-002": "a bundle that is there already, or whose name does not end in .zip",
