@@ -33,7 +33,6 @@ class FoldJob:
         """What the command says."""
         return self.folder / "training_log_process.txt"
 
-    @property
     def done(self) -> bool:
         """Whether it is trained and validated."""
         return all((self.folder / name).is_file() for name in ("checkpoint_final.pth", "validation/summary.json"))
@@ -80,7 +79,7 @@ def train(job: FoldJob) -> FoldJob:
         ConfigurationError: PE-CLU-009 if the training fails, or does not end with a validation; PE-OUT-014 if another
             process trains it.
     """
-    if job.done:
+    if job.done():
         return job
     job.folder.mkdir(parents=True, exist_ok=True)
     busy = ConfigurationError("PE-OUT-014", f"another process trains {job.name}", "wait until it is done")
@@ -93,7 +92,7 @@ def train(job: FoldJob) -> FoldJob:
         finally:
             if process.stdin is not None:
                 process.stdin.close()
-    if status or not job.done:
+    if status or not job.done():
         raise ConfigurationError(
             "PE-CLU-009", f"{job.name}: the training ended with status {status}, {job.log.name} says why", "see there"
         )

@@ -12,6 +12,7 @@ import argparse
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pe_nnunet.cli.engine_options import add_engine, engine, settings
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
@@ -135,7 +136,7 @@ def run(args: argparse.Namespace) -> int:
         **asked,
     )
     outputs = kinds_for(args.switches)
-    made_of = {
+    made_of: dict[str, Any] = {
         "models": locations,
         "detector": args.detector,
         "device": args.device,
@@ -149,7 +150,7 @@ def run(args: argparse.Namespace) -> int:
         "trust_checkpoint": args.trust_checkpoint,
     }
     # beside workers elsewhere, this process checks the models and predicts nothing
-    on_head = {} if local else {"device": "cpu", "inference": replace(inference, backend="torch")}
+    on_head: dict[str, Any] = {} if local else {"device": "cpu", "inference": replace(inference, backend="torch")}
     predictor = PEPredictor(**made_of | on_head)
     say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     if args.detector is None:

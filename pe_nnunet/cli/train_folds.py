@@ -14,7 +14,6 @@ import argparse
 import sys
 
 from pe_nnunet.cli.engine_options import add_engine, engine
-from pe_nnunet.cli.model_options import add_device
 
 START = (
     "import sys; from pe_nnunet.processes import end_with_stdin; end_with_stdin(); "
@@ -36,8 +35,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     ):
         which.add_argument(flag, dest=name, nargs="+", default=[default], metavar=name[:-1].upper())
     training = parser.add_argument_group("training")
-    add_device(training, "auto")
-    training.set_defaults(device="cuda")
+    devices = ("cuda", "cpu", "mps")
+    training.add_argument("-device", dest="device", choices=devices, default="cuda", help="default %(default)s")
     training.add_argument("--npz", action="store_true", help="write the probabilities of the validation, for find-best")
     add_engine(parser)
 
@@ -60,13 +59,13 @@ def run(args: argparse.Namespace) -> int:
     more = ["-device", args.device, *(["--npz"] if args.npz else [])]
     models = list(zip(trainers, plans, configurations, strict=True))
     jobs = fold_jobs(results / dataset, [sys.executable, "-c", START], dataset, models, args.folds, more)
-    for name in (name for name, job in jobs.items() if job.done):
+    for name in (name for name, job in jobs.items() if job.done()):
         print(f"{name}: trained already", flush=True)
 
     def say(name: str, _job: FoldJob, left: str) -> None:
         print(f"{name}: trained{left}", flush=True)
 
-    left = {name: job for name, job in jobs.items() if not job.done}
+    left = {name: job for name, job in jobs.items() if not job.done()}
     with engine(args, results, networks=args.device != "cpu") as workers:
         trained, failed = work_through(train, left, engine=workers, say=say)
     print(f"{len(jobs) - len(failed)} of {len(jobs)} trainings are done", flush=True)

@@ -33,7 +33,7 @@ def test_folds_are_trained_once_and_one_that_fails_is_listed(tmp_path: Path) -> 
     )
     assert list(jobs) == [f"TA__P__3d_fullres/fold_{fold}" for fold in "012"]
     trained, failed = work_through(train, jobs, quiet=True)
-    assert [job.done for job in trained.values()] == [True, True]
+    assert [job.done() for job in trained.values()] == [True, True]
     assert [(one.case_id, one.code) for one in failed] == [("TA__P__3d_fullres/fold_1", "PE-CLU-009")]
     assert "training_log_process.txt says why" in failed[0].message
     assert "no data" in jobs["TA__P__3d_fullres/fold_1"].log.read_text()
@@ -63,7 +63,7 @@ def test_a_training_ends_with_the_process_that_started_it(tmp_path: Path) -> Non
 
 def test_a_fold_without_validation_is_not_done(tmp_path: Path) -> None:
     (tmp_path / "checkpoint_final.pth").touch()
-    assert not FoldJob(tmp_path, ()).done
+    assert not FoldJob(tmp_path, ()).done()
 
 
 def _until(holds, seconds: float = 60) -> None:
