@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pe_nnunet import __version__
 from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, sensible_workers, write_errors
+from pe_nnunet.cases.engine import Engine
 from pe_nnunet.dataset import raw
 from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import (
@@ -73,6 +74,7 @@ def convert(
     *,
     progress: Progress | None = None,
     limits: CaseLimits | None = None,
+    engine: Engine | None = None,
 ) -> ConversionReport:
     """Convert a source to a dataset in `nnUNet_raw`.
 
@@ -87,6 +89,7 @@ def convert(
         progress: Called after each case with what became of it, the number of cases done, and of all.
         limits: What a case may take: each is then done in a process beside this one, so that one that crashes or hangs
             does not take the others with it.
+        engine: What hands out the cases to workers elsewhere, in place of `num_processes`.
 
     Returns:
         The report; cases that failed are in it, and do not raise unless the options say `on_error="stop"`.
@@ -104,7 +107,7 @@ def convert(
     if options.hash_names:  # from here on cases go by their hashes
         options = replace(options, negatives=frozenset(map(hashed, options.negatives)))
     with staged(target, resume=options.resume, overwrite=options.overwrite, part_id=options.part_id) as staging:
-        records, reused, again, errors = _run(kind, listing, options, staging, progress, limits)
+        records, reused, again, errors = _run(kind, listing, options, staging, progress, limits, engine)
         if options.part_id is not None:  # what is done waits for the run that puts the parts together
             return ConversionReport(None, dict(sorted(records.items())), errors, (), reused)
         if not records:
@@ -124,6 +127,7 @@ def _run(
     staging: Staging,
     progress: Progress | None,
     limits: CaseLimits | None,
+    engine: Engine | None,
 ) -> tuple[dict[str, CaseRecord], frozenset[str], list[str], tuple[CaseFailure, ...]]:
     """Convert all cases into the folder under construction.
 
@@ -144,6 +148,7 @@ def _run(
         ends=(OutputError,),
         died="PE-CONV-012",
         limits=limits,
+        engine=engine,
     )
     records: dict[str, CaseRecord] = {}
     reused: set[str] = set()

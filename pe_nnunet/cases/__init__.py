@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from pe_nnunet.cases.apart import Outcomes, read_apart, work_apart
+from pe_nnunet.cases.engine import CaseJob, Engine
 from pe_nnunet.cases.outcome import CaseFailure, CaseLimits
 from pe_nnunet.cases.step_progress import step_bar, time_left
 from pe_nnunet.errors import ConfigurationError, OutputError
@@ -51,6 +53,7 @@ def run_cases(
     ends: tuple[type[Exception], ...] = (),
     died: str = "PE-IN-008",
     bar: str = "",
+    engine: Engine | None = None,
 ) -> Generator[tuple[str, Result | CaseFailure], None, None]:
     """Do the work of every case: here one after another, or in processes beside this one.
 
@@ -68,6 +71,8 @@ def run_cases(
         ends: Exceptions that end the run instead, as where nothing can be written.
         died: Code of a case whose process dies.
         bar: What a progress bar on a terminal says; none without.
+        engine: What hands out the cases to other workers, as they are done; `work` and `read` are pickled, and each
+            worker does with a case what a process here does. Then `workers` and `in_order` have no meaning.
 
     Raises:
         ConfigurationError: PE-CONV-032 if the system allows no further process.
@@ -75,7 +80,9 @@ def run_cases(
     attempt = partial(_attempt, work, ends)
     apart_s = None if limits is None else limits.apart_s
     workers = min(sensible_workers(len(items)) if workers is None else workers, len(items))
-    if read is not None:
+    if engine is not None:
+        outcomes = engine.outcomes(CaseJob(work=work, read=read, limits=limits, ends=ends, died=died), items)
+    elif read is not None:
         reading = partial(_attempt, read, ends)
         here = ((case_id, reading(case_id, item)) for case_id, item in items.items())
         outcomes = _worked(attempt, here if limits is None else read_apart(reading, items, died, apart_s))
@@ -84,9 +91,13 @@ def run_cases(
     else:
         outcomes = ((case_id, attempt(case_id, item)) for case_id, item in items.items())
     with tqdm(total=len(items), desc=bar, unit="case", disable=None if bar else True) as shown, closing(outcomes):
-        for outcome in outcomes:
+        failed = Counter[str]()
+        for case_id, outcome in outcomes:
+            if isinstance(outcome, CaseFailure):
+                failed[outcome.code] += 1
+                shown.set_postfix(failed, refresh=False)
             shown.update()
-            yield outcome
+            yield case_id, outcome
 
 
 def work_through(
@@ -102,6 +113,7 @@ def work_through(
     say: Callable[[str, Result, str], None] | None = None,
     quiet: bool = False,
     hidden: Mapping[str, Iterable[str]] | None = None,
+    engine: Engine | None = None,
 ) -> tuple[dict[str, Result], list[CaseFailure]]:
     """`run_cases`, with the results parted from the failures.
 
@@ -114,7 +126,7 @@ def work_through(
     results: dict[str, Result] = {}
     failures: list[CaseFailure] = []
     started = time.perf_counter()
-    outcomes = run_cases(work, items, workers, read=read, limits=limits, ends=ends, died=died, bar=bar)
+    outcomes = run_cases(work, items, workers, read=read, limits=limits, ends=ends, died=died, bar=bar, engine=engine)
     for done, (case_id, outcome) in enumerate(outcomes, 1):
         if isinstance(outcome, CaseFailure):
             failures.append(outcome.without((hidden or {}).get(case_id, ())))
@@ -125,6 +137,10 @@ def work_through(
         if say is not None:
             each = (time.perf_counter() - started) / done
             say(case_id, outcome, time_left(each * (len(items) - done)))
+    if engine is not None:  # as they were done
+        place = {case_id: k for k, case_id in enumerate(items)}
+        results = dict(sorted(results.items(), key=lambda found: place[found[0]]))
+        failures.sort(key=lambda failure: place[failure.case_id])
     return results, failures
 
 

@@ -41,6 +41,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "your own training": {
         "fine-tune": "train on your own scans from the weights of a trained model",
+        "train-folds": "train several folds and models, on all GPUs of a machine or a cluster",
         "calibrate": "choose thresholds and weights on the scans that each fold was not trained on",
         "find-best": "choose models, ensembles and thresholds by cross-validation, for emboli",
         "train-detector": "train the YOLO detector of lungs and emboli on slices",

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pe_nnunet.cli.engine_options import add_engine, engine
 from pe_nnunet.cli.scan_options import CHOICE, REPAIRS, add_limits, limits, say_names
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.registry import KINDS
@@ -54,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     course = parser.add_argument_group("course")
     add_options(course, ConvertOptions, "on_error", "resume", "overwrite", "num_parts", "part_id", "num_processes")
     add_limits(course)
+    add_engine(parser)
     parser.set_defaults(num_processes=None)
 
 
@@ -63,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
     from pe_nnunet.cases import CaseFailure
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
+    from pe_nnunet.dataset.folders import RAW, nnunet_folder
     from pe_nnunet.dataset_conversion import convert
     from pe_nnunet.dataset_conversion.convert_dataset import Outcome
 
@@ -82,7 +85,17 @@ def run(args: argparse.Namespace) -> int:
                 tqdm.write(str(outcome), file=sys.stderr)
 
         say_names(hash_names=options.hash_names)
-        report = convert(args.kind, args.src, args.dataset_id, args.name, options, progress=show, limits=may_take)
+        with engine(args, nnunet_folder(RAW)) as workers:
+            report = convert(
+                args.kind,
+                args.src,
+                args.dataset_id,
+                args.name,
+                options,
+                progress=show,
+                limits=may_take,
+                engine=workers,
+            )
     if args.part_id is not None:
         return _print_part(report, args.part_id, args.num_parts)
     _print_summary(report, args.dataset_id)

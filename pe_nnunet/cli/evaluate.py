@@ -18,6 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from pe_nnunet.cli.engine_options import add_engine, engine
 from pe_nnunet.cli.model_options import add_dataset_json
 from pe_nnunet.cli.scan_options import add_limits, limits
 from pe_nnunet.options import add_options, chosen
@@ -70,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     course.add_argument("--workers", type=int, metavar="N", help="worker processes (default: by cases and processors)")
     add_limits(course)
+    add_engine(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -90,18 +92,20 @@ def run(args: argparse.Namespace) -> int:
     if args.workers is not None and args.workers < 1:
         raise ConfigurationError("PE-EVAL-003", f"--workers {args.workers}: expected 1 or more")
     groups = read_groups(Path(args.groups[0]), args.groups[1]) if args.groups else None
-    evaluation = evaluate_folder(
-        args.input,
-        args.labels,
-        settings,
-        groups=groups,
-        patients=read_patients(args.patients) if args.patients else None,
-        lungs=args.lungs,
-        dataset_json=args.dataset_json,
-        workers=args.workers,
-        progress=True,
-        limits=limits(args),
-    )
+    with engine(args, args.output) as workers:
+        evaluation = evaluate_folder(
+            args.input,
+            args.labels,
+            settings,
+            groups=groups,
+            patients=read_patients(args.patients) if args.patients else None,
+            lungs=args.lungs,
+            dataset_json=args.dataset_json,
+            workers=args.workers,
+            progress=True,
+            limits=limits(args),
+            engine=workers,
+        )
     if not evaluation.cases:
         for failure in evaluation.failures:
             print(failure, file=sys.stderr)

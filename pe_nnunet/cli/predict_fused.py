@@ -12,9 +12,11 @@ import argparse
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from pe_nnunet.cli.engine_options import add_engine, engine, settings
 from pe_nnunet.cli.model_options import add_device, add_models, add_trust, models_of, trust
-from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
+from pe_nnunet.cli.scan_options import add_input, add_limits, add_reading, limits, repairs, say_names, scans_of
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import STOCK_SPELLINGS, kinds_for, switch_helps
@@ -24,7 +26,7 @@ FUSION = ("threshold", "seed_threshold", "min_volume_mm3", "nms_mm", "box_weight
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet predict-fused`."""
-    parser.add_argument("-i", dest="input", type=Path, required=True, help="scan, or folder of scans")
+    add_input(parser)
     parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.inference.settings import InferenceSettings
@@ -99,31 +101,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_limits(batch)
     batch.add_argument("--num-parts", type=int, default=1, help="divide the scans for as many machines or devices")
     batch.add_argument("--part-id", type=int, default=0, help="which part this is, from 0 on; default %(default)s")
+    add_engine(parser)
     add_reading(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict; see `configure` for the arguments."""
     from pe_nnunet.burden import anatomy_files
+    from pe_nnunet.cases.made_there import MadeThere
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.detection import load_detector
     from pe_nnunet.errors import ConfigurationError
     from pe_nnunet.fusion.choice import choose_settings
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
-    from pe_nnunet.inference.device import pick_device
     from pe_nnunet.inference.inputs import read_inputs
     from pe_nnunet.inference.settings import PRESETS, InferenceSettings
     from pe_nnunet.processes.case_process import start_ahead
-    from pe_nnunet.volumes import find_scans
-    from pe_nnunet.volumes.case_names import named_cases, names_hidden
 
     asked = {name: getattr(args, name) for name in FUSION}
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
-    with names_hidden(args.input, hide=args.hash_names):
-        refs = find_scans(args.input, **choice(args))
-    refs = named_cases(refs, args.input, hash_names=args.hash_names)
+    refs = scans_of(args)
     trust(args)
     locations = models_of(args)
     inference = replace(PRESETS[args.preset or "default"], **chosen(args, InferenceSettings))
@@ -136,8 +134,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("PE-MODEL-007", "--artery says where to look under --roi artery alone: give both")
     if args.anatomy is not None:
         anatomy_files(args.anatomy, "")  # whether there is such a folder
-    start_ahead(read_inputs.__module__)
-    detector = None if args.detector is None else load_detector(args.detector, pick_device(args.device).type)
+    local = settings(args).engine == "local"
+    if local:
+        start_ahead(read_inputs.__module__)
     fusion = partial(
         choose_settings,
         [place.folder for place in locations],
@@ -148,38 +147,44 @@ def run(args: argparse.Namespace) -> int:
         **asked,
     )
     outputs = kinds_for(args.switches)
-    predictor = PEPredictor(
-        locations,
-        detector,
-        device=args.device,
-        fusion=fusion,
-        margin_mm=args.lung_margin_mm,
-        on_no_lungs=args.on_no_lungs,
-        inference=inference,
-        along_arteries=args.roi == "artery" and args.artery is None,
-        outputs=outputs,
-        repairs=repairs(args),
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    made_of: dict[str, Any] = {
+        "models": locations,
+        "detector": args.detector,
+        "device": args.device,
+        "fusion": fusion,
+        "margin_mm": args.lung_margin_mm,
+        "on_no_lungs": args.on_no_lungs,
+        "inference": inference,
+        "along_arteries": args.roi == "artery" and args.artery is None,
+        "outputs": outputs,
+        "repairs": repairs(args),
+        "trust_checkpoint": args.trust_checkpoint,
+    }
+    # beside workers elsewhere, this process checks the models and predicts nothing
+    on_head: dict[str, Any] = {} if local else {"device": "cpu", "inference": replace(inference, backend="torch")}
+    predictor = PEPredictor(**made_of | on_head)
     say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     if args.detector is None:
         print("PE-MODEL-006 no detector given: findings come from segmentation alone", flush=True)
-    for note in predictor.notes:
+    for note in predictor.notes if local else predictor.choice.notes:
         print(note, flush=True)
     for heading, text in (line for terms in predictor.ensemble.terms for line in terms.lines):
         print(f"{heading}: {text}", flush=True)
-    written, failed = predict_batch(
-        predictor,
-        refs,
-        args.output,
-        outputs=outputs,
-        artery=args.artery,
-        anatomy=args.anatomy,
-        resume=args.resume,
-        part=args.part_id,
-        parts=args.num_parts,
-        limits=limits(args),
-    )
+    with engine(args, args.output, networks=True) as workers:
+        written, failed = predict_batch(
+            predictor,
+            refs,
+            args.output,
+            outputs=outputs,
+            artery=args.artery,
+            anatomy=args.anatomy,
+            resume=args.resume,
+            part=args.part_id,
+            parts=args.num_parts,
+            limits=limits(args),
+            engine=workers,
+            elsewhere=None if workers is None else MadeThere(PEPredictor, **made_of),
+        )
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:
         return DONE

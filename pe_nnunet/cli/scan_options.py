@@ -4,14 +4,49 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pe_nnunet.cases.outcome import CaseLimits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 
+if TYPE_CHECKING:
+    from pe_nnunet.volumes import ScanRef
+
 CHOICE = ("pick", "join_series", "only")
 REPAIRS = ("assume_hu", "resample_gaps", "fix_tilt")
+
+
+def add_input(parser: argparse.ArgumentParser) -> None:
+    """Add which scans; `scans_of` finds them."""
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("-i", dest="input", type=Path, metavar="INPUT", help="scan, or folder of scans")
+    given.add_argument(
+        "--studies",
+        type=Path,
+        metavar="FILE",
+        help="list of scans, .csv or .parquet: a column `path` of files and folders, and `case`, what they are called",
+    )
+
+
+def scans_of(args: argparse.Namespace) -> list[ScanRef]:
+    """The scans of a command with `add_input` and `add_reading`, by the names of their results.
+
+    Raises:
+        PEError: As `find_scans` and `listed_scans`.
+    """
+    from pe_nnunet.volumes import find_scans
+    from pe_nnunet.volumes.case_names import named_cases, names_hidden
+    from pe_nnunet.volumes.study_list import listed_scans
+
+    if args.studies is None:
+        with names_hidden(args.input, hide=args.hash_names):
+            refs, root = find_scans(args.input, **choice(args)), args.input
+    else:
+        with names_hidden(args.studies, hide=args.hash_names):
+            refs, root = listed_scans(args.studies, choice(args))
+    return named_cases(refs, root, hash_names=args.hash_names)
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from tqdm import tqdm
 
 from pe_nnunet import __version__
 from pe_nnunet.cases import DISCLAIMER, CaseFailure, CaseLimits, sole_writer, step_bar, work_through, write_errors
+from pe_nnunet.cases.engine import Engine
+from pe_nnunet.cases.made_there import MadeThere
 from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.detection.detector import Detector
 from pe_nnunet.detection.raster import Layout, Raster
@@ -102,6 +107,9 @@ def detect_batch(
     folder: Path,
     repairs: Mapping[str, bool],
     limits: CaseLimits | None = None,
+    *,
+    engine: Engine | None = None,
+    elsewhere: MadeThere | None = None,
 ) -> tuple[dict[str, Detections], list[CaseFailure]]:
     """Detect in every scan and write its files, then `errors.json`.
 
@@ -111,6 +119,8 @@ def detect_batch(
         folder: Where to.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         limits: What a case may take: each is then read in a process beside this one.
+        engine: What hands out the scans to workers elsewhere.
+        elsewhere: The detector that these make for themselves.
 
     Returns:
         What was found, by case, and the scans that failed.
@@ -121,50 +131,84 @@ def detect_batch(
     """
     title = {ref.case_id: f"[{number}/{len(refs)}] {ref.case_id}" for number, ref in enumerate(refs, 1)}
 
-    timeout_s = None if limits is None else limits.case_timeout_s
-
-    def find(read: tuple[Scan, float]) -> tuple[Detections, tuple[Note, ...], float]:
-        scan, read_s = read
-        started, ref = time.perf_counter() - read_s, scan.ref
-        with step_bar(title[ref.case_id], "slice", timeout_s) as show:
-            result = detect(to_lps(scan.image), detector, show)
-        seconds, notes = time.perf_counter() - started, (*scan.notes, *result.notes)
-        facts = {
-            "notice": DISCLAIMER,
-            "notes": [asdict(note) for note in notes],
-            "source": {
-                "path": ref.shown_name,
-                "names": HASHED if ref.hidden else PLAIN,
-                "sha256": scan.sha256,
-            },
-            "detectors": [
-                {"model": r.model, "dataset": r.dataset, "fold": r.fold, "sha256": r.sha256} for r in detector.records
-            ],
-            "repairs": dict(repairs),
-            "seconds": round(seconds, 3),
-            "version": __version__,
-        }
-        write_detections(result, scan.image, folder, ref.case_id, facts)
-        return result, notes, seconds
-
     def say(case_id: str, found: tuple[Detections, tuple[Note, ...], float], _left: str) -> None:
         result, notes, seconds = found
-        print(f"{title[case_id]}: {_said(result)}, {seconds:.1f} s", flush=True)
+        tqdm.write(f"{title[case_id]}: {_said(result)}, {seconds:.1f} s")
         for note in notes:
-            print(f"    {note}", flush=True)
+            tqdm.write(f"    {note}")
+        sys.stdout.flush()
 
     with sole_writer(folder):
         write_errors([], folder)  # before the work: an output that cannot be written is known at once
+        at_work: Any = detector if elsewhere is None else elsewhere  # which is one when a worker gets it
         found, failed = work_through(
-            find,
+            partial(
+                detect_case,
+                detector=at_work,
+                folder=folder,
+                repairs=repairs,
+                timeout_s=None if limits is None else limits.case_timeout_s,
+                title=title if engine is None else {},
+            ),
             {ref.case_id: ref for ref in refs},
             read=partial(read_timed, repairs=repairs),
             limits=limits,
             say=say,
             hidden={ref.case_id: ref.hidden for ref in refs},
+            bar="" if engine is None else "detect",
+            engine=engine,
         )
         write_errors(failed, folder)
     return {case_id: result for case_id, (result, _, _) in found.items()}, failed
+
+
+def detect_case(
+    read: tuple[Scan, float],
+    *,
+    detector: Detector,
+    folder: Path,
+    repairs: Mapping[str, bool],
+    timeout_s: float | None = None,
+    title: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[Detections, tuple[Note, ...], float]:
+    """Detect in one scan and write its files.
+
+    Args:
+        read: The scan, and the seconds that reading it took.
+        detector: Of slices.
+        folder: Where to.
+        repairs: What it might be repaired for.
+        timeout_s: After which it is given up.
+        title: What cases are called on the terminal, where not by their ids.
+
+    Returns:
+        What was found, notes, and the seconds that it took.
+
+    Raises:
+        PEError: If it takes too long, or its files cannot be written.
+    """
+    scan, read_s = read
+    started, ref = time.perf_counter() - read_s, scan.ref
+    with step_bar(title.get(ref.case_id, ref.case_id), "slice", timeout_s) as show:
+        result = detect(to_lps(scan.image), detector, show)
+    seconds, notes = time.perf_counter() - started, (*scan.notes, *result.notes)
+    facts = {
+        "notice": DISCLAIMER,
+        "notes": [asdict(note) for note in notes],
+        "source": {
+            "path": ref.shown_name,
+            "names": HASHED if ref.hidden else PLAIN,
+            "sha256": scan.sha256,
+        },
+        "detectors": [
+            {"model": r.model, "dataset": r.dataset, "fold": r.fold, "sha256": r.sha256} for r in detector.records
+        ],
+        "repairs": dict(repairs),
+        "seconds": round(seconds, 3),
+        "version": __version__,
+    }
+    write_detections(result, scan.image, folder, ref.case_id, facts)
+    return result, notes, seconds
 
 
 def _said(result: Detections) -> str:

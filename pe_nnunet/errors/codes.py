@@ -324,6 +324,16 @@ CODES: dict[str, str] = {
     "PE-VER-012": "a model card that cannot be read",
     "PE-VER-013": "an evaluation whose scores are on no model card",
     "PE-VER-014": "a model card that describes another calibration than the model has now",
+    # several machines
+    "PE-CLU-001": "Ray, which hands cases out to several machines, is not installed",
+    "PE-CLU-002": "Ray cannot be started, or no cluster answers at the address",
+    "PE-CLU-003": "a machine of the cluster has another version, or does not see the folder of the results",
+    "PE-CLU-004": "no worker fits on the machines of the cluster, or none stays alive",
+    "PE-CLU-005": "workers were lost at the case, or one was at another",
+    "PE-CLU-006": "options of the cluster that are out of range, or have no meaning without one",
+    "PE-CLU-007": "a list of studies that cannot be read, lacks a column or a cell, or calls two scans alike",
+    "PE-CLU-008": "pyarrow, which reads Parquet, is not installed",
+    "PE-CLU-009": "the training of a fold failed",
     # reports of failures
     "PE-REP-001": "a folder with more files than one case has",
     "PE-REP-002": "a bundle that is there already, or whose name does not end in .zip",

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure, CaseLimits, work_through
+from pe_nnunet.cases.engine import Engine
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.prediction_pairing import NO_PREDICTION, find_lung_masks, find_pairs
 from pe_nnunet.evaluation.read_as import (
@@ -82,6 +83,7 @@ def evaluate_folder(
     workers: int | None = 1,
     progress: bool = False,
     limits: CaseLimits | None = None,
+    engine: Engine | None = None,
 ) -> Evaluation:
     """Score all cases that have a label; a case that fails is listed, and the rest goes on.
 
@@ -97,6 +99,7 @@ def evaluate_folder(
         workers: Processes; 1 for none beside this one; None for as many as are sensible.
         progress: Show a bar on a terminal.
         limits: What a case may take: each is then scored in a process beside this one.
+        engine: What hands out the cases to workers elsewhere, in place of `workers`.
 
     Raises:
         ConfigurationError: PE-IN-002 if a folder does not exist; PE-EVAL-014 if a dataset.json does not say what is an
@@ -120,7 +123,9 @@ def evaluate_folder(
     }
     bar = "evaluate" if progress else ""
     score = partial(score_case, settings=settings)
-    scored, failures = work_through(score, jobs, workers, limits=limits, died="PE-EVAL-010", bar=bar, quiet=True)
+    scored, failures = work_through(
+        score, jobs, workers, limits=limits, died="PE-EVAL-010", bar=bar, quiet=True, engine=engine
+    )
     done = list(scored.values())
     cases = [case.scores for case in done]
     whose = [case.drawn_with for case in cases]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.cases import CaseFailure, CaseLimits, busy, sole_writer, step_bar, work_through, write_errors
+from tqdm import tqdm
+
+from pe_nnunet.cases import CaseFailure, CaseLimits, busy, run_cases, sole_writer, step_bar, work_through, write_errors
+from pe_nnunet.cases.engine import Engine
+from pe_nnunet.cases.made_there import MadeThere
 from pe_nnunet.errors import Note, PEError
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.files.locks import locked
@@ -38,6 +43,8 @@ def predict_batch(
     part: int = 0,
     parts: int = 1,
     limits: CaseLimits | None = None,
+    engine: Engine | None = None,
+    elsewhere: MadeThere | None = None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict every scan and write its files, then `summary.csv` and `errors.json`.
 
@@ -57,6 +64,8 @@ def predict_batch(
         parts: Into how many parts the scans are divided, for as many machines.
         limits: What a case may take: each is then read in a process beside this one, while the one before is
             predicted, so that a file that crashes its reader costs its own case, and no loaded model.
+        engine: What hands out the scans to workers elsewhere.
+        elsewhere: The predictor that these make for themselves.
 
     Returns:
         The scans of this part that are there, and those that failed.
@@ -69,7 +78,9 @@ def predict_batch(
     with sole_writer(folder, None if parts == 1 else part):
         tables = folder if parts == 1 else folder / f"part_{part}_of_{parts}"
         write_errors([], tables)  # before the work: an output that cannot be written is known at once
-        written, failed = _predict_own(predictor, refs[part::parts], folder, outputs, (artery, anatomy), resume, limits)
+        at_work: Any = predictor if elsewhere is None else elsewhere  # which is one when a worker gets it
+        own = refs[part::parts]
+        written, failed = _predict_own(predictor, at_work, own, folder, outputs, (artery, anatomy), resume, limits, engine)
         write_errors(failed, tables)
         # parts may end together, and each reads what is there
         with locked(folder / ".summary.lock", busy(folder), wait=True):
@@ -87,57 +98,46 @@ def predict_batch(
 
 def _predict_own(
     predictor: PEPredictor,
+    at_work: PEPredictor,
     own: Sequence[ScanRef],
     folder: Path,
     outputs: frozenset[str],
     masks: tuple[Path | None, Path | None],
     resume: bool,
     limits: CaseLimits | None,
+    engine: Engine | None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
-    """Predict the scans of this process, and say how it goes; `masks` are of the arteries and of the anatomy."""
+    """Predict the scans of this run, and say how it goes; `masks` are of the arteries and of the anatomy."""
     artery, anatomy = masks
     title = {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
     there: dict[str, CaseSummary] = {}
-    for ref in own if resume else ():
-        inputs = inputs_sha256(ref, artery, predictor.n_channels, anatomy)
-        known, changed = completed(predictor, ref.case_id, folder, inputs, outputs)
+    check = partial(_look, predictor=at_work, folder=folder, artery=artery, anatomy=anatomy, outputs=outputs)
+    for case_id, found in run_cases(check, {ref.case_id: ref for ref in own if resume}, engine=engine):
+        known, changed = (None, found.message) if isinstance(found, CaseFailure) else found
         if known is not None:
-            there[ref.case_id] = known
+            there[case_id] = known
         if known is not None or changed:
-            print(f"{title[ref.case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
+            print(f"{title[case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
 
     to_do = len(own) - len(there)
-    long = LongRun(predictor.models, predictor.device, predictor.inference, to_do, in_parts=True)
-
-    def predict(case: CaseInputs) -> tuple[CaseSummary, tuple[Note, ...]]:
-        timeout_s = None if limits is None else limits.case_timeout_s
-        with step_bar(title[case.scan.case_id], "window", timeout_s, long.next_scan()) as show:
-            result = predictor.predict(
-                case.scan,
-                artery=case.artery,
-                anatomy=case.anatomy,
-                further=case.further,
-                progress=lambda part, done, all_, share: show(done, all_, part, share),
-            )
-        result = replace(result, timings_s={**result.timings_s, "read": case.seconds}, inputs_sha256=case.sha256)
-        summary = write_case(result, folder, outputs)
-        return summary, result.notes
+    here = None
+    if engine is None:
+        here = Shown(title, LongRun(predictor.models, predictor.device, predictor.inference, to_do, in_parts=True))
 
     def say(case_id: str, predicted: tuple[CaseSummary, tuple[Note, ...]], left: str) -> None:
         summary, notes = predicted
-        print(
+        tqdm.write(
             f"{title[case_id]}: {summary.emboli} emboli, {summary.volume_mm3 / 1000:.2f} ml, "
             f"PE score {summary.pe_score:.2f}, {summary.seconds:.1f} s{left}",
-            flush=True,
         )
         for note in notes:
-            if note in predictor.notes:
-                continue  # told once, for all scans
-            print(f"    {note}", flush=True)
+            tqdm.write(f"    {note}")
+        sys.stdout.flush()
 
     left = {ref.case_id: ref for ref in own if ref.case_id not in there}
+    timeout_s = None if limits is None else limits.case_timeout_s
     made, failed = work_through(
-        predict,
+        partial(predict_case, predictor=at_work, folder=folder, outputs=outputs, timeout_s=timeout_s, here=here),
         left,
         read=partial(
             read_inputs, artery=artery, repairs=predictor.repairs, channels=predictor.n_channels, anatomy=anatomy
@@ -145,9 +145,73 @@ def _predict_own(
         limits=limits,
         say=say,
         hidden={case: ref.hidden for case, ref in left.items()},
+        bar="" if engine is None else "predict",
+        engine=engine,
     )
     present = there | {case_id: summary for case_id, (summary, _) in made.items()}
     return [present[ref.case_id] for ref in own if ref.case_id in present], failed
+
+
+@dataclass(frozen=True)
+class Shown:
+    """How scans that are predicted in this process are called on the terminal, and how long they will take."""
+
+    title: Mapping[str, str]
+    long: LongRun
+
+
+def predict_case(
+    case: CaseInputs,
+    *,
+    predictor: PEPredictor,
+    folder: Path,
+    outputs: frozenset[str],
+    timeout_s: float | None = None,
+    here: Shown | None = None,
+) -> tuple[CaseSummary, tuple[Note, ...]]:
+    """Predict one scan and write its files.
+
+    Args:
+        case: As it was read.
+        predictor: Holds the models.
+        folder: Where to.
+        outputs: Kinds of files.
+        timeout_s: After which it is given up.
+        here: How it is shown; as the case is called, if None.
+
+    Returns:
+        Its line in the summary, and its notes but for those of all scans.
+
+    Raises:
+        PEError: If it cannot be predicted, or its files not be written.
+    """
+    case_id = case.scan.case_id
+    title, foreseen = (case_id, None) if here is None else (here.title[case_id], here.long.next_scan())
+    with step_bar(title, "window", timeout_s, foreseen) as show:
+        result = predictor.predict(
+            case.scan,
+            artery=case.artery,
+            anatomy=case.anatomy,
+            further=case.further,
+            progress=lambda part, done, all_, share: show(done, all_, part, share),
+        )
+    result = replace(result, timings_s={**result.timings_s, "read": case.seconds}, inputs_sha256=case.sha256)
+    summary = write_case(result, folder, outputs)
+    return summary, tuple(note for note in result.notes if note not in predictor.notes)  # told once, for all scans
+
+
+def _look(
+    ref: ScanRef,
+    *,
+    predictor: PEPredictor,
+    folder: Path,
+    artery: Path | None,
+    anatomy: Path | None,
+    outputs: Collection[str],
+) -> tuple[CaseSummary | None, str]:
+    """See `completed`."""
+    inputs = inputs_sha256(ref, artery, predictor.n_channels, anatomy)
+    return completed(predictor, ref.case_id, folder, inputs, outputs)
 
 
 def completed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -86,6 +87,21 @@ def end_with_parent(poll_seconds: float = 0.5) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, name="end with parent", daemon=True).start()
+
+
+def end_with_stdin() -> None:
+    """End this process, and all of its session, when its standard input closes: when the process that holds it ends.
+
+    For a process that was started with a pipe as its standard input, in a session of its own.
+    """
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # its own processes too: they load data
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end with stdin", daemon=True).start()
 
 
 def _prepare_worker() -> None:

@@ -1,0 +1,108 @@
+"""Ray is started, or joined, for one run; nothing is sent anywhere, and what was started ends with the run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pe_nnunet import __version__
+from pe_nnunet.cases.engine import Engine
+from pe_nnunet.cluster.settings import EngineSettings
+from pe_nnunet.cluster.worker import Setup
+from pe_nnunet.errors import ConfigurationError, MissingExtraError, OutputError
+
+LOOPBACK = "127.0.0.1"
+GOES_ALONG = ("nnUNet_", "PE_NNUNET_")
+
+
+@contextmanager
+def engine_of(settings: EngineSettings, folder: Path, *, networks: bool = False) -> Iterator[Engine | None]:
+    """What hands out the cases of one run.
+
+    Args:
+        settings: What is asked for.
+        folder: Where results go, or above it: all machines must share it.
+        networks: Whether workers run networks, and need GPUs where there are any.
+
+    Yields:
+        The engine; None where cases are worked on here.
+
+    Raises:
+        MissingExtraError: PE-CLU-001 if Ray is asked for and not installed.
+        ConfigurationError: PE-CLU-002 if no cluster answers at the address.
+        OutputError: PE-OUT-001 if nothing can be written into the folder.
+    """
+    if settings.engine == "local":
+        yield None
+        return
+    from pe_nnunet.cluster.engine import RayEngine
+
+    with _sign(folder) as sign, _ray(settings.address) as ray:
+        environment = {name: value for name, value in os.environ.items() if name.startswith(GOES_ALONG)}
+        setup = Setup(Path.cwd(), tuple(sys.path), environment, __version__, sign)
+        with RayEngine(ray, settings, setup, networks=networks) as engine:
+            yield engine
+
+
+@contextmanager
+def _ray(address: str | None) -> Iterator[Any]:
+    """Ray, connected: to a cluster, or to one of this machine alone that ends with the block."""
+    alone: dict[str, Any] = {}
+    variables = {"RAY_USAGE_STATS_ENABLED": "0"}  # or it would report to its makers
+    if address is None:
+        alone = {"dashboard_host": LOOPBACK, "_node_ip_address": LOOPBACK}
+        variables["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray would leave one in the home folder
+        if "ray" not in sys.modules:  # it reads this when it is imported, and asks for a token by itself since 2.60
+            variables["RAY_AUTH_MODE"] = "token"
+    with _variables(variables):
+        try:
+            ray = import_module("ray")
+            ray.init(address=address or "local", log_to_driver=False, logging_level="error", **alone)
+        except ImportError as error:
+            raise MissingExtraError(
+                "PE-CLU-001", "Ray, which --engine ray needs, is not installed", "pip install 'pe-nnunet[cluster]'"
+            ) from error
+        except Exception as error:
+            where = "Ray cannot be started" if address is None else f"no Ray cluster answers at {address}"
+            text = " ".join(str(error).split())[:300]
+            raise ConfigurationError(
+                "PE-CLU-002", f"{where}: {text}", "check the address, the token (`ray get-auth-token`) and the versions"
+            ) from error
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set them for the time of the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
+
+
+@contextmanager
+def _sign(folder: Path) -> Iterator[Path]:
+    """A file by which workers tell that they see the same folder, in it or in what of its path is there."""
+    folder = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    sign = folder / f".pe-nnunet-{secrets.token_hex(8)}"
+    try:
+        sign.touch()
+    except OSError as error:
+        raise OutputError("PE-OUT-001", f"{folder} cannot be written: {error.strerror}", "check the path") from error
+    try:
+        yield sign
+    finally:
+        sign.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""The same commands on two raylets: the same files, byte for byte, but for times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+
+from pe_nnunet.cli import main
+from tests.kill.compare import contents, left_behind
+
+
+@pytest.fixture
+def scans(tmp_path: Path, thorax: sitk.Image) -> Path:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for name in ("a", "b"):
+        sitk.WriteImage(thorax + ord(name), str(folder / f"{name}.nii.gz"))
+    (folder / "c.nii.gz").write_text("no image")
+    return folder
+
+
+@pytest.fixture
+def run(cluster: str, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command here or on the cluster; returns what it said."""
+
+    def command(*arguments: object, on_ray: bool = False, code: int = 0) -> str:
+        capsys.readouterr()
+        where = ["--engine", "ray", "--address", cluster] if on_ray else []
+        assert main([*map(str, arguments), *where]) == code
+        return capsys.readouterr().out
+
+    return command
+
+
+def test_predict_fused_and_its_resume(run, scans, model_folder, tmp_path) -> None:
+    model = model_folder(log_odds=(2.0,), patch=(32, 32, 32))
+    predict = ["predict-fused", "-i", scans, "-m", model, "-device", "cpu", "--fast", "--no-report", "-o"]
+    here, ray = tmp_path / "here", tmp_path / "ray"
+    run(*predict, here, code=3)
+    run(*predict, ray, on_ray=True, code=3)
+    assert contents(ray) == contents(here)
+    (ray / "b.nii.gz").unlink()
+    told = run(*predict, ray, "--resume", on_ray=True, code=3)
+    assert "a: there already" in told
+    assert "b: again: its files are not as they were written" in told
+    assert contents(ray) == contents(here)
+    assert not left_behind(ray)
+
+
+def test_convert_and_evaluate(run, scans, tmp_path, monkeypatch) -> None:
+    (tmp_path / "none.txt").write_text("a\nb\nc\n")
+    convert = ["convert", "nifti", scans, "-d", 501, "--folds", 2, "--negatives", tmp_path / "none.txt"]
+    for name in ("here", "ray"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv("nnUNet_raw", str(tmp_path / name))
+        run(*convert, on_ray=name == "ray", code=3)
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+
+    for folder, shift in (("labels", 0), ("predictions", 2)):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            mask = sitk.Image(20, 20, 20, sitk.sitkUInt8)
+            mask[5 + shift : 12 + shift, 5:12, 5:12] = 1
+            sitk.WriteImage(mask, str(tmp_path / folder / f"{name}.nii.gz"))
+    for name in ("here", "ray"):
+        evaluate = ["evaluate", "-i", tmp_path / "predictions", "-g", tmp_path / "labels"]
+        run(*evaluate, "-o", tmp_path / f"{name}_scores", on_ray=name == "ray")
+    assert contents(tmp_path / "ray_scores") == contents(tmp_path / "here_scores")

@@ -1,0 +1,39 @@
+"""Cases on two raylets: nothing is lost, nothing is there twice, whatever dies."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from pe_nnunet.cases import CaseFailure, run_cases, work_through
+from pe_nnunet.cluster import EngineSettings, engine_of
+from tests.cluster import jobs
+
+
+@pytest.fixture
+def engine(cluster, tmp_path):
+    with engine_of(EngineSettings(engine="ray", address=cluster), tmp_path) as found:
+        yield found
+    assert not list(tmp_path.glob(".pe-nnunet-*"))
+
+
+def test_cases_are_shared_and_come_back_in_their_order(engine) -> None:
+    items = {str(k): k for k in range(40)} | {"bad": -1}
+    found, failed = work_through(jobs.double, items, engine=engine, quiet=True)
+    assert list(found) == [str(k) for k in range(40)]
+    assert [value for value, *_ in found.values()] == [2 * k for k in range(40)]
+    assert len({worker for _, worker, _ in found.values()}) == 2
+    assert [(one.case_id, one.code) for one in failed] == [("bad", "PE-IN-003")]
+
+
+def test_what_dies_is_done_elsewhere_and_what_kills_is_given_up(engine, tmp_path, capsys) -> None:
+    items = {str(k): k for k in range(6)}
+    found = list(run_cases(partial(jobs.kill_once, str(tmp_path / "mark")), items, engine=engine))
+    assert sorted(found) == [(str(k), k) for k in range(6)]
+    assert "a worker was lost at 3, which is done again elsewhere" in capsys.readouterr().out
+    found = dict(run_cases(jobs.poison, items, engine=engine))
+    poisoned = found.pop("2")
+    assert found == {str(k): k for k in range(6) if k != 2}
+    assert isinstance(poisoned, CaseFailure)
+    assert poisoned.code == "PE-CLU-005"

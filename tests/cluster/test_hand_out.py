@@ -1,0 +1,233 @@
+"""How cases are handed out and what becomes of lost workers, with a stand-in for Ray that works in this process."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pe_nnunet import __version__
+from pe_nnunet.cases import CaseFailure, run_cases
+from pe_nnunet.cluster import EngineSettings, engine_of, start
+from pe_nnunet.cluster import engine as hand_out
+from pe_nnunet.cluster.engine import RayEngine
+from pe_nnunet.cluster.worker import Setup
+from pe_nnunet.errors import ConfigurationError, MissingExtraError, OutputError, PEError
+
+
+class RayError(Exception):
+    """Ray's base."""
+
+
+class ActorDiedError(RayError):
+    """A worker was lost."""
+
+
+class TaskError(RayError):
+    """What a worker raised, wrapped as Ray does it."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Kill(BaseException):
+    """Takes the worker."""
+
+
+class Call:
+    """What comes of a call: one answer, or many."""
+
+    def __init__(self, answers) -> None:
+        self.answers = answers
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self
+
+    def take(self):
+        try:
+            return next(self.answers)
+        except (Kill, MemoryError) as error:
+            raise ActorDiedError("it is dead") from error
+        except Exception as error:
+            raise TaskError(error) from error
+
+
+class Ray:
+    """As much of Ray as is asked for: actors that are called in this process, one answer at a time, the last first."""
+
+    exceptions = SimpleNamespace(RayError=RayError, RayActorError=ActorDiedError)
+
+    def __init__(self, machines: int = 2) -> None:
+        self.machines, self.started, self.alive = machines, 0, 0
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": 1.0}}] * self.machines
+
+    def put(self, value):
+        return value
+
+    def remote(self, kind):
+        def make(setup):
+            self.started += 1
+            self.alive += 1
+            made: list = []
+
+            def ready():
+                made.append(kind(setup))
+                yield made[0].process()
+
+            first = ready()
+            method = SimpleNamespace(remote=lambda *a: Call(made[0].run(*a)))
+            return SimpleNamespace(process=SimpleNamespace(remote=lambda: Call(first)), run=method)
+
+        return SimpleNamespace(options=lambda **_: SimpleNamespace(remote=make))
+
+    def get(self, call):
+        return call.take()
+
+    def kill(self, _handle) -> None:
+        self.alive -= 1
+
+    def wait(self, calls, timeout, fetch_local):
+        return [calls[-1]], calls[:-1]
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Setup:
+    (tmp_path / "sign").touch()
+    import sys
+
+    return Setup(Path.cwd(), tuple(sys.path), {}, __version__, tmp_path / "sign")
+
+
+def handed_out(work, items, setup, ray=None, **options):
+    ray = ray or Ray()
+    settings = EngineSettings(engine="ray")
+    with RayEngine(ray, settings, setup, networks=False) as engine:
+        found = list(run_cases(work, items, engine=engine, **options))
+    assert ray.alive == 0
+    assert len(found) == len({case for case, _ in found})
+    return dict(found), ray
+
+
+ITEMS = {str(k): k for k in range(40)}
+ALREADY: list[int] = []
+
+
+def poison(numbers: tuple[int, ...], number: int) -> int:
+    if number in numbers:
+        raise Kill
+    return number
+
+
+def kill_twice(number: int) -> int:
+    if number == 7 and len(ALREADY) < 2:
+        ALREADY.append(number)
+        raise Kill
+    return number
+
+
+def full(number: int) -> int:
+    if number == 5:
+        raise OutputError("PE-OUT-001", "no space left")
+    return number
+
+
+class NotLoaded:
+    """Work that cannot be loaded by a worker."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    def __reduce__(self):
+        return _fail, (self.error,)
+
+    def __call__(self, number: int) -> int:
+        return number
+
+
+def _fail(error: type[BaseException]):
+    raise ConfigurationError("PE-MODEL-001", "no model") if error is PEError else error()
+
+
+def test_every_case_comes_once_although_workers_are_lost(setup, capsys) -> None:
+    ALREADY.clear()
+    found, ray = handed_out(kill_twice, ITEMS, setup)
+    assert found == ITEMS
+    assert ray.started == 3  # the second time nothing else was left for a new one
+    assert capsys.readouterr().out.count("a worker was lost at 7, which is done again elsewhere") == 2
+
+
+def test_cases_that_kill_their_workers_are_given_up_after_three(setup) -> None:
+    found, ray = handed_out(partial(poison, (3, 39)), ITEMS, setup)
+    assert {case for case, value in found.items() if isinstance(value, CaseFailure)} == {"3", "39"}
+    assert found["3"].code == found["39"].code == "PE-CLU-005"
+    assert {case: value for case, value in found.items() if case not in {"3", "39"}} == {
+        case: k for case, k in ITEMS.items() if k not in {3, 39}
+    }
+    assert 2 < ray.started <= 2 + 6
+
+
+def test_some_errors_end_the_run(setup) -> None:
+    with pytest.raises(OutputError, match="no space left"):
+        handed_out(full, ITEMS, setup, ends=(OutputError,))
+    found, _ = handed_out(full, ITEMS, setup)
+    assert found["5"].code == "PE-OUT-001"
+
+
+def test_what_cannot_be_loaded_blames_no_case(setup) -> None:
+    with pytest.raises(ConfigurationError, match="PE-MODEL-001"):
+        handed_out(NotLoaded(PEError), ITEMS, setup)
+    with pytest.raises(ConfigurationError, match="PE-CLU-004: workers are lost before their first case"):
+        handed_out(NotLoaded(MemoryError), ITEMS, setup)
+
+
+def test_machines_that_do_not_fit_are_named(setup, monkeypatch) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"PE-CLU-004: no worker can be had.*1 processors and 0 GPUs, and 0 fit"
+    ):
+        handed_out(full, ITEMS, setup, Ray(machines=0))
+    setup.sign.unlink()
+    with pytest.raises(ConfigurationError, match=r"PE-CLU-003: .* does not see"):
+        handed_out(full, ITEMS, setup)
+    monkeypatch.setattr("pe_nnunet.cluster.worker.__version__", "0.0.1")
+    with pytest.raises(ConfigurationError, match=r"PE-CLU-003: .* has pe-nnunet 0\.0\.1"):
+        handed_out(full, ITEMS, setup)
+
+
+def test_machines_that_join_are_used(setup, monkeypatch) -> None:
+    monkeypatch.setattr(hand_out, "LOOK_S", -1.0)
+    ray = Ray(machines=1)
+
+    def grow(number: int, ray: Ray = ray) -> int:
+        ray.machines = 3
+        return number
+
+    monkeypatch.setattr(hand_out.pickle, "dumps", lambda job: job)
+    monkeypatch.setattr("pe_nnunet.cluster.worker.pickle.loads", lambda job: job)
+    found, _ = handed_out(grow, ITEMS, setup, ray)
+    assert found == ITEMS
+    assert ray.started == 3
+
+
+def test_options_without_ray_and_ray_that_is_not_there(tmp_path, monkeypatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"PE-CLU-006: .*are for --engine ray"):
+        EngineSettings(gpus_per_worker=0.5)
+    with pytest.raises(ConfigurationError, match="PE-CLU-006: --gpus-per-worker is -1"):
+        EngineSettings(engine="ray", gpus_per_worker=-1)
+    with engine_of(EngineSettings(), tmp_path) as engine:
+        assert engine is None
+
+    def missing(name: str):
+        raise ImportError(name)
+
+    monkeypatch.setattr(start, "import_module", missing)
+    with pytest.raises(MissingExtraError, match="PE-CLU-001"), engine_of(EngineSettings(engine="ray"), tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
