@@ -1,0 +1,101 @@
+"""Find emboli in studies as they arrive, and send what was found back.
+
+pe-nnunet serve -o STATE -m MODEL --watch INBOX --send-folder OUTBOX
+pe-nnunet serve -o STATE -m MODEL --watch INBOX --dry-run
+pe-nnunet serve -o STATE --retry UID
+
+STATE holds the queue, the images that came and the results; a server that was killed goes on where it was. A study is
+complete when no image of it came for a while; the series that looks most like a CTPA is taken, and the log says why. Logs
+and names of files hold UIDs, and no patient's name.
+
+Nothing is sent anywhere, and nobody may send, unless an option says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pe_nnunet.cli.predict_fused import add_predictor, predictor_of, say_predictor
+from pe_nnunet.cli.scan_options import REPAIRS, add_limits, limits
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.options import add_options, chosen
+from pe_nnunet.outputs.writers import kinds_for
+from pe_nnunet.serving.settings import ServeSettings
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `pe-nnunet serve`."""
+    parser.add_argument(
+        "-o", dest="output", type=Path, required=True, metavar="STATE", help="folder of the queue and the results"
+    )
+    parser.add_argument("--watch", type=Path, metavar="FOLDER", help="take in CT images that appear below this folder")
+    parser.add_argument("--send-folder", type=Path, metavar="FOLDER", help="send results to this folder")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say which studies lie in the watched folder and which series would be taken; store, predict and send "
+        "nothing",
+    )
+    parser.add_argument(
+        "--retry", metavar="UID", help="put this failed or finished study into the queue again, also of a running server"
+    )
+    add_options(parser, ServeSettings)
+    add_predictor(parser)
+    reading = parser.add_argument_group("reading")
+    add_options(reading, ConvertOptions, "lung_margin_mm", "on_no_lungs", *REPAIRS)
+    add_limits(reading)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve; see `configure` for the arguments."""
+    from pe_nnunet.cli import DONE
+    from pe_nnunet.fusion.settings import FusionSettings
+    from pe_nnunet.serving.start import dry_run, opened_queue
+
+    settings = ServeSettings(**chosen(args, ServeSettings))
+    FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
+    if args.retry is not None:
+        with opened_queue(args.output) as queue:
+            study = queue.again(args.retry)
+        print(f"study {study.uid}: was {study.state}, waits again")
+        return DONE
+    if args.dry_run:
+        dry_run(args.watch)
+        return DONE
+    return _serve(args, settings)
+
+
+def _serve(args: argparse.Namespace, settings: ServeSettings) -> int:
+    from pe_nnunet.cli import DONE
+    from pe_nnunet.serving.answer import Answerer
+    from pe_nnunet.serving.destinations import Destination, FolderDestination
+    from pe_nnunet.serving.intake import Intake
+    from pe_nnunet.serving.log import say
+    from pe_nnunet.serving.server import STUDIES, Server
+    from pe_nnunet.serving.start import ending_gently, opened_queue
+    from pe_nnunet.serving.watched_folder import WatchedFolder
+
+    outputs = kinds_for(args.switches)
+    predictor = predictor_of(args, outputs)
+    say_predictor(predictor)
+    destinations: list[Destination] = []
+    if args.send_folder is not None:
+        destinations.append(FolderDestination(args.send_folder))
+    with opened_queue(args.output) as queue:
+        intake = Intake(args.output / STUDIES, queue, settings.quota_bytes)
+        server = Server(
+            args.output,
+            queue,
+            intake,
+            Answerer(predictor, outputs, limits(args)),
+            quiet_s=settings.quiet_s,
+            destinations=destinations,
+        )
+        if args.watch is not None:
+            server.every(settings.look_s, WatchedFolder(args.watch, intake, queue).look)
+        with ending_gently(server.stop):
+            say("ready")
+            server.run()
+        say("ended; what was running will be begun again")
+    return DONE
