@@ -1,12 +1,13 @@
 """Find emboli in studies as they arrive, and send what was found back.
 
 pe-nnunet serve -o STATE -m MODEL --watch INBOX --send-folder OUTBOX
+pe-nnunet serve -o STATE -m MODEL --port 11112 --allow SCANNER --send-to PACS@127.0.0.1:4242
 pe-nnunet serve -o STATE -m MODEL --watch INBOX --dry-run
 pe-nnunet serve -o STATE --retry UID
 
 STATE holds the queue, the images that came and the results; a server that was killed goes on where it was. A study is
-complete when no image of it came for a while; the series that looks most like a CTPA is taken, and the log says why. Logs
-and names of files hold UIDs, and no patient's name.
+complete when no image of it came for a while; the series that looks most like a CTPA is taken, and the log says why.
+Logs and names of files hold UIDs, and no patient's name.
 
 Nothing is sent anywhere, and nobody may send, unless an option says so.
 """
@@ -14,6 +15,8 @@ Nothing is sent anywhere, and nobody may send, unless an option says so.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 from pe_nnunet.cli.predict_fused import add_predictor, predictor_of, say_predictor
@@ -21,7 +24,7 @@ from pe_nnunet.cli.scan_options import REPAIRS, add_limits, limits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import kinds_for
-from pe_nnunet.serving.settings import ServeSettings
+from pe_nnunet.serving.settings import NodeSettings, ServeSettings
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +41,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "nothing",
     )
     parser.add_argument(
-        "--retry", metavar="UID", help="put this failed or finished study into the queue again, also of a running server"
+        "--retry",
+        metavar="UID",
+        help="put this failed or finished study into the queue again, also of a running server",
     )
     add_options(parser, ServeSettings)
+    add_options(parser.add_argument_group("DICOM connections"), NodeSettings)
     add_predictor(parser)
     reading = parser.add_argument_group("reading")
     add_options(reading, ConvertOptions, "lung_margin_mm", "on_no_lungs", *REPAIRS)
@@ -53,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.fusion.settings import FusionSettings
     from pe_nnunet.serving.start import dry_run, opened_queue
 
-    settings = ServeSettings(**chosen(args, ServeSettings))
+    settings, node = ServeSettings(**chosen(args, ServeSettings)), NodeSettings(**chosen(args, NodeSettings))
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
     if args.retry is not None:
         with opened_queue(args.output) as queue:
@@ -63,27 +69,31 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         dry_run(args.watch)
         return DONE
-    return _serve(args, settings)
+    return _serve(args, settings, node)
 
 
-def _serve(args: argparse.Namespace, settings: ServeSettings) -> int:
+def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.serving.answer import Answerer
     from pe_nnunet.serving.destinations import Destination, FolderDestination
+    from pe_nnunet.serving.dicom_node import listening
+    from pe_nnunet.serving.dicom_peer import DicomPeer
     from pe_nnunet.serving.intake import Intake
     from pe_nnunet.serving.log import say
-    from pe_nnunet.serving.server import STUDIES, Server
-    from pe_nnunet.serving.start import ending_gently, opened_queue
+    from pe_nnunet.serving.server import Server
+    from pe_nnunet.serving.start import STUDIES, ending_gently, held, opened_queue
     from pe_nnunet.serving.watched_folder import WatchedFolder
 
-    outputs = kinds_for(args.switches)
-    predictor = predictor_of(args, outputs)
-    say_predictor(predictor)
-    destinations: list[Destination] = []
+    destinations: list[Destination] = [DicomPeer(peer, node.ae_title, node.tls) for peer in node.peers]
     if args.send_folder is not None:
         destinations.append(FolderDestination(args.send_folder))
-    with opened_queue(args.output) as queue:
+    outputs = kinds_for(args.switches)
+    counts: Counter[str] = Counter()
+    with opened_queue(args.output) as queue, ExitStack() as ends:
         intake = Intake(args.output / STUDIES, queue, settings.quota_bytes)
+        ends.enter_context(held(args.output, queue, intake))
+        predictor = predictor_of(args, outputs)
+        say_predictor(predictor)
         server = Server(
             args.output,
             queue,
@@ -94,8 +104,9 @@ def _serve(args: argparse.Namespace, settings: ServeSettings) -> int:
         )
         if args.watch is not None:
             server.every(settings.look_s, WatchedFolder(args.watch, intake, queue).look)
-        with ending_gently(server.stop):
-            say("ready")
-            server.run()
+        ends.enter_context(ending_gently(server.stop))
+        ends.enter_context(listening(node, intake, counts))
+        say("ready")
+        server.run()
         say("ended; what was running will be begun again")
     return DONE

@@ -1,1 +1,1 @@
-"""Studies as they arrive: taken in, queued, predicted with models that stay loaded, and answered into the same study."""
+"""Studies as they arrive: taken in, queued, predicted with models that stay loaded, answered into the same study."""

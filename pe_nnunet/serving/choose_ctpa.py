@@ -115,7 +115,7 @@ def choose_ctpa(files: Iterable[Path]) -> tuple[str, str]:
 def is_sharp(kernel: str) -> bool:
     """Whether a kernel is one for bone or lung, by the vendors' names.
 
-    Source: the vendors' names of kernels: Siemens by number (B30f is soft, B70f and Bl57 are sharp), Canon `FCnn`, GE and
+    Source: the vendors' names: Siemens by number (B30f is soft, B70f and Bl57 are sharp), Canon `FCnn`, GE and
     Philips by words and letters.
 
     Example:

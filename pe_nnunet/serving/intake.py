@@ -1,6 +1,6 @@
 """Instances that arrive from anywhere: checked, written whole, and only then entered in the queue.
 
-A kill in between leaves a file that no row names: nobody was told that it is stored, so it is removed at the next start,
+A kill in between leaves a file that no row names: nobody was told that it is stored, so it goes at the next start,
 and its source sends it again.
 """
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure
-from pe_nnunet.errors import ConfigurationError, PEError
-from pe_nnunet.files.locks import locked
+from pe_nnunet.errors import PEError
 from pe_nnunet.serving.answer import Answerer
 from pe_nnunet.serving.delivery import deliver
 from pe_nnunet.serving.destinations import Destination
@@ -17,7 +15,7 @@ from pe_nnunet.serving.intake import Intake
 from pe_nnunet.serving.log import say
 from pe_nnunet.serving.study_queue import StudyQueue
 
-STUDIES, RESULTS, QUEUE, LOCK = "studies", "results", "queue.sqlite", ".serve.lock"
+RESULTS = "results"
 IDLE_S = 0.5  # between two looks into the queue
 ERROR_S = 5.0  # after an error, as of a full disk
 
@@ -60,27 +58,18 @@ class Server:
         self._stop.set()
 
     def run(self) -> None:
-        """Work until `stop`, or an interrupt.
-
-        Raises:
-            ConfigurationError: PE-SRV-012 if another server works on the folder.
-        """
-        busy = ConfigurationError("PE-SRV-012", f"another server works on {self.folder}", "choose another -o, or end it")
-        with ExitStack() as ends:
-            ends.enter_context(locked(self.folder / LOCK, busy))
-            self.queue.recover()
-            self.intake.remove_unknown()
-            threads = [threading.Thread(target=self._repeat, args=item, daemon=True) for item in self._jobs]
+        """Work until `stop`, or an interrupt; the queue must be held (`held`)."""
+        threads = [threading.Thread(target=self._repeat, args=item, daemon=True) for item in self._jobs]
+        for thread in threads:
+            thread.start()
+        try:
+            while not self._stop.is_set():
+                if not self._guarded(self._next):
+                    self._stop.wait(IDLE_S)
+        finally:
+            self._stop.set()
             for thread in threads:
-                thread.start()
-            try:
-                while not self._stop.is_set():
-                    if not self._guarded(self._next):
-                        self._stop.wait(IDLE_S)
-            finally:
-                self._stop.set()
-                for thread in threads:
-                    thread.join(5)
+                thread.join(5)
 
     def _next(self) -> bool:
         """Work on the next study, if one waits."""

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
+from pe_nnunet.files.locks import locked
 from pe_nnunet.serving.choose_ctpa import choose_ctpa
-from pe_nnunet.serving.server import QUEUE
+from pe_nnunet.serving.intake import Intake
 from pe_nnunet.serving.study_queue import StudyQueue
 from pe_nnunet.volumes.dicom.headers import read_headers
+
+QUEUE, STUDIES = "queue.sqlite", "studies"
 
 
 @contextmanager
@@ -31,6 +34,20 @@ def opened_queue(folder: Path) -> Iterator[StudyQueue]:
         yield queue
     finally:
         queue.close()
+
+
+@contextmanager
+def held(folder: Path, queue: StudyQueue, intake: Intake) -> Iterator[None]:
+    """Be the only server of a folder, in which what another one left half done is begun again.
+
+    Raises:
+        ConfigurationError: PE-SRV-012 if another server works on the folder.
+    """
+    busy = ConfigurationError("PE-SRV-012", f"another server works on {folder}", "choose another -o, or end it")
+    with locked(folder / ".serve.lock", busy):
+        queue.recover()
+        intake.remove_unknown()
+        yield
 
 
 @contextmanager

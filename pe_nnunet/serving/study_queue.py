@@ -35,12 +35,15 @@ class StudyQueue(QueueFile):
         """
         now = time.time()
         with self._changing() as base:
-            base.execute("INSERT OR REPLACE INTO instances VALUES (?, ?, ?, ?, ?)", (study, instance, path, sha256, size))
+            base.execute(
+                "INSERT OR REPLACE INTO instances VALUES (?, ?, ?, ?, ?)", (study, instance, path, sha256, size)
+            )
             base.execute("DELETE FROM sent WHERE study = ?", (study,))
             base.execute(
                 "INSERT INTO studies (uid, state, received, changed, since) VALUES (?, 'received', ?, ?, ?) "
                 "ON CONFLICT (uid) DO UPDATE SET state = 'received', changed = excluded.changed, tries = 0, "
-                "since = CASE state WHEN 'received' THEN since ELSE excluded.since END, code = '', message = '', hint = ''",
+                "since = CASE state WHEN 'received' THEN since ELSE excluded.since END, code = '', message = '', "
+                "hint = ''",
                 (study, now, now, now),
             )
 
@@ -77,7 +80,8 @@ class StudyQueue(QueueFile):
             if row is None:
                 return None
             base.execute(
-                "UPDATE studies SET state = 'running', since = ?, tries = tries + 1 WHERE uid = ?", (time.time(), row[0])
+                "UPDATE studies SET state = 'running', since = ?, tries = tries + 1 WHERE uid = ?",
+                (time.time(), row[0]),
             )
         return self.study(str(row[0]))
 
@@ -151,8 +155,9 @@ class StudyQueue(QueueFile):
 
     def counts(self) -> dict[str, int]:
         """How many studies are in each state."""
-        found = dict(self._rows("SELECT state, COUNT(*) FROM studies GROUP BY state"))  # type: ignore[arg-type]
-        return {state: int(found.get(state, 0)) for state in STATES}
+        rows = self._rows("SELECT state, COUNT(*) FROM studies GROUP BY state")
+        found = {str(state): int(str(number)) for state, number in rows}
+        return {state: found.get(state, 0) for state in STATES}
 
     def outgoing(self) -> list[str]:
         """UIDs of studies with results that are to be sent now, the oldest first."""
@@ -182,7 +187,8 @@ class StudyQueue(QueueFile):
 
     def finished_before(self, moment: float, state: str) -> list[str]:
         """UIDs of studies that have been in a state since before a moment and still have files, the oldest first."""
-        query = "SELECT uid FROM studies s WHERE state = ? AND since < ? AND EXISTS (SELECT 1 FROM instances WHERE study = s.uid) ORDER BY since"
+        kept = "EXISTS (SELECT 1 FROM instances WHERE study = uid)"
+        query = f"SELECT uid FROM studies WHERE state = ? AND since <= ? AND {kept} ORDER BY since"  # noqa: S608 - ours
         return [str(row[0]) for row in self._rows(query, state, moment)]
 
     def forget_files(self, uid: str, state: str) -> bool:
@@ -192,5 +198,3 @@ class StudyQueue(QueueFile):
                 return False
             base.execute("DELETE FROM instances WHERE study = ?", (uid,))
         return True
-
-

@@ -13,10 +13,11 @@ import SimpleITK as sitk
 
 from pe_nnunet.serving.answer import Answerer
 from pe_nnunet.serving.intake import Intake
-from pe_nnunet.serving.server import STUDIES, Server
-from pe_nnunet.serving.start import opened_queue
+from pe_nnunet.serving.server import Server
+from pe_nnunet.serving.start import STUDIES, held, opened_queue
 from pe_nnunet.serving.study_queue import StudyQueue
 from pe_nnunet.volumes import write_dicom_series
+from tests.serving.pacs import Orthanc, start_orthanc
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 CLOT_HU = 77
@@ -81,8 +82,16 @@ def serve(queue: StudyQueue, intake: Intake, tmp_path: Path, stand_in: Any) -> C
                 server.stop()
 
         server.every(0.02, watch)
-        server.run()
+        with held(tmp_path / "state", queue, intake):
+            server.run()
         assert until(), [(study.uid, study.state, study.code, study.message) for study in queue.studies()]
         return server
 
     return run
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    started = start_orthanc(tmp_path_factory.mktemp("orthanc"))
+    yield started
+    started.close()

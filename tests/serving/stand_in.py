@@ -47,5 +47,7 @@ if __name__ == "__main__":
     from pe_nnunet import cli
     from pe_nnunet.cli import serve
 
+    serve.kinds_for = lambda switches: frozenset({"emboli", "table", "dicom_seg", "dicom_sr"})
+    serve.say_predictor = lambda predictor: None
     serve.predictor_of = lambda args, outputs: StandIn()
     sys.exit(cli.main(["serve", "--case-timeout", "0", *sys.argv[1:]]))
