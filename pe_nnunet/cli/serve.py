@@ -1,6 +1,6 @@
 """Find emboli in studies as they arrive, and send what was found back.
 
-pe-nnunet serve -o STATE -m MODEL --watch INBOX --send-folder OUTBOX
+pe-nnunet serve -o STATE -m MODEL --watch INBOX --send-folder OUTBOX --page-port 8050
 pe-nnunet serve -o STATE -m MODEL --port 11112 --allow SCANNER --send-to PACS@127.0.0.1:4242
 pe-nnunet serve -o STATE -m MODEL --watch INBOX --dry-run
 pe-nnunet serve -o STATE --retry UID
@@ -15,7 +15,6 @@ Nothing is sent anywhere, and nobody may send, unless an option says so.
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -75,20 +74,23 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.serving.answer import Answerer
+    from pe_nnunet.serving.counts import Counts
     from pe_nnunet.serving.destinations import Destination, FolderDestination
     from pe_nnunet.serving.dicom_node import listening
     from pe_nnunet.serving.dicom_peer import DicomPeer
     from pe_nnunet.serving.intake import Intake
     from pe_nnunet.serving.log import say
-    from pe_nnunet.serving.server import Server
+    from pe_nnunet.serving.server import RESULTS, Server
     from pe_nnunet.serving.start import STUDIES, ending_gently, held, opened_queue
     from pe_nnunet.serving.watched_folder import WatchedFolder
+    from pe_nnunet.serving.web import pages
+    from pe_nnunet.serving.worklist import Worklist
 
     destinations: list[Destination] = [DicomPeer(peer, node.ae_title, node.tls) for peer in node.peers]
     if args.send_folder is not None:
         destinations.append(FolderDestination(args.send_folder))
     outputs = kinds_for(args.switches)
-    counts: Counter[str] = Counter()
+    counts = Counts()
     with opened_queue(args.output) as queue, ExitStack() as ends:
         intake = Intake(args.output / STUDIES, queue, settings.quota_bytes)
         ends.enter_context(held(args.output, queue, intake))
@@ -101,10 +103,13 @@ def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings
             Answerer(predictor, outputs, limits(args)),
             quiet_s=settings.quiet_s,
             destinations=destinations,
+            counts=counts,
         )
         if args.watch is not None:
-            server.every(settings.look_s, WatchedFolder(args.watch, intake, queue).look)
+            server.every(settings.look_s, "watching", WatchedFolder(args.watch, intake, queue).look)
         ends.enter_context(ending_gently(server.stop))
+        worklist = Worklist(queue, args.output / RESULTS, settings.prevalence, settings.score_prevalence)
+        ends.enter_context(pages(settings.page_port, worklist, counts, args.output))
         ends.enter_context(listening(node, intake, counts))
         say("ready")
         server.run()

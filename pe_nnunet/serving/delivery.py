@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure
+from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.destinations import Destination, result_files
 from pe_nnunet.serving.log import say
 from pe_nnunet.serving.study_queue import StudyQueue
@@ -14,13 +15,14 @@ MAX_TRIES = 10
 FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 600.0
 
 
-def deliver(queue: StudyQueue, results: Path, destinations: Sequence[Destination]) -> None:
+def deliver(queue: StudyQueue, results: Path, destinations: Sequence[Destination], counts: Counts) -> None:
     """Send what is to be sent now.
 
     Args:
         queue: Says which studies are done, and which destination has them.
         results: Folder with one folder of results a study.
         destinations: All that get results; without any, studies stay done.
+        counts: What happened how often; it is added to.
 
     Raises:
         OutputError: PE-SRV-001 if the queue cannot be written.
@@ -29,11 +31,13 @@ def deliver(queue: StudyQueue, results: Path, destinations: Sequence[Destination
         failures = [failure for to in destinations if (failure := _send(queue, results, uid, to)) is not None]
         if not failures:
             queue.all_sent(uid)
+            counts.add("sent")
             say(f"study {uid}: sent")
             continue
         study = queue.study(uid)
         tries = MAX_TRIES if study is None else study.tries + 1
         wait_s = None if tries >= MAX_TRIES else min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)
+        counts.add("send_failed")
         queue.failed(failures[0], "done", again_in_s=wait_s)
         say(f"study {failures[0]}" + ("" if wait_s is None else f"; again in {wait_s:.0f} s"))
 

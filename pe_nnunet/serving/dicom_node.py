@@ -5,12 +5,12 @@ Source: DICOM PS3.4, annexes A (verification) and B (storage, B.2.3 for the stat
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
+from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.intake import Intake
 from pe_nnunet.serving.log import say
 from pe_nnunet.serving.pynetdicom_here import require_pynetdicom, tls_context
@@ -26,10 +26,10 @@ class Receiver:
 
     Args:
         intake: Where images go.
-        counts: What happened how often, by name; it is added to.
+        counts: What happened how often; it is added to.
     """
 
-    def __init__(self, intake: Intake, counts: Counter[str]) -> None:
+    def __init__(self, intake: Intake, counts: Counts) -> None:
         self._intake, self._counts = intake, counts
 
     def store(self, event: Any) -> int:
@@ -38,36 +38,36 @@ class Receiver:
             new = self._intake.take(event.encoded_dataset())
         except InputError as error:
             say(f"{error.code}: an object was refused: {error.message}")
-            self._counts["refused"] += 1
+            self._counts.add("refused")
             return CANNOT_UNDERSTAND
         except OutputError as error:
             say(f"{error.code}: an object was refused: {error.message}")
-            self._counts["refused"] += 1
+            self._counts.add("refused")
             return OUT_OF_RESOURCES
         except Exception as error:  # noqa: BLE001 - the sender is told that it was not stored
             say(f"PE-ENV-006: an object was refused: {type(error).__name__}")
-            self._counts["refused"] += 1
+            self._counts.add("refused")
             return CANNOT_UNDERSTAND
-        self._counts["stored" if new else "known"] += 1
+        self._counts.add("stored" if new else "known")
         return SUCCESS
 
     def echo(self, _: Any) -> int:
         """The status of a C-ECHO request."""
-        self._counts["echoes"] += 1
+        self._counts.add("echoes")
         return SUCCESS
 
     def rejected(self, _: Any) -> None:
         """An association was not accepted: its title is not allowed, or there are too many."""
-        self._counts["rejected"] += 1
+        self._counts.add("rejected")
         say("an association was rejected: its AE titles are not those that are allowed, or there are too many")
 
     def aborted(self, _: Any) -> None:
         """An association ended without being released."""
-        self._counts["aborted"] += 1
+        self._counts.add("aborted")
 
 
 @contextmanager
-def listening(settings: NodeSettings, intake: Intake, counts: Counter[str]) -> Iterator[None]:
+def listening(settings: NodeSettings, intake: Intake, counts: Counts) -> Iterator[None]:
     """Receive while the block runs; nothing where no port is given.
 
     Args:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.errors import PEError
 from pe_nnunet.serving.answer import Answerer
+from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.delivery import deliver
 from pe_nnunet.serving.destinations import Destination
 from pe_nnunet.serving.intake import Intake
@@ -32,6 +33,7 @@ class Server:
         answerer: Predicts.
         quiet_s: Seconds without a new instance after which a study is complete.
         destinations: Where results are sent.
+        counts: What happened how often, and what goes wrong now; it is kept up to date.
     """
 
     def __init__(
@@ -43,15 +45,18 @@ class Server:
         *,
         quiet_s: float,
         destinations: Sequence[Destination] = (),
+        counts: Counts | None = None,
     ) -> None:
         self.folder, self.queue, self.intake = folder, queue, intake
         self._answerer, self._quiet_s = answerer, quiet_s
         self._stop = threading.Event()
-        self._jobs: list[tuple[Job, float]] = [(lambda: deliver(queue, folder / RESULTS, destinations), IDLE_S)]
+        self.counts = Counts() if counts is None else counts
+        self._jobs: list[tuple[str, Job, float]] = []
+        self.every(IDLE_S, "sending", lambda: deliver(queue, folder / RESULTS, destinations, self.counts))
 
-    def every(self, seconds: float, job: Job) -> None:
+    def every(self, seconds: float, name: str, job: Job) -> None:
         """Have a job done in a thread of its own, again and again; it must be said before `run`."""
-        self._jobs.append((job, seconds))
+        self._jobs.append((name, job, seconds))
 
     def stop(self) -> None:
         """Let `run` return after what it is doing."""
@@ -64,7 +69,7 @@ class Server:
             thread.start()
         try:
             while not self._stop.is_set():
-                if not self._guarded(self._next):
+                if not self._guarded("predicting", self._next):
                     self._stop.wait(IDLE_S)
         finally:
             self._stop.set()
@@ -82,8 +87,10 @@ class Server:
         outcome = answer.outcome
         if isinstance(outcome, CaseFailure):
             self.queue.failed(outcome, "running", reason=answer.reason)
+            self.counts.add("predict_failed")
             say(f"study {outcome}")
             return True
+        self.counts.add("predicted")
         numbers = (outcome.pe_score, outcome.emboli, outcome.volume_mm3, outcome.seconds)
         if self.queue.done(study.uid, answer.reason, *numbers):
             say(f"study {study.uid}: done, PE score {outcome.pe_score:.2f}, {outcome.emboli} emboli; {answer.reason}")
@@ -91,18 +98,23 @@ class Server:
             say(f"study {study.uid}: more of it came meanwhile; it will be predicted again")
         return True
 
-    def _repeat(self, job: Job, seconds: float) -> None:
+    def _repeat(self, name: str, job: Job, seconds: float) -> None:
         while not self._stop.is_set():
-            self._guarded(job)
+            self._guarded(name, job)
             self._stop.wait(seconds)
 
-    def _guarded(self, job: Callable[[], bool | None]) -> bool:
+    def _guarded(self, name: str, job: Callable[[], bool | None]) -> bool:
         """Do a job; what it raises is said, and ends nothing."""
         try:
-            return bool(job())
+            came_of_it = bool(job())
         except PEError as error:
-            say(str(error))
+            text = str(error)
         except Exception as error:  # noqa: BLE001 - the server goes on
-            say(f"PE-ENV-006: {type(error).__name__}: {error}")
+            text = f"PE-ENV-006: {type(error).__name__}: {error}"
+        else:
+            self.counts.trouble(name, "")
+            return came_of_it
+        say(f"{name}: {text}")
+        self.counts.trouble(name, text)
         self._stop.wait(ERROR_S)
         return False

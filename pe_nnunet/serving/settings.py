@@ -39,8 +39,41 @@ class ServeSettings:
         default_text="they are kept",
     )
 
+    page_port: int | None = option(
+        None,
+        "worklist page, /health and /metrics on this port of 127.0.0.1",
+        low=1,
+        high=65535,
+        kind=int,
+        metavar="N",
+        default_text="none",
+    )
+    prevalence: float | None = option(
+        None,
+        "share of scans with PE here: the page shows the score as a probability at it",
+        low=0.0001,
+        high=0.9999,
+        kind=float,
+        metavar="P",
+        default_text="no probability",
+    )
+    score_prevalence: float | None = option(
+        None,
+        "share of scans with PE where the score is a calibrated probability; goes with --prevalence",
+        low=0.0001,
+        high=0.9999,
+        kind=float,
+        metavar="P",
+    )
+
     def __post_init__(self) -> None:
         require_limits(self, "PE-SRV-007")
+        if (self.prevalence is None) != (self.score_prevalence is None):
+            raise ConfigurationError(
+                "PE-SRV-007",
+                "--prevalence and --score-prevalence go together",
+                "a score can be brought from one prevalence to another if both are known",
+            )
 
     @property
     def quota_bytes(self) -> int | None:

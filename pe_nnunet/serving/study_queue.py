@@ -159,6 +159,11 @@ class StudyQueue(QueueFile):
         found = {str(state): int(str(number)) for state, number in rows}
         return {state: found.get(state, 0) for state in STATES}
 
+    def oldest(self, state: str) -> float | None:
+        """Since when the first study of those in a state has been in it; None if there are none."""
+        rows = self._rows("SELECT MIN(since) FROM studies WHERE state = ?", state)
+        return None if rows[0][0] is None else float(str(rows[0][0]))
+
     def outgoing(self) -> list[str]:
         """UIDs of studies with results that are to be sent now, the oldest first."""
         query = "SELECT uid FROM studies WHERE state = 'done' AND not_before <= ? ORDER BY since"

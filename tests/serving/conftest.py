@@ -74,14 +74,14 @@ def serve(queue: StudyQueue, intake: Intake, tmp_path: Path, stand_in: Any) -> C
         answerer = Answerer(stand_in.StandIn(), settings.pop("outputs", DICOM), None)
         server = Server(tmp_path / "state", queue, intake, answerer, quiet_s=settings.pop("quiet_s", 0.2), **settings)
         for job in jobs:
-            server.every(0.05, job)
+            server.every(0.05, "a source", job)
         end = time.monotonic() + seconds
 
         def watch() -> None:
             if until() or time.monotonic() > end:
                 server.stop()
 
-        server.every(0.02, watch)
+        server.every(0.02, "the test", watch)
         with held(tmp_path / "state", queue, intake):
             server.run()
         assert until(), [(study.uid, study.state, study.code, study.message) for study in queue.studies()]

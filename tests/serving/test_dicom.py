@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections import Counter
 
 import numpy as np
 import pydicom
 import pytest
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.dicom_node import listening
 from pe_nnunet.serving.dicom_peer import DicomPeer
 from pe_nnunet.serving.intake import Intake
@@ -23,7 +23,7 @@ REJECT, ABORT = 0x03, 0x07  # PDU types (PS3.8, 9.3)
 @pytest.fixture
 def node(intake):
     """A node that SCANNER may send to; its port and what it counts."""
-    port, counts = free_port(), Counter()
+    port, counts = free_port(), Counts()
     with listening(NodeSettings(port=port, allow=("SCANNER",)), intake, counts):
         yield port, counts
 
@@ -40,7 +40,7 @@ def test_from_a_scanner_into_the_same_study_of_a_pacs(queue, node, serve, orthan
             orthanc.store(file)
         assert dcmtk("storescu", "+sd", tmp_path / str(number), port=port) == 0
     assert dcmtk("storescu", "+sd", tmp_path / "22", port=port) == 0  # the same again
-    assert counts == {"stored": 16, "known": 8}
+    assert (counts.events["stored"], counts.events["known"]) == (16, 8)
     peer = DicomPeer(Peer("ORTHANC", "127.0.0.1", orthanc.dicom_port), "PENNUNET")
     serve(lambda: states(queue) == dict.fromkeys(uids, "sent"), destinations=[peer])
     assert orthanc.modalities(uids[0]) == ["CT"] * 8 + ["SEG", "SR"]
@@ -55,7 +55,7 @@ def test_echo_and_who_may_send(node, tmp_path) -> None:
     assert dcmtk("echoscu", port=port) == 0
     assert dcmtk("echoscu", title="STRANGER", port=port) != 0
     assert dcmtk("echoscu", to="OTHER", port=port) != 0
-    assert (counts["echoes"], counts["rejected"]) == (1, 2)
+    assert (counts.events["echoes"], counts.events["rejected"]) == (1, 2)
 
 
 def test_a_wrong_class_and_a_truncated_file_are_refused_or_queued_with_a_code(queue, node, serve, tmp_path) -> None:
@@ -66,7 +66,7 @@ def test_a_wrong_class_and_a_truncated_file_are_refused_or_queued_with_a_code(qu
     capture.SOPClassUID = capture.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
     capture.save_as(tmp_path / "capture.dcm")
     assert dcmtk("storescu", "-R", tmp_path / "capture.dcm", port=port) != 0
-    assert counts["stored"] == 0
+    assert counts.events["stored"] == 0
     cut = pydicom.dcmread(files[2])
     cut.PixelData = np.frombuffer(cut.PixelData, np.uint8)[:-200].tobytes()
     cut.save_as(tmp_path / "cut.dcm")
@@ -100,13 +100,13 @@ def test_a_malformed_association_ends_nothing(node, sent: bytes) -> None:
 def test_no_room_is_said_to_the_sender_who_sends_it_later(queue, tmp_path, intake: Intake) -> None:
     write_study(tmp_path / "in", 4)
     port, small = free_port(), Intake(intake.folder, queue, quota_bytes=3000)
-    with listening(NodeSettings(port=port, allow=("SCANNER",)), small, counts := Counter()):
+    with listening(NodeSettings(port=port, allow=("SCANNER",)), small, counts := Counts()):
         assert dcmtk("storescu", "+sd", tmp_path / "in", port=port) != 0
-    assert 0 < counts["stored"] < 8
+    assert 0 < counts.events["stored"] < 8
     assert queue.stored_bytes() <= 3000
-    with listening(NodeSettings(port=port, allow=("SCANNER",)), intake, counts := Counter()):
+    with listening(NodeSettings(port=port, allow=("SCANNER",)), intake, counts := Counts()):
         assert dcmtk("storescu", "+sd", tmp_path / "in", port=port) == 0
-    assert counts["stored"] + counts["known"] == 8
+    assert counts.events["stored"] + counts.events["known"] == 8
     assert queue.instances_of("1.2.3.4") == 8
 
 
@@ -127,6 +127,6 @@ def test_a_port_that_is_taken(node, intake) -> None:
     port, _ = node
     with (
         pytest.raises(ConfigurationError, match="PE-SRV-009"),
-        listening(NodeSettings(port=port, allow=("SCANNER",)), intake, Counter()),
+        listening(NodeSettings(port=port, allow=("SCANNER",)), intake, Counts()),
     ):
         pass
