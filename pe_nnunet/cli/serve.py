@@ -2,6 +2,7 @@
 
 pe-nnunet serve -o STATE -m MODEL --watch INBOX --send-folder OUTBOX --page-port 8050
 pe-nnunet serve -o STATE -m MODEL --port 11112 --allow SCANNER --send-to PACS@127.0.0.1:4242
+pe-nnunet serve -o STATE -m MODEL --orthanc http://127.0.0.1:8042 --stow http://127.0.0.1:8042/dicom-web
 pe-nnunet serve -o STATE -m MODEL --watch INBOX --dry-run
 pe-nnunet serve -o STATE --retry UID
 
@@ -32,6 +33,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "-o", dest="output", type=Path, required=True, metavar="STATE", help="folder of the queue and the results"
     )
     parser.add_argument("--watch", type=Path, metavar="FOLDER", help="take in CT images that appear below this folder")
+    parser.add_argument(
+        "--orthanc", metavar="URL", help="take in CT series that become stable in this Orthanc from now on"
+    )
+    parser.add_argument(
+        "--stow", metavar="URL", help="send segmentation, report and key images to this DICOMweb service"
+    )
     parser.add_argument("--send-folder", type=Path, metavar="FOLDER", help="send results to this folder")
     parser.add_argument(
         "--dry-run",
@@ -78,8 +85,10 @@ def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings
     from pe_nnunet.serving.destinations import Destination, FolderDestination
     from pe_nnunet.serving.dicom_node import listening
     from pe_nnunet.serving.dicom_peer import DicomPeer
+    from pe_nnunet.serving.dicomweb import OrthancFeed, StowDestination
     from pe_nnunet.serving.intake import Intake
     from pe_nnunet.serving.log import say
+    from pe_nnunet.serving.retention import TIDY_S, Retention
     from pe_nnunet.serving.server import RESULTS, Server
     from pe_nnunet.serving.start import STUDIES, ending_gently, held, opened_queue
     from pe_nnunet.serving.watched_folder import WatchedFolder
@@ -87,6 +96,8 @@ def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings
     from pe_nnunet.serving.worklist import Worklist
 
     destinations: list[Destination] = [DicomPeer(peer, node.ae_title, node.tls) for peer in node.peers]
+    if args.stow is not None:
+        destinations.append(StowDestination(args.stow))
     if args.send_folder is not None:
         destinations.append(FolderDestination(args.send_folder))
     outputs = kinds_for(args.switches)
@@ -105,6 +116,11 @@ def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings
             destinations=destinations,
             counts=counts,
         )
+        finished = "sent" if destinations else "done"
+        retention = Retention(queue, intake, args.output / RESULTS, settings, finished, counts)
+        server.every(TIDY_S, "tidying", retention.tidy)
+        if args.orthanc is not None:
+            server.every(settings.look_s, "Orthanc", OrthancFeed(args.orthanc, intake, queue).look)
         if args.watch is not None:
             server.every(settings.look_s, "watching", WatchedFolder(args.watch, intake, queue).look)
         ends.enter_context(ending_gently(server.stop))
