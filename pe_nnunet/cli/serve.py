@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     settings, node = ServeSettings(**chosen(args, ServeSettings)), NodeSettings(**chosen(args, NodeSettings))
     FusionSettings(**chosen(args, FusionSettings))  # says what is out of range
     if args.retry is not None:
-        with opened_queue(args.output) as queue:
+        with opened_queue(args.output, make=False) as queue:
             study = queue.again(args.retry)
         print(f"study {study.uid}: was {study.state}, waits again")
         return DONE

@@ -30,7 +30,7 @@ _NO_CONTRAST = re.compile(r"(without|no|none|w/?o|non?[- ]?contrast|native?|nati
 _NAMED = re.compile(
     r"ctpa|cta.*(pulm|lung|thor|chest)|pulm.*(art|angio|emb)|lungenemb|(^|[^a-z])(pe|lae|ep)([^a-z]|$)", re.IGNORECASE
 )
-_PROJECTION = re.compile(r"\b(MIP|MINIP|PROJECTION IMAGE|AVERAGE|VRT|LOCALIZER)\b|_MIP\b", re.IGNORECASE)
+_PROJECTION = re.compile(r"\b(MIP|MINIP|PROJECTION IMAGE|VRT)\b|_MIP\b", re.IGNORECASE)
 _SHARP_WORDS = re.compile(r"LUNG|BONE|EDGE|SHARP|^(L|D|E|YC|YD|YE)$", re.IGNORECASE)  # GE, Philips
 _SIEMENS = re.compile(r"^[BHUIDTQ]([a-z]?)(\d\d)")
 _CANON = re.compile(r"^FC(\d\d)")

@@ -37,20 +37,23 @@ class Retention:
 
     def tidy(self) -> None:
         """Remove what is old, then what the quota asks for."""
-        now = time.time()
-        if self._settings.keep_days is not None:
-            for uid in self._queue.finished_before(now - self._settings.keep_days * SECONDS_A_DAY, self._finished):
-                if self._remove(uid):
-                    shutil.rmtree(self._results / uid, ignore_errors=True)
+        if self._settings.keep_days is not None and self._results.is_dir():
+            self._remove_old(time.time() - self._settings.keep_days * SECONDS_A_DAY)
         quota = self._settings.quota_bytes
-        for uid in self._queue.finished_before(now, self._finished) if quota is not None else ():
+        for uid in self._queue.with_images(self._finished) if quota is not None else ():
             if self._queue.stored_bytes() <= FULL * (quota or 0):
                 return
-            self._remove(uid)
+            if self._intake.remove(uid, self._finished):
+                self._said(uid, "images removed, as the quota is nearly used up")
 
-    def _remove(self, uid: str) -> bool:
-        if not self._intake.remove(uid, self._finished):
-            return False
+    def _remove_old(self, before: float) -> None:
+        for folder in sorted(self._results.iterdir()):
+            study = self._queue.study(folder.name)
+            if study is None or study.since > before or not self._intake.remove(study.uid, self._finished):
+                continue
+            shutil.rmtree(folder, ignore_errors=True)
+            self._said(study.uid, "images and results removed, as their time is up")
+
+    def _said(self, uid: str, what: str) -> None:
         self._counts.add("removed")
-        say(f"study {uid}: removed, as it is finished and its time or room is up")
-        return True
+        say(f"study {uid}: {what}")

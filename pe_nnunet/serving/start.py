@@ -19,12 +19,19 @@ QUEUE, STUDIES = "queue.sqlite", "studies"
 
 
 @contextmanager
-def opened_queue(folder: Path) -> Iterator[StudyQueue]:
-    """The queue of a server's folder, which is made if missing.
+def opened_queue(folder: Path, *, make: bool = True) -> Iterator[StudyQueue]:
+    """The queue of a server's folder.
+
+    Args:
+        folder: Of the server.
+        make: Whether it is made if missing.
 
     Raises:
+        InputError: PE-IN-002 if there is none, and it is not to be made.
         OutputError: PE-OUT-001 if the folder cannot be made, PE-SRV-001 if the queue cannot be opened.
     """
+    if not make and not (folder / QUEUE).is_file():
+        raise InputError("PE-IN-002", f"{folder} holds no queue of a server", "check -o")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -43,7 +43,7 @@ class StudyQueue(QueueFile):
                 "INSERT INTO studies (uid, state, received, changed, since) VALUES (?, 'received', ?, ?, ?) "
                 "ON CONFLICT (uid) DO UPDATE SET state = 'received', changed = excluded.changed, tries = 0, "
                 "since = CASE state WHEN 'received' THEN since ELSE excluded.since END, code = '', message = '', "
-                "hint = ''",
+                "hint = '', reason = '', pe_score = NULL, emboli = NULL, volume_mm3 = NULL, seconds = NULL",
                 (study, now, now, now),
             )
 
@@ -190,11 +190,11 @@ class StudyQueue(QueueFile):
                 (time.time(), uid),
             )
 
-    def finished_before(self, moment: float, state: str) -> list[str]:
-        """UIDs of studies that have been in a state since before a moment and still have files, the oldest first."""
+    def with_images(self, state: str) -> list[str]:
+        """UIDs of studies in a state of which images are stored, the oldest first."""
         kept = "EXISTS (SELECT 1 FROM instances WHERE study = uid)"
-        query = f"SELECT uid FROM studies WHERE state = ? AND since <= ? AND {kept} ORDER BY since"  # noqa: S608 - ours
-        return [str(row[0]) for row in self._rows(query, state, moment)]
+        query = f"SELECT uid FROM studies WHERE state = ? AND {kept} ORDER BY since"  # noqa: S608 - ours
+        return [str(row[0]) for row in self._rows(query, state)]
 
     def forget_files(self, uid: str, state: str) -> bool:
         """Forget the instances of a study in this state, whose files go next; False if it is in another by now."""

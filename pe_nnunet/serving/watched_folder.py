@@ -26,6 +26,7 @@ class WatchedFolder:
     def __init__(self, folder: Path, intake: Intake, queue: StudyQueue) -> None:
         self._folder, self._intake, self._queue = folder, intake, queue
         self._seen: dict[Path, str] = {}
+        self._taken: dict[Path, str] = {}
 
     def look(self) -> None:
         """Take in what is there and has not been taken.
@@ -51,7 +52,8 @@ class WatchedFolder:
 
     def _take(self, path: Path, state: str) -> None:
         mark = f"file {text_sha256(str(path))}"
-        if self._queue.mark(mark) == state:
+        if self._taken.get(path) == state or self._queue.mark(mark) == state:
+            self._taken[path] = state
             return
         try:
             content = path.read_bytes()

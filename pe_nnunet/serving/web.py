@@ -23,7 +23,7 @@ from pe_nnunet.serving.metrics import CONTENT_TYPE, metrics
 from pe_nnunet.serving.worklist import Worklist
 
 LOOPBACK = "127.0.0.1"
-NAMES = frozenset({LOOPBACK, "localhost", "[::1]"})
+NAMES = frozenset({LOOPBACK, "localhost"})
 ASKS = "X-PE-nnUNet"  # header of a request that changes something
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 SILENCE_S = 30.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import subprocess
 
 import numpy as np
 import pydicom
@@ -13,6 +15,7 @@ from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.dicom_node import listening
 from pe_nnunet.serving.dicom_peer import DicomPeer
 from pe_nnunet.serving.intake import Intake
+from pe_nnunet.serving.pynetdicom_here import require_pynetdicom, tls_context
 from pe_nnunet.serving.settings import NodeSettings, Peer
 from tests.serving.conftest import write_study
 from tests.serving.pacs import dcmtk, free_port
@@ -121,6 +124,33 @@ def test_options_that_are_refused(options) -> None:
     for text in ("PACS", "PACS@host", "PACS@host:0", "PACS@host:99999", "P CS@host:1"):
         with pytest.raises(ConfigurationError, match="PE-SRV-007"):
             _ = NodeSettings(send_to=(text,)).peers
+
+
+def test_tls_lets_in_who_shows_a_certificate_and_nobody_else(intake, tmp_path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here, which makes the certificates")
+    for name in ("node", "stranger"):
+        made = f"req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN={name} -addext subjectAltName=IP:127.0.0.1"
+        files = ["-keyout", tmp_path / f"{name}.key", "-out", tmp_path / f"{name}.pem"]
+        subprocess.run(["openssl", *made.split(), *files], check=True, capture_output=True)
+    authority, port = str(tmp_path / "node.pem"), free_port()
+    ours, strangers = (
+        (str(tmp_path / f"{name}.pem"), str(tmp_path / f"{name}.key"), authority) for name in ("node", "stranger")
+    )
+    entity = require_pynetdicom().AE(ae_title="SCANNER")
+    entity.add_requested_context("1.2.840.10008.1.1")
+    with listening(NodeSettings(port=port, allow=("SCANNER",), tls=ours), intake, Counts()):
+        for files, accepted in ((ours, True), (strangers, False), ((), False)):
+            context = tls_context(files, server=False)
+            tls = None if context is None else (context, "127.0.0.1")
+            entity.acse_timeout = entity.network_timeout = 3
+            association = entity.associate("127.0.0.1", port, ae_title="PENNUNET", tls_args=tls)
+            assert association.is_established == accepted, files
+            if accepted:
+                assert association.send_c_echo().Status == 0
+                association.release()
+    with pytest.raises(ConfigurationError, match="PE-SRV-009"):
+        tls_context((str(tmp_path / "none.pem"), authority, authority), server=True)
 
 
 def test_a_port_that_is_taken(node, intake) -> None:

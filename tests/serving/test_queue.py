@@ -72,7 +72,7 @@ def test_what_comes_late_is_answered_anew_and_the_same_again_is_not(queue, intak
     assert not intake.take(files[0])
     assert states(queue) == {uid: "done"}
     assert intake.take(files[8])
-    assert states(queue) == {uid: "received"}
+    assert (states(queue), queue.study(uid).pe_score) == ({uid: "received"}, None)
     serve(lambda: states(queue) == {uid: "done"})
     assert queue.study(uid).answers == 2
     manifest = json.loads((tmp_path / f"state/results/{uid}/study_1-2-3-1.json").read_text())
@@ -107,6 +107,8 @@ def test_a_failed_study_says_its_code_and_goes_again(queue, intake, serve, tmp_p
     serve(lambda: states(queue) == {uid: "done"})
     assert main(["serve", "-o", str(tmp_path / "state"), "--retry", "1.2.3.99"]) == 2
     assert "PE-SRV-003" in capsys.readouterr().err
+    assert main(["serve", "-o", str(tmp_path / "nowhere"), "--retry", uid]) == 2
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_objects_that_are_not_taken_in(intake, queue, tmp_path) -> None:
