@@ -25,7 +25,18 @@ SENDERS, QUIET_S = 4, 5.0
 
 
 def start(state: Path, port: int, log: Path) -> subprocess.Popen[bytes]:
-    options = ["-o", state, "--port", port, "--allow", "SCANNER", "--quiet-s", QUIET_S, "--send-folder", state.parent / "out"]
+    options = [
+        "-o",
+        state,
+        "--port",
+        port,
+        "--allow",
+        "SCANNER",
+        "--quiet-s",
+        QUIET_S,
+        "--send-folder",
+        state.parent / "out",
+    ]
     with log.open("ab") as file:
         return subprocess.Popen([sys.executable, STAND_IN, *map(str, options)], stdout=file, stderr=file)
 
@@ -65,7 +76,9 @@ def main(folder: Path, studies: int, kills: int, seed: int) -> int:
     print(f"{studies} studies by {SENDERS} senders, sent {begun} times, in {took_s:.0f} s")
     print(f"killed {kills} times, at {killed_after}")
     print(f"{once} answered once, {sum(s.answers > 1 for s in found.values())} more than once, ", end="")
-    print(f"{queue.counts()['failed']} failed, {studies - len(found)} lost, {len(list((folder / 'out').iterdir()))} results")
+    print(
+        f"{queue.counts()['failed']} failed, {studies - len(found)} lost, {len(list((folder / 'out').iterdir()))} results"
+    )
     return 0 if once == studies else 1
 
 
