@@ -121,10 +121,11 @@ class OrthancFeed:
             raise InputError("PE-SRV-010", f"{self._url}: {type(error).__name__}", "check that it runs") from error
 
     def _take_study(self, study: str) -> None:
-        series = self._json(f"/studies/{study}/series", gone=[])
-        for one in (item for item in series if item["MainDicomTags"].get("Modality") == "CT"):
-            uid = self._json(f"/studies/{study}")["MainDicomTags"]["StudyInstanceUID"]
-            for instance in self._json(f"/series/{one['ID']}/instances", gone=[]):
+        facts = self._json(f"/studies/{study}", gone={})
+        uid = facts["MainDicomTags"]["StudyInstanceUID"] if facts else ""
+        for one in self._json(f"/studies/{study}/series", gone=[]):
+            of_ct = one["MainDicomTags"].get("Modality") == "CT"
+            for instance in self._json(f"/series/{one['ID']}/instances", gone=[]) if of_ct else ():
                 if not self._queue.known(uid, instance["MainDicomTags"].get("SOPInstanceUID", "")):
                     self._take(instance["ID"])
 

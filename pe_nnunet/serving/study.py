@@ -26,7 +26,7 @@ class Study:
         emboli: How many are kept.
         volume_mm3: Of all kept emboli.
         seconds: What the prediction took.
-        answers: How often it was predicted to the end.
+        answers: How often it had results: a number of the present ones.
     """
 
     uid: str

@@ -164,30 +164,30 @@ class StudyQueue(QueueFile):
         rows = self._rows("SELECT MIN(since) FROM studies WHERE state = ?", state)
         return None if rows[0][0] is None else float(str(rows[0][0]))
 
-    def outgoing(self) -> list[str]:
-        """UIDs of studies with results that are to be sent now, the oldest first."""
-        query = "SELECT uid FROM studies WHERE state = 'done' AND not_before <= ? ORDER BY since"
-        return [str(row[0]) for row in self._rows(query, time.time())]
+    def outgoing(self) -> list[Study]:
+        """Studies with results that are to be sent now, the oldest first."""
+        query = f"SELECT {_COLUMNS} FROM studies WHERE state = 'done' AND not_before <= ? ORDER BY since"  # noqa: S608
+        return [Study(*row) for row in self._rows(query, time.time())]  # type: ignore[arg-type]
 
     def has(self, uid: str, destination: str) -> bool:
         """Whether a destination has the results of a study."""
         return bool(self._rows("SELECT 1 FROM sent WHERE study = ? AND destination = ?", uid, destination))
 
-    def sent(self, uid: str, destination: str) -> None:
-        """A destination has the results of a study, unless that has changed meanwhile."""
+    def sent(self, study: Study, destination: str) -> None:
+        """A destination has these results of a study, unless there are others by now."""
         with self._changing() as base:
             base.execute(
-                "INSERT OR IGNORE INTO sent SELECT uid, ? FROM studies WHERE uid = ? AND state = 'done'",
-                (destination, uid),
+                "INSERT OR IGNORE INTO sent SELECT uid, ? FROM studies WHERE uid = ? AND state = 'done' AND answers = ?",
+                (destination, study.uid, study.answers),
             )
 
-    def all_sent(self, uid: str) -> None:
-        """Every destination has the results of a study, unless that has changed meanwhile."""
+    def all_sent(self, study: Study) -> None:
+        """Every destination has these results of a study, unless there are others by now."""
         with self._changing() as base:
             base.execute(
                 "UPDATE studies SET state = 'sent', since = ?, code = '', message = '', hint = '' "
-                "WHERE uid = ? AND state = 'done'",
-                (time.time(), uid),
+                "WHERE uid = ? AND state = 'done' AND answers = ?",
+                (time.time(), study.uid, study.answers),
             )
 
     def with_images(self, state: str) -> list[str]:

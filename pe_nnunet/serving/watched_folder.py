@@ -10,6 +10,7 @@ from pe_nnunet.files import text_sha256
 from pe_nnunet.serving.intake import Intake
 from pe_nnunet.serving.log import say
 from pe_nnunet.serving.study_queue import StudyQueue
+from pe_nnunet.volumes.dicom.headers import looks_like_dicom
 
 
 class WatchedFolder:
@@ -55,12 +56,14 @@ class WatchedFolder:
         if self._taken.get(path) == state or self._queue.mark(mark) == state:
             self._taken[path] = state
             return
-        try:
-            content = path.read_bytes()
-        except OSError:  # it has gone, or is not ours to read
+        if not os.access(path, os.R_OK):  # it has gone, or is not ours to read yet
             return
         try:
-            self._intake.take(content)
+            if not looks_like_dicom(path):
+                raise InputError("PE-SRV-004", "it is no DICOM file")
+            self._intake.take(path.read_bytes())
         except InputError as error:
             say(f"{error.code}: a file in the watched folder is left out: {error.message}")
+        except OSError:  # it has gone
+            return
         self._queue.remember(mark, state)

@@ -53,8 +53,11 @@ class Worklist:
         """The page of a study's case, if there is one."""
         if self.queue.study(uid) is None:  # so that a name out of the folder is none
             return None
-        path = self.results / uid / WRITERS["report"].name(case_name(uid))
+        path = self._report(uid)
         return path if path.is_file() else None
+
+    def _report(self, uid: str) -> Path:
+        return self.results / uid / WRITERS["report"].name(case_name(uid))
 
     def _row(self, study: Study) -> dict[str, Any]:
         known = study.pe_score is not None and study.state in {"done", "sent", "failed"}
@@ -69,7 +72,7 @@ class Worklist:
             "volume_mm3": study.volume_mm3 if known else None,
             "told": ": ".join(filter(None, [study.code, study.message])) or study.reason,
             "hint": study.hint,
-            "report": known and self.report(study.uid) is not None,
+            "report": known and self._report(study.uid).is_file(),
         }
 
     def _probability(self, score: float | None) -> float | None:
