@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import logging
+import socket
 import ssl
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError, MissingExtraError
+
+HANDSHAKE_S = 10.0
+
+
+class _Impatient(ssl.SSLContext):
+    """Gives up a handshake in which the other side is silent: pynetdicom takes no other connection meanwhile."""
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        before = sock.gettimeout()
+        sock.settimeout(HANDSHAKE_S)
+        wrapped = super().wrap_socket(sock, *args, **kwargs)
+        wrapped.settimeout(before)
+        return wrapped
 
 
 def require_pynetdicom() -> Any:
@@ -44,8 +58,8 @@ def tls_context(files: Sequence[str], *, server: bool) -> ssl.SSLContext | None:
         return None
     certificate, key, authority = files
     try:
-        purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH
-        context = ssl.create_default_context(purpose, cafile=authority)
+        context = _Impatient(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(authority)
         context.load_cert_chain(certificate, key)
     except (OSError, ValueError) as error:  # SSLError is an OSError
         raise ConfigurationError("PE-SRV-009", f"--tls cannot be used: {error}", "check the three PEM files") from error

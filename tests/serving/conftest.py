@@ -70,7 +70,7 @@ def intake(queue: StudyQueue, tmp_path: Path) -> Intake:
 def serve(queue: StudyQueue, intake: Intake, tmp_path: Path, stand_in: Any) -> Callable[..., Server]:
     """Make a server with the stand-in and work until the queue is as it should be."""
 
-    def run(until: Callable[[], bool], seconds: float = 60, **settings: Any) -> Server:
+    def run(until: Callable[[], bool], seconds: float = 300, **settings: Any) -> Server:
         answerer = Answerer(stand_in.StandIn(), settings.pop("outputs", DICOM), None)
         server = Server(tmp_path / "state", queue, intake, answerer, quiet_s=settings.pop("quiet_s", 0.2), **settings)
         end = time.monotonic() + seconds

@@ -22,7 +22,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(reached: Any, seconds: float = 30) -> None:
+def wait_for(reached: Any, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < end
