@@ -107,7 +107,9 @@ class OrthancFeed:
         try:
             last = int(self._json("/changes?last")["Last"])
             known = self._queue.mark(self._mark)
-            since = min(int(known), last) if known else last  # less: its database was made anew
+            since = int(known) if known else last
+            if since > last:  # its database was made anew
+                since = 0
             while True:
                 found = self._json(f"/changes?since={since}&limit={CHANGES}")
                 for change in found["Changes"]:
