@@ -33,6 +33,7 @@ class Appearance:
         noise_texture: How noise is spread over frequencies.
         slice_mm: Thickness of the slices that the scan is seen through; 0 leaves it.
         mirrored: Left and right are exchanged.
+        emboli: That are added to those that are there.
     """
 
     artery_hu: float
@@ -52,6 +53,7 @@ class Appearance:
     noise_texture: NoiseTexture
     slice_mm: float
     mirrored: bool
+    emboli: int
 
 
 def draw_appearance(rng: np.random.Generator) -> Appearance:
@@ -63,7 +65,7 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
     Source: the idea is SynthSeg's (Billot et al., Medical Image Analysis 86, 2023): labels stay, appearances are drawn.
         Ours starts from rendered scans, so that what labels lack (bronchi, nodes, bones) stays visible.
     """
-    early = rng.random() < 0.3  # veins as dark as clot, beside bright arteries
+    early = rng.random() < 0.2  # veins as dark as clot, beside bright arteries
     return Appearance(
         artery_hu=rng.uniform(150, 600),
         mixing=rng.uniform(0, 0.12),
@@ -82,4 +84,5 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         noise_texture=TEXTURES[rng.integers(len(TEXTURES))],
         slice_mm=rng.uniform(2.5, 5.0) if rng.random() < 0.4 else 0.0,
         mirrored=bool(rng.random() < 0.25),
+        emboli=int(rng.integers(2, 9)) if rng.random() < 0.9 else 0,
     )

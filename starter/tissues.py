@@ -16,6 +16,7 @@ Mask = npt.NDArray[np.bool_]
 EDGE_VOXELS = 0.5  # standard deviation of the blur with which the renderings were sampled, about
 MIN_GAP_HU = 40.0  # between an embolus and the blood around it
 DARKEST_EMBOLUS_HU = -20.0
+LUNG_HU = -850.0
 AROUND_VOXELS = 2
 EIGHT_OF_TEN = 80
 
@@ -103,4 +104,6 @@ def _paint_embolus(
         level = min(level, of_blood - MIN_GAP_HU)
     level = max(level, DARKEST_EMBOLUS_HU)
     old = hu[near][clot]
-    change[near][clot] = level - float(np.median(old))
+    lumen = float(np.median(old))  # of the embolus before, or of the blood that it takes the place of
+    share = np.clip((old - LUNG_HU) / max(lumen - LUNG_HU, 1.0), 0, 1)  # the rest of a voxel is lung, and stays
+    change[near][clot] = (level - lumen) * share

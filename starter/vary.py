@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from pe_nnunet.volumes import image_like, spacing_zyx, to_lps, write_image
 from starter.anatomies import RenderedCase, role_of
 from starter.appearance import Appearance, draw_appearance
+from starter.emboli import add_emboli
 from starter.scanner import add_streaks, apply_kernel, noise, through_slices
 from starter.tissues import Volume, repaint, smooth_field
 
@@ -33,7 +34,7 @@ def vary_scan(
     look: Appearance,
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.int16], dict[str, npt.NDArray[np.integer]]]:
-    """A rendered scan in another appearance.
+    """A rendered scan in another appearance, with further emboli.
 
     Args:
         hu: (z, y, x), in LPS axes.
@@ -45,6 +46,7 @@ def vary_scan(
     Returns:
         HU, and the masks as they lie in it.
     """
+    masks = {**masks, "emboli": add_emboli(masks, spacing_mm, look.emboli, rng)}
     scan: Volume = repaint(hu.astype(np.float32), masks, look, rng)
     scan += look.bias_hu * smooth_field(scan.shape, 4, rng)
     scan = add_streaks(scan, look.streak_hu, spacing_mm, rng)

@@ -27,12 +27,21 @@ def test_emboli_stay_darker_than_the_artery_around_them(seed):
     _, hu, masks = varied(seed)
     clot, artery = masks["emboli"] > 0, masks["artery"] > 0
     around = ndimage.binary_dilation(clot, iterations=2) & artery & ~clot
-    assert clot.sum() == CLOT.sum()
+    assert clot.sum() >= CLOT.sum()
     assert np.median(hu[clot]) < np.median(hu[around])
 
 
 def test_tissues_become_what_was_drawn():
-    plain = {"noise_hu": 0, "bias_hu": 0, "streak_hu": 0, "kernel_mm": 0, "slice_mm": 0, "mixing": 0, "mirrored": False}
+    plain = {
+        "noise_hu": 0,
+        "bias_hu": 0,
+        "streak_hu": 0,
+        "kernel_mm": 0,
+        "slice_mm": 0,
+        "mixing": 0,
+        "mirrored": False,
+        "emboli": 0,
+    }
     look, hu, _ = varied(3, **plain, artery_hu=500, vein_share=0.3, lung_hu=-800, embolus_hu=60)
     inner = {name: ndimage.binary_erosion(mask, iterations=1) for name, mask in {**MASKS, "blood": BLOOD}.items()}
     assert np.median(hu[inner["vein"]]) == pytest.approx(150, abs=10)
@@ -49,8 +58,8 @@ def test_one_seed_gives_one_scan_and_another_another():
 
 
 def test_only_left_and_right_are_exchanged_and_masks_with_them():
-    _, plain, _ = varied(7, mirrored=False)
-    _, hu, masks = varied(7, mirrored=True)
+    _, plain, _ = varied(7, mirrored=False, emboli=0)
+    _, hu, masks = varied(7, mirrored=True, emboli=0)
     assert np.array_equal(hu, plain[..., ::-1])
     assert all(np.array_equal(masks[name], MASKS[name][..., ::-1]) for name in MASKS)
 
