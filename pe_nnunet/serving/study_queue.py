@@ -177,7 +177,8 @@ class StudyQueue(QueueFile):
         """A destination has these results of a study, unless there are others by now."""
         with self._changing() as base:
             base.execute(
-                "INSERT OR IGNORE INTO sent SELECT uid, ? FROM studies WHERE uid = ? AND state = 'done' AND answers = ?",
+                "INSERT OR IGNORE INTO sent SELECT uid, ? FROM studies "
+                "WHERE uid = ? AND state = 'done' AND answers = ?",
                 (destination, study.uid, study.answers),
             )
 

@@ -59,9 +59,8 @@ class WatchedFolder:
         if not os.access(path, os.R_OK):  # it has gone, or is not ours to read yet
             return
         try:
-            if not looks_like_dicom(path):
-                raise InputError("PE-SRV-004", "it is no DICOM file")
-            self._intake.take(path.read_bytes())
+            # a large file of another kind is not read whole
+            self._intake.take(path.read_bytes() if looks_like_dicom(path) else b"")
         except InputError as error:
             say(f"{error.code}: a file in the watched folder is left out: {error.message}")
         except OSError:  # it has gone

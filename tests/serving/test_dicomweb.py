@@ -62,7 +62,7 @@ def test_nobody_there(queue, intake, serve, tmp_path) -> None:
         assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("settings", [{"keep_days": 0.0}, {"quota_gb": 17e-6}], ids=str)
+@pytest.mark.parametrize("settings", [{"keep_days": 0.0}, {"quota_gb": 15e-6}], ids=str)
 def test_finished_studies_make_room_and_others_do_not(queue, tmp_path, settings) -> None:
     settings = ServeSettings(**settings)
     intake = Intake(tmp_path / "state" / "studies", queue, settings.quota_bytes)

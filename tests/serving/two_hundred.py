@@ -77,7 +77,8 @@ def main(folder: Path, studies: int, kills: int, seed: int) -> int:
     print(f"killed {kills} times, at {killed_after}")
     print(f"{once} answered once, {sum(s.answers > 1 for s in found.values())} more than once, ", end="")
     print(
-        f"{queue.counts()['failed']} failed, {studies - len(found)} lost, {len(list((folder / 'out').iterdir()))} results"
+        f"{queue.counts()['failed']} failed, {studies - len(found)} lost, "
+        f"{len(list((folder / 'out').iterdir()))} results"
     )
     return 0 if once == studies else 1
 
