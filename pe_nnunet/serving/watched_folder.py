@@ -38,7 +38,14 @@ class WatchedFolder:
         """
         if not self._folder.is_dir():
             raise InputError("PE-IN-002", "the watched folder does not exist", "make it, or check --watch")
-        before, self._seen = self._seen, {}
+        before, self._seen = self._seen, self._states()
+        for path, state in self._seen.items():
+            if before.get(path) == state:
+                self._take(path, state)
+
+    def _states(self) -> dict[Path, str]:
+        """Size and time of every file that is there."""
+        found: dict[Path, str] = {}
         for name, folders, files in os.walk(self._folder):
             folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
             for file in sorted(file for file in files if not file.startswith(".")):
@@ -47,9 +54,8 @@ class WatchedFolder:
                     facts = path.stat()
                 except OSError:  # it has gone
                     continue
-                self._seen[path] = state = f"{facts.st_size} {facts.st_mtime_ns}"
-                if before.get(path) == state:
-                    self._take(path, state)
+                found[path] = f"{facts.st_size} {facts.st_mtime_ns}"
+        return found
 
     def _take(self, path: Path, state: str) -> None:
         mark = f"file {text_sha256(str(path))}"

@@ -143,7 +143,6 @@ def test_tls_lets_in_who_shows_a_certificate_and_nobody_else(intake, tmp_path) -
         for files, accepted in ((ours, True), (strangers, False), ((), False)):
             context = tls_context(files, server=False)
             tls = None if context is None else (context, "127.0.0.1")
-            entity.acse_timeout = entity.network_timeout = 3
             association = entity.associate("127.0.0.1", port, ae_title="PENNUNET", tls_args=tls)
             assert association.is_established == accepted, files
             if accepted:
