@@ -67,12 +67,12 @@ def test_the_worklist_lives_and_opens_a_report(site, queue, intake, serve, brows
 
 def test_health_and_metrics(site) -> None:
     address, counts = site
-    assert requests.get(f"{address}/health", timeout=5).json() == {"status": "ok", "troubles": {}}
+    assert requests.get(f"{address}/health", timeout=60).json() == {"status": "ok", "troubles": {}}
     counts.trouble("sending", "PE-SRV-006: nobody there")
-    answer = requests.get(f"{address}/health", timeout=5)
+    answer = requests.get(f"{address}/health", timeout=60)
     assert (answer.status_code, answer.json()["status"]) == (503, "failing")
     counts.add("stored")
-    text = requests.get(f"{address}/metrics", timeout=5).text
+    text = requests.get(f"{address}/metrics", timeout=60).text
     assert 'pe_nnunet_studies{state="waiting"} 0\n' in text
     assert 'pe_nnunet_events_total{event="stored"} 1\n' in text
     assert "pe_nnunet_troubles 1\n" in text
@@ -94,7 +94,7 @@ def test_health_and_metrics(site) -> None:
     ],
 )
 def test_what_the_pages_refuse(site, method, path, headers, status) -> None:
-    assert requests.request(method, site[0] + path, headers=headers, timeout=5).status_code == status
+    assert requests.request(method, site[0] + path, headers=headers, timeout=60).status_code == status
 
 
 def test_recalibration_keeps_ends_and_order() -> None:
