@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "find emboli": {
         "predict-fused": "find emboli in scans with an ensemble of trained models",
         "detect": "boxes of lungs and emboli in scans with a trained detector",
+        "serve": "find emboli in studies as they arrive, and send what was found back",
     },
     "models": {
         "import-model": "make a published model, AANet's or Duke's, an nnU-Net model",

@@ -229,6 +229,17 @@ ADVICE: dict[str, str] = {
     "PE-REP-004": "`pip install 'pe-nnunet[report]'`",
     "PE-REP-005": "look at every picture before you send them, or leave `--pixels` out",
     "PE-REP-006": "convert the scan to uncompressed DICOM, look at it, and try again",
+    "PE-SRV-001": "free space; check that the folder of `-o` is a server's and can be written",
+    "PE-SRV-002": "look into the log for what ended it, then `pe-nnunet serve -o STATE --retry UID`",
+    "PE-SRV-003": "send the study from where it came",
+    "PE-SRV-004": "send the CT images of the study",
+    "PE-SRV-005": "raise `--quota-gb`, or wait: finished studies make room",
+    "PE-SRV-006": "check the destination; the server tries again by itself, and `--retry UID` at once",
+    "PE-SRV-008": "`pip install 'pe-nnunet[serve]'`",
+    "PE-SRV-009": "choose a free port above 1023, and PEM files that belong together",
+    "PE-SRV-010": "check `--orthanc` and that Orthanc runs",
+    "PE-SRV-011": "send the axial series of the CTPA",
+    "PE-SRV-012": "choose another `-o`, or end the other server",
 }
 
 

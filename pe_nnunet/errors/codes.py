@@ -341,4 +341,17 @@ CODES: dict[str, str] = {
     "PE-REP-004": "dicom-anonymizer, which the bundle of a DICOM case needs, is not installed",
     "PE-REP-005": "pixels go along in a bundle, in which text may be burnt and a face be seen",
     "PE-REP-006": "pixel data that hold a text of their header, or cannot be written again, were left out of a bundle",
+    # serving
+    "PE-SRV-001": "the queue of studies cannot be opened, read or written",
+    "PE-SRV-002": "the server ended several times while it worked on a study",
+    "PE-SRV-003": "a study that cannot be put into the queue again",
+    "PE-SRV-004": "an object that is not taken in: no CT image, or without the UIDs that say whose it is",
+    "PE-SRV-005": "the quota of images is used up: none is taken in",
+    "PE-SRV-006": "results could not be sent",
+    "PE-SRV-007": "a bad value in the options of serving, or options that do not go together",
+    "PE-SRV-008": "pynetdicom or dicomweb-client, which serving needs, is not installed",
+    "PE-SRV-009": "a port that cannot be listened on, or certificates that cannot be used",
+    "PE-SRV-010": "Orthanc cannot be asked for new studies",
+    "PE-SRV-011": "no series of the study is a volume of axial CT slices",
+    "PE-SRV-012": "another server works on the folder",
 }

@@ -134,11 +134,11 @@ class Browser:
             self.complaints.append(json.dumps(parameters))
         return answer
 
-    def open(self, path: Path) -> None:
-        """Open a file from disk and wait until the page says that it is ready."""
+    def open(self, page: Path | str) -> None:
+        """Open a file from disk, or an address, and wait until the page says that it is ready."""
         self.asked.clear()
         self.complaints.clear()
-        self._call("Page.navigate", url=path.as_uri())
+        self._call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self.wait("document.readyState === 'complete' && document.documentElement.dataset.ready === 'yes'")
 
     def value(self, expression: str) -> Any:
