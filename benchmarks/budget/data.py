@@ -17,7 +17,6 @@ from budget.arms import Arm
 
 from pe_nnunet.dataset.split_checks import read_splits
 from pe_nnunet.demo.steps import link
-from pe_nnunet.planners.asked import ENVIRONMENT_VARIABLE as PLAN
 from pe_nnunet.processes import usable_processors
 
 CONFIGURATION = "3d_fullres"
@@ -78,7 +77,10 @@ class Cohort:
 
     def prepare(self, arm: Arm) -> None:
         """Convert and plan what the arm needs and is not there yet."""
-        environment, number = self.environment(self.folder / "unused", **{PLAN: arm.plan}), str(self.dataset_id(arm))
+        environment, number = (
+            self.environment(self.folder / "unused", PE_NNUNET_PLAN=arm.plan),
+            str(self.dataset_id(arm)),
+        )
         if not (self.folder / "nnUNet" / "nnUNet_raw" / self.dataset(arm) / "dataset.json").exists():
             command = ["pe-nnunet", "convert", "studies", str(self.train), "-d", number, "--name", "Budget"]
             run([*command, "--scheme", arm.scheme, "--lung-margin-mm", f"{arm.margin_mm:g}"], environment)
