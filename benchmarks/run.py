@@ -33,6 +33,7 @@ RESULTS, PAGE = FOLDER / "results" / "bench.json", FOLDER.parent / "docs" / "ben
 START, END = "<!-- bench: generated -->", "<!-- bench: end -->"
 TIMEOUT_S = 3600
 PACKAGES = ("torch", "nnunetv2", "numpy", "scipy", "SimpleITK")
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "asimd", "bf16", "sve")  # as Linux names them
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,11 @@ def machine() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    flags = {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split()}
     return {
         "processor": names[0] if names else platform.processor() or platform.machine(),
         "processors": usable_processors(),
+        "features": [flag for flag in FEATURES if flag in flags],
         **_gpu(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

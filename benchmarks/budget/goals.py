@@ -3,45 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from budget.arms import OURS
-from budget.summary import Run, by_setting, difference, numbers, shared_scans
+from budget.arms import ENSEMBLE, HALVES, OUR_STOCK_PLANS, STOCK_ARMS, TAR_UNET
+from budget.summary import SIZES, Run, by_setting, difference, numbers, shared_scans, summaries
 
-STOCK_ARMS = ("stock, own plans", "stock, PETARUNetPlans")
-MEMBERS = ("TAR-UNet, half the time", "Attention U-Net, half the time")
-ENSEMBLE, PLAIN = "both of these", "U-Net"
+
+@dataclass(frozen=True)
+class Goal:
+    """A number of an arm, and how much it must be.
+
+    Attributes:
+        arm: Its name.
+        number: One of `NUMBERS`.
+        least: What it must come to: by itself, or above the best of `others`.
+        others: Names of arms; the goal is open until all were run.
+        relative: Whether `least` is a share of the other's number, and not a difference.
+    """
+
+    arm: str
+    number: str
+    least: float
+    others: tuple[str, ...] = ()
+    relative: bool = False
+
+
+SMALL, LARGE = SIZES
+GOALS = (
+    Goal(TAR_UNET, "at 2", 0.10, STOCK_ARMS),
+    Goal(TAR_UNET, "at 2", 0.0, OUR_STOCK_PLANS),
+    Goal(TAR_UNET, SMALL, 0.30),
+    Goal(TAR_UNET, LARGE, 0.80),
+    Goal(ENSEMBLE, "dice", 0.08, OUR_STOCK_PLANS[:1], relative=True),
+    Goal(ENSEMBLE, "dice", 0.0, HALVES[:2]),
+)
 
 
 def goals(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One entry a cohort, time and goal: value, interval and least value; `reached` is None if an arm was not run."""
-    found = []
-    for (cohort, minutes), arms in by_setting(runs).items():
-        wanted = [
-            _goal(arms, OURS, STOCK_ARMS, "at 2", 0.10),
-            _goal(arms, ENSEMBLE, (PLAIN,), "dice", 0.08, relative=True),
-            _goal(arms, ENSEMBLE, MEMBERS, "dice", 0.0),
-            *(_goal(arms, member, STOCK_ARMS, "dice", 0.0) for member in MEMBERS),
-        ]
-        found += [{"cohort": cohort, "minutes": minutes, **goal} for goal in wanted]
-    return found
+    """One entry a cohort, budget and goal: value, interval and least value; `reached` is None if an arm was not run."""
+    return [
+        {"cohort": cohort, "budget": budget, **_state(goal, arms)}
+        for (cohort, budget), arms in by_setting(runs).items()
+        for goal in GOALS
+    ]
 
 
-def _goal(
-    arms: dict[str, list[Run]], name: str, others: tuple[str, ...], number: str, least: float, *, relative: bool = False
-) -> dict[str, Any]:
-    """An arm against the best of others; a goal is open until all of them were run."""
-    goal = {"arm": name, "number": number, "relative": relative, "least": least, "reached": None}
-    missing = [arm for arm in (name, *others) if arm not in arms]
-    if missing:
-        return goal | {"against": " or ".join(others), "not_run": missing}
-    best = max(others, key=lambda other: _value(arms[other], number))
-    if not shared_scans(arms[name], arms[best]):
-        return goal | {"against": best, "not_run": ["a scan that both scored"]}
-    found = difference(arms[name], arms[best], _excess if relative else _minus)[number]
-    reached = None if found.value is None else found.value >= least - 1e-9
-    return goal | {"against": best, "value": found.value, "low": found.low, "high": found.high, "reached": reached}
+def _state(goal: Goal, arms: dict[str, list[Run]]) -> dict[str, Any]:
+    state = {
+        "arm": goal.arm,
+        "number": goal.number,
+        "least": goal.least,
+        "relative": goal.relative,
+        "against": " or ".join(goal.others),
+        "reached": None,
+    }
+    if missing := [arm for arm in (goal.arm, *goal.others) if arm not in arms]:
+        return state | {"not_run": missing}
+    mine = arms[goal.arm]
+    if goal.others:
+        best = max(goal.others, key=lambda other: _value(arms[other], goal.number))
+        if not shared_scans(mine, arms[best]):
+            return state | {"against": best, "not_run": ["a scan that both scored"]}
+        state["against"] = best
+        found = difference(mine, arms[best], _excess if goal.relative else _minus)[goal.number]
+        value, low, high = found.value, found.low, found.high
+    else:
+        value, low, high = summaries(mine, {goal.arm: "main"})[0]["numbers"][goal.number]
+    reached = None if value is None else value >= goal.least - 1e-9
+    return state | {"value": value, "low": low, "high": high, "reached": reached}
 
 
 def _minus(mine: float, theirs: float) -> float:
@@ -63,14 +94,21 @@ def goal_lines(found: Sequence[dict[str, Any]]) -> list[str]:
     lines = ["| goal | found | reached |", "| --- | --- | --- |"]
     for goal in found:
         what = "Dice" if goal["number"] == "dice" else "sensitivity at 2 false positives a scan"
-        unit = "%" if goal["relative"] else "points"
-        aim = f"by at least {100 * goal['least']:.0f} {unit}" if goal["least"] else "or equal"
+        what += f", emboli of {goal['number']}" if goal["number"] in SIZES else ""
+        unit = "%" if goal["relative"] or not goal["against"] else "points"
+        least = f"{100 * goal['least']:.0f} {unit}"
+        if not goal["against"]:
+            aim = f"at least {least}"
+        else:
+            aim = f"above {goal['against']}, {f'by at least {least}' if goal['least'] else 'or equal'}"
         value = goal.get("value")
         if value is None:
             state = f"open; not run: {', '.join(goal['not_run'])}" if "not_run" in goal else "open: not defined"
             shown = "-"
         else:
-            shown = f"{100 * value:+.1f} [{100 * goal['low']:+.1f}, {100 * goal['high']:+.1f}] {unit}"
+            form = "{:+.1f}" if goal["against"] else "{:.1f}"
+            texts = [form.format(100 * goal[name]) for name in ("value", "low", "high")]
+            shown = f"{texts[0]} [{texts[1]}, {texts[2]}] {unit}"
             state = "yes" if goal["reached"] else "no"
-        lines.append(f"| {goal['arm']}: {what} above {goal['against']}, {aim} | {shown} | {state} |")
+        lines.append(f"| {goal['arm']}: {what} {aim} | {shown} | {state} |")
     return lines

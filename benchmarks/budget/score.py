@@ -56,9 +56,21 @@ class Predicted:
 def predict(cohort: Cohort, arm: Arm, models: list[Path], folder: Path) -> dict[str, float]:
     """Write probabilities of the validation and the test scans, unless they are there.
 
+    Args:
+        cohort: The scans.
+        arm: Whose dataset and margin it is.
+        models: Of several, how much each counts is chosen on the validation scans first.
+        folder: Where they go.
+
     Returns:
         Seconds of each test scan.
     """
+    environment = cohort.environment(folder / "unused")
+    common = ["-m", *map(str, models), "-f", "0", "-device", cohort.device, "--disable_tta", "--trust-checkpoint"]
+    weights = folder / "fusion.json"
+    if len(models) > 1 and not weights.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        run(["pe-nnunet", "calibrate", *common, "--target-fp", "2", "--output", str(weights)], environment)
     for name, studies, cases in (
         ("validation", cohort.train, cohort.validation_cases(arm)),
         ("test", cohort.test, None),
@@ -67,10 +79,9 @@ def predict(cohort: Cohort, arm: Arm, models: list[Path], folder: Path) -> dict[
         scans = scans_alone(studies, cases, folder / f"{name}_scans")
         if {path.name for path in scans.iterdir()} <= _seconds(out).keys():
             continue
-        command = ["pe-nnunet-predict-fused", "-i", str(scans), "-o", str(out), "-f", "0"]
-        command += ["-m", *map(str, models), "--lung-margin-mm", f"{arm.margin_mm:g}", "--disable_tta"]
-        command += ["-device", cohort.share.device, "--save-probability", "--no-report", "--trust-checkpoint"]
-        run(command, cohort.environment(folder / "unused"))
+        command = ["pe-nnunet", "predict-fused", "-i", str(scans), "-o", str(out), *common]
+        command += ["--lung-margin-mm", f"{arm.margin_mm:g}", "--save-probability", "--no-report"]
+        run([*command, *(["--fusion", str(weights)] if len(models) > 1 else [])], environment)
     return _seconds(folder / "test")
 
 
@@ -94,6 +105,7 @@ def score(cohort: Cohort, folder: Path) -> dict[str, Any]:
     for scan in _read(folder / "test", cohort.test):
         hits = scan.hits(scan.findings(*detect))
         cases[scan.case_id] = {
+            "patient": cohort.patients.get(scan.case_id, scan.case_id),
             "dice": _dice(scan, scan.findings(*outline)),
             "emboli": [list(pair) for pair in zip(hits.volumes_mm3, hits.embolus_scores, strict=True)],
             "false": list(hits.false_scores),

@@ -1,4 +1,4 @@
-"""What runs of an arm come to: means over seeds, 95 % intervals over scans, and differences paired by scan."""
+"""What runs of an arm come to: means over seeds, 95 % intervals over patients, and differences paired by scan."""
 
 from __future__ import annotations
 
@@ -8,34 +8,57 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from budget.arms import ARMS
-from budget.score import FALSE_POSITIVES
+from budget.arms import STOCK_ARMS, TAR_UNET
+from budget.work import Run
 from numpy.typing import NDArray
 
 from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
 from pe_nnunet.metrics.froc import Pool, ScanHits
 from pe_nnunet.metrics.protocols import sensitivity_at
 
-Run = dict[str, Any]
-SIZES_MM3 = (0.0, 1000.0, 5000.0, float("inf"))
+RATE = 2.0  # false positives a scan
+SIZES_MM3 = (0.0, 1000.0, float("inf"))
 CURVE_RATES = np.linspace(0, 8, 65)
+REFERENCES = {"main": STOCK_ARMS[0], "recipe": TAR_UNET}
+"""The arm that those of a group are compared with."""
+
+Setting = tuple[str, str]
+Numbers = Callable[[NDArray[np.int64]], dict[str, float | None]]
 
 
-def by_setting(runs: Sequence[Run]) -> dict[tuple[str, float], dict[str, list[Run]]]:
-    """The runs of each arm, for each cohort and time."""
-    found: dict[tuple[str, float], dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
+def size_name(low: float, high: float) -> str:
+    """Of volumes from `low` to `high` mm3."""
+    return f"{low / 1000:g} ml and more" if high == float("inf") else f"under {high / 1000:g} ml"
+
+
+SIZES = {size_name(*pair): pair for pair in pairwise(SIZES_MM3)}
+NUMBERS = ("dice", "at 2", *SIZES)
+
+
+def by_setting(runs: Sequence[Run]) -> dict[Setting, dict[str, list[Run]]]:
+    """The runs of each arm, for each cohort and budget; of an arm that was defined anew those since then."""
+    last = {(run["cohort"], run["budget"], run["arm"]): run["definition"] for run in runs}
+    found: dict[Setting, dict[str, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
-        found[run["cohort"], run["minutes"]][run["arm"]].append(run)
+        if run["definition"] == last[run["cohort"], run["budget"], run["arm"]]:
+            found[run["cohort"], run["budget"]][run["arm"]].append(run)
     return {setting: dict(found[setting]) for setting in sorted(found)}
 
 
-def summaries(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One entry a cohort, time and arm: n, seeds, numbers as [value, low, high], and what they cost."""
+def summaries(runs: Sequence[Run], groups: dict[str, str]) -> list[dict[str, Any]]:
+    """One entry a cohort, budget and arm: n, seeds, numbers as [value, low, high], and what they cost.
+
+    Args:
+        runs: As in the results.
+        groups: Of each arm, by its name; one that is none any more is left out.
+    """
     found = []
-    for (cohort, minutes), arms in by_setting(runs).items():
+    for (cohort, budget), arms in by_setting(runs).items():
         for name, mine in arms.items():
-            reference = ARMS[name].reference
-            entry = {"cohort": cohort, "minutes": minutes, "arm": name, **_facts(mine), "numbers": _plain(mine)}
+            if name not in groups:
+                continue
+            reference = REFERENCES[groups[name]]
+            entry = {"cohort": cohort, "budget": budget, "arm": name, **_facts(mine), "numbers": _plain(mine)}
             if name != reference and (theirs := arms.get(reference)) and shared_scans(mine, theirs):
                 entry |= {"reference": reference, "difference": _as_lists(difference(mine, theirs))}
             found.append(entry)
@@ -45,16 +68,17 @@ def summaries(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _facts(runs: list[Run]) -> dict[str, Any]:
     cases = {case: scores for run in runs for case, scores in run["cases"].items()}
     return {
+        "definition": runs[-1]["definition"],
         "scans": len(cases),
+        "patients": len({scores["patient"] for scores in cases.values()}),
         "emboli": sum(len(scores["emboli"]) for scores in cases.values()),
         "emboli_by_size": {
-            size_name(low, high): sum(low <= volume < high for case in cases.values() for volume, _ in case["emboli"])
-            for low, high in pairwise(SIZES_MM3)
+            name: sum(low <= volume < high for case in cases.values() for volume, _ in case["emboli"])
+            for name, (low, high) in SIZES.items()
         },
         "seeds": sorted({run["seed"] for run in runs}),
-        "splits": sorted({run["split"] for run in runs}),
         "train_minutes": float(np.mean([run["train_seconds"] for run in runs])) / 60,
-        "steps": runs[0]["steps"],
+        "steps": ", ".join(dict.fromkeys(run["steps"] for run in runs)),
         "memory_gb": max(run["memory_gb"] for run in runs),
         "machine": runs[-1]["machine"],
         "dates": sorted({run["date"] for run in runs}),
@@ -64,11 +88,16 @@ def _facts(runs: list[Run]) -> dict[str, Any]:
 
 def _plain(runs: list[Run]) -> dict[str, list[float | None]]:
     scans = sorted({case for run in runs for case in run["cases"]})
-    return _as_lists(estimates(numbers(runs, scans), scans, Resampling()))
+    return _as_lists(estimates(numbers(runs, scans), _patients(runs, scans), Resampling()))
 
 
 def _as_lists(found: dict[str, Estimate]) -> dict[str, list[float | None]]:
     return {name: [estimate.value, estimate.low, estimate.high] for name, estimate in found.items()}
+
+
+def _patients(runs: list[Run], scans: list[str]) -> list[str]:
+    of_scan = {case: scores["patient"] for run in runs for case, scores in run["cases"].items()}
+    return [of_scan[scan] for scan in scans]
 
 
 def shared_scans(mine: list[Run], theirs: list[Run]) -> list[str]:
@@ -98,82 +127,52 @@ def difference(
         pairs = zip(of_mine(weights).items(), of_theirs(weights).values(), strict=True)
         return {name: None if a is None or b is None else compare(a, b) for (name, a), b in pairs}
 
-    return estimates(compared, scans, Resampling())
+    return estimates(compared, _patients(mine, scans), Resampling())
 
 
-def numbers(runs: list[Run], scans: list[str]) -> Callable[[NDArray[np.int64]], dict[str, float | None]]:
-    """Means over seeds, for any weighting of the scans; those of several splits are pooled.
+def numbers(runs: list[Run], scans: list[str]) -> Numbers:
+    """`NUMBERS` as means over seeds, for any weighting of the scans.
 
     Args:
         runs: Of one arm.
         scans: Those that count.
 
     Returns:
-        From how often each scan counts to `dice` over positive scans, `at 1` and so on: sensitivity at so many false
-        positives a scan, and by size at 2.
+        From how often each scan counts to `dice` over positive scans, and the sensitivity at 2 false positives a scan,
+        in all and by size.
     """
-    of_seeds = [_of_seed(cases, scans) for cases in _by_seed(runs)]
+    of_seeds = [_of_seed(run["cases"], scans) for run in runs]
 
     def weighted(weights: NDArray[np.int64]) -> dict[str, float | None]:
         values = [of_seed(weights) for of_seed in of_seeds]
-        of_name = {name: [value[name] for value in values] for name in number_names()}
-        return {name: _mean([value for value in some if value is not None]) for name, some in of_name.items()}
+        defined = {name: [value[name] for value in values if value[name] is not None] for name in NUMBERS}
+        return {name: float(np.mean(some)) if some else None for name, some in defined.items()}
 
     return weighted
 
 
-def _mean(values: list[float]) -> float | None:
-    return float(np.mean(values)) if values else None
-
-
-def _of_seed(cases: dict[str, Any], scans: list[str]) -> Callable[[NDArray[np.int64]], dict[str, float | None]]:
-    present = np.array([scan in cases for scan in scans])
-    hits = [_hits(scan, cases[scan]) for scan in scans if scan in cases]
-    whole = Pool(hits)
-    parts = {size_name(*pair): Pool([scan.between(*pair) for scan in hits]) for pair in pairwise(SIZES_MM3)}
-    dice = np.array([cases[scan]["dice"] for scan in scans if scan in cases], float)
+def _of_seed(cases: dict[str, Any], scans: list[str]) -> Numbers:
+    hits = [_hits(scan, cases[scan]) for scan in scans]
+    pools = {"at 2": Pool(hits), **{name: Pool([scan.between(*pair) for scan in hits]) for name, pair in SIZES.items()}}
+    dice = np.array([cases[scan]["dice"] for scan in scans], float)
     positive = np.isfinite(dice)
 
     def weighted(weights: NDArray[np.int64]) -> dict[str, float | None]:
-        times = weights[present]
-        if not times.sum():
-            return dict.fromkeys(number_names())
-        counted = times[positive].sum()
-        found: dict[str, float | None] = {"dice": times[positive] @ dice[positive] / counted if counted else None}
-        curve = whole.curve(times)
-        found |= {f"at {rate:g}": sensitivity_at(curve, rate, "cad-pe") for rate in FALSE_POSITIVES}
-        return found | {name: sensitivity_at(part.curve(times), 2.0, "cad-pe") for name, part in parts.items()}
+        counted = weights[positive].sum()
+        found: dict[str, float | None] = {"dice": weights[positive] @ dice[positive] / counted if counted else None}
+        return found | {name: sensitivity_at(pool.curve(weights), RATE, "cad-pe") for name, pool in pools.items()}
 
     return weighted
-
-
-def number_names() -> list[str]:
-    """What `numbers` returns, in this order."""
-    return ["dice", *(f"at {rate:g}" for rate in FALSE_POSITIVES), *(size_name(*pair) for pair in pairwise(SIZES_MM3))]
 
 
 def froc_curve(runs: list[Run]) -> NDArray[np.float64]:
     """Sensitivity at `CURVE_RATES` false positives a scan, mean over seeds."""
-    curves = [Pool([_hits(*item) for item in cases.items()]).curve() for cases in _by_seed(runs)]
+    curves = [Pool([_hits(*item) for item in run["cases"].items()]).curve() for run in runs]
     values = [[sensitivity_at(curve, rate, "cad-pe") for rate in CURVE_RATES] for curve in curves]
     mean: NDArray[np.float64] = np.mean(np.array(values, float), axis=0)
     return mean
 
 
-def _by_seed(runs: list[Run]) -> list[dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = defaultdict(dict)
-    for run in runs:
-        found[run["seed"]] |= run["cases"]
-    return list(found.values())
-
-
 def _hits(scan: str, scores: dict[str, Any]) -> ScanHits:
     volumes = tuple(volume for volume, _ in scores["emboli"])
     return ScanHits(scan, tuple(score for _, score in scores["emboli"]), tuple(scores["false"]), volumes)
-
-
-def size_name(low: float, high: float) -> str:
-    """Of volumes from `low` to `high` mm3."""
-    if high == float("inf"):
-        return f"{low / 1000:g} ml and more"
-    return f"under {high / 1000:g} ml" if low == 0 else f"{low / 1000:g} to {high / 1000:g} ml"

@@ -1,42 +1,48 @@
-"""Tables of the summaries: each arm with intervals, and its difference from its reference, paired by scan."""
+"""Tables of the summaries: each arm with intervals, its difference from its reference, and how it is defined."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
 from budget.arms import ARMS, Arm
 from budget.goals import goal_lines
-from budget.score import FALSE_POSITIVES
-from budget.summary import SIZES_MM3, size_name
+from budget.summary import NUMBERS, REFERENCES, SIZES
 
-TITLES = {
-    "main": "Stock nnU-Net and our trainer",
-    "ensemble": "Two networks and one",
-    "parts": "The recipe with one part changed",
-}
-SIZES = [size_name(low, high) for low, high in pairwise(SIZES_MM3)]
+TITLES = {"main": "Arms", "recipe": "The recipe with one part changed"}
 
 
 def tables(summaries: Sequence[dict[str, Any]], goals: Sequence[dict[str, Any]]) -> list[str]:
-    """Markdown: for each cohort and time the goals and a table a question; arms that were not run are named."""
+    """Markdown: for each cohort and budget the goals and a table a question; arms that were not run are named."""
     lines: list[str] = []
-    for cohort, minutes in sorted({(entry["cohort"], entry["minutes"]) for entry in summaries}):
-        here = (cohort, minutes)
-        by_arm = {entry["arm"]: entry for entry in summaries if (entry["cohort"], entry["minutes"]) == here}
-        lines += [f"## {cohort}, {minutes:g} minutes an arm", ""]
-        lines += [_where(list(by_arm.values())), ""]
-        lines += [*goal_lines([goal for goal in goals if (goal["cohort"], goal["minutes"]) == here]), ""]
+    for here in sorted({(entry["cohort"], entry["budget"]) for entry in summaries}):
+        by_arm = {entry["arm"]: entry for entry in summaries if (entry["cohort"], entry["budget"]) == here}
+        lines += [f"## {', '.join(here)} an arm", "", _where(list(by_arm.values())), ""]
+        lines += [*goal_lines([goal for goal in goals if (goal["cohort"], goal["budget"]) == here]), ""]
         for group, title in TITLES.items():
             arms = [arm for arm in ARMS.values() if arm.group == group]
-            reference = arms[0].reference
+            lines += [f"### {title}", ""]
             if any(arm.name in by_arm for arm in arms):
+                reference = REFERENCES[group]
                 shown = arms if ARMS[reference] in arms else [ARMS[reference], *arms]
-                lines += [f"### {title}", "", *_table(shown, by_arm, reference), ""]
-            else:
-                lines += [f"### {title}", "", f"Not run: {'; '.join(arm.name for arm in arms)}.", ""]
-    return lines or ["Nothing was run yet.", ""]
+                lines += [*_table([arm for arm in shown if arm.name in by_arm], by_arm, reference), ""]
+            if missing := [arm.name for arm in arms if arm.name not in by_arm]:
+                lines += [f"Not run: {'; '.join(missing)}.", ""]
+    return [*lines, *definitions()] if lines else ["Nothing was run yet.", "", *definitions()]
+
+
+def definitions() -> list[str]:
+    """Markdown: what each arm is, a row each."""
+    head = ["arm", "trainer", "planner", "`PE_NNUNET_PLAN`", "`PE_NNUNET_RECIPE`", "labels", "share of the budget"]
+    lines = ["## How the arms are defined", "", *_head(head)]
+    for arm in ARMS.values():
+        if arm.members:
+            cells = [arm.name, f"mean of: {'; '.join(arm.members)}", *[""] * 4, "1"]
+        else:
+            labels = arm.scheme if arm.margin_mm < 100 else f"{arm.scheme}, {arm.margin_mm:g} mm around the lungs"
+            cells = [arm.name, arm.trainer, arm.planner, arm.plan, arm.recipe, labels, f"{arm.share:g}"]
+        lines.append(_row(cells))
+    return [*lines, ""]
 
 
 def _where(entries: Sequence[dict[str, Any]]) -> str:
@@ -47,40 +53,40 @@ def _where(entries: Sequence[dict[str, Any]]) -> str:
 
 
 def _machine(on: dict[str, Any]) -> str:
-    parts = [on["processor"], f"{on['processors']} processors", *([on["gpu"]] if "gpu" in on else [])]
+    parts = [f"{on['processor']} ({', '.join(on['features'])})", f"{on['processors']} processors"]
+    parts += [on["gpu"]] if "gpu" in on else []
     return f"{', '.join(parts)}; torch {on['torch']}, nnunetv2 {on['nnunetv2']}"
 
 
-def _table(arms: Iterable[Arm], by_arm: dict[str, dict[str, Any]], reference: str) -> list[str]:
-    sizes = [f"{size}, at 2" for size in SIZES]
-    head = ["arm", "scans, emboli, seeds", "Dice", *(f"at {rate:g}" for rate in FALSE_POSITIVES), *sizes]
+def _table(arms: Sequence[Arm], by_arm: dict[str, dict[str, Any]], reference: str) -> list[str]:
+    head = ["arm", "scans, patients, emboli, seeds", "Dice", "at 2", *(f"{size}, at 2" for size in SIZES)]
     head += [f"at 2 against {reference}", "Dice against it", "minutes", "steps", "GB", "s a scan"]
-    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
-    for arm in arms:
-        cells = _cells(by_arm[arm.name]) if arm.name in by_arm else [arm.name, "not run"]
-        lines.append(f"| {' | '.join(cells + [''] * (len(head) - len(cells)))} |")
-    return lines
+    return [*_head(head), *(_row(_cells(by_arm[arm.name])) for arm in arms)]
+
+
+def _head(cells: Sequence[str]) -> list[str]:
+    return [_row(cells), "| --- " * len(cells) + "|"]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _cells(entry: dict[str, Any]) -> list[str]:
-    numbers, difference = entry["numbers"], entry.get("difference")
-    counts = [str(entry["scans"]), str(entry["emboli"]), str(len(entry["seeds"]))]
-    cells = [entry["arm"], ", ".join(counts), percent(numbers["dice"])]
-    cells += [percent(numbers[f"at {rate:g}"]) for rate in FALSE_POSITIVES]
-    cells += [_of_size(entry, size) for size in SIZES]
-    cells += [percent(difference[name], sign=True) if difference else "" for name in ("at 2", "dice")]
+    difference = entry.get("difference")
+    counts = [*(str(entry[what]) for what in ("scans", "patients", "emboli")), str(len(entry["seeds"]))]
+    numbers = {name: percent(entry["numbers"][name]) for name in NUMBERS}
+    numbers |= {size: f"{numbers[size]} of {count}" for size, count in entry["emboli_by_size"].items() if count}
     return [
-        *cells,
+        entry["arm"],
+        ", ".join(counts),
+        *numbers.values(),
+        *(percent(difference[name], sign=True) if difference else "" for name in ("at 2", "dice")),
         f"{entry['train_minutes']:.1f}",
         entry["steps"],
         f"{entry['memory_gb']:.1f}",
         f"{entry['scan_seconds']:.1f}",
     ]
-
-
-def _of_size(entry: dict[str, Any], size: str) -> str:
-    number = entry["emboli_by_size"][size]
-    return f"{percent(entry['numbers'][size][:1])} % of {number}" if number else "-"
 
 
 def percent(estimate: Sequence[float | None], *, sign: bool = False) -> str:

@@ -1,7 +1,9 @@
-"""One training of so many steps, and what each part of it took. Run as a program by `budget.timing`.
+"""One training of so many steps, without validation of whole scans, and what each part of it took.
 
-python train.py '{"dataset": ..., "plans": ..., "trainer": ..., "epochs": ..., "iterations": ...,
-                  "validation_iterations": ..., "seed": ..., "device": ..., "threads": ..., "out": ...}'
+python train.py '{"dataset": ..., "plans": ..., "trainer": ..., "recipe": ..., "epochs": ..., "iterations": ...,
+                  "seed": ..., "device": ..., "out": ...}'
+
+Run as a program by `budget.timing`.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ from typing import Any
 
 
 class Stopwatch:
-    """Writes down when each training step, validation step and epoch of a trainer ended."""
+    """Writes down when each training step and each epoch of a trainer ended."""
 
     def __init__(self, trainer: Any) -> None:
         self.begin = time.perf_counter()
-        self.ends: dict[str, list[float]] = {"train_step": [], "validation_step": [], "on_epoch_end": []}
+        self.ends: dict[str, list[float]] = {"train_step": [], "on_epoch_end": []}
         for name in self.ends:
             setattr(trainer, name, self._timed(name, getattr(trainer, name)))
 
@@ -36,29 +38,29 @@ class Stopwatch:
 
 def main() -> None:
     job = json.loads(sys.argv[1])
-    recipe = {**job["recipe"], "epochs": job["epochs"], "iterations": job["iterations"], "seed": job["seed"]}
-    recipe["validation_iterations"] = job["validation_iterations"]
-    os.environ["PE_NNUNET_RECIPE"] = " ".join(f"{key}={value}" for key, value in recipe.items())
+    fixed = f"epochs={job['epochs']} iterations={job['iterations']} validation_iterations=1 seed={job['seed']}"
+    os.environ["PE_NNUNET_RECIPE"] = f"{job['recipe']} {fixed}"
 
     import numpy as np
     import torch
     from nnunetv2.run.run_training import get_trainer_from_args
 
     from pe_nnunet.files import atomic_json
+    from pe_nnunet.recipe.resolve import read_environment
 
     np.random.seed(job["seed"])  # noqa: NPY002 - nnU-Net's own loader draws from it
     torch.manual_seed(job["seed"])
-    torch.set_num_threads(job["threads"])
     device = torch.device(job["device"])
     trainer = get_trainer_from_args(job["dataset"], "3d_fullres", 0, job["trainer"], job["plans"], device=device)
     trainer.num_epochs = job["epochs"]
     trainer.num_iterations_per_epoch = job["iterations"]
-    trainer.num_val_iterations_per_epoch = job["validation_iterations"]
+    trainer.num_val_iterations_per_epoch = 1  # nnU-Net's loop takes no fewer
+    if job["trainer"] == "nnUNetTrainer":  # which reads no recipe
+        rate = read_environment(job["recipe"]).get("learning_rate", trainer.initial_lr)
+        trainer.initial_lr = float(rate)
     watch = Stopwatch(trainer)
     trainer.run_training()
     seconds = time.perf_counter() - watch.begin
-    epochs = watch.ends["on_epoch_end"]
-    dice = trainer.logger.get_value("mean_fg_dice", step=None)
     largest = 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     if device.type == "cuda":
         largest = torch.cuda.max_memory_reserved(device)
@@ -66,7 +68,6 @@ def main() -> None:
         "seconds": seconds,
         "steps": job["epochs"] * job["iterations"],
         "memory_gb": largest / 1e9,
-        "curve": [[round(end, 1), round(float(value), 4)] for end, value in zip(epochs, dice, strict=False)],
         "ends": watch.ends,
         "model": str(trainer.output_folder_base),
     }
