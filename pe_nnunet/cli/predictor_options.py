@@ -15,8 +15,8 @@ from pe_nnunet.options import add_options, chosen
 from pe_nnunet.outputs.writers import STOCK_SPELLINGS, switch_helps
 
 if TYPE_CHECKING:
-    from pe_nnunet.inference import PEPredictor
     from pe_nnunet.errors import Note
+    from pe_nnunet.inference import PEPredictor
 
 FUSION = ("threshold", "seed_threshold", "min_volume_mm3", "nms_mm", "box_weight", "box_confidence", "no_box_penalty")
 

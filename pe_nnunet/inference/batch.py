@@ -80,7 +80,9 @@ def predict_batch(
         write_errors([], tables)  # before the work: an output that cannot be written is known at once
         at_work: Any = predictor if elsewhere is None else elsewhere  # which is one when a worker gets it
         own = refs[part::parts]
-        written, failed = _predict_own(predictor, at_work, own, folder, outputs, (artery, anatomy), resume, limits, engine)
+        written, failed = _predict_own(
+            predictor, at_work, own, folder, outputs, (artery, anatomy), resume, limits, engine
+        )
         write_errors(failed, tables)
         # parts may end together, and each reads what is there
         with locked(folder / ".summary.lock", busy(folder), wait=True):
