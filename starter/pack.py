@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.calibration.counts import Grid
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json, atomic_text
 from pe_nnunet.files.json_reader import read_object
 from starter.make import FOLD, held_out, model_folder
 
 MOST_BYTES = 8_000_000
+GRID = Grid(thresholds=tuple(round(0.3 + 0.025 * step, 3) for step in range(21)))  # focal loss leaves few surer voxels
 KEPT = ("network_weights", "trainer_name", "init_args", "inference_allowed_mirroring_axes", "current_epoch")
 KEPT_OF_OURS = ("pe_recipe", "pe_split", "pe_first_weights")
 PACKED = "models"  # below the working folder, as in the package
@@ -104,7 +106,6 @@ def calibrate(packed: Path, work: Path, target_fp: float | None, device: str) ->
         target_fp: False positives a scan, at most; None for the highest F1.
         device: Where the network runs.
     """
-    from pe_nnunet.calibration.counts import Grid
     from pe_nnunet.calibration.own_scans import OwnScans, calibrate_on_scans
     from pe_nnunet.evaluation import read_patients
     from pe_nnunet.evaluation.prediction_pairing import find_labels
@@ -113,7 +114,7 @@ def calibrate(packed: Path, work: Path, target_fp: float | None, device: str) ->
 
     scans, labels, anatomies = held_out(work)
     own = OwnScans(find_scans(scans), find_labels(labels), labels, patients=read_patients(anatomies))
-    _, failed = calibrate_on_scans([locate_folder(packed, [FOLD])], own, target_fp, Grid(), device=device)
+    _, failed = calibrate_on_scans([locate_folder(packed, [FOLD])], own, target_fp, GRID, device=device)
     for failure in failed:
         print(failure, flush=True)
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from pe_nnunet.detection import Tube, tube_confidence
 from pe_nnunet.detection.box_tubes import paint
@@ -106,8 +108,10 @@ class Grid:
 def count_findings(scans: Sequence[LabelledScan], settings: Sequence[FusionSettings]) -> NDArray[np.int64]:
     """Count what each of the settings finds in each of the scans, by the rules of `find_emboli`.
 
-    An embolus is found if a finding shares a voxel with it; such a finding is true. Its volume and its surest voxel are
-    those of the whole finding, as in prediction; counted is what lies outside ignored voxels.
+    A finding is true if it shares a voxel with an embolus. An embolus is found if such a finding can be paired with it
+    alone: of several that one finding joins, one is found. Else the lowest threshold would win, where all arteries are
+    one finding that no embolus escapes. A finding's volume and its surest voxel are those of the whole of it, as in
+    prediction; counted is what lies outside ignored voxels.
 
     Args:
         scans: With truth and probability; with tubes where there is a detector.
@@ -138,9 +142,16 @@ def count_findings(scans: Sequence[LabelledScan], settings: Sequence[FusionSetti
                     kept = at_least_volume(voxels * voxel_mm3, settings[number].min_volume_mm3)
                     kept &= (highest >= np.float32(settings[number].seed)) & (counted > 0)
                     row = counts[number, place]
-                    row[FOUND], row[TRUE] = touches[kept].any(axis=0).sum(), touches[kept].any(axis=1).sum()
+                    row[FOUND], row[TRUE] = _told_apart(touches[kept]), touches[kept].any(axis=1).sum()
                     row[FINDINGS], row[COMMON_VOXELS], row[VOXELS] = kept.sum(), common[kept].sum(), counted[kept].sum()
     return counts
+
+
+def _told_apart(touches: NDArray[np.bool_]) -> int:
+    """The most emboli that findings, (findings, emboli), can be paired with, one with one."""
+    if (touches.sum(axis=1) <= 1).all():
+        return int(touches.any(axis=0).sum())
+    return int((maximum_bipartite_matching(csr_array(touches), perm_type="column") >= 0).sum())
 
 
 def _blocks(scan: LabelledScan, settings: Sequence[FusionSettings]) -> list[Block]:
@@ -219,7 +230,7 @@ def count_boxes(scans: Sequence[LabelledScan], confidences: Sequence[float] = CO
             # the surer lie on top, so that leaving out the others uncovers nothing of theirs
             kept = table.prediction_ids <= sum(tube.confidence >= confidence for tube in tubes)
             touches = table.common_voxels[kept] > 0
-            found, true = touches.any(axis=0).sum(), touches.any(axis=1).sum()
+            found, true = _told_apart(touches), touches.any(axis=1).sum()
             counts[number, place] = found, len(table.truth_ids), true, kept.sum()
     return counts
 

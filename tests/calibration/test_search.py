@@ -172,6 +172,21 @@ def test_masks_alone_the_smallest_volume_within_the_budget(specks, voxels, expec
     assert (found.best.chosen.found, found.best.chosen.emboli) == (1, 1)
 
 
+def test_a_threshold_that_joins_all_emboli_into_one_finding_finds_one_of_them():
+    """Arteries at 0.2 join three emboli of 0.6; a finding beside them is false at either threshold."""
+    probability, truth = np.zeros((12, 20, 20), np.float32), np.zeros((12, 20, 20), np.uint8)
+    probability[1, 1] = 0.2
+    for number, x in enumerate((1, 8, 15), 1):
+        probability[1:4, 1:4, x : x + 3] = 0.6
+        truth[1:4, 1:4, x : x + 3] = number
+    probability[8:11, 8:11, 8:11] = 0.6
+    scan = LabelledScan("a", probability, truth, MM)
+    joined, apart = count_findings([scan], [FusionSettings(0.1), FusionSettings(0.5)])[:, 0, :4].tolist()
+    assert joined == [1, 3, 1, 2]
+    assert apart == [3, 3, 3, 4]
+    assert calibrate([scan], 2.0, Grid((0.1, 0.5), (0.0,), (0,))).best.chosen.settings.threshold == 0.5
+
+
 def test_more_false_positives_allowed_never_find_less():
     found = calibrate(cohort("none"), 2.0, SMALL)
     sensitivities = [choice.sensitivity for choice in found.best.budgets.values()]
