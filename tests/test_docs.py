@@ -114,17 +114,17 @@ def require_parsed(words: list[str], capsys: pytest.CaptureFixture[str]) -> None
         require_parsed(arguments, capsys)
         return
     parser = parser_of(name)
-    asked = [action for action in parser._actions if action.required]
+    asked = [asks for asks in (*parser._actions, *parser._mutually_exclusive_groups) if asks.required]
     left_out = any(word.startswith(("...", "ARG")) for word in arguments)
-    for action in asked:
-        action.required = not left_out
+    for asks in asked:
+        asks.required = not left_out
     try:
         parser.parse_args(["1" if word[:1] == "$" else word for word in arguments if word != "..."])
     except (SystemExit, argparse.ArgumentError) as error:
         pytest.fail(f"{shlex.join(words)}: {error} {capsys.readouterr().err.splitlines()[-1:]}")
     finally:
-        for action in asked:
-            action.required = True
+        for asks in asked:
+            asks.required = True
 
 
 @pytest.mark.parametrize("name", PAGES)
