@@ -22,7 +22,7 @@ else:
 
 REPOSITORY = Path(__file__).parents[2]
 OUTER = ("dataset_conversion", "networks", "planners", "trainers")
-DATA = ("pe_nnunet.templates",)
+DATA = ("pe_nnunet.templates", "pe_nnunet.models.starter", "pe_nnunet.models.starter.fold_all")
 """Folders without modules: setuptools warns at length of data in a folder that is not listed."""
 
 
