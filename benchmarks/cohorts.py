@@ -21,17 +21,11 @@ from functools import partial
 from math import exp, log
 from pathlib import Path
 
+from stand_in_study import stand_in
+
 from pe_nnunet.cases import CaseFailure, run_cases
 from pe_nnunet.cluster import EngineSettings, engine_of
 from pe_nnunet.cluster.work_list import WorkList
-from pe_nnunet.files import atomic_json
-
-
-def stand_in(number: int, *, folder: str, seconds: float) -> int:
-    """What a worker does with a study: it waits, and writes a manifest."""
-    time.sleep(seconds)
-    atomic_json(Path(folder) / f"{number % 256:02x}" / f"{number:06d}.json", {"case": number, "emboli": []})
-    return number
 
 
 def measure(studies: int, seconds: float, workers: int) -> dict[str, float]:

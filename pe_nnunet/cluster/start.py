@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def _ray(address: str | None) -> Iterator[Any]:
     variables = {"RAY_USAGE_STATS_ENABLED": "0"}  # or it would report to its makers
     if address is None:
         alone = {"dashboard_host": LOOPBACK, "_node_ip_address": LOOPBACK}
-        variables["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray would leave one in the home folder
+        variables["RAY_AUTH_TOKEN"] = _token()  # or Ray would leave one in the home folder
         if "ray" not in sys.modules:  # it reads this when it is imported, and asks for a token by itself since 2.60
             variables["RAY_AUTH_MODE"] = "token"
     with _variables(variables):
@@ -78,6 +79,12 @@ def _ray(address: str | None) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+@cache
+def _token() -> str:
+    """Of every Ray that this process starts: a process of Ray's keeps the first that it has read."""
+    return secrets.token_hex(32)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -231,3 +232,16 @@ def test_options_without_ray_and_ray_that_is_not_there(tmp_path, monkeypatch) ->
     with pytest.raises(MissingExtraError, match="PE-CLU-001"), engine_of(EngineSettings(engine="ray"), tmp_path):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_every_ray_that_a_process_starts_has_the_same_token(tmp_path, monkeypatch) -> None:
+    """Ray's libraries keep the first one that they read: a second run of a process would be refused."""
+    tokens = []
+    ray = SimpleNamespace(init=lambda **_: tokens.append(os.environ["RAY_AUTH_TOKEN"]), shutdown=lambda: None)
+    monkeypatch.setattr(start, "import_module", lambda _: ray)
+    for _ in range(2):
+        with engine_of(EngineSettings(engine="ray"), tmp_path):
+            pass
+    assert len(tokens[0]) == 64
+    assert tokens[0] == tokens[1]
+    assert "RAY_AUTH_TOKEN" not in os.environ
