@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from pe_nnunet.voxels import Box, label_components
+
 Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.integer]
 
@@ -51,8 +53,10 @@ def add_emboli(masks: Mapping[str, Ids], spacing_mm: Sequence[float], wanted: in
         seed = _place(free, radius_mm, volume_mm3, rng)
         if seed is None:
             break
-        box = _around(seed, emboli.shape, int(4 + 5 * (volume_mm3 / voxel_mm3) ** (1 / 3)))
-        inner = tuple(at - part.start for at, part in zip(seed, box, strict=True))
+        z, y, x = seed
+        reach = int(4 + 5 * (volume_mm3 / voxel_mm3) ** (1 / 3))
+        around = Box(seed, (z + 1, y + 1, x + 1)).padded([reach] * 3, emboli.shape)
+        box, inner = around.slices, tuple(at - start for at, start in zip(seed, around.start, strict=True))
         clot = _grow(free[box], radius_mm[box], inner, volume_mm3 / voxel_mm3, rng)
         if clot.sum() >= FEWEST_VOXELS:
             emboli[box][clot] = emboli.max() + 1
@@ -62,7 +66,7 @@ def add_emboli(masks: Mapping[str, Ids], spacing_mm: Sequence[float], wanted: in
 
 def _place(
     free: Mask, radius_mm: npt.NDArray[np.float32], volume_mm3: float, rng: np.random.Generator
-) -> tuple[int, ...] | None:
+) -> tuple[int, int, int] | None:
     """A voxel on a middle line of an artery; those of the calibre that the volume asks for are likelier."""
     middle = free & (radius_mm >= ndimage.maximum_filter(radius_mm, 3))
     places = np.argwhere(middle)
@@ -73,7 +77,8 @@ def _place(
     at = radius_mm[middle]
     asked_mm = float(np.clip(asked_mm, at.min(), at.max()))
     weight = np.exp(-0.5 * (np.log(at / asked_mm) / CALIBRE_SPREAD) ** 2) / at**2  # wide arteries have more voxels
-    return tuple(int(v) for v in places[rng.choice(len(places), p=weight / weight.sum())])
+    z, y, x = places[rng.choice(len(places), p=weight / weight.sum())].tolist()
+    return z, y, x
 
 
 def _grow(
@@ -94,12 +99,8 @@ def _grow(
             break
         filled = count
     if form == "eccentric":
-        away = np.argwhere(np.ones_like(clot)).reshape(*clot.shape, 3) - seed
+        away = np.moveaxis(np.indices(clot.shape), 0, -1) - seed
         side: Mask = away @ rng.normal(size=3) >= 0
         clot &= side
-    pieces, _ = ndimage.label(clot, NEIGHBOURS)
-    return np.asarray(pieces == pieces[seed]) & clot
-
-
-def _around(seed: tuple[int, ...], shape: tuple[int, ...], reach: int) -> tuple[slice, ...]:
-    return tuple(slice(max(0, at - reach), min(size, at + reach + 1)) for at, size in zip(seed, shape, strict=True))
+    pieces, _ = label_components(clot)
+    return np.asarray(pieces == pieces[seed])

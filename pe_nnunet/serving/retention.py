@@ -40,8 +40,10 @@ class Retention:
         if self._settings.keep_days is not None and self._results.is_dir():
             self._remove_old(time.time() - self._settings.keep_days * SECONDS_A_DAY)
         quota = self._settings.quota_bytes
-        for uid in self._queue.with_images(self._finished) if quota is not None else ():
-            if self._queue.stored_bytes() <= FULL * (quota or 0):
+        if quota is None:
+            return
+        for uid in self._queue.with_images(self._finished):
+            if self._queue.stored_bytes() <= FULL * quota:
                 return
             if self._intake.remove(uid, self._finished):
                 self._said(uid, "images removed, as the quota is nearly used up")
