@@ -105,7 +105,9 @@ class CorrectedDataset:
     def finish(self) -> list[Note]:
         """Carry through what an earlier run decided and did not end."""
         return [
-            Note("PE-COR-006", "repaired", f"{carry_out(self.folder, folder).case}: an interrupted correction was ended")
+            Note(
+                "PE-COR-006", "repaired", f"{carry_out(self.folder, folder).case}: an interrupted correction was ended"
+            )
             for folder in list(interrupted(self.folder))
         ]
 
@@ -138,12 +140,15 @@ class CorrectedDataset:
         emboli, when = image_like(ids, edited), datetime.now(timezone.utc).isoformat(timespec="seconds")
         done = Correction(case, path.name, record is None, changes, compared_with, tuple(notes))
         counts = ", ".join(f"{n} {kind}" for kind, n in count_changes(changes).items() if n) or "no embolus"
-        note = Note("PE-COR-008", "repaired", f"label by {self.by}, {when}: {counts}, compared with the {compared_with}")
+        note = Note(
+            "PE-COR-008", "repaired", f"label by {self.by}, {when}: {counts}, compared with the {compared_with}"
+        )
         if record is not None:
             images, after = corrected_case(self.folder, record, places, emboli, path, self.options.scheme, note)
+            roles = {"label", "instances"} if after.box == record.box else set(images)
         else:
-            assert places.scan is not None
-            images, after = new_case(places.scan, case, emboli, path, records, self.options, self.names, note)
+            images, after = new_case(places.given, case, emboli, path, records, self.options, self.names, note)
+            roles = set(images)
         training_cases(records | {case: after})
         if not dry_run:
             facts = {
@@ -155,7 +160,7 @@ class CorrectedDataset:
                 "compared_with": compared_with,
                 "notes": [asdict(one) for one in notes],
             }
-            carry_out(self.folder, decide(self.folder, images, record, after, changes, facts))
+            carry_out(self.folder, decide(self.folder, images, roles, record, after, changes, facts))
         return done
 
     def _places(self, case: str, record: CaseRecord | None) -> Places:
@@ -169,17 +174,12 @@ class CorrectedDataset:
             elif case in self.predicted and scan.sha256 != self.predicted[case].scan_sha256:
                 text = f"the scan of {case} given with -i is not the one that was predicted"
                 raise InputError("PE-COR-003", text, "give that one, or leave out the predictions")
-        elif record is None:
-            text = f"{case} is new to {self.folder.name}, and its scan is not given"
-            raise InputError("PE-COR-003", text, "give its scan, or the folder of all scans, with -i")
         crop = None
         if record is not None:
             crop = sitk.ReadImage(str(case_file(self.folder, "image", case, test=record.test)))
         return Places(case, scan, record, crop)
 
-    def _before(
-        self, case: str, record: CaseRecord | None, grid: sitk.Image
-    ) -> tuple[Any, str]:
+    def _before(self, case: str, record: CaseRecord | None, grid: sitk.Image) -> tuple[Any, str]:
         """Emboli before the correction on the grid of the scan, and where they come from."""
         if record is not None:
             old = read_label(case_file(self.folder, "instances", case, test=record.test))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pydicom
 import SimpleITK as sitk
 
@@ -43,12 +44,24 @@ class Places:
 
     @property
     def grid(self) -> sitk.Image:
-        """The grid of the scan, with whatever values."""
-        if self.scan is not None:
-            return self.scan.image
-        if self.record is None:
-            raise InputError("PE-COR-003", f"{self.case} is new to the dataset", "give its scan with -i")
-        return self.record.geometry.blank()
+        """The grid of the scan, with whatever values.
+
+        Raises:
+            InputError: PE-COR-003 for a new case without its scan.
+        """
+        return self.record.geometry.blank() if self.scan is None and self.record is not None else self.given.image
+
+    @property
+    def given(self) -> Scan:
+        """The scan.
+
+        Raises:
+            InputError: PE-COR-003 if it was not given.
+        """
+        if self.scan is None:
+            text = f"{self.case} is new to the dataset, and its scan is not given"
+            raise InputError("PE-COR-003", text, "give its scan, or the folder of all scans, with -i")
+        return self.scan
 
 
 def case_of(path: Path, known: Collection[str], scans: Mapping[str, ScanRef]) -> str:
@@ -149,7 +162,7 @@ def _refused(path: Path, case: str, why: str) -> InputError:
     )
 
 
-def _part_notes(numbers: np.ndarray, path: Path) -> list[Note]:  # type: ignore[type-arg]
+def _part_notes(numbers: npt.NDArray[np.uint16], path: Path) -> list[Note]:
     """Emboli of one number that are in several parts: one or several, only the person knows."""
     parts, count = label_components(numbers > 0)
     inside = parts > 0

@@ -1,17 +1,17 @@
 """What a correction replaced, kept beside the dataset; and its carrying out, which may be interrupted at any moment.
 
-    pe_nnunet/corrections/<case>/0001/correction.json   who, when, from which file, every change; records before and after
-                                     /before/           the files that were replaced
-                                     /after/            those that replace them: there only until all are in their places
+    pe_nnunet/corrections/<case>/0001/correction.json  who, when, from which file, all changes; records before and after
+                                     /before/          the files that were replaced
+                                     /after/           those that replace them, until all are in their places
 
-A correction is decided when its folder appears, whole. What follows can be done any number of times with the same end, so
-one that was interrupted is carried through by the next.
+A correction is decided when its folder appears, whole. What follows can be done any number of times with the same end,
+so one that was interrupted is carried through by the next.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ _RECORD, _BEFORE, _AFTER = "correction.json", "before", "after"
 def decide(
     dataset_folder: Path,
     images: Mapping[str, sitk.Image],
+    roles: Collection[str],
     before: CaseRecord | None,
     after: CaseRecord,
     changes: tuple[EmbolusChange, ...],
@@ -44,7 +45,8 @@ def decide(
 
     Args:
         dataset_folder: The dataset.
-        images: New files by role; those of other roles stay.
+        images: All of the case, by role.
+        roles: Those that are new; the files of the others stay.
         before: Record of the case; None for a new one.
         after: The new one, still without hashes of files.
         changes: By embolus.
@@ -57,7 +59,7 @@ def decide(
     folder = of_case / f"{len(_folders(of_case)) + 1:04d}"
     with atomic_folder(folder) as made:
         hashes = dict(before.files_sha256) if before is not None else {}
-        for role in ("sheet", *images):
+        for role in ("sheet", *roles):
             name = Path(CASE_FILES[role]).name.format(case=after.case)
             old = case_file(dataset_folder, role, after.case, test=after.test)
             if before is not None and old.is_file():

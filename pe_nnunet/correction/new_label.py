@@ -1,4 +1,4 @@
-"""The images and the record of a case with its corrected emboli: on the crop that it has, or as a conversion makes them."""
+"""Images and record of a case with its corrected emboli: on the crop that it has, or as a conversion makes them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, Scheme
 from pe_nnunet.dataset_conversion.labels import embolus_volumes_mm3, make_label
 from pe_nnunet.dataset_conversion.patterns import MaskLookup
 from pe_nnunet.dataset_conversion.prepare import prepare, restore
-from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, read_artery
+from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes, artery_alone, read_mask_file
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.roi import crop
 from pe_nnunet.volumes import Scan, image_like, read_label, to_lps
@@ -89,8 +89,7 @@ def corrected_case(
         target_ratio_factor=whole / inside,
         notes=(*record.notes, *(grown if box != record.box else ()), note),
     )
-    kept = set() if box != record.box else {"image", "lungs", "artery"}
-    return {role: image for role, image in images.items() if role not in kept}, after
+    return images, after
 
 
 def new_case(
@@ -132,14 +131,17 @@ def new_case(
         case, scan.ref, case if names == HASHED else scan.ref.shown_name, edited, path, "instances", own_label=True
     )
     sha256 = {"image": scan.sha256, "label": file_sha256(edited)} | ({"artery": file_sha256(path)} if path else {})
-    artery, notes = (None, []) if path is None else read_artery(path, scan, options)
+    artery, notes = None, list(scan.notes)
+    if path is not None:
+        vessels, found = read_mask_file(path, scan, "artery", options)
+        artery, notes = artery_alone(vessels, path.name), [*notes, *found]
     volumes = CaseVolumes(
         scan.image,
         emboli,
         artery,
         scan.dicom.patient_key if scan.dicom is not None else case,
         sha256,
-        (*scan.notes, *notes, note),
+        (*notes, note),
     )
     images, record = prepare(KIND, source, volumes, options)
     return images, replace(record, notes=tuple(n.without(source.hidden) for n in record.notes))

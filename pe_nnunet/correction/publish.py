@@ -1,4 +1,4 @@
-"""The record of a corrected or new case into everything that describes a dataset: records, table, folds, dataset.json."""
+"""The record of a corrected case into all that describes a dataset: records, table, folds, dataset.json."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def _splits(dataset_folder: Path, records: dict[str, CaseRecord], record: CaseRe
     """The folds with the case in them, here and where nnU-Net has copied them to."""
     patient = patients_of(training_cases(records))
     same = {case for case, of in patient.items() if of == patient.get(record.case)}
-    copy = Path(os.environ.get(PREPROCESSED, "").strip() or dataset_folder) / dataset_folder.name / SPLITS
-    for path in (copy, dataset_folder / SPLITS):
-        if path.is_file() and not record.test:
-            splits = read_checked_splits(path)
-            held = with_case(splits, record.case, same)
-            if held != splits:
-                atomic_json(path, held)
-    if (dataset_folder / SPLITS).is_file():
-        return read_checked_splits(dataset_folder / SPLITS)
-    if copy.is_file():
-        return []
+    folders, root = [dataset_folder], os.environ.get(PREPROCESSED, "").strip()
+    if root:
+        folders.insert(0, Path(root) / dataset_folder.name)
+    there = [folder / SPLITS for folder in folders if (folder / SPLITS).is_file()]
+    for path in there if not record.test else ():
+        splits = read_checked_splits(path)
+        held = with_case(splits, record.case, same)
+        if held != splits:
+            atomic_json(path, held)
+    if there:
+        return read_checked_splits(there[-1])
     splits = make_splits(
         {case: (of, records[case].clot_mm3) for case, of in patient.items()}, folds=N_FOLDS, seed=ConvertOptions().seed
     )
@@ -76,8 +76,13 @@ def with_case(splits: Sequence[Split], case: str, same_patient: Collection[str])
     """
     if not splits or any(case in fold[part] for fold in splits for part in ("train", "val")):
         return list(splits)
-    order = sorted(range(len(splits)), key=lambda k: (not set(same_patient) & set(splits[k]["val"]), len(splits[k]["val"])))
+    order = sorted(
+        range(len(splits)), key=lambda k: (not set(same_patient) & set(splits[k]["val"]), len(splits[k]["val"]))
+    )
     return [
-        {part: sorted([*fold[part], case]) if (part == "val") == (k == order[0]) else fold[part] for part in ("train", "val")}
+        {
+            part: sorted([*fold[part], case]) if (part == "val") == (k == order[0]) else fold[part]
+            for part in ("train", "val")
+        }
         for k, fold in enumerate(splits)
     ]
