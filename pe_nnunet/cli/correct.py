@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     if scans:
         say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in scans.values()))
     with dataset.held():
-        for note in dataset.finish():
+        for note in [] if args.dry_run else dataset.finish():
             print(note)
         done, failed = correct_all(dataset, args.edited, args.case, dry_run=args.dry_run)
     for correction in done:
@@ -75,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         _write_table(args.csv, done)
     if args.json is not None:
         atomic_json(args.json, [correction.to_json() for correction in done])
+    for note in dataset.stale() if done and not args.dry_run else ():
+        print(note)
     for name, error in failed:
         print(f"{name}: {error}", file=sys.stderr)
     would = "would be taken" if args.dry_run else "taken"

@@ -19,8 +19,10 @@ from pe_nnunet.correction.embolus_changes import EmbolusChange, count_changes, f
 from pe_nnunet.correction.history import carry_out, decide, highest_id, interrupted
 from pe_nnunet.correction.new_label import corrected_case, new_case
 from pe_nnunet.correction.predicted import Predicted
+from pe_nnunet.dataset.folders import SPLITS, stale_preprocessed
 from pe_nnunet.dataset.raw import CASES, case_file, load_cases
 from pe_nnunet.dataset.records import CaseRecord
+from pe_nnunet.dataset.split_checks import read_checked_splits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.prepare import restore
 from pe_nnunet.dataset_conversion.splits import training_cases
@@ -110,6 +112,11 @@ class CorrectedDataset:
             )
             for folder in list(interrupted(self.folder))
         ]
+
+    def stale(self) -> list[Note]:
+        """What lies in nnUNet_preprocessed and does not fit the dataset any more, see `stale_preprocessed`."""
+        splits = read_checked_splits(self.folder / SPLITS) if (self.folder / SPLITS).is_file() else []
+        return stale_preprocessed(self.folder.name, splits, cases_changed=True)
 
     def case_of(self, path: Path) -> str:
         """The case that an edited file is of; see `edited_file.case_of`."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,8 @@ def carry_out(dataset_folder: Path, folder: Path) -> CaseRecord:
     Raises:
         ConfigurationError: PE-CONV-013 if its record cannot be read.
     """
-    path = folder / _RECORD
-    try:
-        record = CaseRecord.from_json(read_object(path)["record_after"])
-    except MALFORMED as error:
-        hint = "restore it from a copy, or remove its folder and correct again"
-        raise ConfigurationError("PE-CONV-013", f"{path} cannot be read: {why(error)}", hint) from error
+    with _readable(folder) as content:
+        record = CaseRecord.from_json(content["record_after"])
     for role in CASE_FILES:
         for new in sorted((folder / _AFTER / role).glob("*")):
             with atomic_path(case_file(dataset_folder, role, record.case, test=record.test)) as temporary:
@@ -110,11 +107,27 @@ def interrupted(dataset_folder: Path) -> Iterator[Path]:
 
 
 def highest_id(dataset_folder: Path, case: str) -> int:
-    """The highest id that an embolus of a case had in any of its corrections; 0 if there were none."""
+    """The highest id that an embolus of a case had in any of its corrections; 0 if there were none.
+
+    Raises:
+        ConfigurationError: PE-CONV-013 if the record of one cannot be read.
+    """
     highest = 0
     for folder in _folders(dataset_folder / CORRECTIONS / case):
-        highest = max(highest, *(change["id"] for change in read_object(folder / _RECORD)["changes"]), 0)
+        with _readable(folder) as content:
+            highest = max(highest, *(int(change["id"]) for change in content["changes"]), 0)
     return highest
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[dict[str, Any]]:
+    """The record of a correction, for a block that takes it apart."""
+    path = folder / _RECORD
+    try:
+        yield read_object(path)
+    except MALFORMED as error:
+        hint = "restore it from a copy, or move its folder away"
+        raise ConfigurationError("PE-CONV-013", f"{path} cannot be read: {why(error)}", hint) from error
 
 
 def _folders(of_case: Path) -> list[Path]:

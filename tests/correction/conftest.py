@@ -38,7 +38,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         (root / "raw").mkdir()
         patch.setenv("nnUNet_raw", str(root / "raw"))
-        options = ConvertOptions(labels=str(root / "labels"), artery=str(root / "arteries"), scheme="artery-pe", folds=3)
+        masks = {"labels": str(root / "labels"), "artery": str(root / "arteries")}
+        options = ConvertOptions(**masks, scheme="artery-pe", folds=3)
         convert("nifti", root / "converted", 501, "PE", options)
     return root
 
@@ -54,7 +55,7 @@ def dataset(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 @pytest.fixture
 def predict(made: Path, tmp_path: Path) -> Predict:
-    """Write into `out` what predict-fused writes of a scan, for boxes (z, y, x) of these probabilities and agreement."""
+    """Write into `out` what predict-fused writes of a scan, for boxes of these probabilities and agreements."""
 
     def write(case: str, *boxes: tuple[tuple[slice, ...], float, float], networks: int = 4) -> Scan:
         (ref,) = (ref for ref in find_scans(made / "scans") if ref.case_id == case)

@@ -75,7 +75,8 @@ def test_an_edited_nifti(made: Path, dataset: Path, tmp_path: Path, capsys: pyte
     again = on_scan(made, "a", drawn((ONE, 1), (TWO, 2)), tmp_path / "a.nii.gz")
     assert correct(again, "--json", tmp_path / "said.json") == 0
     assert changes(tmp_path / "said.json") == {1: ("reshaped", None), 3: ("removed", None), 4: ("added", None)}
-    assert main(["convert", "nifti", str(made / "converted"), "-d", "501", "--labels", str(made / "labels"), "--resume"]) == 2
+    labels = ("--labels", str(made / "labels"))
+    assert main(["convert", "nifti", str(made / "converted"), "-d", "501", *labels, "--resume"]) == 2
     assert "PE-COR-009" in capsys.readouterr().err
 
 
@@ -111,9 +112,7 @@ def test_slicer_on_a_scan_that_is_new(
     assert is_whole(dataset)
 
 
-def test_dicom_seg(
-    made: Path, dataset: Path, predict: Predict, write_seg: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_dicom_seg(made: Path, dataset: Path, predict: Predict, write_seg: Callable[..., Path], tmp_path: Path) -> None:
     """Ours as it is, by its tracking UIDs; and as OHIF exports it: numbered anew, no empty frames, another name."""
     scan = predict("new", (TWO, 0.9, 1.0), (ONE, 0.7, 1.0))
     given = ("-i", made / "scans", "--predictions", tmp_path / "out", "--artery", made / "arteries")
@@ -161,7 +160,7 @@ def test_the_crop_grows(made: Path, dataset: Path, tmp_path: Path, capsys: pytes
     assert is_whole(dataset)
 
 
-@pytest.mark.parametrize("step", (3, 6, 7, 9, 11))
+@pytest.mark.parametrize("step", [3, 6, 7, 9, 11])
 def test_killed_in_between(
     step: int, made: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

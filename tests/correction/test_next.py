@@ -42,9 +42,7 @@ def test_near_the_threshold_and_disagreeing(
         assert [row["in_doubt"] for row in csv.DictReader(file)] == ["2", "1", "0"]
 
 
-def test_nothing_to_list(
-    dataset: Path, predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_to_list(dataset: Path, predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     predict("b")
     for path in (tmp_path / "out").glob("b*"):  # the same scan under another name
         path.rename(path.with_name(path.name.replace("b", "other", 1)))
