@@ -87,11 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(correction: Correction) -> None:
-    from pe_nnunet.correction.embolus_changes import count_changes
-
-    counts = ", ".join(f"{n} {kind}" for kind, n in count_changes(correction.changes).items() if n) or "no embolus"
-    added = ", new to the dataset" if correction.new else ""
-    print(f"{correction.case}: {counts}, compared with the {correction.compared_with}{added}")
+    print(f"{correction.case}: {correction.summary}{', new to the dataset' if correction.new else ''}")
     for note in correction.notes:
         print(f"  {note}")
     if correction.changes:

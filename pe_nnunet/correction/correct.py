@@ -59,6 +59,13 @@ class Correction:
         """As plain values, with the counts of changes."""
         return asdict(self) | {"counts": count_changes(self.changes)}
 
+    @property
+    def summary(self) -> str:
+        """The counts in words, and what they come from."""
+        counts = ", ".join(f"{n} {kind}" for kind, n in count_changes(self.changes).items() if n) or "no embolus"
+        what = "nothing" if self.compared_with == "nothing" else f"the {self.compared_with}"
+        return f"{counts}, compared with {what}"
+
 
 class CorrectedDataset:
     """A converted dataset that takes corrections, with what edited labels may be compared with.
@@ -146,10 +153,7 @@ class CorrectedDataset:
         ids, changes = follow_emboli(before, numbers, voxel_mm3, highest_id(self.folder, case))
         emboli, when = image_like(ids, edited), datetime.now(timezone.utc).isoformat(timespec="seconds")
         done = Correction(case, path.name, record is None, changes, compared_with, tuple(notes))
-        counts = ", ".join(f"{n} {kind}" for kind, n in count_changes(changes).items() if n) or "no embolus"
-        note = Note(
-            "PE-COR-008", "repaired", f"label by {self.by}, {when}: {counts}, compared with the {compared_with}"
-        )
+        note = Note("PE-COR-008", "repaired", f"label by {self.by}, {when}: {done.summary}")
         if record is not None:
             images, after = corrected_case(self.folder, record, places, emboli, path, self.options.scheme, note)
             roles = {"label", "instances"} if after.box == record.box else set(images)

@@ -60,7 +60,7 @@ def _splits(dataset_folder: Path, records: dict[str, CaseRecord], record: CaseRe
 
 
 def with_case(splits: Sequence[Split], case: str, same_patient: Collection[str]) -> list[Split]:
-    """Folds with one more case: validated where others of its patient are, else in the fold that validates fewest.
+    """Folds with one more case: validated where others of its patient are, else in the last that validates fewest.
 
     The other cases stay where they are, so that no fold validates on what an earlier training of it has seen.
 
@@ -76,13 +76,7 @@ def with_case(splits: Sequence[Split], case: str, same_patient: Collection[str])
     """
     if not splits or any(case in fold[part] for fold in splits for part in ("train", "val")):
         return list(splits)
-    order = sorted(
-        range(len(splits)), key=lambda k: (not set(same_patient) & set(splits[k]["val"]), len(splits[k]["val"]))
-    )
-    return [
-        {
-            part: sorted([*fold[part], case]) if (part == "val") == (k == order[0]) else fold[part]
-            for part in ("train", "val")
-        }
-        for k, fold in enumerate(splits)
-    ]
+    held_out = [set(fold["val"]) for fold in splits]
+    chosen = min(range(len(splits)), key=lambda k: (held_out[k].isdisjoint(same_patient), len(held_out[k]), -k))
+    parts = ["val" if k == chosen else "train" for k in range(len(splits))]
+    return [{**fold, part: sorted([*fold[part], case])} for fold, part in zip(splits, parts, strict=True)]
