@@ -112,7 +112,7 @@ def fine_tuned(work: Path, folder: Path, cases: Sequence[str], steps: int) -> Pa
         new = {case for case in splits[0]["val"] if case in cases}
         fold = {"train": sorted({*splits[0]["train"], *new}), "val": [c for c in splits[0]["val"] if c not in new]}
         atomic_json(raw / DATASET / SPLITS, [fold])
-    os.environ["PE_NNUNET_RECIPE"] = f"iterations={STEPS_AN_EPOCH} validation_iterations=1"
+    os.environ["PE_NNUNET_RECIPE"] = f"iterations={STEPS_AN_EPOCH} validation_iterations=1 test_time_mirroring=False"
     command("fine-tune", "-m", MODEL, "-d", ID, "--epochs", max(1, steps // STEPS_AN_EPOCH), "-device", "cpu")
     return next((folder / RESULTS / DATASET).iterdir())
 

@@ -30,6 +30,7 @@ from pe_nnunet.errors import ConfigurationError, InputError, Note, PEError
 from pe_nnunet.files.json_reader import read_object
 from pe_nnunet.files.locks import locked
 from pe_nnunet.volumes import ScanRef, empty_note, image_like, read_label, read_scan, require_same_grid
+from pe_nnunet.volumes.case_names import HASHED, hashed, says_patient
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
 SCHEMES = ("pe", "artery-pe")
@@ -162,17 +163,23 @@ class CorrectedDataset:
             roles = set(images)
         training_cases(records | {case: after})
         if not dry_run:
+            hidden = (path.name,) if self._says_patient(path, case) else ()
             facts = {
                 "by": self.by,
                 "when": when,
                 "program": f"pe-nnunet {__version__}",
-                "edited": path.name,
+                "edited": hashed(path.name) if hidden else path.name,
                 "edited_sha256": file_sha256(path),
                 "compared_with": compared_with,
-                "notes": [asdict(one) for one in notes],
+                "notes": [asdict(one.without(hidden)) for one in notes],
             }
             carry_out(self.folder, decide(self.folder, images, roles, record, after, changes, facts))
         return done
+
+    def _says_patient(self, path: Path, case: str) -> bool:
+        """Whether the name of an edited file may say whose it is."""
+        ref = self.scans.get(case)
+        return self.names == HASHED or (ref is not None and says_patient(ref, ref.path, [path.name]))
 
     def _places(self, case: str, record: CaseRecord | None) -> Places:
         """Scan, record and crop of a case, the scan checked against what is known of it."""

@@ -50,14 +50,14 @@ def corrected_case(
         note: That says who corrected it.
 
     Raises:
-        InputError: PE-COR-003 if emboli lie outside the crop and the scan is not given.
+        InputError: PE-COR-003 if emboli lie outside the crop, and the scan is not given or is another.
     """
     mask = to_lps(emboli)
     around = Box.around(sitk.GetArrayViewFromImage(mask) > 0)
     box = record.box if around is None else record.box.union(around)
-    if box != record.box and places.scan is None:
-        text = f"emboli in {edited.name} lie outside the crop of {record.case} in the dataset"
-        raise InputError("PE-COR-003", text, "give its scan with -i, so that the crop can grow")
+    if box != record.box and not _is_scan_of(places):
+        text = f"emboli in {edited.name} lie outside the crop of {record.case}, which needs the scan to grow"
+        raise InputError("PE-COR-003", text, "give the scan that the dataset was converted from with -i")
     images: dict[str, sitk.Image] = {}
     for role in ("image", "lungs", "artery"):
         path = case_file(dataset_folder, role, record.case, test=record.test)
@@ -90,6 +90,14 @@ def corrected_case(
         notes=(*record.notes, *(grown if box != record.box else ()), note),
     )
     return images, after
+
+
+def _is_scan_of(places: Places) -> bool:
+    """Whether a scan was given, and has the voxels of the dataset's crop."""
+    if places.scan is None or places.record is None or places.crop is None:
+        return False
+    there = crop(to_lps(places.scan.image), places.record.box)
+    return np.array_equal(sitk.GetArrayViewFromImage(there), sitk.GetArrayViewFromImage(places.crop))
 
 
 def new_case(
