@@ -48,8 +48,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Correct; see `configure` for the arguments."""
-    import getpass
-
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.correction.correct import CorrectedDataset, correct_all
     from pe_nnunet.correction.predicted import predicted_cases
@@ -62,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         scans = {args.case: next(iter(scans.values()))}
     predicted = {} if args.predictions is None else predicted_cases(args.predictions)
     options = ConvertOptions(**chosen(args, ConvertOptions))
-    dataset = CorrectedDataset(folder, scans, predicted, options, args.by or getpass.getuser())
+    dataset = CorrectedDataset(folder, scans, predicted, options, args.by or _account())
     if scans:
         say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in scans.values()))
     with dataset.held():
@@ -84,6 +82,16 @@ def run(args: argparse.Namespace) -> int:
     if not failed:
         return DONE
     return SOME_FAILED if done else NOTHING_DONE
+
+
+def _account() -> str:
+    """The name of the account; a container may have none."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def _print(correction: Correction) -> None:
