@@ -130,8 +130,9 @@ def predict(model: str | Path, scans: Path, out: Path) -> None:
     """Find emboli with the settings that ship with the first model."""
     from pe_nnunet.inference.shipped import shipped_folder
 
-    fusion = shipped_folder(MODEL) / "fusion.json"
-    command("predict-fused", "-i", scans, "-o", out, "-m", model, "--fusion", fusion, "--no-report", "--resume")
+    shipped = json.loads((shipped_folder(MODEL) / "fusion.json").read_text())["segmentation"]["settings"]
+    settings = ("--threshold", shipped["threshold"], "--min-embolus-mm3", shipped["min_volume_mm3"])
+    command("predict-fused", "-i", scans, "-o", out, "-m", model, *settings, "--no-report", "--resume")
 
 
 def score(work: Path, model: str | Path, out: Path) -> dict[str, Any]:
