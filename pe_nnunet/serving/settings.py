@@ -48,6 +48,9 @@ class ServeSettings:
         metavar="N",
         default_text="none",
     )
+    stow_in: bool = option(
+        False, "receive images by DICOMweb STOW too, at http://127.0.0.1:PORT/dicom-web of the worklist page"
+    )
     prevalence: float | None = option(
         None,
         "share of scans with PE here: the page shows the score as a probability at it",
@@ -68,6 +71,8 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         require_limits(self, "PE-SRV-007")
+        if self.stow_in and self.page_port is None:
+            raise ConfigurationError("PE-SRV-007", "--stow-in without --page-port: there is no server", "give both")
         if (self.prevalence is None) != (self.score_prevalence is None):
             raise ConfigurationError(
                 "PE-SRV-007",
