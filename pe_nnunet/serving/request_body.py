@@ -27,7 +27,7 @@ class BodyTooLargeError(Exception):
 
 def malformed(what: str) -> InputError:
     """The error of a body that is not what its header says."""
-    return InputError("PE-SRV-013", f"a STOW request was refused: {what}", "look at what sends it")
+    return InputError("PE-SRV-013", what, "look at what sends it")
 
 
 def require_multipart() -> None:
