@@ -24,6 +24,7 @@ from pe_nnunet.burden.ventricles import Ventricles, View
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, ModelRecord, write_case
 from pe_nnunet.outputs.key_image import draw_key_image, orientation
+from pe_nnunet.outputs.report_burden import TREE_LEVEL
 from pe_nnunet.outputs.structured_report import FOUND, LEVEL
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.volumes import find_scans, read_scan, spacing_zyx, write_dicom_series
