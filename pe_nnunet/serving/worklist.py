@@ -27,7 +27,7 @@ class Worklist:
         queue: Its studies.
         results: Folder with one folder of results a study.
         prevalence: Share of scans with PE where they are read; None where it is to be estimated from the scores.
-        score_prevalence: Share of scans with PE where the score is calibrated; None where no probability is to be shown.
+        score_prevalence: The same where the score is calibrated; None where no probability is to be shown.
     """
 
     queue: StudyQueue
