@@ -1,6 +1,4 @@
-"""The probability of PE in a scan where PE is more or less frequent than where the score was calibrated, and how
-frequent it is, by the scores.
-"""
+"""The probability of PE where it is more or less frequent than where scores were calibrated; and how frequent."""
 
 from __future__ import annotations
 
