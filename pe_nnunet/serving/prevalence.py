@@ -74,7 +74,8 @@ def estimated(scores: Sequence[float], score_prevalence: float) -> Estimate | No
     likelihood = shares * score / score_prevalence + (1 - shares) * (1 - score) / (1 - score_prevalence)
     total = np.log(likelihood).sum(0)
     inside = shares[total >= total.max() - CHI_SQUARE_95 / 2]
-    return Estimate(*(round(float(v), 3) for v in (shares[total.argmax()], inside[0], inside[-1])), len(scores))
+    best, low, high = (round(float(share), 3) for share in (shares[total.argmax()], inside[0], inside[-1]))
+    return Estimate(best, low, high, len(scores))
 
 
 def assumption(score_prevalence: float | None, prevalence: float | None, estimate: Estimate | None) -> str:
@@ -91,7 +92,7 @@ def assumption(score_prevalence: float | None, prevalence: float | None, estimat
             "--score-prevalence, and --prevalence if it is known, would show one for the local prevalence."
         )
     if estimate is None:
-        told = f"It is estimated from the scores of {MIN_STUDIES} studies on."
+        told = f"It is estimated once {MIN_STUDIES} studies have a score."
     else:
         told = (
             f"The scores of the newest {estimate.studies} studies tell {estimate.prevalence:.2f} "
@@ -102,7 +103,7 @@ def assumption(score_prevalence: float | None, prevalence: float | None, estimat
         return f"Probability: not shown yet, as the share of scans with PE here is not known. {told}"
     return (
         f"Probability: the PE score brought from a prevalence of {score_prevalence:g} to one of {used:g}, "
-        f"{'estimated' if prevalence is None else 'given'}, by Bayes' rule. Prevalence here: {told} "
+        f"{'estimated' if prevalence is None else 'given'}, by Bayes' rule. {told} "
         "All this assumes that the score is a calibrated probability at the former prevalence, and that scans with PE "
         "look there as they do here, and scans without as well: only how many there are may differ. Neither is checked "
         "here; where the scores are not calibrated the estimate is wrong, however many studies there are."

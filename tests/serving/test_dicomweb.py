@@ -21,7 +21,7 @@ from pe_nnunet.serving.intake import Intake
 from pe_nnunet.serving.retention import Retention
 from pe_nnunet.serving.settings import ServeSettings
 from pe_nnunet.volumes import find_scans, read_scan, spacing_zyx
-from tests.serving.conftest import write_study
+from tests.serving.conftest import DICOM, write_study
 from tests.serving.pacs import free_port, wait_for
 
 
@@ -46,8 +46,8 @@ def test_studies_from_orthanc_are_answered_into_it_once(queue, intake, serve, or
         orthanc.store(file)
     wait_for(lambda: stable(uid))
     feed.look()
-    serve(lambda: states(queue) == {uid: "sent"}, destinations=[stow])
-    assert orthanc.modalities(uid) == ["CT"] * 8 + ["SEG", "SR"]
+    serve(lambda: states(queue) == {uid: "sent"}, destinations=[stow], outputs=DICOM | {"key_image_1"})
+    assert orthanc.modalities(uid) == ["CT"] * 8 + ["OT", "SEG", "SR"]
     assert orthanc.modalities(earlier) == ["CT"] * 8
     before = queue.mark(f"changes of {orthanc.url}")
     wait_for(lambda: stable(uid))
