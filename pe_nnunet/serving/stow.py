@@ -95,9 +95,12 @@ class StowReceiver:
         part.unlink()  # before it is written again: both may not have room
         item = pydicom.Dataset()
         with quiet_pydicom():
-            header = read_dataset(content, grouping_only=True) or pydicom.Dataset()
-        item.ReferencedSOPClassUID = text_of(header, "SOPClassUID")
-        item.ReferencedSOPInstanceUID = text_of(header, "SOPInstanceUID")
+            try:
+                header = read_dataset(content, grouping_only=True) or pydicom.Dataset()
+            except InputError:
+                header = pydicom.Dataset()
+            item.ReferencedSOPClassUID = text_of(header, "SOPClassUID")
+            item.ReferencedSOPInstanceUID = text_of(header, "SOPInstanceUID")
         status = CANNOT_UNDERSTAND
         if item.ReferencedSOPClassUID and item.ReferencedSOPClassUID not in CT_CLASSES:
             status = CLASS_NOT_SUPPORTED

@@ -140,9 +140,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _hear_out(self) -> None:
         """Read on for a while: a sender whose request was refused half-way hears why only when all of it is sent."""
-        self.connection.shutdown(SHUT_WR)
-        self.connection.settimeout(PATIENCE_S)
         with suppress(OSError):
+            self.connection.shutdown(SHUT_WR)
+            self.connection.settimeout(PATIENCE_S)
             for _ in range(MOST_UNHEARD // PIECE):
                 if not self.rfile.read1(PIECE):
                     return
