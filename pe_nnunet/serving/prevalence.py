@@ -92,10 +92,10 @@ def assumption(score_prevalence: float | None, prevalence: float | None, estimat
             "--score-prevalence, and --prevalence if it is known, would show one for the local prevalence."
         )
     if estimate is None:
-        told = f"It is estimated once {MIN_STUDIES} studies have a score."
+        told = f"The prevalence here is estimated once {MIN_STUDIES} studies have a score."
     else:
         told = (
-            f"The scores of the newest {estimate.studies} studies tell {estimate.prevalence:.2f} "
+            f"The scores of the newest {estimate.studies} studies tell a prevalence of {estimate.prevalence:.2f} "
             f"(95 % interval {estimate.low:.2f} to {estimate.high:.2f})."
         )
     used = estimate.prevalence if prevalence is None and estimate is not None else prevalence

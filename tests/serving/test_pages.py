@@ -63,7 +63,9 @@ def test_the_worklist_lives_and_opens_a_report(site, queue, intake, serve, brows
     assert failed[7].startswith("PE-SRV-011: none of 0 CT series")
     assert "probability at the former prevalence" in browser.value("document.querySelector('caption').textContent")
     add_scores(queue, [0.95 if n < 10 else 0.05 for n in range(39)])  # results of further studies arrive
-    browser.wait("document.getElementById('assumption').textContent.includes('newest 40 studies tell 0.25')")
+    browser.wait(
+        "document.getElementById('assumption').textContent.includes('newest 40 studies tell a prevalence of 0.25')"
+    )
     with queue._changing() as base:
         base.execute("DELETE FROM studies WHERE uid LIKE '1.2.4.%'")
     browser.wait("document.querySelectorAll('tbody tr').length === 2")
