@@ -11,7 +11,7 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.files import atomic_json, text_sha256
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 
-LAYOUT = "layout.json"
+LAYOUT, ERRORS = "layout.json", "errors.json"
 FLAT_UP_TO = 2000
 CASES_EACH = 500  # of a subfolder, on average; with pages, pictures and DICOM some ten files each
 MOST_DIGITS = 4
@@ -64,6 +64,11 @@ class OutputFolder:
         """The folder into which the files of a case are written, the manifest last."""
         yield self.of(case_id)
 
+    @contextmanager
+    def reading(self, case_id: str) -> Iterator[Path]:
+        """A folder that holds the files of a case."""
+        yield self.of(case_id)
+
     def names(self) -> set[str]:
         """Of all files of cases, as paths from the root."""
         found: set[str] = set()
@@ -71,6 +76,13 @@ class OutputFolder:
             below = "" if folder == self.root else f"{folder.name}/"
             found |= {below + path.name for path in folder.iterdir()}
         return found
+
+    def renew(self) -> None:
+        """Other processes may have written tables since they were looked at."""
+
+    def has(self, case_id: str, name: str) -> bool:
+        """Whether a case has a file of this name."""
+        return (self.of(case_id) / name).is_file()
 
     def publish(self, *names: str) -> None:
         """Tables of the run were written, or removed, under these paths from the root."""
@@ -91,7 +103,9 @@ def output_folder(root: Path) -> OutputFolder:
             raise ValueError(f"{digits!r} digits")
     except MALFORMED as error:
         raise InputError(
-            "PE-CLU-023", f"{path} does not say how the folder is laid out: {why(error)}", "restore it, or name another -o"
+            "PE-CLU-023",
+            f"{path} does not say how the folder is laid out: {why(error)}",
+            "restore it, or name another -o",
         ) from error
     return OutputFolder(root, digits)
 
@@ -107,7 +121,7 @@ def begun_output(root: Path, cases: int) -> OutputFolder:
         InputError: PE-CLU-023 if what it says of its layout cannot be read.
         OutputError: PE-OUT-001 if it cannot be written.
     """
-    if cases <= FLAT_UP_TO or (root / LAYOUT).exists() or (root / "errors.json").exists() or any(root.glob("part_*")):
+    if cases <= FLAT_UP_TO or (root / LAYOUT).exists() or (root / ERRORS).exists() or any(root.glob("part_*")):
         return output_folder(root)
     digits = next(n for n in range(2, MOST_DIGITS + 1) if cases <= CASES_EACH * 16**n or n == MOST_DIGITS)
     atomic_json(root / LAYOUT, {"subfolder_digits": digits, "of": "SHA-256 of the case's name, in hexadecimal"})

@@ -1,4 +1,4 @@
-"""What a folder of many results holds, one row a case in Parquet: `index/*.parquet`, for pandas, DuckDB, and `--resume`.
+"""What a folder of many results holds, one row a case: `index/part-*.parquet`, for pandas, DuckDB, and `--resume`.
 
 Rows are appended in files of their own, each whole or not there. It is no more than an index: a case is done where its
 manifest is, and one whose row was lost with the process that should write it gets one when its manifest is read again.
