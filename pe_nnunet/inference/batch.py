@@ -178,7 +178,7 @@ def _predict_own(
     predictor: PEPredictor,
     at_work: PEPredictor,
     own: Sequence[ScanRef],
-    there: Mapping[str, CaseSummary],
+    there: dict[str, CaseSummary],
     look: Look,
     index: ResultsIndex | None,
     limits: CaseLimits | None,
