@@ -12,7 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pe_nnunet.cases import CaseFailure, CaseLimits, busy, run_cases, sole_writer, step_bar, work_through, write_errors
+from pe_nnunet.cases import CaseFailure, CaseLimits, busy, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.cases.engine import Engine
 from pe_nnunet.cases.made_there import MadeThere
 from pe_nnunet.cases.output_folder import ERRORS, OutputFolder, begun_output
@@ -22,7 +22,7 @@ from pe_nnunet.inference.channels import without_further_channels
 from pe_nnunet.inference.inputs import CaseInputs, read_inputs
 from pe_nnunet.inference.long_run import LongRun
 from pe_nnunet.inference.predictor import PEPredictor
-from pe_nnunet.inference.resume import Look, made_by, manifest_name, summary_of
+from pe_nnunet.inference.resume import Key, Look, done_before, index_key, summary_of, titles
 from pe_nnunet.outputs import CaseSummary, write_case, write_cohort_report, write_summary
 from pe_nnunet.outputs.object_output import begun_object_output
 from pe_nnunet.outputs.results_index import IndexRow, ResultsIndex
@@ -30,8 +30,6 @@ from pe_nnunet.outputs.stock_files import write_stock_descriptions
 from pe_nnunet.outputs.writers import DEFAULT, WRITERS
 from pe_nnunet.volumes import ScanRef
 from pe_nnunet.volumes.stored import remove_staged
-
-Key = tuple[str, str, str]
 
 
 def predict_batch(
@@ -91,7 +89,7 @@ def predict_batch(
         at_work: Any = predictor if elsewhere is None else elsewhere  # which is one when a worker gets it
         look = Look(output, artery, anatomy, predictor.n_channels, outputs)
         own = refs[part::parts]
-        there = _done_before(own, look, index, at_work, engine) if resume else {}
+        there = done_before(own, look, index, at_work, engine) if resume else {}
         written, failed = _predict_own(predictor, at_work, own, there, look, index, limits, engine)
         write_errors(failed, folder / own_tables)
         output.publish(own_tables + ERRORS)
@@ -111,49 +109,6 @@ def predict_batch(
             if "report" in outputs:
                 write_cohort_report(done, failed, output, predictor.ensemble.terms)
     return written, failed
-
-
-def _done_before(
-    own: Sequence[ScanRef], look: Look, index: ResultsIndex | None, at_work: Any, engine: Engine | None
-) -> dict[str, CaseSummary]:
-    """The scans that need not be predicted again, by the index where it knows them, else by their files."""
-    there: dict[str, CaseSummary] = {}
-    unsure = {ref.case_id: ref for ref in own}
-    if index is not None:
-        names = look.output.names()
-        unsure = {case: ref for case, ref in unsure.items() if manifest_name(look.output, case) in names}
-        if rows := index.rows():
-            # asked of a worker, which may compute otherwise than this process
-            ((_, hashed),) = run_cases(made_by, {"models": at_work}, engine=engine)
-            there = look.indexed(unsure.values(), rows, names, "" if isinstance(hashed, CaseFailure) else hashed)
-            print(f"{len(there)} of {len(own)} scans are there already, by the index", flush=True)
-        unsure = {case: ref for case, ref in unsure.items() if case not in there}
-    title = _titles(own)
-    for case_id, found in run_cases(partial(_look, look=look, predictor=at_work), unsure, engine=engine):
-        known, changed, key = (None, found.message, None) if isinstance(found, CaseFailure) else found
-        if known is not None:
-            there[case_id] = known
-            if index is not None and key is not None:
-                index.add(IndexRow(known, *key))
-        if known is not None or changed:
-            print(f"{title[case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
-    return there
-
-
-def _titles(own: Sequence[ScanRef]) -> dict[str, str]:
-    """What scans are called on the terminal."""
-    return {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
-
-
-def _look(ref: ScanRef, *, look: Look, predictor: PEPredictor) -> tuple[CaseSummary | None, str, Key | None]:
-    """See `Look.at`; with what the index says of the case."""
-    summary, changed, stamp = look.at(ref, predictor)
-    return summary, changed, None if summary is None else _key(look, predictor, stamp)
-
-
-def _key(look: Look, predictor: PEPredictor, stamp: str) -> Key | None:
-    """Inputs, models and kinds of files of a case, as the index has them."""
-    return (stamp, made_by(predictor), " ".join(sorted(look.kinds))) if look.output.indexed else None
 
 
 def _of_all_parts(refs: Sequence[ScanRef], output: OutputFolder, index: ResultsIndex | None) -> list[CaseSummary]:
@@ -185,7 +140,7 @@ def _predict_own(
     engine: Engine | None,
 ) -> tuple[list[CaseSummary], list[CaseFailure]]:
     """Predict the scans of this run that are not there, and say how it goes."""
-    title = _titles(own)
+    title = titles(own)
     to_do = len(own) - len(there)
     here = None
     if engine is None:
@@ -290,4 +245,4 @@ def predict_case(
     finally:
         remove_staged(case.staged)
     notes = tuple(note for note in result.notes if note not in predictor.notes)  # told once, for all scans
-    return Predicted(summary, notes, _key(look, predictor, case.stamp))
+    return Predicted(summary, notes, index_key(look, predictor, case.stamp))

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pe_nnunet.cases import CaseFailure, run_cases
 from pe_nnunet.cases.output_folder import OutputFolder
 from pe_nnunet.errors import PEError
 from pe_nnunet.files import text_sha256
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.inference.inputs import inputs_sha256, inputs_stamp
-from pe_nnunet.inference.predictor import PEPredictor
 from pe_nnunet.outputs import CaseSummary, read_case_summary
-from pe_nnunet.outputs.results_index import IndexRow
+from pe_nnunet.outputs.results_index import IndexRow, ResultsIndex
 from pe_nnunet.volumes import ScanRef
 from pe_nnunet.volumes.files.volume_file import file_sha256
 from pe_nnunet.volumes.stored import remove_staged, staged
+
+if TYPE_CHECKING:
+    from pe_nnunet.cases.engine import Engine
+    from pe_nnunet.inference.predictor import PEPredictor
+
+Key = tuple[str, str, str]  # inputs, models and settings, kinds of files
 
 MACHINE = ("device", "threads")  # arguments that say where a case was computed, not how
 
@@ -74,6 +81,57 @@ class Look:
                 inputs = inputs_sha256(here, self.artery, self.channels, self.anatomy)
                 remove_staged(temporary)
             return *completed(predictor, ref.case_id, folder, inputs, self.kinds), stamp
+
+
+def done_before(
+    own: Sequence[ScanRef], look: Look, index: ResultsIndex | None, at_work: Any, engine: Engine | None
+) -> dict[str, CaseSummary]:
+    """The scans that need not be predicted again, by the index where it knows them, else by their files.
+
+    Args:
+        own: The scans.
+        look: What is compared.
+        index: Of the results, where there is one; it gets the rows that it lacks.
+        at_work: The predictor, or what becomes one where a worker gets it.
+        engine: What hands out cases to workers elsewhere.
+    """
+    there: dict[str, CaseSummary] = {}
+    unsure = {ref.case_id: ref for ref in own}
+    if index is not None:
+        names = look.output.names()
+        unsure = {case: ref for case, ref in unsure.items() if manifest_name(look.output, case) in names}
+        if rows := index.rows():
+            # asked of a worker, which may compute otherwise than this process
+            ((_, hashed),) = run_cases(made_by, {"models": at_work}, engine=engine)
+            there = look.indexed(unsure.values(), rows, names, "" if isinstance(hashed, CaseFailure) else hashed)
+            print(f"{len(there)} of {len(own)} scans are there already, by the index", flush=True)
+        unsure = {case: ref for case, ref in unsure.items() if case not in there}
+    title = titles(own)
+    for case_id, found in run_cases(partial(_look, look=look, predictor=at_work), unsure, engine=engine):
+        known, changed, key = (None, found.message, None) if isinstance(found, CaseFailure) else found
+        if known is not None:
+            there[case_id] = known
+            if index is not None and key is not None:
+                index.add(IndexRow(known, *key))
+        if known is not None or changed:
+            print(f"{title[case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
+    return there
+
+
+def titles(own: Sequence[ScanRef]) -> dict[str, str]:
+    """What scans are called on the terminal."""
+    return {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
+
+
+def _look(ref: ScanRef, *, look: Look, predictor: PEPredictor) -> tuple[CaseSummary | None, str, Key | None]:
+    """See `Look.at`; with what the index says of the case."""
+    summary, changed, stamp = look.at(ref, predictor)
+    return summary, changed, None if summary is None else index_key(look, predictor, stamp)
+
+
+def index_key(look: Look, predictor: PEPredictor, stamp: str) -> Key | None:
+    """Inputs, models and kinds of files of a case, as the index has them."""
+    return (stamp, made_by(predictor), " ".join(sorted(look.kinds))) if look.output.indexed else None
 
 
 def manifest_name(output: OutputFolder, case_id: str) -> str:

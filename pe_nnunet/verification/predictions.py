@@ -197,9 +197,11 @@ def _number_findings(path: Path, manifest: Mapping[str, Any], own: dict[str, Pat
     return found
 
 
-def _summary_findings(folder: Path, summaries: Mapping[str, CaseSummary], unread: Collection[str]) -> list[Finding]:
+def _summary_findings(
+    output: OutputFolder, summaries: Mapping[str, CaseSummary], unread: Collection[str]
+) -> list[Finding]:
     """What `summary.csv` and the manifests say of one another."""
-    path = folder / SUMMARY
+    path = output.root / SUMMARY
     if not path.is_file():
         return [_missing(path)]
     try:
@@ -269,7 +271,7 @@ def _missing(path: Path) -> Finding:
 
 
 def _is_ours(folder: Path, output: OutputFolder) -> bool:
-    """Whether a folder among the results is that of nnU-Net's files, of a part of the run, of cases, or of the index."""
+    """Whether a folder among the results is that of nnU-Net's files, of a part, of cases, or of the index."""
     own = {WRITERS["nnunet"].folder, INDEX if output.indexed else ""}
     return folder.name in own or folder.match("part_*_of_*") or output.is_subfolder(folder)
 
