@@ -55,7 +55,10 @@ def measure(studies: int, seconds: float, workers: int) -> dict[str, float]:
         work = partial(stand_in, look=_look_at(output), seconds=seconds)
         with engine_of(settings, results) as engine:
             warm = {str(k): ScanRef(f"warm{k}", "file", scans, ()) for k in range(8 * workers + 8)}
-            list(run_cases(work, warm, engine=engine))
+            with ResultsIndex(output) as index:
+                for _, found in run_cases(work, warm, engine=engine):
+                    assert not isinstance(found, CaseFailure)
+                    index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
             refs = find_scans(scans)
             before_kb, started, computed = _resident_kb(), time.perf_counter(), time.process_time()
             with ResultsIndex(output) as index:
@@ -66,7 +69,7 @@ def measure(studies: int, seconds: float, workers: int) -> dict[str, float]:
             took_s, grown_kb = time.perf_counter() - started, _resident_kb() - before_kb
             computed_s = time.process_time() - computed
         del refs
-        disk = sum(path.stat().st_size for path in results.rglob("*"))
+        disk = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
         started = time.perf_counter()
         refs = find_scans(scans)
         found_s = time.perf_counter() - started
