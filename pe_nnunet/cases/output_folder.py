@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,12 +70,20 @@ class OutputFolder:
         """A folder that holds the files of a case."""
         yield self.of(case_id)
 
-    def names(self) -> set[str]:
-        """Of all files of cases, as paths from the root."""
+    def subfolders(self) -> list[str]:
+        """The names of all that there may be; an empty one where there are none."""
+        return [f"{number:0{self.digits}x}" for number in range(16**self.digits)] if self.digits else [""]
+
+    def manifest(self, case_id: str) -> str:
+        """The path of the manifest of a case, from the root."""
+        return f"{self.below(case_id)}/{case_id}.json".lstrip("/")
+
+    def manifests(self) -> set[str]:
+        """The paths of all manifests, from the root, and of whatever else is JSON; no file is opened."""
         found: set[str] = set()
         for folder in self.folders():
             below = "" if folder == self.root else f"{folder.name}/"
-            found |= {below + path.name for path in folder.iterdir()}
+            found |= {below + name for name in os.listdir(folder) if name.endswith(".json")}
         return found
 
     def renew(self) -> None:

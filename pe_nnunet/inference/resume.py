@@ -49,7 +49,7 @@ class Look:
     kinds: frozenset[str]
 
     def indexed(
-        self, refs: Iterable[ScanRef], rows: Mapping[str, IndexRow], names: Collection[str], made_by: str
+        self, refs: Iterable[ScanRef], rows: Mapping[str, IndexRow], manifests: Collection[str], made_by: str
     ) -> dict[str, CaseSummary]:
         """The scans whose rows in the index say that nothing has changed, with a manifest that is there.
 
@@ -58,7 +58,7 @@ class Look:
         Args:
             refs: The scans.
             rows: Of the index.
-            names: Of the files of cases that are there.
+            manifests: Paths of those that are there.
             made_by: Of `made_by`.
         """
         found = {}
@@ -67,7 +67,7 @@ class Look:
             if row is None or row.made_by != made_by or not self.kinds <= {*row.kinds.split()}:
                 continue
             stamp = inputs_stamp(ref, self.artery, self.channels, self.anatomy)
-            if stamp and row.inputs == stamp and manifest_name(self.output, ref.case_id) in names:
+            if stamp and row.inputs == stamp and self.output.manifest(ref.case_id) in manifests:
                 found[ref.case_id] = row.summary
         return found
 
@@ -98,12 +98,63 @@ def done_before(
     there: dict[str, CaseSummary] = {}
     unsure = {ref.case_id: ref for ref in own}
     if index is not None:
-        names = look.output.names()
-        unsure = {case: ref for case, ref in unsure.items() if manifest_name(look.output, case) in names}
+        manifests = look.output.manifests()
+        unsure = {case: ref for case, ref in unsure.items() if look.output.manifest(case) in manifests}
         if rows := index.rows():
             # asked of a worker, which may compute otherwise than this process
             ((_, hashed),) = run_cases(made_by, {"models": at_work}, engine=engine)
-            there = look.indexed(unsure.values(), rows, names, "" if isinstance(hashed, CaseFailure) else hashed)
+            there = look.indexed(unsure.values(), rows, manifests, "" if isinstance(hashed, CaseFailure) else hashed)
+            print(f"{len(there)} of {len(own)} scans are there already, by the index", flush=True)
+        unsure = {case: ref for case, ref in unsure.items() if case not in there}
+    title = titles(own)
+    for case_id, found in run_cases(partial(_look, look=look, predictor=at_work), unsure, engine=engine):
+        known, changed, key = (None, found.message, None) if isinstance(found, CaseFailure) else found
+        if known is not None:
+            there[case_id] = known
+            if index is not None and key is not None:
+                index.add(IndexRow(known, *key))
+        if known is not None or changed:
+            print(f"{title[case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
+    return there
+
+
+def titles(own: Sequence[ScanRef]) -> dict[str, str]:
+    """What scans are called on the terminal."""
+    return {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
+
+
+def _look(ref: ScanRef, *, look: Look, predictor: PEPredictor) -> tuple[CaseSummary | None, str, Key | None]:
+    """See `Look.at`; with what the index says of the case."""
+    summary, changed, stamp = look.at(ref, predictor)
+    return summary, changed, None if summary is None else index_key(look, predictor, stamp)
+
+
+def index_key(look: Look, predictor: PEPredictor, stamp: str) -> Key | None:
+    """Inputs, models and kinds of files of a case, as the index has them."""
+    return (stamp, made_by(predictor), " ".join(sorted(look.kinds))) if look.output.indexed else None
+
+
+def done_before(
+    own: Sequence[ScanRef], look: Look, index: ResultsIndex | None, at_work: Any, engine: Engine | None
+) -> dict[str, CaseSummary]:
+    """The scans that need not be predicted again, by the index where it knows them, else by their files.
+
+    Args:
+        own: The scans.
+        look: What is compared.
+        index: Of the results, where there is one; it gets the rows that it lacks.
+        at_work: The predictor, or what becomes one where a worker gets it.
+        engine: What hands out cases to workers elsewhere.
+    """
+    there: dict[str, CaseSummary] = {}
+    unsure = {ref.case_id: ref for ref in own}
+    if index is not None:
+        manifests = look.output.manifests()
+        unsure = {case: ref for case, ref in unsure.items() if look.output.manifest(case) in manifests}
+        if rows := index.rows():
+            # asked of a worker, which may compute otherwise than this process
+            ((_, hashed),) = run_cases(made_by, {"models": at_work}, engine=engine)
+            there = look.indexed(unsure.values(), rows, manifests, "" if isinstance(hashed, CaseFailure) else hashed)
             print(f"{len(there)} of {len(own)} scans are there already, by the index", flush=True)
         unsure = {case: ref for case, ref in unsure.items() if case not in there}
     title = titles(own)

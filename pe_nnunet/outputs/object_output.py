@@ -60,9 +60,13 @@ class ObjectOutput(OutputFolder):
         """Where the files of a case are stored."""
         return ObjectStore(f"{self.address}/{self.below(case_id)}".rstrip("/"))
 
-    def names(self) -> set[str]:
-        """See `OutputFolder`."""
-        return {one.name for one in ObjectStore(self.address).objects()}
+    def manifests(self) -> set[str]:
+        """See `OutputFolder`; one subfolder after another, as all objects of a large cohort would fill the memory."""
+        found: set[str] = set()
+        for below in self.subfolders():
+            prefix, store = f"{below}/" if below else "", ObjectStore(f"{self.address}/{below}".rstrip("/"))
+            found |= {prefix + one.name for one in store.objects() if one.name.endswith(".json")}
+        return found
 
     def has(self, case_id: str, name: str) -> bool:  # noqa: ARG002
         """Taken for granted: to ask for each would take longer than all else, and what was asked for was stored."""
