@@ -83,7 +83,8 @@ class OutputFolder:
         found: set[str] = set()
         for folder in self.folders():
             below = "" if folder == self.root else f"{folder.name}/"
-            found |= {below + name for name in os.listdir(folder) if name.endswith(".json")}
+            with os.scandir(folder) as entries:
+                found |= {below + entry.name for entry in entries if entry.name.endswith(".json")}
         return found
 
     def renew(self) -> None:

@@ -134,62 +134,6 @@ def index_key(look: Look, predictor: PEPredictor, stamp: str) -> Key | None:
     return (stamp, made_by(predictor), " ".join(sorted(look.kinds))) if look.output.indexed else None
 
 
-def done_before(
-    own: Sequence[ScanRef], look: Look, index: ResultsIndex | None, at_work: Any, engine: Engine | None
-) -> dict[str, CaseSummary]:
-    """The scans that need not be predicted again, by the index where it knows them, else by their files.
-
-    Args:
-        own: The scans.
-        look: What is compared.
-        index: Of the results, where there is one; it gets the rows that it lacks.
-        at_work: The predictor, or what becomes one where a worker gets it.
-        engine: What hands out cases to workers elsewhere.
-    """
-    there: dict[str, CaseSummary] = {}
-    unsure = {ref.case_id: ref for ref in own}
-    if index is not None:
-        manifests = look.output.manifests()
-        unsure = {case: ref for case, ref in unsure.items() if look.output.manifest(case) in manifests}
-        if rows := index.rows():
-            # asked of a worker, which may compute otherwise than this process
-            ((_, hashed),) = run_cases(made_by, {"models": at_work}, engine=engine)
-            there = look.indexed(unsure.values(), rows, manifests, "" if isinstance(hashed, CaseFailure) else hashed)
-            print(f"{len(there)} of {len(own)} scans are there already, by the index", flush=True)
-        unsure = {case: ref for case, ref in unsure.items() if case not in there}
-    title = titles(own)
-    for case_id, found in run_cases(partial(_look, look=look, predictor=at_work), unsure, engine=engine):
-        known, changed, key = (None, found.message, None) if isinstance(found, CaseFailure) else found
-        if known is not None:
-            there[case_id] = known
-            if index is not None and key is not None:
-                index.add(IndexRow(known, *key))
-        if known is not None or changed:
-            print(f"{title[case_id]}: {f'again: {changed}' if changed else 'there already'}", flush=True)
-    return there
-
-
-def titles(own: Sequence[ScanRef]) -> dict[str, str]:
-    """What scans are called on the terminal."""
-    return {ref.case_id: f"[{number}/{len(own)}] {ref.case_id}" for number, ref in enumerate(own, 1)}
-
-
-def _look(ref: ScanRef, *, look: Look, predictor: PEPredictor) -> tuple[CaseSummary | None, str, Key | None]:
-    """See `Look.at`; with what the index says of the case."""
-    summary, changed, stamp = look.at(ref, predictor)
-    return summary, changed, None if summary is None else index_key(look, predictor, stamp)
-
-
-def index_key(look: Look, predictor: PEPredictor, stamp: str) -> Key | None:
-    """Inputs, models and kinds of files of a case, as the index has them."""
-    return (stamp, made_by(predictor), " ".join(sorted(look.kinds))) if look.output.indexed else None
-
-
-def manifest_name(output: OutputFolder, case_id: str) -> str:
-    """The path of the manifest of a case, from the folder of the results."""
-    return f"{output.below(case_id)}/{case_id}.json" if output.digits else f"{case_id}.json"
-
-
 def made_by(predictor: PEPredictor) -> str:
     """A hash of the models and settings, but for what says where a case is computed."""
     models = [asdict(record) for record in predictor.ensemble.records]
