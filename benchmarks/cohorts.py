@@ -25,56 +25,49 @@ from pathlib import Path
 from stand_in_study import StandIn, stand_in
 
 from pe_nnunet.cases import CaseFailure, run_cases
+from pe_nnunet.cases.engine import Engine
 from pe_nnunet.cases.output_folder import OutputFolder
 from pe_nnunet.cluster import EngineSettings, engine_of
 from pe_nnunet.cluster.work_list import WorkList
 from pe_nnunet.inference.resume import Look, done_before
 from pe_nnunet.outputs.results_index import IndexRow, ResultsIndex
-from pe_nnunet.volumes import ScanRef, find_scans
+from pe_nnunet.volumes import find_scans
 
 
-def measure(studies: int, seconds: float, workers: int) -> dict[str, float]:
+def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, float]:
     """Cost of a study.
 
     Args:
         studies: How many.
         seconds: Of the stand-in.
-        workers: That share them, on Ray; 0 to do without.
+        engine: What hands them out; None to do them here.
 
     Returns:
-        Milliseconds, of which this process computes, kB of this process and kB on disk, each for one study; start of
-        Ray and of the workers left out. And the seconds of a run after it with `--resume`.
+        Milliseconds, of which this process computes, kB of this process and kB on disk, each for one study. And the
+        seconds of a run after it with `--resume`.
     """
     with tempfile.TemporaryDirectory() as folder:
         scans, results = Path(folder, "scans"), Path(folder, "results")
         _write_scans(scans, studies)
         results.mkdir()
-        on_ray = {"engine": "ray", "max_workers": workers, "cpus_per_worker": 1}
-        settings = EngineSettings(**on_ray if workers else {})
         output = OutputFolder(results, 2)
-        work = partial(stand_in, look=_look_at(output), seconds=seconds)
-        with engine_of(settings, results) as engine:
-            warm = {str(k): ScanRef(f"warm{k}", "file", scans, ()) for k in range(8 * workers + 8)}
-            with ResultsIndex(output) as index:
-                for _, found in run_cases(work, warm, engine=engine):
-                    assert not isinstance(found, CaseFailure)
-                    index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
-            refs = find_scans(scans)
-            before_kb, started, computed = _resident_kb(), time.perf_counter(), time.process_time()
-            with ResultsIndex(output) as index:
-                for _, found in run_cases(work, {ref.case_id: ref for ref in refs}, engine=engine):
-                    assert not isinstance(found, CaseFailure)
-                    index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
-            index.compact()
-            took_s, grown_kb = time.perf_counter() - started, _resident_kb() - before_kb
-            computed_s = time.process_time() - computed
-        del refs
+        look = Look(output, None, None, 1, frozenset({"emboli"}))
+        work = partial(stand_in, look=look, seconds=seconds)
+        before_kb = _resident_kb()
+        refs = find_scans(scans)
+        started, computed = time.perf_counter(), time.process_time()
+        with ResultsIndex(output) as index:
+            for _, found in run_cases(work, {ref.case_id: ref for ref in refs}, engine=engine):
+                assert not isinstance(found, CaseFailure)
+                index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
+        index.compact()
+        took_s, grown_kb = time.perf_counter() - started, _resident_kb() - before_kb
+        computed_s = time.process_time() - computed
         disk = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
         started = time.perf_counter()
         refs = find_scans(scans)
         found_s = time.perf_counter() - started
-        with ResultsIndex(output) as index:
-            there = done_before(refs, _look_at(output), index, StandIn(), None)
+        there = done_before(refs, look, index, StandIn(), None)
         index.compact()
         resumed_s = time.perf_counter() - started
         assert len(there) == studies
@@ -94,10 +87,6 @@ def _write_scans(folder: Path, studies: int) -> None:
         below = folder / f"{number % 256:02x}"
         below.mkdir(parents=True, exist_ok=True)
         (below / f"{number:06d}.nii.gz").write_bytes(b"0")
-
-
-def _look_at(output: OutputFolder) -> Look:
-    return Look(output, None, None, 1, frozenset({"emboli"}))
 
 
 def simulate(
@@ -145,17 +134,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("measure", "simulate"))
     parser.add_argument("--studies", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="on Ray; 0: none")
     parser.add_argument("--seconds", type=float, help="of a study; default 0.005 to measure, 30 to simulate")
     parser.add_argument("--dollars", type=float, default=1.0, help="of a worker and hour; default %(default)s")
     parser.add_argument("--lost", type=float, nargs="+", default=[0, 0.01, 0.1])
     args = parser.parse_args()
     if args.what == "measure":
-        for studies in args.studies:
-            for workers in args.workers:
-                found = measure(studies, args.seconds or 0.005, workers)
-                said = ", ".join(f"{value:.3f} {name}" for name, value in found.items())
-                print(f"{studies} studies, {workers} workers: {said}", flush=True)
+        seconds = args.seconds or 0.005
+        for workers in args.workers:
+            on_ray = {"engine": "ray", "max_workers": workers, "cpus_per_worker": 1}
+            settings = EngineSettings(**on_ray if workers else {})
+            with engine_of(settings, Path(tempfile.gettempdir())) as engine:
+                measure(500, seconds, engine)  # workers start, and modules are loaded
+                for studies in args.studies:
+                    found = measure(studies, seconds, engine)
+                    said = ", ".join(f"{value:.3f} {name}" for name, value in found.items())
+                    print(f"{studies} studies, {workers} workers: {said}", flush=True)
         return
     seconds = args.seconds or 30.0
     print("| studies | workers | lost | hours | efficiency | $ / 1,000 | given up |\n|" + " ---: |" * 7)
