@@ -135,6 +135,8 @@ class ResultsIndex:
         for file in sorted(self._folder.glob("part-*.parquet")):
             try:
                 tables.append(self._parquet.read_table(file, schema=self._schema(), partitioning=None))
+            except FileNotFoundError:  # another process has made one file of all
+                return self._read()
             except (OSError, ValueError) as error:  # pyarrow's are ValueErrors
                 text = " ".join(str(error).split())[:200]
                 print(f"PE-OUT-018 warning: {file} cannot be read, and is left out: {text}", file=sys.stderr)
