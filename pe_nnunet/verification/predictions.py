@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,14 @@ from typing import Any
 from pe_nnunet.cases import CaseLimits, work_through
 from pe_nnunet.cases.output_folder import LAYOUT, OutputFolder, output_folder
 from pe_nnunet.errors import PEError
-from pe_nnunet.files import csv_text
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.outputs.cohort_files import PAGE, SUMMARY, SUMMARY_COLUMNS, CaseSummary, read_case_summary
-from pe_nnunet.outputs.results_index import INDEX, ResultsIndex
+from pe_nnunet.outputs.results_index import INDEX
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.verification.failed_cases import ERRORS, failed_cases
 from pe_nnunet.verification.findings import Checked, Finding, compare_hashes, disagree
-from pe_nnunet.verification.whole_files import heading, read_table, whole_findings
+from pe_nnunet.verification.run_tables import table_findings
+from pe_nnunet.verification.whole_files import heading, whole_findings
 
 KIND = "predictions"
 _TOLERANCE_MM = 1e-3
@@ -58,17 +56,13 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:
     ]
     summaries = {case: row for case, (row, _, _) in results.items() if row is not None}
     unread = manifests.keys() - summaries.keys()
-    found += (
-        _index_findings(output, summaries, unread) if output.indexed else _summary_findings(folder, summaries, unread)
-    )
+    found += table_findings(output, summaries, unread)
     asked = {kind for _, manifest, _ in results.values() for kind in _asked(manifest)}
     if "report" in asked:
         found += whole_findings(folder / PAGE) if (folder / PAGE).is_file() else [_missing(folder / PAGE)]
     known = {folder / name for name in (SUMMARY, ERRORS, PAGE, LAYOUT)} | {*manifests.values()}
     known |= {path for path in folder.glob(f"{INDEX}/*.parquet") if output.indexed}
-    known |= {
-        manifests[case].parent / name for case, (_, found_there, _) in results.items() for name in _names(found_there)
-    }
+    known |= {manifests[case].parent / name for case, (_, own, _) in results.items() for name in _names(own)}
     for case in unread:  # whose files nobody can tell from others
         named = _names({"files": {kind: writer.name(case) for kind, writer in WRITERS.items()}})
         known |= {manifests[case].parent / name for name in named}
@@ -195,61 +189,6 @@ def _number_findings(path: Path, manifest: Mapping[str, Any], own: dict[str, Pat
     except PEError as error:
         found.append(Finding.of(error))
     return found
-
-
-def _summary_findings(
-    output: OutputFolder, summaries: Mapping[str, CaseSummary], unread: Collection[str]
-) -> list[Finding]:
-    """What `summary.csv` and the manifests say of one another."""
-    path = output.root / SUMMARY
-    if not path.is_file():
-        return [_missing(path)]
-    try:
-        rows = read_table(path)
-    except PEError as error:
-        return [Finding.of(error)]
-    if not rows or tuple(rows[0]) != SUMMARY_COLUMNS:
-        return [Finding("PE-VER-008", "error", f"{path} does not begin with {','.join(SUMMARY_COLUMNS)}")]
-    written = {row[0]: row for row in rows[1:]}
-    found = [disagree(f"{path} has {len(rows) - 1 - len(written)} cases twice")] if len(written) < len(rows) - 1 else []
-    return found + _table_findings(path, written, summaries, unread)
-
-
-def _index_findings(
-    output: OutputFolder, summaries: Mapping[str, CaseSummary], unread: Collection[str]
-) -> list[Finding]:
-    """The same of the index."""
-    try:
-        rows = ResultsIndex(output).rows()
-    except PEError as error:
-        return [Finding.of(error)]
-    written = {case: _as_read(row.summary) for case, row in rows.items()}
-    return _table_findings(output.root / INDEX, written, summaries, unread)
-
-
-def _as_read(summary: CaseSummary) -> list[str]:
-    """A line of `summary.csv` as it is read."""
-    _, row = csv.reader(io.StringIO(csv_text(SUMMARY_COLUMNS, [summary.cells])))
-    return row
-
-
-def _table_findings(
-    path: Path, written: Mapping[str, Sequence[str]], summaries: Mapping[str, CaseSummary], unread: Collection[str]
-) -> list[Finding]:
-    """What a table has of each case, and its manifest."""
-    rows = map(_as_read, summaries.values())
-    expected = {row[0]: row for row in rows}
-    found = [disagree(f"{path} lacks the case {case}") for case in sorted(expected.keys() - written.keys())]
-    found += [
-        disagree(f"{path} has the case {case}, and there is no manifest of it")
-        for case in sorted(written.keys() - expected.keys() - set(unread))
-    ]
-    return found + [
-        disagree(f"{path} and {case}.json have other {SUMMARY_COLUMNS[column]} of the case {case}")
-        for case in sorted(expected.keys() & written.keys())
-        for column, (one, other) in enumerate(zip(written[case], expected[case], strict=True))
-        if one != other
-    ]
 
 
 def _stock_findings(folder: Path) -> list[Finding]:
