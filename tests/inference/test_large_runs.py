@@ -17,7 +17,9 @@ import SimpleITK as sitk
 from pe_nnunet.cases import output_folder
 from pe_nnunet.cli import main
 from pe_nnunet.cli.scan_options import scans_of
+from pe_nnunet.errors import InputError
 from pe_nnunet.evaluation.prediction_pairing import find_pairs
+from pe_nnunet.files.objects import ObjectStore
 from pe_nnunet.inference import resume
 from pe_nnunet.inference.batch import predict_batch
 from pe_nnunet.outputs.results_index import ResultsIndex
@@ -220,6 +222,13 @@ def test_the_command_reads_and_writes_storage(bucket, tmp_path, thorax, model_fo
     assert {"one.json", "one.nii.gz", "one_emboli.csv", "errors.json"} <= stored(bucket, tmp_path).keys()
     assert main(command) == 0
     assert "1 of 1 scans are there already, by the index" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["../outside.dcm", "/etc/outside.dcm", "a\\..\\outside.dcm"])
+def test_no_name_of_an_object_leads_out_of_its_folder(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("s3fs")
+    with pytest.raises(InputError, match="PE-IN-024"):
+        ObjectStore("s3://cohort/scans").get([name], tmp_path)
 
 
 @pytest.mark.usefixtures("server")
