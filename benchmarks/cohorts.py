@@ -3,8 +3,9 @@
     python benchmarks/cohorts.py measure --studies 100 1000 10000        needs Ray; a network of milliseconds stands in
     python benchmarks/cohorts.py simulate --seconds 30 --dollars 1.2     no Ray: times and losses are drawn
 
-`measure` hands studies out to workers on this machine, each of which waits and writes a manifest, and prints seconds,
-growth of this process and bytes on disk for each study. `simulate` hands studies out by the same list of work, in the
+`measure` hands studies out to workers on this machine, each of which waits and writes a manifest, with results in
+subfolders and their index; it prints time, growth of this process and bytes on disk for each study, and how long a run
+with `--resume` takes to see that all is done. `simulate` hands studies out by the same list of work, in the
 order of events: each takes a time of a log-normal distribution (mean and spread given), and with the given chance a
 worker is lost half-way through a study and one comes in its place after some minutes, which loads the models again. It
 leaves out the time that the hand-out itself takes, which `measure` gives, and the speed of the storage.
@@ -21,38 +22,71 @@ from functools import partial
 from math import exp, log
 from pathlib import Path
 
-from stand_in_study import stand_in
+from stand_in_study import StandIn, stand_in
 
 from pe_nnunet.cases import CaseFailure, run_cases
+from pe_nnunet.cases.engine import Engine
+from pe_nnunet.cases.output_folder import OutputFolder
 from pe_nnunet.cluster import EngineSettings, engine_of
 from pe_nnunet.cluster.work_list import WorkList
+from pe_nnunet.inference.resume import Look, done_before
+from pe_nnunet.outputs.results_index import IndexRow, ResultsIndex
+from pe_nnunet.volumes import find_scans
 
 
-def measure(studies: int, seconds: float, workers: int) -> dict[str, float]:
+def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, float]:
     """Cost of a study.
 
     Args:
         studies: How many.
         seconds: Of the stand-in.
-        workers: That share them.
+        engine: What hands them out; None to do them here.
 
     Returns:
-        Seconds, kB of this process and kB on disk, each for one study; start of Ray and of the workers left out.
+        Milliseconds, of which this process computes, kB of this process and kB on disk, each for one study. And the
+        seconds of a run after it with `--resume`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        settings = EngineSettings(engine="ray", max_workers=workers, cpus_per_worker=1)
-        work = partial(stand_in, folder=folder, seconds=seconds)
-        with engine_of(settings, Path(folder)) as engine:
-            warm = {str(-k): -k for k in range(1, 8 * workers)}
-            list(run_cases(work, warm, engine=engine))
-            before_kb, started = _resident_kb(), time.perf_counter()
-            done = sum(
-                not isinstance(found, CaseFailure) for _, found in run_cases(work, _items(studies), engine=engine)
-            )
-            took_s, grown_kb = time.perf_counter() - started, _resident_kb() - before_kb
-        assert done == studies
-        disk = sum(path.stat().st_size for path in Path(folder).rglob("*.json"))
-    return {"seconds": took_s / studies, "kB of memory": grown_kb / studies, "kB on disk": disk / 1024 / studies}
+        scans, results = Path(folder, "scans"), Path(folder, "results")
+        _write_scans(scans, studies)
+        results.mkdir()
+        output = OutputFolder(results, 2)
+        look = Look(output, None, None, 1, frozenset({"emboli"}))
+        work = partial(stand_in, look=look, seconds=seconds)
+        before_kb = _resident_kb()
+        refs = find_scans(scans)
+        started, computed = time.perf_counter(), time.process_time()
+        with ResultsIndex(output) as index:
+            for _, found in run_cases(work, {ref.case_id: ref for ref in refs}, engine=engine):
+                assert not isinstance(found, CaseFailure)
+                index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
+        index.compact()
+        took_s, grown_kb = time.perf_counter() - started, _resident_kb() - before_kb
+        computed_s = time.process_time() - computed
+        disk = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
+        started = time.perf_counter()
+        refs = find_scans(scans)
+        found_s = time.perf_counter() - started
+        there = done_before(refs, look, index, StandIn(), None)
+        index.compact()
+        resumed_s = time.perf_counter() - started
+        assert len(there) == studies
+    return {
+        "ms": 1000 * took_s / studies,
+        "ms of this process": 1000 * computed_s / studies,
+        "kB of memory": grown_kb / studies,
+        "kB on disk": disk / 1024 / studies,
+        "s to find the scans again": found_s,
+        "s to find them and that all are done": resumed_s,
+    }
+
+
+def _write_scans(folder: Path, studies: int) -> None:
+    """Files of one byte, which nobody reads."""
+    for number in range(studies):
+        below = folder / f"{number % 256:02x}"
+        below.mkdir(parents=True, exist_ok=True)
+        (below / f"{number:06d}.nii.gz").write_bytes(b"0")
 
 
 def simulate(
@@ -100,18 +134,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("measure", "simulate"))
     parser.add_argument("--studies", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="on Ray; 0: none")
     parser.add_argument("--seconds", type=float, help="of a study; default 0.005 to measure, 30 to simulate")
     parser.add_argument("--dollars", type=float, default=1.0, help="of a worker and hour; default %(default)s")
     parser.add_argument("--lost", type=float, nargs="+", default=[0, 0.01, 0.1])
     args = parser.parse_args()
     if args.what == "measure":
-        for studies in args.studies:
-            for workers in args.workers:
-                found = measure(studies, args.seconds or 0.005, workers)
-                print(
-                    f"{studies} studies, {workers} workers:", *(f"{value:.4f} {name}" for name, value in found.items())
-                )
+        seconds = args.seconds or 0.005
+        for workers in args.workers:
+            on_ray = {"engine": "ray", "max_workers": workers, "cpus_per_worker": 1}
+            settings = EngineSettings(**on_ray if workers else {})
+            with engine_of(settings, Path(tempfile.gettempdir())) as engine:
+                measure(500, seconds, engine)  # workers start, and modules are loaded
+                for studies in args.studies:
+                    found = measure(studies, seconds, engine)
+                    said = ", ".join(f"{value:.3f} {name}" for name, value in found.items())
+                    print(f"{studies} studies, {workers} workers: {said}", flush=True)
         return
     seconds = args.seconds or 30.0
     print("| studies | workers | lost | hours | efficiency | $ / 1,000 | given up |\n|" + " ---: |" * 7)
@@ -122,10 +160,6 @@ def main() -> None:
                 dollars = end_s / 3600 * workers * args.dollars / studies * 1000
                 cells = (f"{end_s / 3600:.2f}", f"{efficiency:.3f}", f"{dollars:.2f}", str(given_up))
                 print("|", " | ".join([str(studies), str(workers), f"{lost:g}", *cells]), "|", flush=True)
-
-
-def _items(studies: int) -> dict[str, int]:
-    return {str(number): number for number in range(studies)}
 
 
 def _resident_kb() -> int:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from pe_nnunet.cases.output_folder import output_folder
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.volumes.files.image_writer import SEGMENTATION_SUFFIX, image_suffix
 from pe_nnunet.volumes.find import clean
@@ -39,7 +40,9 @@ class MaskLookup:
                 raise ConfigurationError(
                     "PE-IN-002", f"no folder {where} with {what}s", f"name a folder, or a pattern with {CASE} in it"
                 )
-            self._index = {case: _masks(paths, scans) for case, paths in _index_folder(Path(where)).items()}
+            folders = output_folder(Path(where)).folders()  # one, but for results of many cases
+            found = (pair for folder in folders for pair in _index_folder(folder).items())
+            self._index = {case: _masks(paths, scans) for case, paths in found}
 
     def find(self, case_id: str) -> Path | None:
         """The mask of a case, or None.

@@ -9,6 +9,7 @@ from copy import copy
 import pytest
 
 from pe_nnunet.cases import CaseFailure, write_errors
+from pe_nnunet.cases.output_folder import OutputFolder
 from pe_nnunet.cli.terminal import shown_output
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.errors.shown import shown, without
@@ -42,7 +43,7 @@ def test_files_hold_escapes_and_json_gives_the_name_back(tmp_path):
     assert json.loads(text) == {"name": BAD, "emoji": "\U0001f600", "tag": "\U000e0041"}
     row = CaseSummary(BAD, 0.5, 1, 2.0, 3.0, (BAD,))
     write_summary([row], tmp_path)
-    write_cohort_report([row], [CaseFailure(BAD, "PE-IN-003", BAD)], tmp_path)
+    write_cohort_report([row], [CaseFailure(BAD, "PE-IN-003", BAD)], OutputFolder(tmp_path))
     for name in ("summary.csv", "report.html"):
         text = (tmp_path / name).read_bytes().decode("utf-8")
         assert not [character for character in RAW if character in text]

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from pe_nnunet.cli.parser import USAGE, Parser
 from pe_nnunet.cli.terminal import print_traceback, shown_output
-from pe_nnunet.errors import PEError
+from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.errors.shown import shown
 
 DONE, NOTHING_DONE, SOME_FAILED = 0, 2, 3
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")  # a path has one slash of two
 
 _OVERVIEW = """Pulmonary embolism in CT pulmonary angiography, as an nnU-Net v2 plugin.
 
@@ -156,12 +159,25 @@ def _refuse_renamed(parser: Parser, command: str, arguments: Sequence[str]) -> N
             parser.error(f"{argument.partition('=')[0]} is now called {now}")
 
 
+def _refuse_addresses(command: str, args: argparse.Namespace) -> None:
+    """An address in object storage where a path is expected: it must not become a folder of that name."""
+    values = [one for value in vars(args).values() for one in (value if isinstance(value, list) else [value])]
+    if found := next((one for one in values if isinstance(one, Path) and _ADDRESS.match(one.as_posix())), None):
+        raise ConfigurationError(
+            "PE-CLU-021",
+            f"{command} does not take {found.as_posix().replace(':/', '://', 1)} here",
+            "object storage is for -i, -o and the paths in --studies of predict-fused; fetch what it holds first",
+        )
+
+
 def _run_command(name: str, arguments: Sequence[str], prog: str = "") -> int:
     parser = command_parser(name, prog)
     try:
         _refuse_renamed(parser, name, arguments)
         with nullcontext() if name == "run" else shown_output():  # nnU-Net's own commands print as they do without us
-            return int(_module(name).run(parser.parse_args(arguments)))
+            args = parser.parse_args(arguments)
+            _refuse_addresses(name, args)
+            return int(_module(name).run(args))
     except PEError as error:
         if "--debug" in arguments:
             print_traceback()

@@ -20,7 +20,9 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     add_options(group, EngineSettings)
 
 
-def engine(args: argparse.Namespace, folder: Path, *, networks: bool = False) -> AbstractContextManager[Engine | None]:
+def engine(
+    args: argparse.Namespace, folder: Path | None, *, networks: bool = False
+) -> AbstractContextManager[Engine | None]:
     """What hands out cases, for a `with` block; see `engine_of`."""
     from pe_nnunet.cluster import engine_of
 

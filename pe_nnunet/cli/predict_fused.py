@@ -9,22 +9,27 @@ lungs, predicted by every fold of every model, averaged, parted into emboli and 
 from __future__ import annotations
 
 import argparse
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pe_nnunet.cli.engine_options import add_engine, engine, settings
 from pe_nnunet.cli.predictor_options import add_predictor, predictor_arguments, say_predictor
-from pe_nnunet.cli.scan_options import add_input, add_limits, add_reading, limits, say_names, scans_of
+from pe_nnunet.cli.scan_options import add_input, add_limits, add_reading, limits, place, say_names, scans_of
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.files.objects import require_address
 from pe_nnunet.options import add_options
 from pe_nnunet.outputs.writers import kinds_for
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet predict-fused`."""
-    add_input(parser)
-    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder for the results")
+    add_input(parser, stored=True)
+    parser.add_argument(
+        "-o", dest="output", type=place, required=True, help="folder for the results, or an address: s3://BUCKET/PREFIX"
+    )
     add_predictor(parser)
     where = parser.add_argument_group("where emboli are looked for")
     where.add_argument(
@@ -70,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.inference.inputs import read_inputs
     from pe_nnunet.processes.case_process import start_ahead
 
-    refs = scans_of(args)
+    refs = scans_of(args, stored=True)
     if not 0 <= args.part_id < args.num_parts:
         raise ConfigurationError(
             "PE-MODEL-007",
@@ -90,11 +95,16 @@ def run(args: argparse.Namespace) -> int:
     predictor = PEPredictor(**made_of | ({} if local else on_head))
     say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
     say_predictor(predictor, predictor.notes if local else predictor.choice.notes)
-    with engine(args, args.output, networks=True) as workers:
+    with ExitStack() as until_done:
+        stored_at, folder = "", args.output
+        if isinstance(args.output, str):
+            stored_at = require_address(args.output)
+            folder = Path(until_done.enter_context(TemporaryDirectory(prefix="pe-nnunet-tables-")))
+        workers = until_done.enter_context(engine(args, None if stored_at else folder, networks=True))
         written, failed = predict_batch(
             predictor,
             refs,
-            args.output,
+            folder,
             outputs=outputs,
             artery=args.artery,
             anatomy=args.anatomy,
@@ -104,6 +114,7 @@ def run(args: argparse.Namespace) -> int:
             limits=limits(args),
             engine=workers,
             elsewhere=None if workers is None else MadeThere(PEPredictor, **made_of),
+            stored_at=stored_at,
         )
     print(f"{len(written)} scans written to {args.output}, {len(failed)} failed", flush=True)
     if not failed:

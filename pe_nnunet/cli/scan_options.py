@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pe_nnunet.cases.outcome import CaseLimits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.files.objects import is_address
 from pe_nnunet.options import add_options, chosen
 
 if TYPE_CHECKING:
@@ -18,10 +19,26 @@ CHOICE = ("pick", "join_series", "only")
 REPAIRS = ("assume_hu", "resample_gaps", "fix_tilt")
 
 
-def add_input(parser: argparse.ArgumentParser) -> None:
-    """Add which scans; `scans_of` finds them."""
+def place(text: str) -> Path | str:
+    """A path, or an address in object storage."""
+    return text if is_address(text) else Path(text)
+
+
+def add_input(parser: argparse.ArgumentParser, *, stored: bool = False) -> None:
+    """Add which scans; `scans_of` finds them.
+
+    Args:
+        parser: Of a command.
+        stored: Whether they may lie in object storage.
+    """
     given = parser.add_mutually_exclusive_group(required=True)
-    given.add_argument("-i", dest="input", type=Path, metavar="INPUT", help="scan, or folder of scans")
+    given.add_argument(
+        "-i",
+        dest="input",
+        type=place if stored else Path,
+        metavar="INPUT",
+        help="scan, or folder of scans" + (", or the address of either: s3://BUCKET/PREFIX" if stored else ""),
+    )
     given.add_argument(
         "--studies",
         type=Path,
@@ -30,22 +47,29 @@ def add_input(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def scans_of(args: argparse.Namespace) -> list[ScanRef]:
+def scans_of(args: argparse.Namespace, *, stored: bool = False) -> list[ScanRef]:
     """The scans of a command with `add_input` and `add_reading`, by the names of their results.
+
+    Args:
+        args: Of the command.
+        stored: As in `add_input`.
 
     Raises:
         PEError: As `find_scans` and `listed_scans`.
     """
     from pe_nnunet.volumes import find_scans
     from pe_nnunet.volumes.case_names import named_cases, names_hidden
+    from pe_nnunet.volumes.stored import stored_scans
     from pe_nnunet.volumes.study_list import listed_scans
 
-    if args.studies is None:
+    if isinstance(args.input, str):
+        refs, root = stored_scans(args.input, choice(args))
+    elif args.studies is None:
         with names_hidden(args.input, hide=args.hash_names):
             refs, root = find_scans(args.input, **choice(args)), args.input
     else:
         with names_hidden(args.studies, hide=args.hash_names):
-            refs, root = listed_scans(args.studies, choice(args))
+            refs, root = listed_scans(args.studies, choice(args), stored=stored)
     return named_cases(refs, root, hash_names=args.hash_names)
 
 

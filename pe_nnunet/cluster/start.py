@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -23,12 +23,12 @@ GOES_ALONG = ("nnUNet_", "PE_NNUNET_")
 
 
 @contextmanager
-def engine_of(settings: EngineSettings, folder: Path, *, networks: bool = False) -> Iterator[Engine | None]:
+def engine_of(settings: EngineSettings, folder: Path | None, *, networks: bool = False) -> Iterator[Engine | None]:
     """What hands out the cases of one run.
 
     Args:
         settings: What is asked for.
-        folder: Where results go, or above it: all machines must share it.
+        folder: Where results go, or above it: all machines must share it; None where they go into object storage.
         networks: Whether workers run networks, and need GPUs where there are any.
 
     Yields:
@@ -44,7 +44,7 @@ def engine_of(settings: EngineSettings, folder: Path, *, networks: bool = False)
         return
     from pe_nnunet.cluster.engine import RayEngine
 
-    with _sign(folder) as sign, _ray(settings.address) as ray:
+    with nullcontext() if folder is None else _sign(folder) as sign, _ray(settings.address) as ray:
         environment = {name: value for name, value in os.environ.items() if name.startswith(GOES_ALONG)}
         setup = Setup(Path.cwd(), tuple(sys.path), environment, __version__, sign)
         with RayEngine(ray, settings, setup, networks=networks) as engine:

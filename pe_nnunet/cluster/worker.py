@@ -26,14 +26,15 @@ class Setup:
         sys_path: Where modules are found.
         environment: Variables.
         version: Of this package.
-        sign: A file that every worker must see: where it does not, it would write results that nobody finds.
+        sign: A file that every worker must see: where it does not, it would write results that nobody finds. None where
+            results go into object storage.
     """
 
     folder: Path
     sys_path: Sequence[str]
     environment: Mapping[str, str]
     version: str
-    sign: Path
+    sign: Path | None
 
 
 class Worker:
@@ -51,7 +52,7 @@ class Worker:
                 f"{machine} has pe-nnunet {__version__}, expected {setup.version}",
                 "install the same version on all machines",
             )
-        if not setup.sign.is_file():
+        if setup.sign is not None and not setup.sign.is_file():
             raise ConfigurationError(
                 "PE-CLU-003",
                 f"{machine} does not see {setup.sign.parent}",

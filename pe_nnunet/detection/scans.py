@@ -20,6 +20,7 @@ from pe_nnunet import __version__
 from pe_nnunet.cases import DISCLAIMER, CaseFailure, CaseLimits, sole_writer, step_bar, work_through, write_errors
 from pe_nnunet.cases.engine import Engine
 from pe_nnunet.cases.made_there import MadeThere
+from pe_nnunet.cases.output_folder import OutputFolder, begun_output
 from pe_nnunet.detection.box_tubes import Detections, SliceBox, Tube, link, tube_of, usable
 from pe_nnunet.detection.detector import Detector
 from pe_nnunet.detection.raster import Layout, Raster
@@ -139,13 +140,14 @@ def detect_batch(
         sys.stdout.flush()
 
     with sole_writer(folder):
+        output = begun_output(folder, len(refs))
         write_errors([], folder)  # before the work: an output that cannot be written is known at once
         at_work: Any = detector if elsewhere is None else elsewhere  # which is one when a worker gets it
         found, failed = work_through(
             partial(
                 detect_case,
                 detector=at_work,
-                folder=folder,
+                output=output,
                 repairs=repairs,
                 timeout_s=None if limits is None else limits.case_timeout_s,
                 title=title if engine is None else {},
@@ -166,7 +168,7 @@ def detect_case(
     read: tuple[Scan, float],
     *,
     detector: Detector,
-    folder: Path,
+    output: OutputFolder,
     repairs: Mapping[str, bool],
     timeout_s: float | None = None,
     title: Mapping[str, str] = MappingProxyType({}),
@@ -176,7 +178,7 @@ def detect_case(
     Args:
         read: The scan, and the seconds that reading it took.
         detector: Of slices.
-        folder: Where to.
+        output: Where to.
         repairs: What it might be repaired for.
         timeout_s: After which it is given up.
         title: What cases are called on the terminal, where not by their ids.
@@ -207,7 +209,7 @@ def detect_case(
         "seconds": round(seconds, 3),
         "version": __version__,
     }
-    write_detections(result, scan.image, folder, ref.case_id, facts)
+    write_detections(result, scan.image, output.of(ref.case_id), ref.case_id, facts)
     return result, notes, seconds
 
 

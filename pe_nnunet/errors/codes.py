@@ -23,6 +23,7 @@ CODES: dict[str, str] = {
     "PE-IN-007": "the case took longer than it may",
     "PE-IN-008": "the process that read the case, or worked on it, died",
     "PE-IN-009": "a header that names more than its file can hold",
+    "PE-IN-024": "an object of a storage that cannot be read, or whose name is no file name",
     "PE-IN-021": "the run will take more than ten minutes",
     "PE-IN-020": "a volume file that holds other or more data than the voxels that its header names",
     # grids
@@ -256,6 +257,8 @@ CODES: dict[str, str] = {
     "PE-OUT-012": "a manifest of a case that cannot be read",
     "PE-OUT-014": "another process writes results into the folder",
     "PE-OUT-015": "an output folder whose name is not UTF-8, which the writer of images cannot open",
+    "PE-OUT-017": "an object that cannot be stored, or removed, in object storage",
+    "PE-OUT-018": "a file of the results index that cannot be read, and is left out",
     "PE-OUT-016": "a DICOM SR whose findings refer to no segments, as there is no DICOM SEG of the case",
     # what masks of the anatomy tell
     "PE-BUR-001": "a mask of the arteries that holds no tree of arteries: nothing is followed in it",
@@ -334,6 +337,11 @@ CODES: dict[str, str] = {
     "PE-CLU-007": "a list of studies that cannot be read, lacks a column or a cell, or calls two scans alike",
     "PE-CLU-008": "pyarrow, which reads Parquet, is not installed",
     "PE-CLU-009": "the training of a fold failed",
+    "PE-CLU-020": "what reads an object storage (fsspec, s3fs) is not installed",
+    "PE-CLU-021": "an address in object storage where the command takes paths alone",
+    "PE-CLU-022": "an object storage that does not answer, or refuses",
+    "PE-CLU-023": "a folder of results whose layout.json cannot be read",
+    "PE-CLU-024": "an address in object storage that names no bucket, or holds a name or password",
     # reports of failures
     "PE-REP-001": "a folder with more files than one case has",
     "PE-REP-002": "a bundle that is there already, or whose name does not end in .zip",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure
+from pe_nnunet.cases.output_folder import output_folder
 from pe_nnunet.dataset.probabilities import ENDING, description_of
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.evaluation.text_tables import read_cad_pe
@@ -151,7 +152,8 @@ def find_lung_masks(folder: Path, cases: Iterable[str]) -> dict[str, Path]:
 
 def _of_folder(folder: Path, labels: Mapping[str, Path]) -> dict[str, list[CaseFiles]]:
     """What there is for each case; nothing for those without a label."""
-    images = _images(folder)
+    folders = output_folder(folder).folders()
+    images = sorted((path for one in folders for path in _images(one)), key=lambda path: path.name)
     probabilities = {_stem(path): path for path in images if _stem(path).endswith(PROBABILITY_ENDING)}
     found: dict[str, list[CaseFiles]] = {}
     for case, masks in _by_case(path for path in images if _stem(path) not in probabilities).items():
@@ -168,7 +170,7 @@ def _of_folder(folder: Path, labels: Mapping[str, Path]) -> dict[str, list[CaseF
         ]
     # Tables alone count only where a label waits for them: a folder of results holds other tables too.
     names = labels.keys() - found.keys()
-    for path in sorted(folder.glob("*.csv")):
+    for path in sorted(path for one in folders for path in one.glob("*.csv")):
         stem = path.name.removesuffix(".csv")
         case = clean(stem if clean(stem) in names else stem.removesuffix("_emboli"))
         if case in names:

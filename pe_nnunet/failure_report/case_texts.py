@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.cases.output_folder import output_folder
 from pe_nnunet.dataset import raw
 from pe_nnunet.errors import InputError
 from pe_nnunet.failure_report.identifiers import Identifiers
@@ -70,7 +71,8 @@ def written_record(folder: Path, source: Path, case: str = "") -> dict[str, Any]
         InputError: PE-REP-003 if it cannot be read.
     """
     wanted = {case, hashed(case)} if case else names_of_case(source)
-    path = next((folder / f"{name}.json" for name in sorted(wanted) if (folder / f"{name}.json").is_file()), None)
+    paths = [output_folder(folder).of(name) / f"{name}.json" for name in sorted(wanted)]
+    path = next(filter(Path.is_file, paths), None)
     cases = folder / raw.CASES
     try:
         if path is not None:

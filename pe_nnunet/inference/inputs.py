@@ -15,6 +15,7 @@ from pe_nnunet.inference.channels import channel_files, further_channels, withou
 from pe_nnunet.volumes import Scan, ScanRef, find_scans, laid_on, read_label, read_scan
 from pe_nnunet.volumes.files.volume_file import files_sha256
 from pe_nnunet.volumes.readers import read_timed
+from pe_nnunet.volumes.stored import StoredStudy, staged
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class CaseInputs:
         further: Its channels beside the CT.
         sha256: See `inputs_sha256`.
         seconds: That reading the scan took.
+        stamp: See `inputs_stamp`.
+        staged: A temporary folder that holds the scan's files; None where they lie here.
     """
 
     scan: Scan
@@ -36,6 +39,8 @@ class CaseInputs:
     further: list[sitk.Image]
     sha256: dict[str, str]
     seconds: float
+    stamp: str = ""
+    staged: Path | None = None
 
 
 def read_inputs(
@@ -53,16 +58,18 @@ def read_inputs(
     Raises:
         PEError: If the scan or a mask cannot be read.
     """
-    hashes = inputs_sha256(
-        ref, artery, channels, anatomy
-    )  # before it is read: a file that changes meanwhile is done again
-    scan, seconds = read_timed(ref, repairs)
-    mask, path = None, ref.path if ref.kind == "file" else None
-    if artery is not None:
-        file = artery_file(artery, ref.mask_id)
-        mask = laid_on(scan.image, path, read_label(file), file, "the artery mask")[0]
-    around = None if anatomy is None else read_anatomy(anatomy_files(anatomy, ref.mask_id), scan.image, path)
-    return CaseInputs(scan, mask, around, further_channels(ref, scan.image, channels), hashes, seconds)
+    # before it is read: a file that changes meanwhile is done again
+    stamp = inputs_stamp(ref, artery, channels, anatomy)
+    with staged(ref) as (here, folder):
+        hashes = inputs_sha256(here, artery, channels, anatomy)
+        scan, seconds = read_timed(here, repairs)
+        mask, path = None, here.path if here.kind == "file" else None
+        if artery is not None:
+            file = artery_file(artery, here.mask_id)
+            mask = laid_on(scan.image, path, read_label(file), file, "the artery mask")[0]
+        around = None if anatomy is None else read_anatomy(anatomy_files(anatomy, here.mask_id), scan.image, path)
+        further = further_channels(here, scan.image, channels)
+        return CaseInputs(scan, mask, around, further, hashes, seconds, stamp, folder)
 
 
 def read_one_scan(path: Path, repairs: Mapping[str, bool], channels: int = 1) -> Scan:
@@ -94,20 +101,42 @@ def inputs_sha256(
         channels: That the models need.
         anatomy: As in `predict_batch`.
     """
-    inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
-    if channels > 1:
-        inputs["channels"] = lambda: channel_files(ref, channels)
-    if artery is not None:
-        inputs["artery"] = lambda: [artery_file(artery, ref.mask_id)]
-    if anatomy is not None:
-        inputs["anatomy"] = lambda: list(anatomy_files(anatomy, ref.mask_id).values())
     hashes = {"only": text_sha256(repr(ref.only))} if ref.only else {}
-    for name, files in inputs.items():
+    for name, files in _input_files(ref, artery, channels, anatomy).items():
         try:
             hashes[name] = files_sha256(files())
         except (OSError, PEError):
             hashes[name] = ""
     return hashes
+
+
+def inputs_stamp(ref: ScanRef, artery: Path | None = None, channels: int = 1, anatomy: Path | None = None) -> str:
+    """What changes when a file that a case is made of is written again: a hash of names, sizes and times, unread.
+
+    Arguments as for `inputs_sha256`; empty where a file is not there.
+    """
+    found: list[object] = [ref.only]
+    for name, files in _input_files(ref, artery, channels, anatomy).items():
+        try:
+            facts = [(path.name, path.stat()) for path in sorted(files())]
+        except (OSError, PEError):
+            return ""
+        found.append((name, [(file, fact.st_size, fact.st_mtime_ns) for file, fact in facts]))
+    return text_sha256(repr((found, ref.stamp if isinstance(ref, StoredStudy) else "")))
+
+
+def _input_files(
+    ref: ScanRef, artery: Path | None, channels: int, anatomy: Path | None
+) -> dict[str, Callable[[], Sequence[Path]]]:
+    """What finds the files that a case is made of, by what they are."""
+    inputs: dict[str, Callable[[], Sequence[Path]]] = {"scan": lambda: ref.files}
+    if channels > 1 and not isinstance(ref, StoredStudy):
+        inputs["channels"] = lambda: channel_files(ref, channels)
+    if artery is not None:
+        inputs["artery"] = lambda: [artery_file(artery, ref.mask_id)]
+    if anatomy is not None:
+        inputs["anatomy"] = lambda: list(anatomy_files(anatomy, ref.mask_id).values())
+    return inputs
 
 
 def artery_file(path: Path, case_id: str) -> Path:

@@ -48,9 +48,8 @@ def write_case(case: CaseResult, folder: Path, kinds: Collection[str] = DEFAULT)
     started = time.perf_counter()
     manifest_path = folder / f"{case.case_id}.json"
     paths = {kind: folder / writer.name(case.case_id) for kind, writer in WRITERS.items()}
-    beside = [paths[k].with_name(f"{case.case_id}{suffix}") for k, w in WRITERS.items() for suffix in w.beside]
-    for path in (manifest_path, *paths.values(), *beside):  # from here on an older run's result is no longer complete
-        _remove(path)
+    for name in names_of_files(case.case_id):  # from here on an older run's result is no longer complete
+        _remove(folder / name)
     case = replace(case, artery_mm=case.artery_mm or artery_diameters_mm(case.image, case.emboli))
     chosen = [kind for kind, writer in WRITERS.items() if kind in kinds and writer.applies(case)]
     slow = [kind for kind in chosen if WRITERS[kind].slow]
@@ -71,6 +70,12 @@ def write_case(case: CaseResult, folder: Path, kinds: Collection[str] = DEFAULT)
     manifest = case_manifest(case, names, hashes, kinds)
     atomic_json(manifest_path, manifest)
     return CaseSummary.from_manifest(manifest)
+
+
+def names_of_files(case_id: str) -> list[str]:
+    """All files that a case may have, the manifest first, as paths from its folder."""
+    beside = [(f"{w.folder}/" if w.folder else "") + case_id + suffix for w in WRITERS.values() for suffix in w.beside]
+    return [f"{case_id}.json", *(writer.name(case_id) for writer in WRITERS.values()), *beside]
 
 
 def _remove(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pe_nnunet.cases import DISCLAIMER, CaseFailure
+from pe_nnunet.cases.output_folder import OutputFolder
 from pe_nnunet.errors import InputError
 from pe_nnunet.errors.shown import shown
 from pe_nnunet.files import atomic_csv, atomic_text
@@ -18,7 +19,8 @@ from pe_nnunet.pages import render
 if TYPE_CHECKING:
     from pe_nnunet.outputs.case import ModelTerms
 
-SUMMARY = "summary.csv"
+SUMMARY, PAGE = "summary.csv", "report.html"
+MOST_SHOWN = 2000  # scans on a page: a browser shows more slowly, and nobody looks through them
 SUMMARY_COLUMNS = ("case", "pe_score", "emboli", "volume_mm3", "seconds", "notes")
 
 
@@ -101,14 +103,17 @@ def write_summary(rows: Sequence[CaseSummary], folder: Path) -> Path:
 
 
 def write_cohort_report(
-    written: Sequence[CaseSummary], failed: Sequence[CaseFailure], folder: Path, terms: Sequence[ModelTerms] = ()
+    written: Sequence[CaseSummary],
+    failed: Sequence[CaseFailure],
+    output: OutputFolder,
+    terms: Sequence[ModelTerms] = (),
 ) -> Path:
-    """Write `report.html`; it links the pages and shows the pictures that lie beside it.
+    """Write `report.html`; it links the pages and shows the pictures of the cases.
 
     Args:
-        written: Scans with results, listed by falling score.
-        failed: Scans without.
-        folder: Where the run's files are.
+        written: Scans with results, listed by falling score, the first 2,000 of them.
+        failed: Scans without, likewise.
+        output: Where the run's files are.
         terms: Of the models that came with a licence, a citation or a notice.
 
     Returns:
@@ -119,21 +124,25 @@ def write_cohort_report(
     """
     from pe_nnunet.outputs.case import notices_of
 
-    def beside(row: CaseSummary, kind: str) -> str:
-        name = f"{row.case_id}{WRITERS[kind].suffix}"
-        return name if (folder / name).is_file() else ""
+    def link(row: CaseSummary, kind: str) -> str:
+        name, below = f"{row.case_id}{WRITERS[kind].suffix}", output.below(row.case_id)
+        return (f"{below}/{name}" if below else name) if output.has(row.case_id, name) else ""
 
-    ranked = sorted(written, key=lambda row: (-row.pe_score, -row.volume_mm3, row.case_id))
+    ranked = sorted(written, key=lambda row: (-row.pe_score, -row.volume_mm3, row.case_id))[:MOST_SHOWN]
     positive = sum(row.emboli > 0 for row in written)
+    facts = f"{len(written)} scans, {positive} with emboli, {len(failed)} failed"
+    if max(len(written), len(failed)) > MOST_SHOWN:
+        facts += f"; {MOST_SHOWN} at most are listed, those of the highest score"
     text = render(
         "cohort.html.j2",
-        facts=f"{len(written)} scans, {positive} with emboli, {len(failed)} failed",
+        facts=facts,
         notice=DISCLAIMER,
         model_notices=notices_of(terms),
-        rows=[(row, beside(row, "picture"), beside(row, "report")) for row in ranked],
-        failed=failed,
+        rows=[(row, link(row, "picture"), link(row, "report")) for row in ranked],
+        failed=failed[:MOST_SHOWN],
         terms=[line for one in terms for line in one.lines],
     )
-    path = folder / "report.html"
+    path = output.root / PAGE
     atomic_text(path, text)
+    output.publish(PAGE)
     return path

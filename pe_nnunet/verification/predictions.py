@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -11,23 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.cases import CaseLimits, work_through
+from pe_nnunet.cases.output_folder import LAYOUT, OutputFolder, output_folder
 from pe_nnunet.errors import PEError
-from pe_nnunet.files import csv_text
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
-from pe_nnunet.outputs.cohort_files import SUMMARY, SUMMARY_COLUMNS, CaseSummary, read_case_summary
+from pe_nnunet.outputs.cohort_files import PAGE, SUMMARY, SUMMARY_COLUMNS, CaseSummary, read_case_summary
+from pe_nnunet.outputs.results_index import INDEX
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.verification.failed_cases import ERRORS, failed_cases
 from pe_nnunet.verification.findings import Checked, Finding, compare_hashes, disagree
-from pe_nnunet.verification.whole_files import heading, read_table, whole_findings
+from pe_nnunet.verification.run_tables import table_findings
+from pe_nnunet.verification.whole_files import heading, whole_findings
 
 KIND = "predictions"
-PAGE = "report.html"
 _TOLERANCE_MM = 1e-3
 _ALWAYS = {"emboli", "table", "picture", "report"}  # kinds that every case has where they are asked for
 
 
 def is_kind(folder: Path) -> bool:
     """Whether predict-fused wrote into this folder."""
+    if (folder / LAYOUT).is_file():
+        return True
     return heading(folder / SUMMARY) == ",".join(SUMMARY_COLUMNS) or any(map(_says_manifest, folder.glob("*.json")))
 
 
@@ -40,8 +41,11 @@ def _says_manifest(path: Path) -> bool:
 
 def check(folder: Path, limits: CaseLimits | None) -> Checked:
     """Compare manifests, files and tables."""
-    manifests = {path.stem: path for path in sorted(folder.glob("*.json")) if path.is_file() and _is_manifest(path)}
-    results, lost = work_through(partial(_check_case, folder), manifests, limits=limits, quiet=True)
+    output = output_folder(folder)
+    folders = output.folders()
+    jsons = (path for one in folders for path in sorted(one.glob("*.json")) if path.is_file())
+    manifests = {path.stem: path for path in jsons if _is_manifest(path)}
+    results, lost = work_through(partial(_check_case, output), manifests, limits=limits, quiet=True)
     found = [finding for _, _, findings in results.values() for finding in findings]
     found += [Finding.of(failure) for failure in lost]
     failed, of_failures = failed_cases([folder / ERRORS, *sorted(folder.glob(f"part_*_of_*/{ERRORS}"))])
@@ -51,28 +55,32 @@ def check(folder: Path, limits: CaseLimits | None) -> Checked:
         for case in sorted(failed & manifests.keys())
     ]
     summaries = {case: row for case, (row, _, _) in results.items() if row is not None}
-    found += _summary_findings(folder, summaries, manifests)
+    unread = manifests.keys() - summaries.keys()
+    found += table_findings(output, summaries, unread)
     asked = {kind for _, manifest, _ in results.values() for kind in _asked(manifest)}
     if "report" in asked:
         found += whole_findings(folder / PAGE) if (folder / PAGE).is_file() else [_missing(folder / PAGE)]
-    stock = folder / WRITERS["nnunet"].folder
-    if "nnunet" in asked or (stock / "plans.json").is_file():
-        found += _stock_findings(stock)
-    known = {path.name for path in manifests.values()} | {SUMMARY, ERRORS, PAGE}
-    known |= {name for _, manifest, _ in results.values() for name in _names(manifest)}
-    unread = [case for case in manifests if case not in summaries]  # whose files nobody can tell from others
-    known |= {name for case in unread for name in _names({"files": {k: w.name(case) for k, w in WRITERS.items()}})}
-    others = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".") and path.name not in known]
-    found += [_unrecorded(path) for path in others if not (path.is_dir() and _is_ours(path))]
-    if stock.is_dir():
-        known |= {f"{stock.name}/{name}" for name in ("plans.json", "dataset.json")}
-        found += [_unrecorded(path) for path in sorted(stock.iterdir()) if f"{stock.name}/{path.name}" not in known]
-    return Checked(folder, KIND, sum((folder / name).is_file() for name in known), found)
+    known = {folder / name for name in (SUMMARY, ERRORS, PAGE, LAYOUT)} | {*manifests.values()}
+    known |= {path for path in folder.glob(f"{INDEX}/*.parquet") if output.indexed}
+    known |= {manifests[case].parent / name for case, (_, own, _) in results.items() for name in _names(own)}
+    for case in unread:  # whose files nobody can tell from others
+        named = _names({"files": {kind: writer.name(case) for kind, writer in WRITERS.items()}})
+        known |= {manifests[case].parent / name for name in named}
+    for one in folders:
+        stock = one / WRITERS["nnunet"].folder
+        if stock.is_dir() or ("nnunet" in asked and not output.digits):
+            found += _stock_findings(stock)
+            known |= {stock / name for name in ("plans.json", "dataset.json")}
+    within = [*{folder, *folders}, *(one / WRITERS["nnunet"].folder for one in folders)]
+    for one in sorted(filter(Path.is_dir, within)):
+        others = [path for path in sorted(one.iterdir()) if not path.name.startswith(".") and path not in known]
+        found += [_unrecorded(path) for path in others if not (path.is_dir() and _is_ours(path, output))]
+    return Checked(folder, KIND, sum(path.is_file() for path in known), found)
 
 
 def _is_manifest(path: Path) -> bool:
     """Whether a record is that of a case, also one that is damaged; detections have a record of their own."""
-    if path.name == ERRORS:
+    if path.name in {ERRORS, LAYOUT}:
         return False
     try:
         return "lps_grid" not in read_object(path)
@@ -95,12 +103,15 @@ def _names(manifest: Mapping[str, Any]) -> Iterator[str]:
             yield from (str(name).removesuffix(writer.suffix) + suffix for suffix in writer.beside)
 
 
-def _check_case(folder: Path, path: Path) -> tuple[CaseSummary | None, Mapping[str, Any], list[Finding]]:
+def _check_case(output: OutputFolder, path: Path) -> tuple[CaseSummary | None, Mapping[str, Any], list[Finding]]:
     """The line of a case, its manifest, and what is not as the manifest says; in a process of its own."""
     try:
         summary, manifest = read_case_summary(path), read_object(path)
         if summary.case_id != path.stem:
             return summary, manifest, [disagree(f"{path} is the manifest of the case {summary.case_id}")]
+        folder = path.parent
+        if folder != output.of(path.stem):
+            return summary, manifest, [disagree(f"{path} does not lie in the subfolder {output.below(path.stem)}")]
         files, hashes = {**manifest["files"]}, {**manifest.get("files_sha256", {})}
         own = {
             kind: folder / name
@@ -180,39 +191,6 @@ def _number_findings(path: Path, manifest: Mapping[str, Any], own: dict[str, Pat
     return found
 
 
-def _summary_findings(
-    folder: Path, summaries: Mapping[str, CaseSummary], manifests: Mapping[str, Path]
-) -> list[Finding]:
-    """What `summary.csv` and the manifests say of one another."""
-    path = folder / SUMMARY
-    if not path.is_file():
-        return [_missing(path)]
-    try:
-        rows = read_table(path)
-    except PEError as error:
-        return [Finding.of(error)]
-    if not rows or tuple(rows[0]) != SUMMARY_COLUMNS:
-        return [Finding("PE-VER-008", "error", f"{path} does not begin with {','.join(SUMMARY_COLUMNS)}")]
-    written = {row[0]: row for row in rows[1:]}
-    found = [disagree(f"{path} has {len(rows) - 1 - len(written)} cases twice")] if len(written) < len(rows) - 1 else []
-    expected = {}
-    for summary in summaries.values():
-        _, row = csv.reader(io.StringIO(csv_text(SUMMARY_COLUMNS, [summary.cells])))
-        expected[row[0]] = row
-    unread = manifests.keys() - summaries.keys()
-    found += [disagree(f"{path} lacks the case {case}") for case in sorted(expected.keys() - written.keys())]
-    found += [
-        disagree(f"{path} has the case {case}, and there is no manifest of it")
-        for case in sorted(written.keys() - expected.keys() - unread)
-    ]
-    return found + [
-        disagree(f"{path} and {case}.json have other {SUMMARY_COLUMNS[column]} of the case {case}")
-        for case in sorted(expected.keys() & written.keys())
-        for column, (one, other) in enumerate(zip(written[case], expected[case], strict=True))
-        if one != other
-    ]
-
-
 def _stock_findings(folder: Path) -> list[Finding]:
     """The descriptions by which nnU-Net reads the probabilities; torch is needed for what `plans.json` names."""
     from pe_nnunet.dataset.dataset_json import read_dataset_json
@@ -231,9 +209,10 @@ def _missing(path: Path) -> Finding:
     return Finding("PE-VER-003", "error", f"{path} is missing")
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether a folder among the results is that of nnU-Net's files, or of a part of the run."""
-    return folder.name == WRITERS["nnunet"].folder or folder.match("part_*_of_*")
+def _is_ours(folder: Path, output: OutputFolder) -> bool:
+    """Whether a folder among the results is that of nnU-Net's files, of a part, of cases, or of the index."""
+    own = {WRITERS["nnunet"].folder, INDEX if output.indexed else ""}
+    return folder.name in own or folder.match("part_*_of_*") or output.is_subfolder(folder)
 
 
 def _unrecorded(path: Path) -> Finding:

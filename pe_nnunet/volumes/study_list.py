@@ -10,15 +10,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.errors import InputError, MissingExtraError
+from pe_nnunet.errors import ConfigurationError, InputError, MissingExtraError
 from pe_nnunet.errors.near import did_you_mean
+from pe_nnunet.files.objects import is_address, require_address
 from pe_nnunet.volumes.find import case_ids, clean, find_scans
 from pe_nnunet.volumes.scan import ScanRef
+from pe_nnunet.volumes.stored import stored_study
 
 PATH, CASE = "path", "case"
 
 
-def listed_scans(file: Path, how: Mapping[str, Any]) -> tuple[list[ScanRef], Path]:
+def listed_scans(file: Path, how: Mapping[str, Any], *, stored: bool = False) -> tuple[list[ScanRef], Path]:
     """The scans of a list, in its order.
 
     A study that is not there, or holds no scan, is in the list all the same: its reading fails, and the others go on.
@@ -27,6 +29,7 @@ def listed_scans(file: Path, how: Mapping[str, Any]) -> tuple[list[ScanRef], Pat
         file: Its column `path` names volume files and folders, relative to the file's own; a column `case`, if there is
             one, says what the studies are called, and each is then one scan.
         how: Keywords of `find_scans`.
+        stored: Whether paths may be addresses in object storage; each is then one scan, and looked at when it is read.
 
     Returns:
         The scans, and the folder above them all.
@@ -34,10 +37,17 @@ def listed_scans(file: Path, how: Mapping[str, Any]) -> tuple[list[ScanRef], Pat
     Raises:
         InputError: PE-IN-002 if the file does not exist; PE-CLU-007 if it is no such list, or calls two studies alike;
             PE-IN-004 if two scans would be called alike by their paths.
+        ConfigurationError: PE-CLU-021 if addresses may not be in it, or stand beside paths; PE-CLU-024 if one is none.
         MissingExtraError: PE-CLU-008 if it is Parquet and pyarrow is not installed.
     """
     rows = _rows(file)
-    found = [(row, ref) for row in rows for ref in _scans(file.absolute().parent / row[PATH], how)]
+    addresses = sum(is_address(row[PATH]) for row in rows)
+    if addresses not in ({0, len(rows)} if stored else {0}):
+        text = f"{addresses} of {len(rows)} studies lie in object storage"
+        hint = "list those that lie here apart" if stored else "predict-fused reads them; else fetch them first"
+        raise ConfigurationError("PE-CLU-021", f"{file}: {text}", hint)
+    above = file.absolute().parent
+    found = [(row, ref) for row in rows for ref in _scans(row[PATH] if addresses else above / row[PATH], how)]
     paths = [ref.path for _, ref in found]
     root = Path(os.path.commonpath([path.parent for path in paths]))
     if CASE not in rows[0]:
@@ -51,7 +61,9 @@ def listed_scans(file: Path, how: Mapping[str, Any]) -> tuple[list[ScanRef], Pat
     return [replace(ref, case_id=row[CASE]) for row, ref in found], root
 
 
-def _scans(path: Path, how: Mapping[str, Any]) -> list[ScanRef]:
+def _scans(path: Path | str, how: Mapping[str, Any]) -> list[ScanRef]:
+    if isinstance(path, str):
+        return [stored_study(require_address(path), "", how)]
     try:
         return find_scans(path, **how)
     except InputError:

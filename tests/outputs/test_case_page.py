@@ -21,6 +21,7 @@ from matplotlib.path import Path as Polygon
 from PIL import Image
 
 from pe_nnunet.cases import CaseFailure
+from pe_nnunet.cases.output_folder import OutputFolder
 from pe_nnunet.errors import Note
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, CaseSummary, report_slices, write_case, write_cohort_report
@@ -385,7 +386,7 @@ def cohort(folder: Path) -> Path:
     ]
     (folder / "a_report.html").write_text("<!doctype html><title>a</title>", encoding="utf-8")
     Image.new("RGB", (8, 8)).save(folder / "a.png")
-    return write_cohort_report(written, [CaseFailure("d", "PE-IN-003", "d.nii.gz is truncated")], folder)
+    return write_cohort_report(written, [CaseFailure("d", "PE-IN-003", "d.nii.gz is truncated")], OutputFolder(folder))
 
 
 def test_the_cohorts_page_links_what_is_there(tmp_path: Path) -> None:

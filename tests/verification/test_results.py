@@ -15,6 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.cases import CaseFailure, write_errors
+from pe_nnunet.cases.output_folder import OutputFolder
 from pe_nnunet.cli import main
 from pe_nnunet.dataset_conversion import ConvertOptions, convert
 from pe_nnunet.errors import ConfigurationError
@@ -64,7 +65,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     failed = [CaseFailure("c", "PE-IN-003", "c.nii.gz cannot be read")]
     write_errors(failed, folder)
     write_summary(rows, folder)
-    write_cohort_report(rows, failed, folder)
+    write_cohort_report(rows, failed, OutputFolder(folder))
     return folder
 
 
