@@ -43,11 +43,13 @@ def engine_of(settings: EngineSettings, folder: Path, *, networks: bool = False)
         yield None
         return
     from pe_nnunet.cluster.engine import RayEngine
+    from pe_nnunet.cluster.head import Head
 
     with _sign(folder) as sign, _ray(settings.address) as ray:
         environment = {name: value for name, value in os.environ.items() if name.startswith(GOES_ALONG)}
         setup = Setup(Path.cwd(), tuple(sys.path), environment, __version__, sign)
-        with RayEngine(ray, settings, setup, networks=networks) as engine:
+        head = Head(ray.get_runtime_context().gcs_address)
+        with RayEngine(ray, settings, setup, head, networks=networks) as engine:
             yield engine
 
 

@@ -223,6 +223,7 @@ ADVICE: dict[str, str] = {
     "PE-CLU-007": "give a CSV or Parquet file with a column `path`, and `case` if studies are to have names",
     "PE-CLU-008": "`pip install pyarrow`, or give CSV",
     "PE-CLU-009": "read the log that the message names; the same command goes on where the training stopped",
+    "PE-CLU-010": "start Ray again and give the same command, with `--resume` where it has that",
     "PE-REP-001": "name the folder of one case",
     "PE-REP-002": "choose another name with `-o`",
     "PE-REP-003": "name the run's own `errors.json`, and the case with `--case`",

@@ -334,6 +334,7 @@ CODES: dict[str, str] = {
     "PE-CLU-007": "a list of studies that cannot be read, lacks a column or a cell, or calls two scans alike",
     "PE-CLU-008": "pyarrow, which reads Parquet, is not installed",
     "PE-CLU-009": "the training of a fold failed",
+    "PE-CLU-010": "Ray's head is gone, and the run with it",
     # reports of failures
     "PE-REP-001": "a folder with more files than one case has",
     "PE-REP-002": "a bundle that is there already, or whose name does not end in .zip",

@@ -9,6 +9,7 @@ import pytest
 from pe_nnunet.cases import CaseFailure, run_cases, work_through
 from pe_nnunet.cluster import EngineSettings, engine_of
 from tests.cluster import jobs
+from tests.cluster.conftest import LEAN
 
 
 @pytest.fixture
@@ -37,3 +38,18 @@ def test_what_dies_is_done_elsewhere_and_what_kills_is_given_up(engine, tmp_path
     assert found == {str(k): k for k in range(6) if k != 2}
     assert isinstance(poisoned, CaseFailure)
     assert poisoned.code == "PE-CLU-005"
+
+
+def test_a_machine_that_goes_takes_nothing_with_it(machines, engine, capsys) -> None:
+    third = machines.add_node(**LEAN)
+    outcomes = run_cases(jobs.double, {str(k): k for k in range(60)}, engine=engine)
+    found, workers = [], set()
+    for case, (value, worker, _) in outcomes:
+        found.append((case, value))
+        workers.add(worker)
+        if third is not None and len(workers) == 3:
+            machines.remove_node(third, allow_graceful=False)
+            third = None
+    assert third is None
+    assert sorted(found) == sorted((str(k), 2 * k) for k in range(60))
+    assert "a worker was lost at" in capsys.readouterr().out

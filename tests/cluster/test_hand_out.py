@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from pe_nnunet.cases import CaseFailure, run_cases
 from pe_nnunet.cluster import EngineSettings, engine_of, start
 from pe_nnunet.cluster import engine as hand_out
 from pe_nnunet.cluster.engine import RayEngine
+from pe_nnunet.cluster.head import Head
 from pe_nnunet.cluster.worker import Setup
 from pe_nnunet.errors import ConfigurationError, MissingExtraError, OutputError, PEError
 
@@ -57,6 +59,19 @@ class Call:
             raise ActorDiedError("it is dead") from error
         except Exception as error:
             raise TaskError(error) from error
+
+
+class Here(Head):
+    """A head that answers until it does not."""
+
+    def __init__(self, there: Callable[[], bool] = lambda: True) -> None:
+        super().__init__("head:6379")
+        self.there = there
+
+    def answers(self) -> bool:
+        if not self.there():
+            self._silent_since = self._silent_since or 1e-9  # for long
+        return self.there()
 
 
 class Ray:
@@ -107,10 +122,10 @@ def setup(tmp_path: Path) -> Setup:
     return Setup(Path.cwd(), tuple(sys.path), {}, __version__, tmp_path / "sign")
 
 
-def handed_out(work, items, setup, ray=None, **options):
+def handed_out(work, items, setup, ray=None, head=None, **options):
     ray = ray or Ray()
     settings = EngineSettings(engine="ray")
-    with RayEngine(ray, settings, setup, networks=False) as engine:
+    with RayEngine(ray, settings, setup, head or Here(), networks=False) as engine:
         found = list(run_cases(work, items, engine=engine, **options))
     assert ray.alive == 0
     assert len(found) == len({case for case, _ in found})
@@ -202,6 +217,24 @@ def test_machines_that_do_not_fit_are_named(setup, monkeypatch) -> None:
         handed_out(full, ITEMS, setup)
 
 
+def test_without_its_head_a_run_ends_and_waits_for_nothing(setup, monkeypatch) -> None:
+    monkeypatch.setattr(hand_out, "LOOK_S", -1.0)
+    ray, seen = Ray(), iter([True] * 5)
+    with pytest.raises(ConfigurationError, match="PE-CLU-010: Ray's head at head:6379 has not answered for 20 s"):
+        handed_out(partial(poison, ()), ITEMS, setup, ray, Here(lambda: next(seen, False)))
+    assert ray.alive == 2  # they are not asked to end: that would wait for the head; they end with it
+    head = Head("127.0.0.1:9")  # where nobody listens
+    assert not head.answers()
+    head.require()  # for some time
+
+
+def test_answers_that_are_lost_time_and_again_give_up_a_case(setup, monkeypatch) -> None:
+    """Want of memory is no `RayActorError`: a case that takes all of it must not go round for ever."""
+    monkeypatch.setattr(Ray, "exceptions", SimpleNamespace(RayError=RayError, RayActorError=KeyError))
+    found, _ = handed_out(partial(poison, (3,)), ITEMS, setup)
+    assert found["3"].code == "PE-CLU-005"
+
+
 def test_machines_that_join_are_used(setup, monkeypatch) -> None:
     monkeypatch.setattr(hand_out, "LOOK_S", -1.0)
     ray = Ray(machines=1)
@@ -237,7 +270,11 @@ def test_options_without_ray_and_ray_that_is_not_there(tmp_path, monkeypatch) ->
 def test_every_ray_that_a_process_starts_has_the_same_token(tmp_path, monkeypatch) -> None:
     """Ray's libraries keep the first one that they read: a second run of a process would be refused."""
     tokens = []
-    ray = SimpleNamespace(init=lambda **_: tokens.append(os.environ["RAY_AUTH_TOKEN"]), shutdown=lambda: None)
+    ray = SimpleNamespace(
+        init=lambda **_: tokens.append(os.environ["RAY_AUTH_TOKEN"]),
+        shutdown=lambda: None,
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="127.0.0.1:9"),
+    )
     monkeypatch.setattr(start, "import_module", lambda _: ray)
     for _ in range(2):
         with engine_of(EngineSettings(engine="ray"), tmp_path):
