@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
     left = {name: job for name, job in jobs.items() if not job.done()}
     with engine(args, results, networks=args.device != "cpu") as workers:
-        trained, failed = work_through(train, left, engine=workers, say=say)
+        trained, failed = work_through(train, left, engine=workers, say=say, bar="" if workers is None else "train")
     print(f"{len(jobs) - len(failed)} of {len(jobs)} trainings are done", flush=True)
     if not failed:
         return DONE

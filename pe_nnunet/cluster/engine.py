@@ -18,6 +18,7 @@ from tqdm import tqdm
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.cases.engine import CaseJob
 from pe_nnunet.cluster.head import Head
+from pe_nnunet.cluster.metrics import Metrics
 from pe_nnunet.cluster.settings import EngineSettings
 from pe_nnunet.cluster.slots import Slots, slots
 from pe_nnunet.cluster.work_list import TRIES, WorkList
@@ -64,6 +65,7 @@ class RayEngine:
         self._head = head
         self._actors: list[_Actor] = []
         self._in_vain = 0  # workers lost one after another before their first case
+        self._lost = 0  # in all
         self._seen_at = self._looked_at = time.monotonic()
 
     def __enter__(self) -> RayEngine:
@@ -85,6 +87,7 @@ class RayEngine:
             PEError: One of those that end the run.
         """
         left, sent = WorkList(items), self._ray.put(pickle.dumps(job))
+        metrics = Metrics(self._ray.util.metrics, job.bar, len(items))
         self._seen_at = time.monotonic()
         self._grow(len(left))
         while left or any(actor.batch for actor in self._actors):
@@ -100,7 +103,10 @@ class RayEngine:
                 time.sleep(WAIT_S)
             there, _ = self._ray.wait(answers, timeout=LOOK_S, fetch_local=True) if answers else ([], [])
             for answer in there:
-                yield from self._take(waited_for[id(answer)], left, job)
+                for case_id, outcome in self._take(waited_for[id(answer)], left, job):
+                    metrics.case(outcome)
+                    yield case_id, outcome
+            metrics.workers(sum(actor.ready for actor in self._actors), self._lost)
             self._head.require()
             self._require_workers()
 
@@ -130,6 +136,7 @@ class RayEngine:
         if isinstance(cause, PEError) or isinstance(cause, job.ends):  # noqa: SIM101 - `ends` may be empty
             raise cause
         self._actors.remove(actor)
+        self._lost += 1
         self._end(actor)
         # whatever took it or its answer: Ray has one error for a death, another for want of memory, a third for a node
         at = actor.batch[0] if actor.loaded else None

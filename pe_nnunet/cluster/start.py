@@ -66,6 +66,7 @@ def _ray(address: str | None) -> Iterator[Any]:
     with _variables(variables):
         try:
             ray = import_module("ray")
+            import_module("ray.util.metrics")
             ray.init(address=address or "local", log_to_driver=False, logging_level="error", **alone)
         except ImportError as error:
             raise MissingExtraError(

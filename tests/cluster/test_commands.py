@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.cli import main
+from tests.cluster.stand_in_detector import write_detector
 from tests.kill.compare import contents, left_behind
 
 
@@ -48,6 +50,16 @@ def test_predict_fused_and_its_resume(run, scans, model_folder, tmp_path) -> Non
     assert "b: again: its files are not as they were written" in told
     assert contents(ray) == contents(here)
     assert not left_behind(ray)
+
+
+def test_detect(run, scans, tmp_path) -> None:
+    detector = write_detector(tmp_path / "fold_0")
+    for name in ("here", "ray"):
+        run("detect", "-i", scans, "--detector", detector, "-o", tmp_path / name, on_ray=name == "ray", code=3)
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+    found = json.loads((tmp_path / "ray" / "a_detections.json").read_text())
+    assert found["lungs"] is not None
+    assert [row["code"] for row in json.loads((tmp_path / "ray" / "errors.json").read_text())] == ["PE-IN-002"]
 
 
 def test_convert_and_evaluate(run, scans, tmp_path, monkeypatch) -> None:

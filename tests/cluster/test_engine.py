@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,14 @@ from tests.cluster import jobs
 from tests.cluster.conftest import LEAN
 
 
-@pytest.fixture
-def engine(cluster, tmp_path):
-    with engine_of(EngineSettings(engine="ray", address=cluster), tmp_path) as found:
-        yield found
-    assert not list(tmp_path.glob(".pe-nnunet-*"))
+@pytest.fixture(scope="module")
+def engine(cluster, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(Path(__file__).parents[2]))  # workers find the jobs as this process does
+        with engine_of(EngineSettings(engine="ray", address=cluster), folder) as found:
+            yield found
+    assert not list(folder.iterdir())
 
 
 def test_cases_are_shared_and_come_back_in_their_order(engine) -> None:
@@ -42,7 +46,7 @@ def test_what_dies_is_done_elsewhere_and_what_kills_is_given_up(engine, tmp_path
 
 def test_a_machine_that_goes_takes_nothing_with_it(machines, engine, capsys) -> None:
     third = machines.add_node(**LEAN)
-    outcomes = run_cases(jobs.double, {str(k): k for k in range(60)}, engine=engine)
+    outcomes = run_cases(jobs.double, {str(k): k for k in range(45)}, engine=engine)
     found, workers = [], set()
     for case, (value, worker, _) in outcomes:
         found.append((case, value))
@@ -51,5 +55,5 @@ def test_a_machine_that_goes_takes_nothing_with_it(machines, engine, capsys) -> 
             machines.remove_node(third, allow_graceful=False)
             third = None
     assert third is None
-    assert sorted(found) == sorted((str(k), 2 * k) for k in range(60))
+    assert sorted(found) == sorted((str(k), 2 * k) for k in range(45))
     assert "a worker was lost at" in capsys.readouterr().out

@@ -74,6 +74,29 @@ class Here(Head):
         return self.there()
 
 
+class Metrics:
+    """Of Ray: what was set and counted, by name and labels."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def Counter(self, name, description, tag_keys):
+        labels: dict[str, str] = {}
+
+        def key(tags=()):
+            found = labels | dict(tags or {})
+            assert set(found) == set(tag_keys)
+            return " ".join([name, *found.values()])
+
+        return SimpleNamespace(
+            set_default_tags=labels.update,
+            inc=lambda tags=(): self.values.update({key(tags): self.values.get(key(tags), 0) + 1}),
+            set=lambda value: self.values.update({key(): value}),
+        )
+
+    Gauge = Counter
+
+
 class Ray:
     """As much of Ray as is asked for: actors that are called in this process, one answer at a time, the last first."""
 
@@ -81,6 +104,8 @@ class Ray:
 
     def __init__(self, machines: int = 2) -> None:
         self.machines, self.started, self.alive = machines, 0, 0
+        self.metrics = Metrics()
+        self.util = SimpleNamespace(metrics=self.metrics)
 
     def nodes(self):
         return [{"Alive": True, "Resources": {"CPU": 1.0}}] * self.machines
@@ -181,7 +206,15 @@ def test_every_case_comes_once_although_workers_are_lost(setup, capsys) -> None:
 
 
 def test_cases_that_kill_their_workers_are_given_up_after_three(setup) -> None:
-    found, ray = handed_out(partial(poison, (3, 39)), ITEMS, setup)
+    found, ray = handed_out(partial(poison, (3, 39)), ITEMS, setup, bar="predict")
+    assert ray.metrics.values.pop("pe_nnunet_workers predict") == 0
+    assert ray.metrics.values == {
+        "pe_nnunet_cases predict done": 38,
+        "pe_nnunet_cases predict PE-CLU-005": 2,
+        "pe_nnunet_cases_left predict": 0,
+        "pe_nnunet_seconds_left predict": 0,
+        "pe_nnunet_workers_lost predict": 6,
+    }
     assert {case for case, value in found.items() if isinstance(value, CaseFailure)} == {"3", "39"}
     assert found["3"].code == found["39"].code == "PE-CLU-005"
     assert {case: value for case, value in found.items() if case not in {"3", "39"}} == {
