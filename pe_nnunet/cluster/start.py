@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -59,7 +59,7 @@ def _ray(address: str | None) -> Iterator[Any]:
     alone: dict[str, Any] = {}
     variables = {"RAY_USAGE_STATS_ENABLED": "0"}  # or it would report to its makers
     if address is None:
-        alone = {"dashboard_host": LOOPBACK, "_node_ip_address": LOOPBACK}
+        alone = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
         variables["RAY_AUTH_TOKEN"] = _token()  # or Ray would leave one in the home folder
         if "ray" not in sys.modules:  # it reads this when it is imported, and asks for a token by itself since 2.60
             variables["RAY_AUTH_MODE"] = "token"
@@ -67,7 +67,8 @@ def _ray(address: str | None) -> Iterator[Any]:
         try:
             ray = import_module("ray")
             import_module("ray.util.metrics")
-            ray.init(address=address or "local", log_to_driver=False, logging_level="error", **alone)
+            with nullcontext() if address else _kept_here():
+                ray.init(address=address or "local", log_to_driver=False, logging_level="error", **alone)
         except ImportError as error:
             raise MissingExtraError(
                 "PE-CLU-001", "Ray, which --engine ray needs, is not installed", "pip install 'pe-nnunet[cluster]'"
@@ -82,6 +83,23 @@ def _ray(address: str | None) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _kept_here() -> Iterator[None]:
+    """Let a Ray that starts listen on loopback alone, and ask nobody anything; it has no options for either.
+
+    It takes 127.0.0.1 for the machine's outer address, but on Windows and macOS (`ENABLE_RAY_CLUSTER`). And it starts
+    the process of its dashboard and usage reports also without them; where these are off, that asks the metadata
+    services of clouds, 169.254.169.254, where it runs. Seen in Ray 2.60; tests/cluster/test_nothing_is_sent.py looks.
+    """
+    services = import_module("ray._private.services")
+    before = services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER
+    services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER = lambda *_, **__: ("", None), False
+    try:
+        yield
+    finally:
+        services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @cache

@@ -306,6 +306,8 @@ def test_every_ray_that_a_process_starts_has_the_same_token(tmp_path, monkeypatc
     ray = SimpleNamespace(
         init=lambda **_: tokens.append(os.environ["RAY_AUTH_TOKEN"]),
         shutdown=lambda: None,
+        start_api_server=None,
+        ray_constants=SimpleNamespace(ENABLE_RAY_CLUSTER=True),
         get_runtime_context=lambda: SimpleNamespace(gcs_address="127.0.0.1:9"),
     )
     monkeypatch.setattr(start, "import_module", lambda _: ray)

@@ -16,11 +16,12 @@ import threading
 import time
 from pathlib import Path
 
+OWN = "198.51.100.1"
 MARK = ("203.0.113.9", 9)  # of documentation: a packet that must be seen
 
 
 def main(arguments: list[str]) -> None:
-    for line in ("addr add 198.51.100.1/32 dev lo", "link set lo up", "route add default dev lo"):
+    for line in (f"addr add {OWN}/32 dev lo", "link set lo up", "route add default dev lo"):
         subprocess.run(["ip", *line.split()], check=True)
     sent: set[str] = set()
     listening: set[str] = set()
@@ -49,7 +50,7 @@ def look(sent: set[str], over: threading.Event) -> None:
             except TimeoutError:
                 continue
             raw = packet[16:20] if protocol == 0x0800 else packet[24:40]
-            if not (address := ipaddress.ip_address(raw)).is_loopback:
+            if not (address := ipaddress.ip_address(raw)).is_loopback and str(address) != OWN:
                 sent.add(str(address))
 
 
