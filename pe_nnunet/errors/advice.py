@@ -187,6 +187,7 @@ ADVICE: dict[str, str] = {
     "PE-MODEL-031": "write `./NAME` if the folder is meant",
     "PE-MODEL-032": "name a file of your own with `--output`",
     "PE-PLN-009": "take the nearest size that the message names, or a larger `-gpu_memory_target`",
+    "PE-TRAIN-030": "make plans: `nnUNetv2_plan_and_preprocess` with `--no_pp`",
     "PE-TRAIN-022": "name a model that was trained on such images, or correct `channel_names` in `dataset.json`",
     "PE-TRAIN-023": "leave `-c` out, or name a model that was trained so",
     "PE-TRAIN-024": "name another model; those by trainers that change the network themselves cannot be fine-tuned",
