@@ -32,7 +32,7 @@ StateSaveLocation=$PWD/slurm/state
 SlurmdSpoolDir=$PWD/slurm/spool
 SlurmctldPidFile=$PWD/slurm/slurmctld.pid
 SlurmdPidFile=$PWD/slurm/slurmd.pid
-NodeName=$(hostname -s) CPUs=$(nproc) State=UNKNOWN
+NodeName=$(hostname -s) CPUs=$(getconf _NPROCESSORS_ONLN) State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 CONF
 export SLURM_CONF="$PWD/slurm/slurm.conf"
@@ -47,11 +47,11 @@ recipe() { # the sh block of the page that holds a text
 }
 recipe symmetric-run > symmetric.sh
 recipe "--array" > array.sh
-fit="--nodes=1 --cpus-per-task=$(nproc) --export=ALL"
+fit="--nodes=1 --cpus-per-task=$(getconf _NPROCESSORS_ONLN) --export=ALL"
 sed -i '/^#SBATCH/s/--gpus[-a-z]*=[0-9]*//' symmetric.sh array.sh # there is none
 # shellcheck disable=SC2086
-sbatch --wait $fit --output=symmetric.log symmetric.sh && echo "symmetric-run: done"
+sbatch --wait $fit --output=symmetric.log symmetric.sh || echo "ended with $?"
 rm -rf OUT.symmetric && mv OUT OUT.symmetric
-# shellcheck disable=SC2086
 sed -i 's/--num-parts 16/--num-parts 4/' array.sh
-sbatch --wait --nodes=1 --cpus-per-task=1 --array=0-3 --output=array_%a.log array.sh && echo "array: done"
+sbatch --wait --nodes=1 --cpus-per-task=1 --array=0-3 --output=array_%a.log array.sh || echo "ended with $?"
+grep -h "scans written" symmetric.log array_*.log
