@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,8 +67,8 @@ def preprocess_jobs(raw: Path, dataset: Path, models: Iterable[tuple[str, str]])
                 configuration,
                 dataset / found.data_identifier,
                 case,
-                tuple(map(os.path.abspath, files["images"])),
-                os.path.abspath(files["label"]),
+                tuple(str(Path(image).absolute()) for image in files["images"]),
+                str(Path(files["label"]).absolute()),
             )
             jobs.setdefault(f"{job.folder.name}/{case}", job)
     return jobs
@@ -85,13 +84,13 @@ def preprocess(job: PreprocessJob) -> PreprocessJob:
     for folder in (job.folder, truth.parent):
         folder.mkdir(exist_ok=True)
     with TemporaryDirectory(prefix=".", suffix=".building", dir=job.dataset) as building:
-        copy = shutil.copy2(job.label, Path(building, "label"))
+        copy = Path(shutil.copy2(job.label, Path(building, "label")))
         configuration.preprocessor_class(verbose=False).run_case_save(
             str(Path(building, job.case)), list(job.images), job.label, manager, configuration, description
         )
-        os.replace(copy, truth)
+        copy.replace(truth)
         for made in sorted(Path(building).iterdir(), key=lambda path: path.suffix == ".pkl"):
-            os.replace(made, job.folder / made.name)
+            made.replace(job.folder / made.name)
     return job
 
 

@@ -2,7 +2,7 @@
 
 pe-nnunet train-folds -d 501 -f 0 1 2 3 4
 pe-nnunet train-folds -d 501 -f 0 1 2 3 4 --engine ray
-pe-nnunet train-folds -d 501 --preprocess -tr PETARUNetTrainer PEAANetTrainer -p PETARUNetPlans PEAANetPlans --engine ray
+pe-nnunet train-folds -d 501 -tr PETARUNetTrainer PEAANetTrainer -p PETARUNetPlans PEAANetPlans --preprocess
 
 Each is nnU-Net's own training in a process of its own, after nnUNetv2_plan_and_preprocess. What is trained and
 validated is left out, and what was stopped goes on from its last checkpoint: give the same command again. What it says

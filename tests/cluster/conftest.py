@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-
 LEAN = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_log_monitor": False}
 
 

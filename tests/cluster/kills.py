@@ -34,10 +34,10 @@ REPOSITORY = str(Path(__file__).parents[2])
 def main(folder: Path, scans: int, seed: int) -> int:
     """Run it; 1 if anything is lost, twice or half."""
     write_scans(folder / "scans", scans)
-    model = write_model_folder(folder / "model", log_odds=(2.0,), patch=(32, 32, 32))
+    model = write_model_folder(folder / "model", log_odds=(-2.0,), patch=(32, 32, 32))
     command = ["predict-fused", "-i", folder / "scans", "-m", model, "-device", "cpu", "--fast", "--no-report", "-o"]
     here, ray = folder / "here", folder / "ray"
-    started(command + [here]).wait()
+    started([*command, here]).wait()
     draw = random.Random(seed)  # noqa: S311 - moments
     moments = iter(sorted(draw.uniform(0.05, 0.9) for _ in range(4)))
     codes: list[int] = []

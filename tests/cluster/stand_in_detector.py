@@ -38,9 +38,7 @@ def write_detector(folder: Path) -> Path:
             numpy_helper.from_array(np.full(1, 1 / 255, np.float32), "per_grey"),
         ],
     )
-    content = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8
-    ).SerializeToString()
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8).SerializeToString()
     folder.mkdir(parents=True)
     (folder / "detector.onnx").write_bytes(content)
     digest = {"detector.onnx": hashlib.sha256(content).hexdigest()}

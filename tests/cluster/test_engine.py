@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from pe_nnunet.cases import CaseFailure, run_cases, work_through
+from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, work_through
 from pe_nnunet.cluster import EngineSettings, engine_of
 from tests.cluster import jobs
 from tests.cluster.conftest import LEAN
@@ -23,9 +24,9 @@ def engine(cluster, tmp_path_factory):
     assert not list(folder.iterdir())
 
 
-def test_cases_are_shared_and_come_back_in_their_order(engine) -> None:
+def test_cases_are_shared_and_come_back_in_their_order(engine, tmp_path) -> None:
     items = {str(k): k for k in range(40)} | {"bad": -1}
-    found, failed = work_through(jobs.double, items, engine=engine, quiet=True)
+    found, failed = work_through(partial(jobs.double, str(tmp_path), 2), items, engine=engine, quiet=True)
     assert list(found) == [str(k) for k in range(40)]
     assert [value for value, *_ in found.values()] == [2 * k for k in range(40)]
     assert len({worker for _, worker, _ in found.values()}) == 2
@@ -44,11 +45,32 @@ def test_what_dies_is_done_elsewhere_and_what_kills_is_given_up(engine, tmp_path
     assert poisoned.code == "PE-CLU-005"
 
 
-def test_a_machine_that_goes_takes_nothing_with_it(machines, engine, capsys) -> None:
+def test_the_next_case_is_read_while_one_is_worked_on(engine) -> None:
+    items = {str(k): k for k in range(12)}
+    found = run_cases(jobs.work, items, read=jobs.read, limits=CaseLimits(), engine=engine)
+    of_workers: dict[int, list[tuple[float, float]]] = {}
+    for _, (reader, worker, began, ended) in found:
+        assert reader != worker
+        of_workers.setdefault(worker, []).append((began, ended))
+    pairs = [pair for times in of_workers.values() for pair in pairwise(sorted(times))]
+    assert any(began < ended for (_, ended), (began, _) in pairs)
+
+
+def test_each_worker_has_a_gpu_of_its_own(machines, tmp_path, tmp_path_factory) -> None:
+    """Two GPUs that the machine says it has: Ray hides all but one from each worker, and nnU-Net takes that."""
+    third = machines.add_node(**LEAN | {"num_cpus": 2, "num_gpus": 2})
+    settings, folder = EngineSettings(engine="ray", address=machines.address), tmp_path_factory.mktemp("results")
+    with engine_of(settings, folder, networks=True) as both:
+        found = dict(run_cases(partial(jobs.double, str(tmp_path), 2), {str(k): k for k in range(8)}, engine=both))
+    machines.remove_node(third, allow_graceful=False)
+    assert {gpu for *_, gpu in found.values()} == {"0", "1"}
+
+
+def test_a_machine_that_goes_takes_nothing_with_it(machines, engine, tmp_path, capsys) -> None:
     third = machines.add_node(**LEAN)
-    outcomes = run_cases(jobs.double, {str(k): k for k in range(45)}, engine=engine)
+    outcomes = run_cases(partial(jobs.double, str(tmp_path), 3), {str(k): k for k in range(45)}, engine=engine)
     found, workers = [], set()
-    for case, (value, worker, _) in outcomes:
+    for case, (value, worker, *_) in outcomes:
         found.append((case, value))
         workers.add(worker)
         if third is not None and len(workers) == 3:

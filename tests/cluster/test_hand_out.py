@@ -80,7 +80,7 @@ class Metrics:
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
 
-    def Counter(self, name, description, tag_keys):
+    def Counter(self, name, description, tag_keys):  # noqa: N802 - as Ray calls it
         labels: dict[str, str] = {}
 
         def key(tags=()):

@@ -62,7 +62,9 @@ def ports(listening: set[str], over: threading.Event) -> None:
                 place, state = line.split()[1], line.split()[3]
                 if state == "0A":
                     words = bytes.fromhex(place.split(":")[0])
-                    listening.add(str(ipaddress.ip_address(b"".join(words[k : k + 4][::-1] for k in range(0, len(words), 4)))))
+                    listening.add(
+                        str(ipaddress.ip_address(b"".join(words[k : k + 4][::-1] for k in range(0, len(words), 4))))
+                    )
 
 
 if __name__ == "__main__":
