@@ -93,7 +93,7 @@ def _kept_here() -> Iterator[None]:
     the process of its dashboard and usage reports also without them; where these are off, that asks the metadata
     services of clouds, 169.254.169.254, where it runs. Seen in Ray 2.60; tests/cluster/test_nothing_is_sent.py looks.
     """
-    services = import_module("ray._private.services")
+    services: Any = import_module("ray._private.services")
     before = services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER
     services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER = lambda *_, **__: ("", None), False
     try:

@@ -29,7 +29,7 @@ def test_cases_are_shared_and_come_back_in_their_order(engine, tmp_path) -> None
     found, failed = work_through(partial(jobs.double, str(tmp_path), 2), items, engine=engine, quiet=True)
     assert list(found) == [str(k) for k in range(40)]
     assert [value for value, *_ in found.values()] == [2 * k for k in range(40)]
-    assert len({worker for _, worker, _ in found.values()}) == 2
+    assert len({worker for _, worker, *_ in found.values()}) == 2
     assert [(one.case_id, one.code) for one in failed] == [("bad", "PE-IN-003")]
 
 
