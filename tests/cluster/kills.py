@@ -39,12 +39,12 @@ def main(folder: Path, scans: int, seed: int) -> int:
     here, ray = folder / "here", folder / "ray"
     started([*command, here]).wait()
     draw = random.Random(seed)  # noqa: S311 - moments
-    moments = iter(sorted(draw.uniform(0.05, 0.9) for _ in range(4)))
+    moments = iter(sorted(draw.uniform(0.05, 0.6) * scans for _ in range(3)))
     codes: list[int] = []
 
-    def until_next(process: subprocess.Popen[bytes]) -> None:
-        share = next(moments)
-        wait_for(lambda: len(manifests(ray)) >= share * scans or process.poll() is not None)
+    def until_next(process: subprocess.Popen[bytes], more_than: float | None = None) -> None:
+        number = next(moments) if more_than is None else more_than
+        wait_for(lambda: len(manifests(ray)) > number or process.poll() is not None)
         print(f"    at {len(manifests(ray))} of {scans} scans:", end=" ", flush=True)
 
     with Machines() as machines:
@@ -60,8 +60,9 @@ def main(folder: Path, scans: int, seed: int) -> int:
         machines.cluster.head_node.kill_all_processes(check_alive=False, allow_graceful=False)
         codes.append(process.wait())
     with Machines() as machines:
+        before = len(manifests(ray))
         process = started([*command, ray, "--resume", *machines.options])
-        until_next(process)
+        until_next(process, before)
         print("the head is started again, and knows nothing", flush=True)
         machines.cluster.head_node.kill_gcs_server(check_alive=False)
         machines.cluster.head_node.start_gcs_server()

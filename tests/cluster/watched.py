@@ -60,11 +60,11 @@ def ports(listening: set[str], over: threading.Event) -> None:
         for name in ("tcp", "tcp6"):
             for line in Path("/proc/net", name).read_text(encoding="ascii").splitlines()[1:]:
                 place, state = line.split()[1], line.split()[3]
-                if state == "0A":
+                if state == "0A":  # in words of the machine's own order
                     words = bytes.fromhex(place.split(":")[0])
-                    listening.add(
-                        str(ipaddress.ip_address(b"".join(words[k : k + 4][::-1] for k in range(0, len(words), 4))))
-                    )
+                    raw = b"".join(words[k : k + 4][::-1] for k in range(0, len(words), 4))
+                    address = ipaddress.ip_address(raw)
+                    listening.add(str(getattr(address, "ipv4_mapped", None) or address))
 
 
 if __name__ == "__main__":
