@@ -56,16 +56,6 @@ def test_the_next_case_is_read_while_one_is_worked_on(engine) -> None:
     assert any(began < ended for (_, ended), (began, _) in pairs)
 
 
-def test_each_worker_has_a_gpu_of_its_own(machines, tmp_path, tmp_path_factory) -> None:
-    """Two GPUs that the machine says it has: Ray hides all but one from each worker, and nnU-Net takes that."""
-    third = machines.add_node(**LEAN | {"num_cpus": 2, "num_gpus": 2})
-    settings, folder = EngineSettings(engine="ray", address=machines.address), tmp_path_factory.mktemp("results")
-    with engine_of(settings, folder, networks=True) as both:
-        found = dict(run_cases(partial(jobs.double, str(tmp_path), 2), {str(k): k for k in range(8)}, engine=both))
-    machines.remove_node(third, allow_graceful=False)
-    assert {gpu for *_, gpu in found.values()} == {"0", "1"}
-
-
 def test_a_machine_that_goes_takes_nothing_with_it(machines, engine, tmp_path, capsys) -> None:
     third = machines.add_node(**LEAN)
     outcomes = run_cases(partial(jobs.double, str(tmp_path), 3), {str(k): k for k in range(45)}, engine=engine)
