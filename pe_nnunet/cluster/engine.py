@@ -26,6 +26,7 @@ from pe_nnunet.cluster.worker import LOADED, Setup, Worker
 from pe_nnunet.errors import ConfigurationError, PEError
 
 LOOK_S = 10.0  # between two looks at which machines there are
+GONE_S = 60.0  # Ray starts workers on a machine that is gone until it notices, half a minute later
 WAIT_S = 0.5  # until then, where nothing is under way
 START_S = 600.0  # without any worker: then none will come
 
@@ -142,7 +143,7 @@ class RayEngine:
         at = actor.batch[0] if actor.loaded else None
         if at is None:
             self._in_vain += 1
-        if self._in_vain >= TRIES:
+        if self._in_vain >= TRIES and (actor.ready or time.monotonic() > self._seen_at + GONE_S):
             raise ConfigurationError(
                 "PE-CLU-004", f"workers are lost before their first case: {_text(error)}", "look into Ray's logs"
             ) from error

@@ -250,6 +250,22 @@ def test_machines_that_do_not_fit_are_named(setup, monkeypatch) -> None:
         handed_out(full, ITEMS, setup)
 
 
+def test_workers_that_are_started_on_a_machine_that_is_gone_end_no_run(setup, monkeypatch) -> None:
+    ray, made = Ray(), []
+
+    class Gone(hand_out.Worker):
+        def __init__(self, setup: Setup) -> None:
+            made.append(setup)
+            if len(made) <= 5:
+                raise Kill
+            super().__init__(setup)
+
+    monkeypatch.setattr(hand_out, "Worker", Gone)
+    found, _ = handed_out(partial(poison, ()), ITEMS, setup, ray)
+    assert found == ITEMS
+    assert len(made) > 5
+
+
 def test_without_its_head_a_run_ends_and_waits_for_nothing(setup, monkeypatch) -> None:
     monkeypatch.setattr(hand_out, "LOOK_S", -1.0)
     ray, seen = Ray(), iter([True] * 5)
