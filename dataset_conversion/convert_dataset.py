@@ -148,6 +148,7 @@ def _run(
         ends=(OutputError,),
         died="PE-CONV-012",
         limits=limits,
+        bar="" if engine is None else "convert",
         engine=engine,
     )
     records: dict[str, CaseRecord] = {}

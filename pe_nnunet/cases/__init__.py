@@ -81,7 +81,7 @@ def run_cases(
     apart_s = None if limits is None else limits.apart_s
     workers = min(sensible_workers(len(items)) if workers is None else workers, len(items))
     if engine is not None:
-        outcomes = engine.outcomes(CaseJob(work=work, read=read, limits=limits, ends=ends, died=died), items)
+        outcomes = engine.outcomes(CaseJob(work=work, read=read, limits=limits, ends=ends, died=died, bar=bar), items)
     elif read is not None:
         reading = partial(_attempt, read, ends)
         here = ((case_id, reading(case_id, item)) for case_id, item in items.items())

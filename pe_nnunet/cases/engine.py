@@ -19,6 +19,7 @@ class CaseJob:
         limits: What a case may take.
         ends: Exceptions that end the run.
         died: Code of a case whose process beside the worker dies.
+        bar: What the work is called, where its progress is shown.
     """
 
     work: Callable[[Any], Any]
@@ -26,6 +27,7 @@ class CaseJob:
     limits: CaseLimits | None = None
     ends: tuple[type[Exception], ...] = ()
     died: str = "PE-IN-008"
+    bar: str = ""
 
 
 class Engine(Protocol):

@@ -17,6 +17,8 @@ from tqdm import tqdm
 
 from pe_nnunet.cases import CaseFailure
 from pe_nnunet.cases.engine import CaseJob
+from pe_nnunet.cluster.head import Head
+from pe_nnunet.cluster.metrics import Metrics
 from pe_nnunet.cluster.settings import EngineSettings
 from pe_nnunet.cluster.slots import Slots, slots
 from pe_nnunet.cluster.work_list import TRIES, WorkList
@@ -24,6 +26,8 @@ from pe_nnunet.cluster.worker import LOADED, Setup, Worker
 from pe_nnunet.errors import ConfigurationError, PEError
 
 LOOK_S = 10.0  # between two looks at which machines there are
+GONE_S = 60.0  # Ray starts workers on a machine that is gone until it notices, half a minute later
+WAIT_S = 0.5  # until then, where nothing is under way
 START_S = 600.0  # without any worker: then none will come
 
 
@@ -53,13 +57,16 @@ class RayEngine:
         ray: The module, connected to a cluster.
         settings: How many workers, and with what.
         setup: What they take over.
+        head: Ray's.
         networks: Whether they run networks.
     """
 
-    def __init__(self, ray: Any, settings: EngineSettings, setup: Setup, *, networks: bool) -> None:
+    def __init__(self, ray: Any, settings: EngineSettings, setup: Setup, head: Head, *, networks: bool) -> None:
         self._ray, self._settings, self._setup, self._networks = ray, settings, setup, networks
+        self._head = head
         self._actors: list[_Actor] = []
         self._in_vain = 0  # workers lost one after another before their first case
+        self._lost = 0  # in all
         self._seen_at = self._looked_at = time.monotonic()
 
     def __enter__(self) -> RayEngine:
@@ -69,17 +76,19 @@ class RayEngine:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         """End the workers."""
         for actor in self._actors:
-            self._ray.kill(actor.handle)
+            self._end(actor)
         self._actors.clear()
 
     def outcomes(self, job: CaseJob, items: Mapping[str, Any]) -> Generator[tuple[str, Any], None, None]:
         """What becomes of each case, as it is done.
 
         Raises:
-            ConfigurationError: PE-CLU-003 if a machine does not fit; PE-CLU-004 if no worker can be had.
+            ConfigurationError: PE-CLU-003 if a machine does not fit; PE-CLU-004 if no worker can be had; PE-CLU-010 if
+                the head is gone.
             PEError: One of those that end the run.
         """
         left, sent = WorkList(items), self._ray.put(pickle.dumps(job))
+        metrics = Metrics(self._ray.util.metrics, job.bar, len(items))
         self._seen_at = time.monotonic()
         self._grow(len(left))
         while left or any(actor.batch for actor in self._actors):
@@ -91,9 +100,15 @@ class RayEngine:
                 self._grow(len(left))
             waited_for = {id(actor.answer): actor for actor in self._actors if actor.batch or not actor.ready}
             answers = [actor.answer for actor in waited_for.values()]
+            if not answers:
+                time.sleep(WAIT_S)
             there, _ = self._ray.wait(answers, timeout=LOOK_S, fetch_local=True) if answers else ([], [])
             for answer in there:
-                yield from self._take(waited_for[id(answer)], left, job)
+                for case_id, outcome in self._take(waited_for[id(answer)], left, job):
+                    metrics.case(outcome)
+                    yield case_id, outcome
+            metrics.workers(sum(actor.ready for actor in self._actors), self._lost)
+            self._head.require()
             self._require_workers()
 
     def _take(self, actor: _Actor, left: WorkList, job: CaseJob) -> Generator[tuple[str, Any], None, None]:
@@ -122,12 +137,13 @@ class RayEngine:
         if isinstance(cause, PEError) or isinstance(cause, job.ends):  # noqa: SIM101 - `ends` may be empty
             raise cause
         self._actors.remove(actor)
-        self._ray.kill(actor.handle)
-        died = isinstance(error, self._ray.exceptions.RayActorError)
-        at = actor.batch[0] if died and actor.loaded else None
+        self._lost += 1
+        self._end(actor)
+        # whatever took it or its answer: Ray has one error for a death, another for want of memory, a third for a node
+        at = actor.batch[0] if actor.loaded else None
         if at is None:
             self._in_vain += 1
-        if self._in_vain >= TRIES:
+        if self._in_vain >= TRIES and (actor.ready or time.monotonic() > self._seen_at + GONE_S):
             raise ConfigurationError(
                 "PE-CLU-004", f"workers are lost before their first case: {_text(error)}", "look into Ray's logs"
             ) from error
@@ -149,6 +165,8 @@ class RayEngine:
     def _grow(self, waiting: int) -> None:
         """Have as many workers as fit on the machines that there are now, but no more than cases."""
         self._looked_at = time.monotonic()
+        if not self._head.answers():
+            return
         fitting = self._slots()
         busy = sum(bool(actor.batch) for actor in self._actors)
         wanted = min(self._settings.max_workers or fitting.number, busy + waiting)
@@ -166,13 +184,18 @@ class RayEngine:
             )
             self._actors.append(_Actor(handle, handle.process.remote()))
 
+    def _end(self, actor: _Actor) -> None:
+        """End a worker; where the head is gone, it ends by itself."""
+        if self._head.answers():
+            self._ray.kill(actor.handle)
+
     def _slots(self) -> Slots:
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         return slots(machines, self._settings, networks=self._networks)
 
     def _require_workers(self) -> None:
         """Some must be there, or come in time."""
-        if any(actor.ready for actor in self._actors):
+        if any(actor.ready for actor in self._actors) or not self._head.answers():
             return
         fits = self._slots()
         waited_s = time.monotonic() - self._seen_at

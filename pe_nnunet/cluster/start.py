@@ -43,11 +43,13 @@ def engine_of(settings: EngineSettings, folder: Path | None, *, networks: bool =
         yield None
         return
     from pe_nnunet.cluster.engine import RayEngine
+    from pe_nnunet.cluster.head import Head
 
     with nullcontext() if folder is None else _sign(folder) as sign, _ray(settings.address) as ray:
         environment = {name: value for name, value in os.environ.items() if name.startswith(GOES_ALONG)}
         setup = Setup(Path.cwd(), tuple(sys.path), environment, __version__, sign)
-        with RayEngine(ray, settings, setup, networks=networks) as engine:
+        head = Head(ray.get_runtime_context().gcs_address)
+        with RayEngine(ray, settings, setup, head, networks=networks) as engine:
             yield engine
 
 
@@ -57,14 +59,16 @@ def _ray(address: str | None) -> Iterator[Any]:
     alone: dict[str, Any] = {}
     variables = {"RAY_USAGE_STATS_ENABLED": "0"}  # or it would report to its makers
     if address is None:
-        alone = {"dashboard_host": LOOPBACK, "_node_ip_address": LOOPBACK}
+        alone = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
         variables["RAY_AUTH_TOKEN"] = _token()  # or Ray would leave one in the home folder
         if "ray" not in sys.modules:  # it reads this when it is imported, and asks for a token by itself since 2.60
             variables["RAY_AUTH_MODE"] = "token"
     with _variables(variables):
         try:
             ray = import_module("ray")
-            ray.init(address=address or "local", log_to_driver=False, logging_level="error", **alone)
+            import_module("ray.util.metrics")
+            with nullcontext() if address else _kept_here():
+                ray.init(address=address or "local", log_to_driver=False, logging_level="error", **alone)
         except ImportError as error:
             raise MissingExtraError(
                 "PE-CLU-001", "Ray, which --engine ray needs, is not installed", "pip install 'pe-nnunet[cluster]'"
@@ -79,6 +83,23 @@ def _ray(address: str | None) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+@contextmanager
+def _kept_here() -> Iterator[None]:
+    """Let a Ray that starts listen on loopback alone, and ask nobody anything; it has no options for either.
+
+    It takes 127.0.0.1 for the machine's outer address, but on Windows and macOS (`ENABLE_RAY_CLUSTER`). And it starts
+    the process of its dashboard and usage reports also without them; where these are off, that asks the metadata
+    services of clouds, 169.254.169.254, where it runs. Seen in Ray 2.60; tests/cluster/test_nothing_is_sent.py looks.
+    """
+    services: Any = import_module("ray._private.services")
+    before = services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER
+    services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER = lambda *_, **__: ("", None), False
+    try:
+        yield
+    finally:
+        services.start_api_server, services.ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 @cache

@@ -185,6 +185,7 @@ CODES: dict[str, str] = {
     "PE-TRAIN-027": "fine-tuning: a patch that the network or the memory cannot take, or much larger than the scans",
     "PE-TRAIN-028": "fine-tuning: a bad value in its options",
     "PE-TRAIN-029": "fine-tuning: another trainer goes on than the one that trained the model",
+    "PE-TRAIN-030": "plans, or a configuration of plans, by which cases are to be preprocessed are not there",
     "PE-TRAIN-020": "a preprocessed case holds NaN, or label values that dataset.json does not name",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",
@@ -337,6 +338,7 @@ CODES: dict[str, str] = {
     "PE-CLU-007": "a list of studies that cannot be read, lacks a column or a cell, or calls two scans alike",
     "PE-CLU-008": "pyarrow, which reads Parquet, is not installed",
     "PE-CLU-009": "the training of a fold failed",
+    "PE-CLU-010": "Ray's head is gone, and the run with it",
     "PE-CLU-020": "what reads an object storage (fsspec, s3fs) is not installed",
     "PE-CLU-021": "an address in object storage where the command takes paths alone",
     "PE-CLU-022": "an object storage that does not answer, or refuses",

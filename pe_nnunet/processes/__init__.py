@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -96,7 +95,8 @@ def end_with_stdin() -> None:
     """
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1 << 16):  # not by sys.stdin: a forked process closes that, and would wait for this thread
+            pass
         if hasattr(os, "killpg") and os.getpgrp() == os.getpid():  # its own processes too: they load data
             os.killpg(0, signal.SIGKILL)
         os._exit(1)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+LEAN = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_log_monitor": False}
+
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[str]:
-    """Address of two machines of one processor each, which are two raylets here."""
+def machines() -> Iterator[Any]:
+    """Two machines of one processor each, which are two raylets here; more can be added as `LEAN` says."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")  # Ray reads it once in a process, and another test may import Ray
@@ -19,11 +22,16 @@ def cluster() -> Iterator[str]:
         pytest.importorskip("ray", reason="Ray (the extra `cluster`) is not installed")
         from ray.cluster_utils import Cluster
 
-        lean = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_log_monitor": False}
-        both = Cluster(initialize_head=True, head_node_args=lean | {"no_monitor": True, "include_dashboard": False})
-        both.add_node(**lean)
-        yield both.address
+        both = Cluster(initialize_head=True, head_node_args=LEAN | {"no_monitor": True, "include_dashboard": False})
+        both.add_node(**LEAN)
+        yield both
         both.shutdown()
+
+
+@pytest.fixture(scope="session")
+def cluster(machines: Any) -> str:
+    """Their address."""
+    return str(machines.address)
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,17 @@ from pathlib import Path
 from pe_nnunet.errors import InputError
 
 
-def double(number: int) -> tuple[int, int, str]:
-    """The number twice, and who did it."""
+def double(folder: str, workers: int, number: int) -> tuple[int, int, str, str]:
+    """The number twice, who did it, and what it was told; the first cases wait until so many workers are there."""
+    Path(folder, str(os.getpid())).touch()
+    end = time.monotonic() + 120
+    while len(list(Path(folder).iterdir())) < workers and time.monotonic() < end:
+        time.sleep(0.02)
     if number < 0:
         raise InputError("PE-IN-003", "below zero", "give more")
-    time.sleep(0.1)  # or one worker is done before the other has started
-    return 2 * number, os.getpid(), os.environ.get("RAY_USAGE_STATS_ENABLED", "")
+    time.sleep(0.1)  # or a batch is done before anything can happen to it
+    environment = os.environ
+    return 2 * number, os.getpid(), environment["RAY_USAGE_STATS_ENABLED"], environment.get("CUDA_VISIBLE_DEVICES", "")
 
 
 def kill_once(mark: str, number: int) -> int:
@@ -31,3 +36,17 @@ def poison(number: int) -> int:
     if number == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def read(number: int) -> tuple[int, float, float]:
+    """Takes a while; who did it, and when."""
+    began = time.time()
+    time.sleep(0.2)
+    return os.getpid(), began, time.time()
+
+
+def work(found: tuple[int, float, float]) -> tuple[int, int, float, float]:
+    """Takes a while; who read and who worked, when reading began and when work ended."""
+    reader, began, _ = found
+    time.sleep(0.2)
+    return reader, os.getpid(), began, time.time()

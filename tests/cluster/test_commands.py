@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
 
+from pe_nnunet.cases import run_cases
 from pe_nnunet.cli import main
+from pe_nnunet.cluster import EngineSettings, engine_of
+from tests.cluster import jobs
+from tests.cluster.conftest import LEAN
+from tests.cluster.stand_in_detector import write_detector
 from tests.kill.compare import contents, left_behind
 
 
@@ -50,6 +57,16 @@ def test_predict_fused_and_its_resume(run, scans, model_folder, tmp_path) -> Non
     assert not left_behind(ray)
 
 
+def test_detect(run, scans, tmp_path) -> None:
+    detector = write_detector(tmp_path / "fold_0")
+    for name in ("here", "ray"):
+        run("detect", "-i", scans, "--detector", detector, "-o", tmp_path / name, on_ray=name == "ray", code=3)
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+    found = json.loads((tmp_path / "ray" / "a_detections.json").read_text())
+    assert found["lungs"] is not None
+    assert [row["code"] for row in json.loads((tmp_path / "ray" / "errors.json").read_text())] == ["PE-IN-003"]
+
+
 def test_convert_and_evaluate(run, scans, tmp_path, monkeypatch) -> None:
     (tmp_path / "none.txt").write_text("a\nb\nc\n")
     convert = ["convert", "nifti", scans, "-d", 501, "--folds", 2, "--negatives", tmp_path / "none.txt"]
@@ -69,3 +86,13 @@ def test_convert_and_evaluate(run, scans, tmp_path, monkeypatch) -> None:
         evaluate = ["evaluate", "-i", tmp_path / "predictions", "-g", tmp_path / "labels"]
         run(*evaluate, "-o", tmp_path / f"{name}_scores", on_ray=name == "ray")
     assert contents(tmp_path / "ray_scores") == contents(tmp_path / "here_scores")
+
+
+def test_each_worker_has_a_gpu_of_its_own(machines, tmp_path, tmp_path_factory) -> None:
+    """Two GPUs that the machine says it has: Ray hides all but one from each worker, and nnU-Net takes that."""
+    third = machines.add_node(**LEAN | {"num_cpus": 2, "num_gpus": 2})
+    settings, folder = EngineSettings(engine="ray", address=machines.address), tmp_path_factory.mktemp("results")
+    with engine_of(settings, folder, networks=True) as both:
+        found = dict(run_cases(partial(jobs.double, str(tmp_path), 2), {str(k): k for k in range(8)}, engine=both))
+    machines.remove_node(third, allow_graceful=False)
+    assert {gpu for *_, gpu in found.values()} == {"0", "1"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from pe_nnunet.cases import CaseFailure, run_cases
 from pe_nnunet.cluster import EngineSettings, engine_of, start
 from pe_nnunet.cluster import engine as hand_out
 from pe_nnunet.cluster.engine import RayEngine
+from pe_nnunet.cluster.head import Head
 from pe_nnunet.cluster.worker import Setup
 from pe_nnunet.errors import ConfigurationError, MissingExtraError, OutputError, PEError
 
@@ -59,6 +61,42 @@ class Call:
             raise TaskError(error) from error
 
 
+class Here(Head):
+    """A head that answers until it does not."""
+
+    def __init__(self, there: Callable[[], bool] = lambda: True) -> None:
+        super().__init__("head:6379")
+        self.there = there
+
+    def answers(self) -> bool:
+        if not self.there():
+            self._silent_since = self._silent_since or 1e-9  # for long
+        return self.there()
+
+
+class Metrics:
+    """Of Ray: what was set and counted, by name and labels."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, float] = {}
+
+    def Counter(self, name, description, tag_keys):  # noqa: N802 - as Ray calls it
+        labels: dict[str, str] = {}
+
+        def key(tags=()):
+            found = labels | dict(tags or {})
+            assert set(found) == set(tag_keys)
+            return " ".join([name, *found.values()])
+
+        return SimpleNamespace(
+            set_default_tags=labels.update,
+            inc=lambda tags=(): self.values.update({key(tags): self.values.get(key(tags), 0) + 1}),
+            set=lambda value: self.values.update({key(): value}),
+        )
+
+    Gauge = Counter
+
+
 class Ray:
     """As much of Ray as is asked for: actors that are called in this process, one answer at a time, the last first."""
 
@@ -66,6 +104,8 @@ class Ray:
 
     def __init__(self, machines: int = 2) -> None:
         self.machines, self.started, self.alive = machines, 0, 0
+        self.metrics = Metrics()
+        self.util = SimpleNamespace(metrics=self.metrics)
 
     def nodes(self):
         return [{"Alive": True, "Resources": {"CPU": 1.0}}] * self.machines
@@ -107,10 +147,10 @@ def setup(tmp_path: Path) -> Setup:
     return Setup(Path.cwd(), tuple(sys.path), {}, __version__, tmp_path / "sign")
 
 
-def handed_out(work, items, setup, ray=None, **options):
+def handed_out(work, items, setup, ray=None, head=None, **options):
     ray = ray or Ray()
     settings = EngineSettings(engine="ray")
-    with RayEngine(ray, settings, setup, networks=False) as engine:
+    with RayEngine(ray, settings, setup, head or Here(), networks=False) as engine:
         found = list(run_cases(work, items, engine=engine, **options))
     assert ray.alive == 0
     assert len(found) == len({case for case, _ in found})
@@ -166,7 +206,15 @@ def test_every_case_comes_once_although_workers_are_lost(setup, capsys) -> None:
 
 
 def test_cases_that_kill_their_workers_are_given_up_after_three(setup) -> None:
-    found, ray = handed_out(partial(poison, (3, 39)), ITEMS, setup)
+    found, ray = handed_out(partial(poison, (3, 39)), ITEMS, setup, bar="predict")
+    assert ray.metrics.values.pop("pe_nnunet_workers predict") == 0
+    assert ray.metrics.values == {
+        "pe_nnunet_cases predict done": 38,
+        "pe_nnunet_cases predict PE-CLU-005": 2,
+        "pe_nnunet_cases_left predict": 0,
+        "pe_nnunet_seconds_left predict": 0,
+        "pe_nnunet_workers_lost predict": 6,
+    }
     assert {case for case, value in found.items() if isinstance(value, CaseFailure)} == {"3", "39"}
     assert found["3"].code == found["39"].code == "PE-CLU-005"
     assert {case: value for case, value in found.items() if case not in {"3", "39"}} == {
@@ -200,6 +248,40 @@ def test_machines_that_do_not_fit_are_named(setup, monkeypatch) -> None:
     monkeypatch.setattr("pe_nnunet.cluster.worker.__version__", "0.0.1")
     with pytest.raises(ConfigurationError, match=r"PE-CLU-003: .* has pe-nnunet 0\.0\.1"):
         handed_out(full, ITEMS, setup)
+
+
+def test_workers_that_are_started_on_a_machine_that_is_gone_end_no_run(setup, monkeypatch) -> None:
+    ray, made = Ray(), []
+
+    class Gone(hand_out.Worker):
+        def __init__(self, setup: Setup) -> None:
+            made.append(setup)
+            if len(made) <= 5:
+                raise Kill
+            super().__init__(setup)
+
+    monkeypatch.setattr(hand_out, "Worker", Gone)
+    found, _ = handed_out(partial(poison, ()), ITEMS, setup, ray)
+    assert found == ITEMS
+    assert len(made) > 5
+
+
+def test_without_its_head_a_run_ends_and_waits_for_nothing(setup, monkeypatch) -> None:
+    monkeypatch.setattr(hand_out, "LOOK_S", -1.0)
+    ray, seen = Ray(), iter([True] * 5)
+    with pytest.raises(ConfigurationError, match="PE-CLU-010: Ray's head at head:6379 has not answered for 20 s"):
+        handed_out(partial(poison, ()), ITEMS, setup, ray, Here(lambda: next(seen, False)))
+    assert ray.alive == 2  # they are not asked to end: that would wait for the head; they end with it
+    head = Head("127.0.0.1:9")  # where nobody listens
+    assert not head.answers()
+    head.require()  # for some time
+
+
+def test_answers_that_are_lost_time_and_again_give_up_a_case(setup, monkeypatch) -> None:
+    """Want of memory is no `RayActorError`: a case that takes all of it must not go round for ever."""
+    monkeypatch.setattr(Ray, "exceptions", SimpleNamespace(RayError=RayError, RayActorError=KeyError))
+    found, _ = handed_out(partial(poison, (3,)), ITEMS, setup)
+    assert found["3"].code == "PE-CLU-005"
 
 
 def test_machines_that_join_are_used(setup, monkeypatch) -> None:
@@ -237,7 +319,13 @@ def test_options_without_ray_and_ray_that_is_not_there(tmp_path, monkeypatch) ->
 def test_every_ray_that_a_process_starts_has_the_same_token(tmp_path, monkeypatch) -> None:
     """Ray's libraries keep the first one that they read: a second run of a process would be refused."""
     tokens = []
-    ray = SimpleNamespace(init=lambda **_: tokens.append(os.environ["RAY_AUTH_TOKEN"]), shutdown=lambda: None)
+    ray = SimpleNamespace(
+        init=lambda **_: tokens.append(os.environ["RAY_AUTH_TOKEN"]),
+        shutdown=lambda: None,
+        start_api_server=None,
+        ray_constants=SimpleNamespace(ENABLE_RAY_CLUSTER=True),
+        get_runtime_context=lambda: SimpleNamespace(gcs_address="127.0.0.1:9"),
+    )
     monkeypatch.setattr(start, "import_module", lambda _: ray)
     for _ in range(2):
         with engine_of(EngineSettings(engine="ray"), tmp_path):

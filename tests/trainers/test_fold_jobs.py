@@ -47,7 +47,9 @@ def test_folds_are_trained_once_and_one_that_fails_is_listed(tmp_path: Path) -> 
 def test_a_training_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     mark = tmp_path / "fold_0" / "pid"
     child = (
-        "import os, sys, time; from pe_nnunet.processes import end_with_stdin; end_with_stdin(); "
+        "import multiprocessing, os, sys, time; from pe_nnunet.processes import end_with_stdin; end_with_stdin(); "
+        "forked = multiprocessing.get_context('fork').Process(target=time.time); "  # as nnU-Net's that load data
+        "forked.start(); forked.join(); "
         f"open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     )
     starter = (
