@@ -2,7 +2,8 @@
 
 A block after the comment `<!-- checked -->` needs hours, weights or a download: its commands are parsed alone, by the
 parser of the command itself. So are the commands of all other pages. A `text` block is what the block before it prints,
-where `...` stands for anything. Models are the starter model and those that a page trains, for two steps.
+where `...` stands for anything. A block after `<!-- trains -->` trains, or takes what was trained: `make tutorials`
+runs it too, with trainings of two steps; else it is parsed. All other models are the starter model.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 PAGES = {str(path.relative_to(REPOSITORY)): path for path in sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])}
 RUN = [*sorted((DOCS / "tutorials").glob("*.md")), DOCS / "index.md", DOCS / "what_this_is.md"]
-CHECKED, PREDICT = "<!-- checked -->", "pe-nnunet-predict-fused"
+PREDICT = "pe-nnunet-predict-fused"
+NOT_RUN = {"<!-- checked -->", *(() if os.environ.get("PE_NNUNET_TEST_TRAININGS") else ("<!-- trains -->",))}
 STEPS = "epochs=1 iterations=2 validation_iterations=1 test_time_mirroring=no"  # of a training, whatever a page says
 
 
@@ -51,7 +53,7 @@ def blocks(page: Path) -> Iterator[Block]:
     before = ""
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type in {"fence", "code_block"}:
-            yield Block(token.info.strip(), token.content, before == CHECKED)
+            yield Block(token.info.strip(), token.content, before in NOT_RUN)
         if token.content:
             before = token.content.strip()
 
