@@ -109,6 +109,8 @@ def _read_dicom(path: Path) -> None:
     dataset = pydicom.dcmread(path)
     for element in dataset:  # each is parsed on access
         _ = element.value
+    if "Rows" not in dataset:  # a report, not pictures
+        return
     shape = [int(dataset.get(name, 1)) for name in ("Rows", "Columns", "NumberOfFrames", "BitsAllocated")]
     bits = shape[0] * shape[1] * shape[2] * shape[3] * int(dataset.get("SamplesPerPixel", 1))
     held = len(dataset.get("PixelData", b""))
