@@ -2,6 +2,7 @@
 
 pe-nnunet serve -o STATE -m MODEL --watch INBOX --send-folder OUTBOX --page-port 8050
 pe-nnunet serve -o STATE -m MODEL --port 11112 --allow SCANNER --send-to PACS@127.0.0.1:4242
+pe-nnunet serve -o STATE -m MODEL --page-port 8050 --stow-in --stow http://127.0.0.1:8042/dicom-web
 pe-nnunet serve -o STATE -m MODEL --orthanc http://127.0.0.1:8042 --stow http://127.0.0.1:8042/dicom-web
 pe-nnunet serve -o STATE -m MODEL --watch INBOX --dry-run
 pe-nnunet serve -o STATE --retry UID
@@ -94,6 +95,7 @@ def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings
     from pe_nnunet.serving.retention import TIDY_S, Retention
     from pe_nnunet.serving.server import RESULTS, Server
     from pe_nnunet.serving.start import STUDIES, ending_gently, held, opened_queue
+    from pe_nnunet.serving.stow import StowReceiver
     from pe_nnunet.serving.watched_folder import WatchedFolder
     from pe_nnunet.serving.web import pages
     from pe_nnunet.serving.worklist import Worklist
@@ -129,7 +131,8 @@ def _serve(args: argparse.Namespace, settings: ServeSettings, node: NodeSettings
             server.every(settings.look_s, "watching", WatchedFolder(args.watch, intake, queue).look)
         ends.enter_context(ending_gently(server.stop))
         worklist = Worklist(queue, args.output / RESULTS, settings.prevalence, settings.score_prevalence)
-        ends.enter_context(pages(settings.page_port, worklist, counts, args.output))
+        stow = StowReceiver(intake, counts) if settings.stow_in else None
+        ends.enter_context(pages(settings.page_port, worklist, counts, args.output, stow))
         ends.enter_context(listening(node, intake, counts))
         say("ready")
         server.run()

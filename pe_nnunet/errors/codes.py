@@ -354,4 +354,5 @@ CODES: dict[str, str] = {
     "PE-SRV-010": "Orthanc cannot be asked for new studies",
     "PE-SRV-011": "no series of the study is a volume of axial CT slices",
     "PE-SRV-012": "another server works on the folder",
+    "PE-SRV-013": "a STOW request, or an object of one, that is not taken in",
 }

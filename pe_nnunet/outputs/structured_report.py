@@ -1,7 +1,8 @@
 """The findings of a case as a DICOM SR: a measurement report (PS3.16, TID 1500) that PACS and research tools can read.
 
 One measurement group an embolus: TID 1411 with a reference to its segment, or TID 1501 where there is no DICOM SEG.
-A further group holds what counts for the whole scan, also where nothing was found. What is not known is left out.
+A further group holds what counts for the whole scan, also where nothing was found, and one the ventricles where their
+masks were given. What is not known is left out.
 """
 
 from __future__ import annotations
@@ -17,21 +18,31 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from pe_nnunet import __version__
+from pe_nnunet.burden import Place
 from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.errors import Note, OutputError
 from pe_nnunet.files import atomic_path
 from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.algorithm import NAME, algorithm_parameters
 from pe_nnunet.outputs.artery import level_of
+from pe_nnunet.outputs.burden_record import burden_record, place_record
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.diameter import max_diameter_mm
+from pe_nnunet.outputs.report_burden import (
+    SCHEME,
+    levels_of,
+    measured,
+    obstruction_of,
+    scores_of,
+    sites_of,
+    ventricles_of,
+)
 from pe_nnunet.outputs.report_sources import ReportSources
 from pe_nnunet.volumes.dicom.derived import ContentUids, made_of_series, moment_of, remove_clock
 from pe_nnunet.volumes.geometry import spacing_zyx
 from pe_nnunet.voxels import Box, boxes_by_id
 
 SERIES_NUMBER = 901
-SCHEME = "99PENNUNET"  # of codes that no public scheme has; the prefix says so (PS3.16, 8)
 LEVEL = Code("LEVEL_BY_WIDTH", SCHEME, "Level of the pulmonary artery by its width alone")
 LEVELS = {name: Code(name.upper(), SCHEME, f"{name.capitalize()} by width") for name in
           ("main", "lobar", "segmental", "subsegmental")}  # fmt: skip
@@ -73,7 +84,9 @@ def write_dicom_sr(case: CaseResult, path: Path, segmentation: Path, most: int) 
 
 
 def _report(case: CaseResult, sources: ReportSources, described: Sequence[Candidate]) -> Any:
-    facts = (list(case.emboli.kept), case.emboli.pe_score, dict(case.artery_mm), algorithm_parameters(case))
+    places = [place_record(case.burden, row.id) for row in case.emboli.kept]
+    anatomy = (places, burden_record(case.burden, case.image))
+    facts = (list(case.emboli.kept), case.emboli.pe_score, dict(case.artery_mm), anatomy, algorithm_parameters(case))
     uids = ContentUids(b"", *sources.facts(), repr(facts))
     boxes = boxes_by_id(case.emboli.labels)
     groups = [_embolus(case, row, boxes[row.id], sources, uids) for row in described]
@@ -91,7 +104,7 @@ def _report(case: CaseResult, sources: ReportSources, described: Sequence[Candid
             )
         ),
         procedure_reported=codes.SCT.ComputedTomography,
-        imaging_measurements=[*groups, _totals(case, uids)],
+        imaging_measurements=[*groups, _totals(case, uids), *ventricles_of(case.burden, uids)],
         title=codes.DCM.ImagingMeasurementReport,
     )
     day, time = moment_of(sources.instances[0])
@@ -120,29 +133,28 @@ def _report(case: CaseResult, sources: ReportSources, described: Sequence[Candid
 def _embolus(case: CaseResult, row: Candidate, box: Box, sources: ReportSources, uids: ContentUids) -> Any:
     mask = case.emboli.labels[box.slices] == row.id
     artery_mm = case.artery_mm.get(row.id)
+    place = Place() if case.burden is None else case.burden.places.get(row.id, Place())
     name = f"embolus {row.id}"
     said: dict[str, Any] = {
         "finding_type": codes.SCT.PulmonaryEmbolism,
         "finding_category": codes.SCT.MorphologicallyAbnormalStructure,
-        "finding_sites": [sr.FindingSite(codes.SCT.PulmonaryArtery)],
+        "finding_sites": sites_of(place),
         "algorithm_id": sr.AlgorithmIdentification(name=NAME, version=__version__),
         "measurements": [
-            _measured(codes.SCT.Volume, row.volume_mm3, codes.UCUM.CubicMillimeter),
-            _measured(
+            measured(codes.SCT.Volume, row.volume_mm3, codes.UCUM.CubicMillimeter),
+            measured(
                 codes.IBSI.Maximum3DDiameterOfAMesh,
                 max_diameter_mm(mask, spacing_zyx(case.image)),
                 codes.UCUM.Millimeter,
             ),
-            *(
-                []
-                if artery_mm is None
-                else [_measured(codes.SCT.VesselLumenDiameter, artery_mm, codes.UCUM.Millimeter)]
-            ),
-            _measured(codes.DCM.CertaintyOfFinding, 100 * row.probability, codes.UCUM.Percent),
+            *([] if artery_mm is None else [measured(codes.SCT.VesselLumenDiameter, artery_mm, codes.UCUM.Millimeter)]),
+            *obstruction_of(place),
+            measured(codes.DCM.CertaintyOfFinding, 100 * row.probability, codes.UCUM.Percent),
         ],
-        "qualitative_evaluations": []
-        if artery_mm is None
-        else [sr.QualitativeEvaluation(LEVEL, LEVELS[level_of(artery_mm)])],
+        "qualitative_evaluations": [
+            *levels_of(place),
+            *([] if artery_mm is None else [sr.QualitativeEvaluation(LEVEL, LEVELS[level_of(artery_mm)])]),
+        ],
     }
     segment = sources.segments.get(row.id)
     if segment is None:
@@ -170,15 +182,12 @@ def _totals(case: CaseResult, uids: ContentUids) -> Any:
             family=codes.cid7162.ArtificialIntelligence,
         ),
         measurements=[
-            _measured(codes.SCT.NumberOfLesions, len(emboli.kept), codes.UCUM.NoUnits),
-            _measured(codes.SCT.Volume, emboli.volume_mm3, codes.UCUM.CubicMillimeter, derivation=codes.SCT.Total),
-            _measured(codes.DCM.CertaintyOfImpression, 100 * emboli.pe_score, codes.UCUM.Percent),
+            measured(codes.SCT.NumberOfLesions, len(emboli.kept), codes.UCUM.NoUnits),
+            measured(codes.SCT.Volume, emboli.volume_mm3, codes.UCUM.CubicMillimeter, derivation=codes.SCT.Total),
+            *scores_of(case.burden),
+            measured(codes.DCM.CertaintyOfImpression, 100 * emboli.pe_score, codes.UCUM.Percent),
         ],
         qualitative_evaluations=[
             sr.QualitativeEvaluation(FOUND, codes.DCM.Present if emboli.kept else codes.DCM.Absent)
         ],
     )
-
-
-def _measured(name: Code, value: float, unit: Code, **more: Any) -> Any:
-    return sr.Measurement(name=name, value=round(value, 3), unit=unit, **more)

@@ -23,7 +23,9 @@ SEGMENTS_OF_LOBE = dict(zip(LOBES, (3, 2, 5, 5, 5), strict=True))
 """As scores of obstruction count them: ten a lung, the two of the lingula among those of the left upper lobe."""
 
 SEGMENTS = {"trunk": 20, "right main": 10, "left main": 10, "right interlobar": 7, **SEGMENTS_OF_LOBE}
-MIN_LOBAR, MIN_SEGMENTAL = 2**0.5, 0.65  # segments: half way, by ratio, between 2 and 1, and 1 and 0.42
+IN_LOBE = (("lobar", 2**0.5), ("segmental", 0.65), ("subsegmental", 0.0))
+"""Level and fewest segments: half way, by ratio, between 2 and 1, and 1 and 0.42."""
+
 LEVELS = ("main", "lobar", "segmental", "subsegmental")
 MIN_SHARE = 0.1  # of an embolus, for a level to be its own
 
@@ -63,8 +65,7 @@ class ArteryAnatomy:
                 continue
             name.append(name[parent])
             segments[k] = SEGMENTS_OF_LOBE[name[k]] * tips[k] / whole[name[k]]
-            few = (segments[k] < MIN_LOBAR) + (segments[k] < MIN_SEGMENTAL)
-            level.append(LEVELS[1 + few])
+            level.append(next(each for each, fewest in IN_LOBE if segments[k] >= fewest))
         return cls(tuple(name), tuple(level), segments)
 
     def place_of(self, embolus: Embolus) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """The DICOM node that receives: C-ECHO, and C-STORE of CT images from those who may send.
 
-Source: DICOM PS3.4, annexes A (verification) and B (storage, B.2.3 for the status of a response).
+Source: DICOM PS3.4, annexes A (verification) and B (storage).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pe_nnunet.errors import ConfigurationError, InputError, OutputError
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.intake import Intake
 from pe_nnunet.serving.log import say
 from pe_nnunet.serving.pynetdicom_here import require_pynetdicom, tls_context
 from pe_nnunet.serving.settings import NodeSettings
+from pe_nnunet.serving.storing import SUCCESS, store
 from pe_nnunet.volumes.dicom.headers import CT_CLASSES
 
-SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 SILENCE_S = 60.0  # after which an association that says nothing is ended
 
 
@@ -33,23 +33,8 @@ class Receiver:
         self._intake, self._counts = intake, counts
 
     def store(self, event: Any) -> int:
-        """The status of a C-STORE request: success is said once the image is on the disk and in the queue."""
-        try:
-            new = self._intake.take(event.encoded_dataset())
-        except InputError as error:
-            say(f"{error.code}: an object was refused: {error.message}")
-            self._counts.add("refused")
-            return CANNOT_UNDERSTAND
-        except OutputError as error:
-            say(f"{error.code}: an object was refused: {error.message}")
-            self._counts.add("refused")
-            return OUT_OF_RESOURCES
-        except Exception as error:  # noqa: BLE001 - the sender is told that it was not stored
-            say(f"PE-ENV-006: an object was refused: {type(error).__name__}")
-            self._counts.add("refused")
-            return CANNOT_UNDERSTAND
-        self._counts.add("stored" if new else "known")
-        return SUCCESS
+        """The status of a C-STORE request."""
+        return store(event.encoded_dataset(), self._intake, self._counts)
 
     def echo(self, _: Any) -> int:
         """The status of a C-ECHO request."""

@@ -48,18 +48,21 @@ class ServeSettings:
         metavar="N",
         default_text="none",
     )
+    stow_in: bool = option(
+        False, "receive images by DICOMweb STOW too, at http://127.0.0.1:PORT/dicom-web of the worklist page"
+    )
     prevalence: float | None = option(
         None,
-        "share of scans with PE here: the page shows the score as a probability at it",
+        "share of scans with PE here, at which the page shows the score as a probability",
         low=0.0001,
         high=0.9999,
         kind=float,
         metavar="P",
-        default_text="no probability",
+        default_text="estimated from the scores",
     )
     score_prevalence: float | None = option(
         None,
-        "share of scans with PE where the score is a calibrated probability; goes with --prevalence",
+        "share of scans with PE where the score is a calibrated probability: without it the page shows none",
         low=0.0001,
         high=0.9999,
         kind=float,
@@ -68,10 +71,12 @@ class ServeSettings:
 
     def __post_init__(self) -> None:
         require_limits(self, "PE-SRV-007")
-        if (self.prevalence is None) != (self.score_prevalence is None):
+        if self.stow_in and self.page_port is None:
+            raise ConfigurationError("PE-SRV-007", "--stow-in without --page-port: there is no server", "give both")
+        if self.prevalence is not None and self.score_prevalence is None:
             raise ConfigurationError(
                 "PE-SRV-007",
-                "--prevalence and --score-prevalence go together",
+                "--prevalence without --score-prevalence",
                 "a score can be brought from one prevalence to another if both are known",
             )
 

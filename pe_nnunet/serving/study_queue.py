@@ -153,6 +153,11 @@ class StudyQueue(QueueFile):
         query = f"SELECT {_COLUMNS} FROM studies ORDER BY received DESC, uid LIMIT ?"  # noqa: S608 - our own names
         return [Study(*row) for row in self._rows(query, limit)]  # type: ignore[arg-type]
 
+    def newest_scores(self, limit: int) -> list[float]:
+        """PE scores of the newest studies that have one."""
+        query = "SELECT pe_score FROM studies WHERE pe_score IS NOT NULL ORDER BY received DESC, uid LIMIT ?"
+        return [float(str(row[0])) for row in self._rows(query, limit)]
+
     def counts(self) -> dict[str, int]:
         """How many studies are in each state."""
         rows = self._rows("SELECT state, COUNT(*) FROM studies GROUP BY state")

@@ -1,7 +1,7 @@
-"""The server's pages on loopback: worklist, case reports, health and metrics.
+"""The server's pages on loopback: worklist, case reports, health and metrics; and where images are taken in by STOW.
 
 Only requests to a name of this machine are answered, so that no page from elsewhere reaches it under a name of its own
-(DNS rebinding), and only those with a header that a foreign page cannot set change anything.
+(DNS rebinding), and only those with a header, or of a type, that a foreign page cannot send change anything.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import SHUT_WR
 from threading import Thread
 from urllib.parse import unquote, urlsplit
 
@@ -20,6 +21,8 @@ from pe_nnunet.errors import ConfigurationError, PEError
 from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.log import say
 from pe_nnunet.serving.metrics import CONTENT_TYPE, metrics
+from pe_nnunet.serving.request_body import PIECE
+from pe_nnunet.serving.stow import STUDIES, StowReceiver
 from pe_nnunet.serving.worklist import Worklist
 
 LOOPBACK = "127.0.0.1"
@@ -27,10 +30,13 @@ NAMES = frozenset({LOOPBACK, "localhost"})
 ASKS = "X-PE-nnUNet"  # header of a request that changes something
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 SILENCE_S = 30.0
+PATIENCE_S, MOST_UNHEARD = 2.0, 1 << 28  # with a sender whose request was refused half-way, in seconds and bytes
 
 
 @contextmanager
-def pages(port: int | None, worklist: Worklist, counts: Counts, folder: Path) -> Iterator[None]:
+def pages(
+    port: int | None, worklist: Worklist, counts: Counts, folder: Path, stow: StowReceiver | None = None
+) -> Iterator[None]:
     """Serve the pages while the block runs; nothing where no port is given.
 
     Args:
@@ -38,6 +44,7 @@ def pages(port: int | None, worklist: Worklist, counts: Counts, folder: Path) ->
         worklist: What the page shows.
         counts: For health and metrics.
         folder: Of the server.
+        stow: Takes images in; None if none are taken here.
 
     Raises:
         ConfigurationError: PE-SRV-009 if the port cannot be listened on.
@@ -47,7 +54,7 @@ def pages(port: int | None, worklist: Worklist, counts: Counts, folder: Path) ->
         return
 
     class Handler(_Handler):
-        shown, happened, state = worklist, counts, folder
+        shown, happened, state, receiver = worklist, counts, folder, stow
 
     try:
         server = _Server((LOOPBACK, port), Handler)
@@ -57,6 +64,8 @@ def pages(port: int | None, worklist: Worklist, counts: Counts, folder: Path) ->
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     say(f"worklist on http://{LOOPBACK}:{port}/")
+    if stow is not None:
+        say(f"images by STOW on http://{LOOPBACK}:{port}{STUDIES}")
     try:
         yield
     finally:
@@ -79,6 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
     shown: Worklist
     happened: Counts
     state: Path
+    receiver: StowReceiver | None
     timeout = SILENCE_S
 
     def do_GET(self) -> None:
@@ -102,11 +112,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, "not found\n")
 
     def do_POST(self) -> None:
-        """Put a study into the queue again."""
+        """Put a study into the queue again, or take images in."""
         path = unquote(urlsplit(self.path).path)
         if not self._is_ours():
             return
-        if not path.startswith("/retry/"):
+        if self.receiver is not None and (path == STUDIES or path.startswith(f"{STUDIES}/")):
+            self._answer(*self.receiver.answer(path, self.headers, self.rfile))
+            self._hear_out()
+        elif not path.startswith("/retry/"):
             self._answer(HTTPStatus.NOT_FOUND, "not found\n")
         elif self.headers.get(ASKS) is None:
             self._answer(HTTPStatus.FORBIDDEN, f"the header {ASKS} is missing\n")
@@ -124,6 +137,15 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         self._answer(HTTPStatus.FORBIDDEN, "this name is none of this machine\n")
         return False
+
+    def _hear_out(self) -> None:
+        """Read on for a while: a sender whose request was refused half-way hears why only when all of it is sent."""
+        with suppress(OSError):
+            self.connection.shutdown(SHUT_WR)
+            self.connection.settimeout(PATIENCE_S)
+            for _ in range(MOST_UNHEARD // PIECE):
+                if not self.rfile.read1(PIECE):
+                    return
 
     def _answer(self, status: HTTPStatus, text: str, kind: str = "text/plain; charset=utf-8") -> None:
         content = text.encode()

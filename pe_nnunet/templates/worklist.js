@@ -5,6 +5,7 @@
   const table = document.getElementById("studies");
   const body = table.tBodies[0];
   const counts = document.getElementById("counts");
+  const assumption = document.getElementById("assumption");
   const said = document.getElementById("said");
   const buttons = [...table.tHead.querySelectorAll("button")];
   let found = { now: 0, counts: {}, studies: [] };
@@ -85,6 +86,7 @@
       found = await answer.json();
       answered = Date.now();
       counts.textContent = Object.entries(found.counts).map(([state, many]) => `${many} ${state}`).join(" · ");
+      assumption.textContent = found.assumption;
       show();
     } catch {
       const since = answered ? ` for ${age((Date.now() - answered) / 1000)}` : "";

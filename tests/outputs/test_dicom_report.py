@@ -17,9 +17,14 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import CTImageStorage
 
 from pe_nnunet import __version__
+from pe_nnunet.burden import Burden, Place, Score
+from pe_nnunet.burden.planes import Chord
+from pe_nnunet.burden.sites import Obstruction
+from pe_nnunet.burden.ventricles import Ventricles, View
 from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, ModelRecord, write_case
 from pe_nnunet.outputs.key_image import draw_key_image, orientation
+from pe_nnunet.outputs.report_burden import TREE_LEVEL
 from pe_nnunet.outputs.structured_report import FOUND, LEVEL
 from pe_nnunet.outputs.writers import WRITERS
 from pe_nnunet.volumes import find_scans, read_scan, spacing_zyx, write_dicom_series
@@ -187,6 +192,59 @@ def test_that_nothing_was_found_is_a_report_too(series: Path, tmp_path: Path) ->
     assert [e.value for e in totals.get_qualitative_evaluations(name=FOUND)] == [codes.DCM.Absent]
 
 
+def burden_of(places: dict[int, Place]) -> Burden:
+    """Of a scan with masks of all structures: the ventricles 45 and 30 mm wide."""
+    chords = [Chord(np.zeros(3), np.array([0, 0, mm])) for mm in (45.0, 30.0)]
+    view = View(*chords, (None, None))
+    scores = (Score(12, 10, 15, 40), Score(33, 28, 40, 155)) if places else (Score(0, 0, 0, 40), Score(0, 0, 0, 155))
+    return Burden(("artery",), places, *scores, Ventricles(120.0, 90.0, view, None, ()))
+
+
+def both_derivations(group: hd.sr.MeasurementsAndQualitativeEvaluations, code: str) -> list[float]:
+    """A value, and its bounds."""
+    found = {
+        m.derivation.value if m.derivation else "": m.value for m in group.get_measurements() if m.name.value == code
+    }
+    return [float(found[key]) for key in ("", codes.SCT.Minimum.value, codes.SCT.Maximum.value)]
+
+
+def test_what_the_anatomy_tells(series: Path, tmp_path: Path) -> None:
+    places = {
+        1: Place("segmental", 3, "right", "right lower", Obstruction(0.625, 0.5, 0.75)),
+        2: Place(),  # off the tree
+    }
+    case = replace(case_of(series), burden=burden_of(places), artery_mm={1: 9.25})
+    assert write_case(case, tmp_path, KINDS).notes == ()
+    report = hd.sr.srread(tmp_path / "case_1_sr.dcm")
+    first, second = report.content.get_volumetric_roi_measurement_groups()
+    (artery, lobe), (alone,) = first.finding_sites, second.finding_sites
+    assert (artery.value, artery.laterality, lobe.value.value) == (
+        codes.SCT.PulmonaryArtery, codes.SCT.Right, "266005")  # fmt: skip
+    assert (alone.value, alone.laterality) == (codes.SCT.PulmonaryArtery, None)
+    levels = [[e.value.meaning for e in group.get_qualitative_evaluations()] for group in (first, second)]
+    kind = codes.SCT.MorphologicallyAbnormalStructure.meaning  # the category of the finding
+    assert levels == [[kind, "Segmental by the artery tree", "Lobar by width"], [kind]]
+    assert [e.value.value for e in first.get_qualitative_evaluations(name=TREE_LEVEL)] == ["SEGMENTAL_BY_TREE"]
+    assert both_derivations(first, "408714007") == [62.5, 50, 75]
+    assert "408714007" not in measured(second)
+    totals, ventricles = report.content.get_image_measurement_groups()
+    assert both_derivations(totals, "QANADLI") == [12, 10, 15]
+    assert both_derivations(totals, "MASTORA") == [33, 28, 40]
+    assert [site.value for site in ventricles.finding_sites] == [codes.SCT.RightVentricle, codes.SCT.LeftVentricle]
+    told = [(m.name.value, float(m.value), m.unit.value) for m in ventricles.get_measurements()]
+    assert told == [("RV_LV_AXIAL", 1.5, "{ratio}"), ("RV_LV_VOLUME", 1.333, "{ratio}"),
+                    ("118565006", 120, "ml"), ("118565006", 90, "ml")]  # fmt: skip
+    validated(tmp_path)
+
+    none = find_emboli(np.zeros(SHAPE, np.float32), (1, 1, 1))
+    write_case(replace(case, emboli=none, burden=burden_of({}), artery_mm={}), tmp_path / "none", KINDS)
+    totals, ventricles = hd.sr.srread(tmp_path / "none" / "case_1_sr.dcm").content.get_image_measurement_groups()
+    assert [e.value for e in totals.get_qualitative_evaluations(name=FOUND)] == [codes.DCM.Absent]
+    assert both_derivations(totals, "QANADLI") == [0, 0, 0]
+    assert measured(ventricles)["RV_LV_AXIAL"] == (1.5, "{ratio}")
+    validated(tmp_path / "none")
+
+
 def test_without_a_segmentation_the_report_refers_to_slices_where_it_can(series: Path, tmp_path: Path) -> None:
     case = case_of(series)
     summary = write_case(case, tmp_path / "a", KINDS - {"dicom_seg"})
@@ -223,9 +281,12 @@ def test_pictures_of_long_and_tiny_slices_keep_their_shape(series: Path) -> None
 
 
 def test_the_files_pass_a_validator_of_the_standard(written: tuple[CaseResult, Path]) -> None:
+    validated(written[1])
+
+
+def validated(folder: Path) -> None:
     if shutil.which("dciodvfy") is None:
         pytest.skip("no dciodvfy here (Debian's package dicom3tools)")
-    _, out = written
-    for path in sorted(out.glob("*.dcm")):
+    for path in sorted(folder.glob("*.dcm")):
         said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
         assert [line for line in (said.stdout + said.stderr).splitlines() if line.startswith("Error")] == [], path.name

@@ -7,7 +7,7 @@ import pytest
 
 from pe_nnunet.phantom import Phantom
 from pe_nnunet.phantom.anatomy import Thorax
-from pe_nnunet.phantom.artery_anatomy import LEVELS, ArteryAnatomy
+from pe_nnunet.phantom.artery_anatomy import IN_LOBE, LEVELS, NAMED, ArteryAnatomy
 from pe_nnunet.phantom.clots import obstructed_share
 from pe_nnunet.phantom.settings import coarse_settings
 from pe_nnunet.phantom.trees import grow_trees
@@ -18,6 +18,10 @@ def test_twenty_segments_and_levels_outwards() -> None:
     arteries = grow_trees(thorax, np.random.default_rng(1), tips_per_lung=120).arteries
     anatomy = ArteryAnatomy.of(arteries)
     rank = np.array([LEVELS.index(level) for level in anatomy.level])
+    drawn = np.flatnonzero(arteries.branch >= len(NAMED))
+    by_segments = {k: [fewest <= anatomy.segments[k] for _, fewest in IN_LOBE].index(True) for k in drawn}
+    assert all(rank[k] == 1 + by_segments[k] for k in drawn)
+    assert set(rank.tolist()) == {0, 1, 2, 3}
     inner = arteries.parent >= 0
     assert (rank[inner] >= rank[arteries.parent[inner]]).all()
     crossing = [k for k, p in enumerate(arteries.parent) if p >= 0 and rank[p] == 1 < rank[k]]

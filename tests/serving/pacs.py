@@ -35,7 +35,7 @@ def listens(port: int) -> bool:
 
 
 def dcmtk(tool: str, *arguments: Any, title: str = "SCANNER", to: str = "PENNUNET", port: int = 0) -> int:
-    """Run echoscu or storescu; its exit code."""
+    """Run echoscu, storescu or findscu; its exit code."""
     program = shutil.which(tool)
     if program is None:
         pytest.skip(f"no {tool} here (Debian's package dcmtk)")
@@ -53,6 +53,7 @@ class Orthanc:
             "StorageDirectory": str(folder / "storage"), "IndexDirectory": str(folder / "storage"),
             "HttpPort": self.http_port, "DicomPort": self.dicom_port, "DicomAet": "ORTHANC", "StableAge": stable_s,
             "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowFind": True,
             "Plugins": [str(PLUGIN)] if PLUGIN.exists() else [], "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }  # fmt: skip
         (folder / "orthanc.json").write_text(json.dumps(settings))

@@ -18,7 +18,7 @@ from pe_nnunet.serving.intake import Intake
 from pe_nnunet.serving.pynetdicom_here import require_pynetdicom, tls_context
 from pe_nnunet.serving.settings import NodeSettings, Peer
 from tests.serving.conftest import write_study
-from tests.serving.pacs import dcmtk, free_port
+from tests.serving.pacs import dcmtk, free_port, wait_for
 
 REJECT, ABORT = 0x03, 0x07  # PDU types (PS3.8, 9.3)
 
@@ -48,6 +48,13 @@ def test_from_a_scanner_into_the_same_study_of_a_pacs(queue, node, serve, orthan
     serve(lambda: states(queue) == dict.fromkeys(uids, "sent"), destinations=[peer])
     assert orthanc.modalities(uids[0]) == ["CT"] * 8 + ["SEG", "SR"]
     assert orthanc.modalities(uids[1]) == ["CT"] * 8 + ["SR"]
+    query = ["-S", "-k", "QueryRetrieveLevel=SERIES", "-k", f"StudyInstanceUID={uids[0]}", "-k", "Modality=SEG"]
+    (tmp_path / "found").mkdir()
+    query += ["-k", "SeriesInstanceUID", "-X", "-od", tmp_path / "found"]
+    assert dcmtk("findscu", *query, to="ORTHANC", port=orthanc.dicom_port) == 0
+    (answer,) = (tmp_path / "found").iterdir()
+    (seg,) = (tmp_path / "state").rglob("*_seg.dcm")
+    assert pydicom.dcmread(answer, force=True).SeriesInstanceUID == pydicom.dcmread(seg).SeriesInstanceUID
     queue.again(uids[0])
     serve(lambda: states(queue) == dict.fromkeys(uids, "sent"), destinations=[peer])
     assert orthanc.modalities(uids[0]) == ["CT"] * 8 + ["SEG", "SR"]  # the same objects, not further ones
@@ -59,6 +66,19 @@ def test_echo_and_who_may_send(node, tmp_path) -> None:
     assert dcmtk("echoscu", title="STRANGER", port=port) != 0
     assert dcmtk("echoscu", to="OTHER", port=port) != 0
     assert (counts.events["echoes"], counts.events["rejected"]) == (1, 2)
+
+
+def test_no_more_associations_at_a_time_than_are_allowed(intake) -> None:
+    port, counts = free_port(), Counts()
+    entity = require_pynetdicom().AE(ae_title="SCANNER")
+    entity.add_requested_context("1.2.840.10008.1.1")
+    with listening(NodeSettings(port=port, allow=("SCANNER",), max_associations=1), intake, counts):
+        first = entity.associate("127.0.0.1", port, ae_title="PENNUNET")
+        assert first.is_established
+        assert dcmtk("echoscu", port=port) != 0
+        first.release()
+        wait_for(lambda: dcmtk("echoscu", port=port) == 0)
+    assert counts.events["rejected"] >= 1
 
 
 def test_a_wrong_class_and_a_truncated_file_are_refused_or_queued_with_a_code(queue, node, serve, tmp_path) -> None:

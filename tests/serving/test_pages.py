@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.serving.counts import Counts
-from pe_nnunet.serving.prevalence import recalibrated
+from pe_nnunet.serving.prevalence import MIN_STUDIES, estimated, recalibrated
 from pe_nnunet.serving.settings import ServeSettings
 from pe_nnunet.serving.web import pages
 from pe_nnunet.serving.worklist import Worklist
@@ -35,6 +36,16 @@ def take_study(intake, folder: Path, number: int, **more) -> str:
     return uid
 
 
+def add_scores(queue, scores: list[float]) -> None:
+    """Studies that were predicted earlier."""
+    values = "uid, state, received, changed, since, pe_score, emboli"
+    with queue._changing() as base:
+        base.executemany(
+            f"INSERT INTO studies ({values}) VALUES (?, 'sent', 0, 0, 0, ?, 0)",  # noqa: S608 - our own names
+            [(f"1.2.4.{n}", score) for n, score in enumerate(scores)],
+        )
+
+
 def test_the_worklist_lives_and_opens_a_report(site, queue, intake, serve, browser, tmp_path) -> None:  # noqa: F811
     address, _ = site
     uids = [take_study(intake, tmp_path, 1), take_study(intake, tmp_path, 2, clot=False)]
@@ -51,6 +62,13 @@ def test_the_worklist_lives_and_opens_a_report(site, queue, intake, serve, brows
     assert failed[0] == "failed"
     assert failed[7].startswith("PE-SRV-011: none of 0 CT series")
     assert "probability at the former prevalence" in browser.value("document.querySelector('caption').textContent")
+    add_scores(queue, [0.95 if n < 10 else 0.05 for n in range(39)])  # results of further studies arrive
+    browser.wait(
+        "document.getElementById('assumption').textContent.includes('newest 40 studies tell a prevalence of 0.25')"
+    )
+    with queue._changing() as base:
+        base.execute("DELETE FROM studies WHERE uid LIKE '1.2.4.%'")
+    browser.wait("document.querySelectorAll('tbody tr').length === 2")
     browser.mouse("thead button[data-key=score]")
     assert [row[6] for row in browser.value(rows)] == uids
     browser.picture(tmp_path / "worklist.png")
@@ -95,6 +113,33 @@ def test_health_and_metrics(site) -> None:
 )
 def test_what_the_pages_refuse(site, method, path, headers, status) -> None:
     assert requests.request(method, site[0] + path, headers=headers, timeout=60).status_code == status
+
+
+def test_the_prevalence_that_calibrated_scores_tell() -> None:
+    draw = np.random.default_rng(3)
+    for true, at in ((0.1, 0.5), (0.5, 0.3), (0.3, 0.3)):
+        value = draw.normal(np.where(draw.random(2000) < true, 1.0, -1.0), 1.5)
+        odds = np.exp(2 * value / 1.5**2) * at / (1 - at)  # the likelihood ratio of the two normals
+        found = estimated((odds / (1 + odds)).tolist(), at)
+        assert found.low <= true <= found.high
+        assert found.high - found.low < 0.15
+    assert estimated([0.9] * (MIN_STUDIES - 1), 0.5) is None
+    ends = estimated([0.0] * 15 + [1.0] * 15, 0.2)
+    assert (ends.prevalence, ends.studies) == (0.5, 30)
+
+
+def test_without_a_given_prevalence_the_estimate_is_used(queue, tmp_path) -> None:
+    worklist = Worklist(queue, tmp_path, score_prevalence=0.5)
+    add_scores(queue, [float(n < 3) for n in range(MIN_STUDIES)])
+    told = worklist.rows()
+    assert "to one of 0.1, estimated" in told["assumption"]
+    assert "0.10 (95 % interval" in told["assumption"]
+    assert {row["probability"] for row in told["studies"]} == {0.0, 1.0}
+    with queue._changing() as base:
+        base.execute("DELETE FROM studies WHERE uid = '1.2.4.0'")
+    told = worklist.rows()
+    assert "not shown yet" in told["assumption"]
+    assert {row["probability"] for row in told["studies"]} == {None}
 
 
 def test_recalibration_keeps_ends_and_order() -> None:
