@@ -158,7 +158,7 @@ def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReade
     return CaseVolumes(
         scan.image,
         masks.get("label"),
-        _artery_alone(masks["artery"], source.artery.name) if source.artery is not None else None,
+        artery_alone(masks["artery"], source.artery.name) if source.artery is not None else None,
         scan.dicom.patient_key if scan.dicom is not None else source.case_id,
         sha256,
         tuple(notes),
@@ -194,7 +194,7 @@ def read_mask_file(path: Path, scan: Scan, role: str, options: ConvertOptions) -
     return label, [Note(n.code, n.kind, f"{role}: {n.message}") for n in found if n.code not in GRID_NOTES] + laid
 
 
-def _artery_alone(mask: sitk.Image, name: str) -> sitk.Image:
+def artery_alone(mask: sitk.Image, name: str) -> sitk.Image:
     """Arteries of a vessel mask as 0 and 1: value 1 where there are several, as AANet's masks hold veins as 2."""
     array = sitk.GetArrayViewFromImage(mask)
     artery = array == 1

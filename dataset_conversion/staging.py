@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pe_nnunet.dataset.dataset_json import DATASET
 from pe_nnunet.dataset.folders import SPLITS
-from pe_nnunet.dataset.raw import CASES, TEST_FILES, case_file, load_cases, load_progress
+from pe_nnunet.dataset.raw import CASES, CORRECTIONS, TEST_FILES, case_file, load_cases, load_progress
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files.locks import locked
 
@@ -126,6 +126,12 @@ def _check(staging: Staging, *, resume: bool, overwrite: bool) -> None:
     if target.exists() and not (target / CASES).is_file():
         raise ConfigurationError(
             "PE-CONV-002", f"{target} is there and was not made by this command", "choose another -d, or remove it"
+        )
+    if (target / CORRECTIONS).is_dir():
+        raise ConfigurationError(
+            "PE-COR-009",
+            f"{target} holds labels that people corrected, and converting would lose them",
+            f"choose another -d, or move {CORRECTIONS} away first",
         )
     if resume or overwrite:
         return

@@ -41,6 +41,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "export-model": "pack models, calibration and detector into one zip file",
     },
     "your own training": {
+        "next": "list the predicted scans that are worth correcting first, and why",
+        "correct": "take labels that you edited in 3D Slicer, OHIF or ITK-SNAP into a dataset",
         "fine-tune": "train on your own scans from the weights of a trained model",
         "train-folds": "train several folds and models, on all GPUs of a machine or a cluster",
         "calibrate": "choose thresholds and weights on the scans that each fold was not trained on",

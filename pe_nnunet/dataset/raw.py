@@ -27,6 +27,7 @@ CASE_FILES = {
 }
 TEST_FILES = CASE_FILES | {"image": "imagesTs/{case}_0000.nii.gz", "label": "labelsTs/{case}.nii.gz"}
 CASES, REPORT, ERRORS = "pe_nnunet/cases.json", "pe_nnunet/report.csv", "pe_nnunet/errors.json"
+CORRECTIONS = "pe_nnunet/corrections"  # what people corrected, a folder a case: who, when, and the labels before
 _PROGRESS = "pe_nnunet/unfinished"  # one record a case while the conversion runs
 
 

@@ -341,6 +341,16 @@ CODES: dict[str, str] = {
     "PE-REP-004": "dicom-anonymizer, which the bundle of a DICOM case needs, is not installed",
     "PE-REP-005": "pixels go along in a bundle, in which text may be burnt and a face be seen",
     "PE-REP-006": "pixel data that hold a text of their header, or cannot be written again, were left out of a bundle",
+    # corrections
+    "PE-COR-001": "an edited label of which nothing says the case, or two of one case",
+    "PE-COR-002": "an edited label that does not lie on the scan voxel by voxel: nothing is resampled",
+    "PE-COR-003": "a correction needs the scan, and it is not given, or is not the one that was predicted",
+    "PE-COR-004": "an edited embolus in several parts",
+    "PE-COR-005": "a dataset whose labels hold no emboli takes no corrections",
+    "PE-COR-006": "a correction that was interrupted, and is now ended",
+    "PE-COR-007": "no results of predict-fused to choose from or compare with",
+    "PE-COR-008": "a label that a person corrected",
+    "PE-COR-009": "a conversion would lose the labels that people corrected",
     # serving
     "PE-SRV-001": "the queue of studies cannot be opened, read or written",
     "PE-SRV-002": "the server ended several times while it worked on a study",
