@@ -5,19 +5,23 @@ BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 
 export PIP_CACHE_DIR := $(CACHE)/pip
+export UV_CACHE_DIR := $(CACHE)/uv
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export MPLCONFIGDIR := $(CACHE)/matplotlib
 export XDG_CACHE_HOME := $(CACHE)
 export YOLO_CONFIG_DIR := $(CACHE)/ultralytics
 export TORCHINDUCTOR_CACHE_DIR := $(CACHE)/inductor
 
-.PHONY: demo test env lint format bench fuzz kill audit dist versions lint-packaging docs clean
+.PHONY: demo test tutorials env lint format bench fuzz kill audit dist versions lint-packaging docs clean
 
 demo: $(VENV)/.installed  # QUICK=1: nothing is trained, the shipped model on one scan; SCAN=PATH: on yours
 	$(BIN)/pe-nnunet demo --out demo $(if $(QUICK)$(SCAN),--quick) $(if $(SCAN),--scan "$(SCAN)") $(ARGS)
 
 test: lint  # in a process a processor, up to four; ARGS="-n 0" for one process
 	$(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+tutorials: $(VENV)/.installed  # every block of the tutorials that needs no download, short trainings too: some minutes
+	PE_NNUNET_TEST_TRAININGS=1 $(BIN)/pytest tests/test_docs.py -k tutorial
 
 bench: $(VENV)/.installed  # ARGS=--quick for small data
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -73,7 +77,9 @@ $(VENV)/.installed: pyproject.toml
 	@echo "== environment in $(VENV) (a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(VENV) --editable . --group dev || \
+		$(BIN)/python -m pip install --quiet --editable . --group dev  # an index that is set for pip alone
 	@touch $@
 
 clean:

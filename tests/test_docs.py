@@ -2,7 +2,8 @@
 
 A block after the comment `<!-- checked -->` needs hours, weights or a download: its commands are parsed alone, by the
 parser of the command itself. So are the commands of all other pages. A `text` block is what the block before it prints,
-where `...` stands for anything.
+where `...` stands for anything. A block after `<!-- trains -->` trains, or takes what was trained: `make tutorials`
+runs it too, with trainings of two steps; else it is parsed. All other models are the starter model.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from doctest import ELLIPSIS, OutputChecker
 from functools import cache
@@ -24,16 +26,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import SimpleITK as sitk
 from markdown_it import MarkdownIt
 
 from pe_nnunet.cli import COMMANDS, FORMER_COMMANDS, main
+from tests.conftest import run_nnunet_here
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
 PAGES = {str(path.relative_to(REPOSITORY)): path for path in sorted([*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")])}
 RUN = [*sorted((DOCS / "tutorials").glob("*.md")), DOCS / "index.md", DOCS / "what_this_is.md"]
-CHECKED, PREDICT = "<!-- checked -->", "pe-nnunet-predict-fused"
-PHANTOM = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
+PREDICT = "pe-nnunet-predict-fused"
+NOT_RUN = {"<!-- checked -->", *(() if os.environ.get("PE_NNUNET_TEST_TRAININGS") else ("<!-- trains -->",))}
+STEPS = "epochs=1 iterations=2 validation_iterations=1 test_time_mirroring=no"  # of a training, whatever a page says
 
 
 class Block(NamedTuple):
@@ -48,7 +53,7 @@ def blocks(page: Path) -> Iterator[Block]:
     before = ""
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type in {"fence", "code_block"}:
-            yield Block(token.info.strip(), token.content, before == CHECKED)
+            yield Block(token.info.strip(), token.content, before in NOT_RUN)
         if token.content:
             before = token.content.strip()
 
@@ -150,53 +155,81 @@ def shell(text: str) -> str:
     for words in lines(text):
         name, *arguments = [os.path.expandvars(word) for word in words]
         if name == "export":
-            os.environ.update(word.split("=", 1) for word in arguments)
+            os.environ.update(word.split("=", 1) for word in arguments if not word.startswith("PE_NNUNET_RECIPE="))
         elif name == "mkdir":
             for folder in arguments[1:]:
                 Path(folder).mkdir(parents=True, exist_ok=True)
         else:
-            ours = ["predict-fused", *arguments] if name == PREDICT else arguments
-            ours += ["--spacing", "4"] if "--coarse" in ours else []  # a quarter of the time
-            assert name in {"pe-nnunet", PREDICT}, f"only parsed, not run: {name}"
             with redirect_stdout(said):
-                assert main(ours) == 0, shlex.join(words)
+                start(name, arguments)
     return said.getvalue()
 
 
+def start(name: str, arguments: list[str]) -> None:
+    """Run a command in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        if name.startswith("nnUNetv2_") or "fine-tune" in arguments:
+            run_nnunet_here(patch)
+        if name.startswith("nnUNetv2_"):
+            (entry,) = entry_points(group="console_scripts", name=name)
+            patch.setattr(sys, "argv", [name, *arguments])
+            entry.load()()
+            return
+        ours = ["predict-fused", *arguments, "--fast"] if name == PREDICT else arguments  # half of the time
+        ours += ["--spacing", "4"] if "--coarse" in ours else []  # a quarter of it
+        assert name in {"pe-nnunet", PREDICT}, f"only parsed, not run: {name}"
+        assert main(ours) == 0, shlex.join([name, *arguments])
+
+
 @pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_folder: Callable[..., Path]) -> Path:
-    """A folder with what the reader of a tutorial has: a study, scans, results, a model; one processor."""
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder, as the reader of a tutorial has it; one processor."""
     folder = tmp_path / "reader"
     folder.mkdir()
     monkeypatch.chdir(folder)
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "PWD"):
         monkeypatch.setenv(name, str(folder))
+    for name, value in {"PE_NNUNET_RECIPE": STEPS, "nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     for command in ("predict_fused", "convert", "evaluate", "verify"):  # no process of its own for each case
         monkeypatch.setattr(f"pe_nnunet.cli.{command}.limits", lambda _: None)
-    shutil.copytree(model_folder(PHANTOM, log_odds=[-9.0]), folder / "MODEL")
     return folder
 
 
-def prepare(folder: Path, page: str, text: str) -> None:
-    """Write what a page takes for granted."""
-    coarse = ["--cases", "1", "--coarse", "--spacing", "4"]
+def prepare(page: str, text: str) -> None:
+    """Write the scans that a page takes for granted."""
+    coarse = ["--cases", "1", "--coarse", "--spacing", "4", "--negatives", "0"]
     if "STUDY" in text:
         assert main(["phantom", "made", *coarse, "--format", "dicom"]) == 0
-        (folder / "made" / "phantom_001" / "ct").rename(folder / "STUDY")
-    if "SCANS" in text or page == "cohort":
+        Path("made/phantom_001/ct").rename("STUDY")
+    if page == "extending":
         assert main(["phantom", "SCANS", *coarse]) == 0
-    if page == "cohort":
-        shell(f"{PREDICT} -i SCANS/phantom_001/ct.nii.gz -o OUT -m MODEL")
-    if page == "phantom":
-        shutil.copytree("MODEL", folder / "nnUNet" / "results" / "Dataset501_Phantom" / PHANTOM)
+    if page in {"eight_scans", "cad_pe"}:
+        coarse[1] = "2"
+        assert main(["phantom", "SCANS", *coarse]) == 0
+    if page == "eight_scans":
+        for part in ("images", "labels"):
+            Path("HELD_OUT", part).mkdir(parents=True)
+        scan = Path("SCANS/phantom_001")
+        shutil.copy(scan / "ct.nii.gz", "HELD_OUT/images/patient_9.nii.gz")
+        shutil.copy(scan / "emboli.nii.gz", "HELD_OUT/labels/patient_9.nii.gz")
+        Path("NEW_SCAN").mkdir()
+        shutil.copy(scan / "ct.nii.gz", "NEW_SCAN")
+    if page == "cad_pe":
+        for part in ("images", "rs"):
+            Path("CAD_PE", part).mkdir(parents=True)
+        for number, scan in zip(("001", "021"), sorted(Path("SCANS").glob("phantom_*")), strict=True):
+            for name, place in (("ct", f"images/{number}"), ("emboli", f"rs/0{number}RefStd")):
+                sitk.WriteImage(sitk.ReadImage(scan / f"{name}.nii.gz"), Path("CAD_PE", f"{place}.nrrd"))
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
-def test_the_blocks_of_a_tutorial_run(page: Path, reader: Path) -> None:
+@pytest.mark.usefixtures("reader")
+def test_the_blocks_of_a_tutorial_run(page: Path) -> None:
     to_run = [block for block in blocks(page) if not block.checked and block.language]
     with redirect_stdout(StringIO()):
-        prepare(reader, page.stem, "".join(block.text for block in to_run))
+        prepare(page.stem, "".join(block.text for block in to_run))
     names: dict[str, Any] = {"__name__": "page"}
     said = ""
     for block in to_run:

@@ -162,12 +162,13 @@ def _refuse_renamed(parser: Parser, command: str, arguments: Sequence[str]) -> N
 def _refuse_addresses(command: str, args: argparse.Namespace) -> None:
     """An address in object storage where a path is expected: it must not become a folder of that name."""
     values = [one for value in vars(args).values() for one in (value if isinstance(value, list) else [value])]
-    if found := next((one for one in values if isinstance(one, Path) and _ADDRESS.match(one.as_posix())), None):
-        raise ConfigurationError(
-            "PE-CLU-021",
-            f"{command} does not take {found.as_posix().replace(':/', '://', 1)} here",
-            "object storage is for -i, -o and the paths in --studies of predict-fused; fetch what it holds first",
-        )
+    for one in values:
+        if isinstance(one, Path) and _ADDRESS.match(one.as_posix()):
+            raise ConfigurationError(
+                "PE-CLU-021",
+                f"{command} does not take {one.as_posix().replace(':/', '://', 1)} here",
+                "object storage is for -i, -o and the paths in --studies of predict-fused; fetch what it holds first",
+            )
 
 
 def _run_command(name: str, arguments: Sequence[str], prog: str = "") -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pe_nnunet.cases.output_folder import output_folder
 from pe_nnunet.errors import InputError
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.outputs.writers import WRITERS
@@ -47,9 +48,9 @@ def predicted_cases(folder: Path) -> dict[str, Predicted]:
     if not folder.is_dir():
         raise InputError("PE-IN-002", f"{folder} does not exist", "give the folder that predict-fused wrote")
     found = {}
-    for path in sorted(folder.glob("*.json")):
+    for path in sorted(path for below in output_folder(folder).folders() for path in below.glob("*.json")):
         try:
-            case = _predicted(folder, read_object(path))
+            case = _predicted(path.parent, read_object(path))
         except MALFORMED:  # another file of JSON
             continue
         if case.case == path.stem:

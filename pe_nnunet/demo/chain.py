@@ -50,8 +50,8 @@ def run_demo(settings: DemoSettings) -> tuple[str, tuple[str, ...]]:
 
 
 def _run(settings: DemoSettings, out: Path, inherited: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:
-    started = time.perf_counter()
     schedule, known = _schedule(settings, out)
+    started = time.perf_counter()
     planned = with_schedule(settings, schedule)
     steps = Steps(planned, out, schedule.seconds)
     for folder in steps.folders.values():
@@ -81,12 +81,14 @@ def _schedule(settings: DemoSettings, out: Path) -> tuple[Schedule, bool]:
     known = read_schedule(path, settings)
     if known is not None:
         return known, True
+    started = time.perf_counter()
     scans, held_out = settings.train_scans, settings.test_scans
     if settings.studies is not None:
         split_studies(settings.studies, settings.held_out, out / "scans")
         scans, held_out = (len(list((out / "scans" / part).iterdir())) for part in ("train", "test"))
     print("measuring this machine, some twenty seconds", flush=True)
-    schedule = fit(settings, measure(settings), scans, held_out)
+    speed = measure(settings)
+    schedule = fit(settings, speed, scans, held_out, time.perf_counter() - started)
     write_schedule(path, settings, schedule)
     return schedule, False
 

@@ -12,7 +12,7 @@ from pe_nnunet.demo.settings import DemoSettings
 from pe_nnunet.files import atomic_json
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 
-EPOCHS = 10
+EPOCHS = 5
 """Of the segmenter: each ends with a checkpoint, from which a stopped training goes on."""
 
 STEPS = (400, 2000)
@@ -76,7 +76,7 @@ class Schedule:
         return sum(self.seconds.values())
 
 
-def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int) -> Schedule:
+def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int, spent_s: float = 0.0) -> Schedule:
     """The longest trainings with which the chain keeps to its minutes, within `STEPS` and `DETECTOR_EPOCHS`.
 
     What is no step of a training is taken to be as much faster or slower than on the machine of reference as drawing
@@ -87,6 +87,7 @@ def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int) -> Sche
         speed: Of this machine.
         scans: To train and validate on.
         held_out: To predict.
+        spent_s: Of the minutes, on what went before: reading the scans, measuring the machine.
     """
     ratio = speed.scan_s / REFERENCE_SCAN_S
     validated = round(scans * (1 - TRAIN_SHARE))
@@ -98,7 +99,7 @@ def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int) -> Sche
     seconds = {name: ratio * (of.start + counts[name] * of.per_scan) for name, of in STAGES.items()}
     if settings.studies:
         seconds["phantoms"] = 0.0
-    left = max(0.0, 60 * settings.minutes - sum(seconds.values()))
+    left = max(0.0, 60 * settings.minutes - spent_s - sum(seconds.values()))
     step_s = speed.step_s * STEP_OVERHEAD
     wanted = min(max(left / step_s, STEPS[0]), STEPS[1])
     epochs = settings.epochs or EPOCHS

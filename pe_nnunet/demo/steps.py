@@ -130,7 +130,6 @@ class Steps:
                 (
                     *("nnUNetv2_plan_and_preprocess", "-d", self.number, "-pl", "PETARUNetPlanner", "-c", "3d_fullres"),
                     *("-gpu_memory_target", f"{self.settings.memory_gb:g}", "-np", "2", "-npfp", "2", "--clean"),
-                    "--verify_dataset_integrity",
                 ),
                 (preprocessed / self.dataset / "PETARUNetPlans.json",),
                 matching("Preprocessing dataset", "3d_fullres: patch"),

@@ -103,13 +103,16 @@ def _read_page(path: Path) -> None:
         raise ValueError("it has no end")
 
 
+_REPORTS = "1.2.840.10008.5.1.4.1.1.88."  # SOP classes of structured reports, which have no pixels (PS3.4, B.5)
+
+
 def _read_dicom(path: Path) -> None:
     import pydicom
 
     dataset = pydicom.dcmread(path)
     for element in dataset:  # each is parsed on access
         _ = element.value
-    if "ContentSequence" in dataset:  # a report, which has no pixels
+    if dataset.file_meta.MediaStorageSOPClassUID.startswith(_REPORTS):
         return
     shape = [int(dataset.get(name, 1)) for name in ("Rows", "Columns", "NumberOfFrames", "BitsAllocated")]
     bits = shape[0] * shape[1] * shape[2] * shape[3] * int(dataset.get("SamplesPerPixel", 1))

@@ -30,18 +30,16 @@ REPOSITORY = FOLDER.parents[1]
 RESULTS, PAGE = FOLDER / "versions.json", REPOSITORY / "docs" / "versions.md"
 START, END = "<!-- versions: generated -->\n", "<!-- versions: end -->\n"
 SHOWN = ("torch", "nnunetv2", "numpy", "scipy", "SimpleITK", "onnxruntime")
-CHAIN = "tests/chain/test_commands.py::"
 TESTS = (
-    "tests/registration",
+    "tests/registration/test_hook.py",
+    "tests/registration/test_lookup.py",
     "tests/networks/test_table.py",
     "tests/networks/test_contract.py::test_gradients_reach_every_parameter",
     "tests/networks/test_contract.py::test_survives_pickling",
     "tests/planners/test_plans.py::test_plans_fit_the_network_and_the_memory",
     "tests/planners/test_plans.py::test_plans_are_what_nnunet_reads_back",
-    # nnU-Net's commands as a user starts them: plan and preprocess, train, predict
-    f"{CHAIN}test_plans_come_from_our_planner",
-    f"{CHAIN}test_training_writes_averaged_weights_recipe_and_validation",
-    f"{CHAIN}test_stock_predict",
+    "tests/fine_tuning/test_fine_tune.py",  # nnU-Net's own steps, from fingerprint to validation
+    "tests/inference/test_starter.py",  # a scan searched by the model that ships
 )
 
 
