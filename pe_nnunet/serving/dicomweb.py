@@ -60,6 +60,7 @@ class StowDestination:
         client = _require("dicomweb_client")
         self._errors = (_require("requests").RequestException, OSError, ValueError)
         self._client = client.DICOMwebClient(self.name)
+        self._client.set_http_retry_params(retry=False)  # the delivery tries again, and waits longer
 
     def send(self, study: str, files: Mapping[str, Path]) -> None:
         """See `Destination`; only DICOM objects are sent."""
