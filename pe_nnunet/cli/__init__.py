@@ -167,7 +167,7 @@ def _refuse_addresses(command: str, args: argparse.Namespace) -> None:
             raise ConfigurationError(
                 "PE-CLU-021",
                 f"{command} does not take {one.as_posix().replace(':/', '://', 1)} here",
-                "object storage is for -i, -o and the paths in --studies of predict-fused; fetch what it holds first",
+                "predict-fused takes s3://BUCKET/PREFIX for -i, -o and in --studies; else fetch what it holds first",
             )
 
 

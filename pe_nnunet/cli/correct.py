@@ -49,7 +49,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Correct; see `configure` for the arguments."""
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
-    from pe_nnunet.correction.correct import CorrectedDataset, correct_all
+    from pe_nnunet.correction.correct import CorrectedDataset
+    from pe_nnunet.correction.correct_all import correct_all
     from pe_nnunet.correction.predicted import predicted_cases
     from pe_nnunet.dataset.folders import RAW, dataset_folder, nnunet_folder
     from pe_nnunet.files import atomic_json

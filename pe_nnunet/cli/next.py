@@ -19,9 +19,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw")
     add("-i", dest="results", type=Path, required=True, metavar="OUT", help="what predict-fused wrote")
-    add("-n", dest="number", type=int, default=10, metavar="N", help="of scans to list; default %(default)s")
+    add("-n", dest="number", type=_at_least_one, default=10, metavar="N", help="of scans to list; default %(default)s")
     add("--csv", type=Path, metavar="FILE", help="write all scans as a table")
     add("--json", type=Path, metavar="FILE", help="write all scans as JSON")
+
+
+def _at_least_one(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected at least 1")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         atomic_csv(args.csv, list(rows[0]), rows)
     if args.json is not None:
         atomic_json(args.json, rows)
-    shown = scans[: max(args.number, 0)]
+    shown = scans[: args.number]
     for scan in shown:
         print(f"{scan.case}: {scan.score:.2f}: {scan.reason}")
     print(f"{len(shown)} of {len(scans)} scans without labels; the number is the sum of doubts", flush=True)

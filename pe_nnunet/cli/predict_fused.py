@@ -12,7 +12,6 @@ import argparse
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from pe_nnunet.cli.engine_options import add_engine, engine, settings
@@ -70,10 +69,12 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cases.made_there import MadeThere
     from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.errors import ConfigurationError
+    from pe_nnunet.files.scratch import scratch
     from pe_nnunet.inference import PEPredictor
     from pe_nnunet.inference.batch import predict_batch
     from pe_nnunet.inference.inputs import read_inputs
     from pe_nnunet.processes.case_process import start_ahead
+    from pe_nnunet.volumes.stored import StoredStudy
 
     refs = scans_of(args, stored=True)
     if not 0 <= args.part_id < args.num_parts:
@@ -88,18 +89,19 @@ def run(args: argparse.Namespace) -> int:
     outputs = kinds_for(args.switches)
     made_of = predictor_arguments(args, outputs, along_arteries=args.roi == "artery" and args.artery is None)
     local = settings(args).engine == "local"
-    if local:
-        start_ahead(read_inputs.__module__)
-    # beside workers elsewhere, this process checks the models and predicts nothing
-    on_head: dict[str, Any] = {"device": "cpu", "inference": replace(made_of["inference"], backend="torch")}
-    predictor = PEPredictor(**made_of | ({} if local else on_head))
-    say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
-    say_predictor(predictor, predictor.notes if local else predictor.choice.notes)
     with ExitStack() as until_done:
         stored_at, folder = "", args.output
+        if isinstance(args.output, str) or any(isinstance(ref, StoredStudy) for ref in refs):
+            temporary = until_done.enter_context(scratch())
         if isinstance(args.output, str):
-            stored_at = require_address(args.output)
-            folder = Path(until_done.enter_context(TemporaryDirectory(prefix="pe-nnunet-tables-")))
+            stored_at, folder = require_address(args.output), temporary / "tables"
+        if local:
+            start_ahead(read_inputs.__module__)
+        # beside workers elsewhere, this process checks the models and predicts nothing
+        on_head: dict[str, Any] = {"device": "cpu", "inference": replace(made_of["inference"], backend="torch")}
+        predictor = PEPredictor(**made_of | ({} if local else on_head))
+        say_names(hash_names=args.hash_names, refused=sum(ref.refused for ref in refs))
+        say_predictor(predictor, predictor.notes if local else predictor.choice.notes)
         workers = until_done.enter_context(engine(args, None if stored_at else folder, networks=True))
         written, failed = predict_batch(
             predictor,

@@ -1,9 +1,8 @@
-"""Edited labels become labels of a dataset: read, compared with what was there, written, one case after another."""
+"""An edited label becomes that of a case of a dataset: read, compared with what was there, written."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
@@ -16,6 +15,7 @@ import SimpleITK as sitk
 from pe_nnunet import __version__
 from pe_nnunet.correction.edited_file import Places, case_of, read_edited
 from pe_nnunet.correction.embolus_changes import EmbolusChange, count_changes, follow_emboli
+from pe_nnunet.correction.given_scans import GivenScans
 from pe_nnunet.correction.history import carry_out, decide, highest_id, interrupted
 from pe_nnunet.correction.new_label import corrected_case, new_case
 from pe_nnunet.correction.predicted import Predicted
@@ -26,10 +26,10 @@ from pe_nnunet.dataset.split_checks import read_checked_splits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.prepare import restore
 from pe_nnunet.dataset_conversion.splits import training_cases
-from pe_nnunet.errors import ConfigurationError, InputError, Note, PEError
+from pe_nnunet.errors import ConfigurationError, InputError, Note
 from pe_nnunet.files.json_reader import read_object
 from pe_nnunet.files.locks import locked
-from pe_nnunet.volumes import ScanRef, empty_note, image_like, read_label, read_scan, require_same_grid
+from pe_nnunet.volumes import ScanRef, empty_note, image_like, read_label, require_same_grid
 from pe_nnunet.volumes.case_names import HASHED, hashed, says_patient
 from pe_nnunet.volumes.files.volume_file import file_sha256
 
@@ -97,7 +97,9 @@ class CorrectedDataset:
         if scheme not in SCHEMES:
             text = f"{dataset_folder.name} has labels of the scheme {scheme}"
             raise ConfigurationError("PE-COR-005", text, f"convert with --scheme {' or '.join(SCHEMES)}")
-        self.folder, self.scans, self.predicted, self.by = dataset_folder, scans, predicted, by
+        self.folder, self.predicted, self.by = dataset_folder, predicted, by
+        repairs = {name: getattr(options, name) for name in ("assume_hu", "resample_gaps", "fix_tilt")}
+        self.scans = GivenScans(scans, repairs)
         self.names = str(heading.get("names"))
         self.options = replace(options, scheme=scheme)
 
@@ -127,8 +129,21 @@ class CorrectedDataset:
         return stale_preprocessed(self.folder.name, splits, cases_changed=True)
 
     def case_of(self, path: Path) -> str:
-        """The case that an edited file is of; see `edited_file.case_of`."""
-        return case_of(path, {*load_cases(self.folder), *self.scans, *self.predicted}, self.scans)
+        """The case that an edited file is of, see `edited_file.case_of`; by its scan, if that is known otherwise."""
+        known = {**self._predicted_sha256(), **self._labelled_sha256()}
+        case = case_of(path, {*known, *self.scans}, self.scans)
+        if case in known:
+            return case
+        sha256 = self.scans.sha256(case)
+        return next((other for other, there in known.items() if sha256 and there == sha256), case)
+
+    def _labelled_sha256(self) -> dict[str, str]:
+        """Of the scans of the dataset, by case."""
+        return {case: record.sha256.get("image", "") for case, record in load_cases(self.folder).items()}
+
+    def _predicted_sha256(self) -> dict[str, str]:
+        """Of the scans that were predicted, by case."""
+        return {case: one.scan_sha256 for case, one in self.predicted.items()}
 
     def correct(self, path: Path, case: str, *, dry_run: bool = False) -> Correction:
         """Make an edited label that of its case.
@@ -178,17 +193,21 @@ class CorrectedDataset:
 
     def _says_patient(self, path: Path, case: str) -> bool:
         """Whether the name of an edited file may say whose it is."""
-        ref = self.scans.get(case)
+        ref = self.scans.get(self._scan_name(case) or "")
         return self.names == HASHED or (ref is not None and says_patient(ref, ref.path, [path.name]))
 
     def _places(self, case: str, record: CaseRecord | None) -> Places:
         """Scan, record and crop of a case, the scan checked against what is known of it."""
-        scan = None
-        if case in self.scans:
-            repairs = {name: getattr(self.options, name) for name in ("assume_hu", "resample_gaps", "fix_tilt")}
-            scan = read_scan(self.scans[case], **repairs)
+        scan, name = None, self._scan_name(case)
+        if name is not None:
+            scan = self.scans.read(name)
+            labelled = self._labelled_sha256()
+            same = [other for other, sha256 in labelled.items() if sha256 == scan.sha256]
             if record is not None:
                 require_same_grid(record.geometry.blank(), scan.image, f"the scan of {case} given with -i")
+            elif same:
+                text = f"the scan given for {case} is that of {same[0]} in the dataset already"
+                raise InputError("PE-COR-001", text, f"correct it as --case {same[0]}")
             elif case in self.predicted and scan.sha256 != self.predicted[case].scan_sha256:
                 text = f"the scan of {case} given with -i is not the one that was predicted"
                 raise InputError("PE-COR-003", text, "give that one, or leave out the predictions")
@@ -196,6 +215,11 @@ class CorrectedDataset:
         if record is not None:
             crop = sitk.ReadImage(str(case_file(self.folder, "image", case, test=record.test)))
         return Places(case, scan, record, crop)
+
+    def _scan_name(self, case: str) -> str | None:
+        """What the scan of a case is called among those that were given."""
+        known = {**self._predicted_sha256(), **self._labelled_sha256()}
+        return self.scans.name_of(case, known.get(case, ""))
 
     def _before(self, case: str, record: CaseRecord | None, grid: sitk.Image) -> tuple[Any, str]:
         """Emboli before the correction on the grid of the scan, and where they come from."""
@@ -208,42 +232,3 @@ class CorrectedDataset:
             require_same_grid(grid, found, path.name)
             return sitk.GetArrayFromImage(found).astype(np.uint16), "prediction"
         return np.zeros(grid.GetSize()[::-1], np.uint16), "nothing"
-
-
-def correct_all(
-    dataset: CorrectedDataset, edited: Sequence[Path], case: str | None = None, *, dry_run: bool = False
-) -> tuple[list[Correction], list[tuple[str, PEError]]]:
-    """Take all edited files; one that fails does not stop the others.
-
-    Args:
-        dataset: To be corrected.
-        edited: The files.
-        case: Of the only file.
-        dry_run: Say what would change, and write nothing.
-
-    Returns:
-        What was done, and why the others were not, by name of their file.
-
-    Raises:
-        ConfigurationError: PE-COR-001 if two files are of one case, or one case is named for several files.
-    """
-    if case is not None and len(edited) != 1:
-        raise ConfigurationError("PE-COR-001", f"--case names one case, and {len(edited)} files are given", "give one")
-    done: list[Correction] = []
-    failed: list[tuple[str, PEError]] = []
-    case_by_path: dict[Path, str] = {}
-    for path in edited:
-        try:
-            case_by_path[path] = case or dataset.case_of(path)
-        except PEError as error:
-            failed.append((path.name, error))
-    twice = [name for name, count in Counter(case_by_path.values()).items() if count > 1]
-    if twice:
-        names = ", ".join(path.name for path, of in case_by_path.items() if of == twice[0])
-        raise ConfigurationError("PE-COR-001", f"several files are of {twice[0]}: {names}", "give one a case")
-    for path, of in case_by_path.items():
-        try:
-            done.append(dataset.correct(path, of, dry_run=dry_run))
-        except PEError as error:
-            failed.append((path.name, error))
-    return done, failed

@@ -22,8 +22,7 @@ from pe_nnunet.volumes.dicom.headers import quiet_pydicom, text_of
 from pe_nnunet.volumes.seg.seg_contents import items_of
 from pe_nnunet.voxels import label_components
 
-CODE = "PE-COR-002"
-_OF_OTHER_PLACE = {"PE-SEG-002", "PE-SEG-004"}
+CODE, _OF_OTHER_SERIES = "PE-COR-002", "PE-SEG-002"
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,11 @@ class Places:
         """
         if self.scan is None:
             text = f"{self.case} is new to the dataset, and its scan is not given"
-            raise InputError("PE-COR-003", text, "give its scan, or the folder of all scans, with -i")
+            raise InputError(
+                "PE-COR-003",
+                text,
+                "give it with -i, called as the label is by its file or folder, or alone and with --case",
+            )
         return self.scan
 
 
@@ -128,7 +131,7 @@ def _dicom(path: Path, places: Places, segments: str | None) -> tuple[sitk.Image
     try:
         mask, notes = read_dicom_label(path, places.scan, names=segments)
     except InputError as error:
-        if error.code not in _OF_OTHER_PLACE:
+        if error.code != _OF_OTHER_SERIES:
             raise
         raise _refused(path, places.case, error.message) from error
     return mask, list(notes)

@@ -57,7 +57,7 @@ def decide(
         Its folder.
     """
     of_case = dataset_folder / CORRECTIONS / after.case
-    folder = of_case / f"{len(_folders(of_case)) + 1:04d}"
+    folder = of_case / f"{max((int(path.name) for path in _folders(of_case)), default=0) + 1:04d}"
     with atomic_folder(folder) as made:
         hashes = dict(before.files_sha256) if before is not None else {}
         for role in ("sheet", *roles):

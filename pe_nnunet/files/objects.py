@@ -114,7 +114,7 @@ class ObjectStore:
         for name in names:
             if ".." in PurePosixPath(name).parts or name.startswith("/") or "\\" in name or "\0" in name:
                 raise InputError("PE-IN-024", f"{self.address} holds {name!r}, which is no file name", "rename it")
-        with self._said(InputError, "PE-IN-024", self.address, "read"):
+        with self._said(InputError, "PE-IN-024", _named(self.address, names), "read"):
             paths = [folder / name for name in names]
             for parent in {path.parent for path in paths}:
                 parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +153,11 @@ class ObjectStore:
                 f"{what} cannot be {verb}: {type(error).__name__}: {text}",
                 "check the address, the rights, and that the storage answers",
             ) from error
+
+
+def _named(address: str, names: Sequence[str]) -> str:
+    """One object by its whole address, several by what is above them."""
+    return f"{address}/{names[0]}".rstrip("/") if len(names) == 1 else f"{address} ({len(names)} objects)"
 
 
 def _version(info: dict[str, object]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pe_nnunet.cases.output_folder import ERRORS, LAYOUT, OutputFolder, begun_output
 from pe_nnunet.files.objects import ObjectStore
+from pe_nnunet.files.scratch import scratch_above
 from pe_nnunet.outputs.case_files import names_of_files
 from pe_nnunet.outputs.results_index import INDEX
 from pe_nnunet.outputs.writers import WRITERS
@@ -35,7 +36,7 @@ class ObjectOutput(OutputFolder):
     def writing(self, case_id: str) -> Iterator[Path]:
         """A temporary folder, whose files are stored if the block succeeds; an earlier result goes first."""
         store, manifest = self._store(case_id), f"{case_id}.json"
-        with tempfile.TemporaryDirectory(prefix="pe-nnunet-results-") as name:
+        with tempfile.TemporaryDirectory(prefix="pe-nnunet-results-", dir=scratch_above()) as name:
             folder = Path(name)
             yield folder
             made = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -46,7 +47,7 @@ class ObjectOutput(OutputFolder):
     @contextmanager
     def reading(self, case_id: str) -> Iterator[Path]:
         """A temporary folder into which they are fetched."""
-        with tempfile.TemporaryDirectory(prefix="pe-nnunet-results-") as name:
+        with tempfile.TemporaryDirectory(prefix="pe-nnunet-results-", dir=scratch_above()) as name:
             self._store(case_id).get(self._stored(case_id), Path(name))
             yield Path(name)
 

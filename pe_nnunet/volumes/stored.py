@@ -13,6 +13,7 @@ from typing import Any
 from pe_nnunet.errors import InputError, PEError
 from pe_nnunet.files import text_sha256
 from pe_nnunet.files.objects import ObjectStore, StoredObject, require_address
+from pe_nnunet.files.scratch import scratch_above
 from pe_nnunet.volumes.case_names import refusal, says_patient
 from pe_nnunet.volumes.files.image_writer import SEGMENTATION_SUFFIX, image_suffix
 from pe_nnunet.volumes.find import case_ids, find_scans
@@ -122,7 +123,7 @@ def staged(ref: ScanRef) -> Iterator[tuple[ScanRef, Path | None]]:
     if not isinstance(ref, StoredStudy):
         yield ref, None
         return
-    folder = Path(tempfile.mkdtemp(prefix=STAGED))
+    folder = Path(tempfile.mkdtemp(prefix=STAGED, dir=scratch_above()))
     try:
         yield _fetched(ref, folder), folder
     except BaseException as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -51,13 +52,16 @@ def listed_scans(file: Path, how: Mapping[str, Any], *, stored: bool = False) ->
     paths = [ref.path for _, ref in found]
     root = Path(os.path.commonpath([path.parent for path in paths]))
     if CASE not in rows[0]:
+        if again := [path for path, count in Counter(paths).items() if count > 1]:
+            raise InputError("PE-CLU-007", f"{file} names {again[0]} twice", "remove one of the rows")
         return [replace(ref, case_id=one) for one, (_, ref) in zip(case_ids(paths, root), found, strict=True)], root
-    owner: dict[str, Path] = {}
-    for row, ref in found:
-        other = owner.setdefault(row[CASE].lower(), ref.path)
-        if row[CASE] != clean(row[CASE]) or other != ref.path:
-            why = "it is the name of two scans" if other != ref.path else "expected letters, digits, `_` and `-`"
+    taken: set[str] = set()
+    for row, _ in found:
+        name = row[CASE].lower()  # file systems may not tell case
+        if row[CASE] != clean(row[CASE]) or name in taken:
+            why = "it is the name of two scans" if name in taken else "expected letters, digits, `_` and `-`"
             raise InputError("PE-CLU-007", f"{file}: case {row[CASE]!r}: {why}", "give each scan a name of its own")
+        taken.add(name)
     return [replace(ref, case_id=row[CASE]) for row, ref in found], root
 
 

@@ -160,6 +160,30 @@ def test_the_crop_grows(made: Path, dataset: Path, tmp_path: Path, capsys: pytes
     assert is_whole(dataset)
 
 
+def test_a_scan_is_known_by_its_content(
+    made: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Called otherwise than in the dataset it is that of its case, and of no other."""
+    ct = tmp_path / "patient" / "ct.nii.gz"
+    ct.parent.mkdir()
+    ct.write_bytes((made / "scans/a.nii.gz").read_bytes())
+    beyond = on_scan(made, "a", drawn((ONE, 1), (BEYOND, 2)), tmp_path / "a.nii.gz")
+    for case in ("other", "../a", "a/b"):
+        assert correct(beyond, "-i", ct, "--case", case) == 2
+        assert "PE-COR-001" in capsys.readouterr().err
+    assert set(load_cases(dataset)) == {"a", "b", "c"}
+    named = beyond.rename(tmp_path / "ct.nii.gz")
+    assert correct(named, "-i", ct) == 0
+    assert "a: " in capsys.readouterr().out
+    of_a = dataset / "pe_nnunet/corrections/a"
+    assert correct(named, "-i", ct) == 0
+    (of_a / "0001").rename(tmp_path / "0001")
+    second = (of_a / "0002" / "correction.json").read_bytes()
+    assert correct(named, "-i", ct) == 0
+    assert (of_a / "0003").is_dir()
+    assert (of_a / "0002" / "correction.json").read_bytes() == second
+
+
 @pytest.mark.parametrize("step", [3, 6, 7, 9, 11])
 def test_killed_in_between(
     step: int, made: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -26,7 +26,7 @@ from pe_nnunet.outputs.results_index import ResultsIndex
 from pe_nnunet.outputs.writers import kinds_for
 from pe_nnunet.verification.verify import verify
 from pe_nnunet.volumes import Scan, find_scans, write_dicom_series
-from pe_nnunet.volumes.stored import STAGED, stored_scans
+from pe_nnunet.volumes.stored import stored_scans
 from pe_nnunet.volumes.study_list import listed_scans
 from tests.kill.compare import contents
 from tests.outputs import test_batch_files
@@ -153,7 +153,7 @@ def bucket(server: str, tmp_path: Path, scans: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     yield system
     system.rm("cohort", recursive=True)
-    assert not list((tmp_path / "temporary").glob(f"{STAGED}*"))
+    assert not list((tmp_path / "temporary").glob("pe-nnunet-*"))
 
 
 def stored(bucket: Any, tmp_path: Path) -> dict[str, str]:

@@ -48,6 +48,8 @@ def test_parquet_says_what_cases_are_called(scans):
         ("", "no rows"),
         ("Path\na\n", "did you mean|columns are Path"),
         ("path,case\ndata/x,a\ndata/y,A\n", "two scans"),
+        ("path,case\ndata/x,a\ndata/x,A\n", "two scans"),
+        ("path\ndata/x\ndata/y\ndata/x\n", "twice"),
         ("path,case\ndata/x,a b\n", "expected letters"),
         ("path,case\ndata/x,\n", "row 1 has an empty cell"),
     ],
