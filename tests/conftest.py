@@ -27,7 +27,7 @@ ModelFolder = Callable[..., Path]
 REPOSITORY = Path(__file__).parents[1]
 SOURCES = ("pe_nnunet", "planners", "trainers", "networks", "dataset_conversion")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
-TOGETHER = ("tests/detection", "tests/phantom")  # their files share what takes long to make
+TOGETHER = ("tests/cluster", "tests/detection", "tests/phantom")  # their files share what takes long to make
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -12,7 +12,7 @@ import pytest
 LEAN = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_log_monitor": False}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # other tests must not see what it sets in the environment
 def machines() -> Iterator[Any]:
     """Two machines of one processor each, which are two raylets here; more can be added as `LEAN` says."""
     with pytest.MonkeyPatch.context() as patch:
@@ -28,7 +28,7 @@ def machines() -> Iterator[Any]:
         both.shutdown()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster(machines: Any) -> str:
     """Their address."""
     return str(machines.address)
