@@ -9,26 +9,28 @@ from typing import Any
 
 import pytest
 
+REPOSITORY = str(Path(__file__).parents[2])
 LEAN = {"num_cpus": 1, "object_store_memory": 80 << 20, "include_log_monitor": False}
 
 
-@pytest.fixture(scope="package")  # other tests must not see what it sets in the environment
+@pytest.fixture(scope="session")
 def machines() -> Iterator[Any]:
     """Two machines of one processor each, which are two raylets here; more can be added as `LEAN` says."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_AUTH_MODE", "disabled")  # Ray reads it once in a process, and another test may import Ray
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
         pytest.importorskip("ray", reason="Ray (the extra `cluster`) is not installed")
         from ray.cluster_utils import Cluster
 
-        both = Cluster(initialize_head=True, head_node_args=LEAN | {"no_monitor": True, "include_dashboard": False})
-        both.add_node(**LEAN)
+        with pytest.MonkeyPatch.context() as start:  # not for longer: pip in other tests would see this folder
+            start.setenv("PYTHONPATH", _with_this_folder())
+            both = Cluster(initialize_head=True, head_node_args=LEAN | {"no_monitor": True, "include_dashboard": False})
+            both.add_node(**LEAN)
         yield both
         both.shutdown()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def cluster(machines: Any) -> str:
     """Their address."""
     return str(machines.address)
@@ -37,4 +39,9 @@ def cluster(machines: Any) -> str:
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers find the jobs of these tests as this process does."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    monkeypatch.syspath_prepend(REPOSITORY)
+    monkeypatch.setenv("PYTHONPATH", _with_this_folder())
+
+
+def _with_this_folder() -> str:
+    return os.pathsep.join([REPOSITORY, os.environ.get("PYTHONPATH", "")])
