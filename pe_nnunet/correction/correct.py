@@ -130,20 +130,17 @@ class CorrectedDataset:
 
     def case_of(self, path: Path) -> str:
         """The case that an edited file is of, see `edited_file.case_of`; by its scan, if that is known otherwise."""
-        known = {**self._predicted_sha256(), **self._labelled_sha256()}
+        known = self._scan_sha256()
         case = case_of(path, {*known, *self.scans}, self.scans)
         if case in known:
             return case
         sha256 = self.scans.sha256(case)
         return next((other for other, there in known.items() if sha256 and there == sha256), case)
 
-    def _labelled_sha256(self) -> dict[str, str]:
-        """Of the scans of the dataset, by case."""
-        return {case: record.sha256.get("image", "") for case, record in load_cases(self.folder).items()}
-
-    def _predicted_sha256(self) -> dict[str, str]:
-        """Of the scans that were predicted, by case."""
-        return {case: one.scan_sha256 for case, one in self.predicted.items()}
+    def _scan_sha256(self) -> dict[str, str]:
+        """Of the scans that were predicted and those of the dataset, by case."""
+        predicted = {case: one.scan_sha256 for case, one in self.predicted.items()}
+        return predicted | {case: record.sha256.get("image", "") for case, record in load_cases(self.folder).items()}
 
     def correct(self, path: Path, case: str, *, dry_run: bool = False) -> Correction:
         """Make an edited label that of its case.
@@ -160,7 +157,7 @@ class CorrectedDataset:
             raise InputError("PE-LBL-001", f"the label {path} does not exist", "check the path")
         records = load_cases(self.folder)
         record = records.get(case)
-        places = self._places(case, record)
+        places = self._places(case, records)
         edited, notes = read_edited(path, places, self.options)
         notes += empty_note(edited, path.name)
         before, compared_with = self._before(case, record, edited)
@@ -196,13 +193,12 @@ class CorrectedDataset:
         ref = self.scans.get(self._scan_name(case) or "")
         return self.names == HASHED or (ref is not None and says_patient(ref, ref.path, [path.name]))
 
-    def _places(self, case: str, record: CaseRecord | None) -> Places:
+    def _places(self, case: str, records: Mapping[str, CaseRecord]) -> Places:
         """Scan, record and crop of a case, the scan checked against what is known of it."""
-        scan, name = None, self._scan_name(case)
+        scan, name, record = None, self._scan_name(case), records.get(case)
         if name is not None:
             scan = self.scans.read(name)
-            labelled = self._labelled_sha256()
-            same = [other for other, sha256 in labelled.items() if sha256 == scan.sha256]
+            same = [other for other, one in records.items() if one.sha256.get("image") == scan.sha256]
             if record is not None:
                 require_same_grid(record.geometry.blank(), scan.image, f"the scan of {case} given with -i")
             elif same:
@@ -218,8 +214,7 @@ class CorrectedDataset:
 
     def _scan_name(self, case: str) -> str | None:
         """What the scan of a case is called among those that were given."""
-        known = {**self._predicted_sha256(), **self._labelled_sha256()}
-        return self.scans.name_of(case, known.get(case, ""))
+        return self.scans.name_of(case, self._scan_sha256().get(case, ""))
 
     def _before(self, case: str, record: CaseRecord | None, grid: sitk.Image) -> tuple[Any, str]:
         """Emboli before the correction on the grid of the scan, and where they come from."""
