@@ -130,6 +130,11 @@ class ConvertOptions:
         """Whether artery masks are derived; a folder of that name is `./contrast`."""
         return self.artery == "contrast"
 
+    @property
+    def repairs(self) -> dict[str, bool]:
+        """Keywords of `read_scan`."""
+        return {"assume_hu": self.assume_hu, "resample_gaps": self.resample_gaps, "fix_tilt": self.fix_tilt}
+
     def case_digest(self) -> str:
         """Hash of the settings that change the files of a case; where the masks lie is not one, their content is."""
         relevant = {
@@ -137,9 +142,7 @@ class ConvertOptions:
             "label_kind": self.label_kind,
             "label_map": self.label_map,
             "segments": self.segments,
-            "assume_hu": self.assume_hu,
-            "resample_gaps": self.resample_gaps,
-            "fix_tilt": self.fix_tilt,
+            **self.repairs,
             "roi": self.lung_finder,  # stored names: older datasets resume
             "scheme": self.scheme,
             "arteries_by_contrast": self.arteries_by_contrast,

@@ -130,12 +130,7 @@ def read_case(source: CaseSource, options: ConvertOptions, read_label: MaskReade
         PEError: If one of them cannot be read, a mask is not on the grid of the scan, or a case that was declared to
             have no embolus has one.
     """
-    scan = read_scan(
-        source.image,
-        assume_hu=options.assume_hu,
-        resample_gaps=options.resample_gaps,
-        fix_tilt=options.fix_tilt,
-    )
+    scan = read_scan(source.image, **options.repairs)
     sha256, notes = {"image": scan.sha256}, list(scan.notes)
     masks: dict[str, sitk.Image] = {}
     for role, path in (("label", source.label), ("artery", source.artery)):

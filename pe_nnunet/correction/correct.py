@@ -98,8 +98,7 @@ class CorrectedDataset:
             text = f"{dataset_folder.name} has labels of the scheme {scheme}"
             raise ConfigurationError("PE-COR-005", text, f"convert with --scheme {' or '.join(SCHEMES)}")
         self.folder, self.predicted, self.by = dataset_folder, predicted, by
-        repairs = {name: getattr(options, name) for name in ("assume_hu", "resample_gaps", "fix_tilt")}
-        self.scans = GivenScans(scans, repairs)
+        self.scans = GivenScans(scans, options.repairs)
         self.names = str(heading.get("names"))
         self.options = replace(options, scheme=scheme)
 
