@@ -17,6 +17,9 @@ QUANTILES = (0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1)
 VOLUMES_MM3 = (8, 48, 142, 338, 1127, 5513, 18271, 27632, 46271)
 """Volumes of the emboli of FUMPE's patients (Masoudi et al., Scientific Data 5, 2018) at those quantiles."""
 
+TOWARDS_SMALL = 1.5
+"""Power of the quantile that is drawn: small emboli, which are hardest to find, come up more often than in patients."""
+
 RADII_LONG = (2.0, 10.0)  # length of an embolus, in radii of its artery
 CALIBRE_SPREAD = 0.35  # of the logarithm of the radius, around the one that volume and length ask for
 RIM = 0.35  # a central embolus lies deeper in the lumen than this share of the radius
@@ -49,7 +52,8 @@ def add_emboli(masks: Mapping[str, Ids], spacing_mm: Sequence[float], wanted: in
     voxel_mm3 = float(np.prod(spacing_mm))
     free = artery & ~ndimage.binary_dilation(emboli > 0, NEIGHBOURS, iterations=GAP_VOXELS)
     for _ in range(wanted):
-        volume_mm3 = float(np.exp(np.interp(rng.random(), QUANTILES, np.log(VOLUMES_MM3))))
+        quantile = rng.random() ** TOWARDS_SMALL
+        volume_mm3 = float(np.exp(np.interp(quantile, QUANTILES, np.log(VOLUMES_MM3))))
         seed = _place(free, radius_mm, volume_mm3, rng)
         if seed is None:
             break

@@ -7,6 +7,7 @@ first case, and would not know at which case a worker is lost time and again.
 from __future__ import annotations
 
 import pickle
+import textwrap
 import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
@@ -209,5 +210,5 @@ class RayEngine:
 
 
 def _text(error: Exception) -> str:
-    """What Ray says, in one line."""
-    return " ".join(str(error).split())[:200]
+    """The beginning of what Ray says, in one line."""
+    return textwrap.shorten(str(error), 200, placeholder=" ...")

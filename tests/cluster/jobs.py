@@ -50,3 +50,13 @@ def work(found: tuple[int, float, float]) -> tuple[int, int, float, float]:
     reader, began, _ = found
     time.sleep(0.2)
     return reader, os.getpid(), began, time.time()
+
+
+def greedy(number_and_gib: tuple[int, float]) -> int:
+    """The number, after having taken so much memory, a part at a time."""
+    number, gib = number_and_gib
+    taken = []
+    for _ in range(int(gib * 16)):
+        taken.append(b"\1" * (64 << 20))
+        time.sleep(0.05)
+    return number
