@@ -21,6 +21,7 @@ import time
 from functools import partial
 from math import exp, log
 from pathlib import Path
+from statistics import median
 
 from stand_in_study import StandIn, stand_in
 
@@ -135,6 +136,7 @@ def main() -> None:
     parser.add_argument("what", choices=("measure", "simulate"))
     parser.add_argument("--studies", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="on Ray; 0: none")
+    parser.add_argument("--repeats", type=int, default=1, help="of each measurement, of which medians are printed")
     parser.add_argument("--seconds", type=float, help="of a study; default 0.005 to measure, 30 to simulate")
     parser.add_argument("--dollars", type=float, default=1.0, help="of a worker and hour; default %(default)s")
     parser.add_argument("--lost", type=float, nargs="+", default=[0, 0.01, 0.1])
@@ -147,8 +149,8 @@ def main() -> None:
             with engine_of(settings, Path(tempfile.gettempdir())) as engine:
                 measure(500, seconds, engine)  # workers start, and modules are loaded
                 for studies in args.studies:
-                    found = measure(studies, seconds, engine)
-                    said = ", ".join(f"{value:.3f} {name}" for name, value in found.items())
+                    found = [measure(studies, seconds, engine) for _ in range(args.repeats)]
+                    said = ", ".join(f"{median(one[name] for one in found):.3f} {name}" for name in found[0])
                     print(f"{studies} studies, {workers} workers: {said}", flush=True)
         return
     seconds = args.seconds or 30.0
