@@ -8,8 +8,9 @@ RENDERED are folders with one folder a scan, as `pe-nnunet phantom` writes them.
 never trained on; of the others, two are labelled from the beginning and the rest is the pool. The model predicts the
 pool once. For each way to choose and each number, the perfect corrector, who knows the truth, hands so many scans to
 `pe-nnunet correct`, and the model is fine-tuned for the same number of steps on what is then labelled. All models
-predict the test scans with the same threshold and smallest volume, those of the first one. The same command goes on
-where it was stopped.
+predict the test scans with the same threshold and smallest volume, those of the first one; the FROC score (CAD-PE's
+protocol, mean sensitivity from 1/8 to 8 false positives a scan) compares them where these differ. The same command goes
+on where it was stopped.
 """
 
 from __future__ import annotations
@@ -146,27 +147,27 @@ def score(work: Path, model: str | Path, out: Path) -> dict[str, Any]:
 def numbers(summary: dict[str, Any]) -> dict[str, Any]:
     """What of `summary.json` is compared."""
     cohort = summary["cohort"]
-    return {name: cohort[name] for name in ("emboli", "found", "false_positives_per_scan", "dice")}
+    counted = {name: cohort[name] for name in ("emboli", "found", "false_positives_per_scan", "dice")}
+    return counted | {"froc": summary["froc"]["cad-pe"]["0"]["score"]}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Lines of Markdown.
 
     Example:
-        >>> counted = {"emboli": 9, "found": 3, "false_positives_per_scan": 1.5, "dice": None}
+        >>> counted = {"emboli": 9, "found": 3, "false_positives_per_scan": 1.5, "dice": None, "froc": 0.25}
         >>> table([{"way": "", "corrected": 0, **counted}])[-1]
-        '| 0 |  | 3 of 9 | 1.50 | - |'
+        '| 0 |  | 3 of 9 | 1.50 | - | 0.25 |'
     """
     lines = [
-        "| corrected scans | chosen by | emboli found | false positives a scan | Dice |",
-        "| --- | --- | --- | --- | --- |",
+        "| corrected scans | chosen by | emboli found | false positives a scan | Dice | FROC score |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         dice = "-" if row["dice"] is None else f"{row['dice']:.2f}"
         found = f"{row['found']} of {row['emboli']}"
-        lines.append(
-            f"| {row['corrected']} | {row['way']} | {found} | {row['false_positives_per_scan']:.2f} | {dice} |"
-        )
+        scores = f"{row['false_positives_per_scan']:.2f} | {dice} | {row['froc']:.2f}"
+        lines.append(f"| {row['corrected']} | {row['way']} | {found} | {scores} |")
     return lines
 
 
