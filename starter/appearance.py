@@ -82,7 +82,7 @@ def draw_appearance(rng: np.random.Generator) -> Appearance:
         kernel_mm=rng.uniform(-1.0, 1.0),
         noise_hu=float(np.exp(rng.uniform(np.log(4), np.log(60)))),
         noise_texture=TEXTURES[rng.integers(len(TEXTURES))],
-        slice_mm=rng.uniform(2.5, 5.0) if rng.random() < 0.4 else 0.0,
+        slice_mm=rng.uniform(2.5, 5.0) if rng.random() < 0.25 else 0.0,
         mirrored=bool(rng.random() < 0.25),
-        emboli=int(rng.integers(2, 9)) if rng.random() < 0.9 else 0,
+        emboli=int(rng.integers(4, 14)) if rng.random() < 0.9 else 0,
     )

@@ -17,7 +17,11 @@ QUANTILES = (0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 1)
 VOLUMES_MM3 = (8, 48, 142, 338, 1127, 5513, 18271, 27632, 46271)
 """Volumes of the emboli of FUMPE's patients (Masoudi et al., Scientific Data 5, 2018) at those quantiles."""
 
-RADII_LONG = (2.0, 10.0)  # length of an embolus, in radii of its artery
+TOWARDS_SMALL = 1.5
+"""Power of the quantile that is drawn: small emboli, which are hardest to find, come up more often than in patients."""
+
+RADII_LONG = (0.4, 10.0)  # length of an embolus, in radii of its artery: short ones are small for it
+OFF_CENTRE = 0.8  # an embolus begins up to this share of the radius beside the middle line
 CALIBRE_SPREAD = 0.35  # of the logarithm of the radius, around the one that volume and length ask for
 RIM = 0.35  # a central embolus lies deeper in the lumen than this share of the radius
 GAP_VOXELS = 2  # between two emboli
@@ -27,7 +31,7 @@ FORMS = ("filling", "central", "eccentric")
 
 
 def add_emboli(masks: Mapping[str, Ids], spacing_mm: Sequence[float], wanted: int, rng: np.random.Generator) -> Ids:
-    """Emboli of the volumes that patients have, grown along arteries of a calibre that suits them.
+    """Emboli of the volumes that patients have, from plugs of thin arteries to small ones in wide arteries.
 
     Some fill the lumen, some leave a rim of contrast, some lie on one side of the wall. One that finds no room is left
     out.
@@ -49,8 +53,9 @@ def add_emboli(masks: Mapping[str, Ids], spacing_mm: Sequence[float], wanted: in
     voxel_mm3 = float(np.prod(spacing_mm))
     free = artery & ~ndimage.binary_dilation(emboli > 0, NEIGHBOURS, iterations=GAP_VOXELS)
     for _ in range(wanted):
-        volume_mm3 = float(np.exp(np.interp(rng.random(), QUANTILES, np.log(VOLUMES_MM3))))
-        seed = _place(free, radius_mm, volume_mm3, rng)
+        quantile = rng.random() ** TOWARDS_SMALL
+        volume_mm3 = float(np.exp(np.interp(quantile, QUANTILES, np.log(VOLUMES_MM3))))
+        seed = _place(free, radius_mm, spacing_mm, volume_mm3, rng)
         if seed is None:
             break
         z, y, x = seed
@@ -65,19 +70,28 @@ def add_emboli(masks: Mapping[str, Ids], spacing_mm: Sequence[float], wanted: in
 
 
 def _place(
-    free: Mask, radius_mm: npt.NDArray[np.float32], volume_mm3: float, rng: np.random.Generator
+    free: Mask,
+    radius_mm: npt.NDArray[np.float32],
+    spacing_mm: Sequence[float],
+    volume_mm3: float,
+    rng: np.random.Generator,
 ) -> tuple[int, int, int] | None:
-    """A voxel on a middle line of an artery; those of the calibre that the volume asks for are likelier."""
+    """A voxel at or beside a middle line of an artery; those of the calibre that the volume asks for are likelier."""
     middle = free & (radius_mm >= ndimage.maximum_filter(radius_mm, 3))
     places = np.argwhere(middle)
     if not len(places):
         return None
-    length = rng.uniform(*RADII_LONG)
+    length = float(np.exp(rng.uniform(*np.log(RADII_LONG))))
     asked_mm = (volume_mm3 / (np.pi * length)) ** (1 / 3)
     at = radius_mm[middle]
     asked_mm = float(np.clip(asked_mm, at.min(), at.max()))
     weight = np.exp(-0.5 * (np.log(at / asked_mm) / CALIBRE_SPREAD) ** 2) / at**2  # wide arteries have more voxels
-    z, y, x = places[rng.choice(len(places), p=weight / weight.sum())].tolist()
+    place = places[rng.choice(len(places), p=weight / weight.sum())]
+    direction = rng.normal(size=3)
+    reach_mm = rng.uniform(0, OFF_CENTRE) * radius_mm[tuple(place)]
+    beside = place + np.rint(direction / np.linalg.norm(direction) * reach_mm / spacing_mm).astype(int)
+    inside = ((beside >= 0) & (beside < free.shape)).all() and free[tuple(beside)]
+    z, y, x = (beside if inside else place).tolist()
     return z, y, x
 
 

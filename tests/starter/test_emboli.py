@@ -31,16 +31,20 @@ def test_emboli_lie_in_arteries_apart_from_each_other_and_what_was_there_stays(s
         assert number == 1 or clot.sum() * 8 <= VOLUMES_MM3[-1]
 
 
-def test_small_emboli_prefer_small_arteries():
+def test_small_emboli_prefer_small_arteries_and_lie_in_wide_ones_too_some_at_the_wall():
     masks = tree()
     narrow = np.s_[:, 18:]
-    small = large = 0
+    middle = np.s_[20, 12, :]
+    small = large = at_wall = 0
     for seed in range(60):
         emboli = add_emboli(masks, SPACING_MM, 1, np.random.default_rng(seed)) > 1
         if emboli.any() and emboli.sum() * 8 < 600:
             small += bool(emboli[narrow].any())
-            large += not emboli[narrow].any()
-    assert small > large
+            in_wide = not emboli[narrow].any()
+            large += in_wide
+            at_wall += in_wide and not emboli[middle].any()
+    assert small > large > 0
+    assert at_wall
 
 
 def test_nothing_is_added_where_nothing_is_wanted_or_no_artery_is():
