@@ -25,4 +25,4 @@ def test_scans_are_kept_apart(tmp_path: Path) -> None:
 
 def test_the_table() -> None:
     row = {"way": "next", "corrected": 4, "emboli": 9, "found": 3, "false_positives_per_scan": 1.5, "dice": 0.5}
-    assert correction.table([row])[-1] == "| 4 | next | 3 of 9 | 1.50 | 0.50 |"
+    assert correction.table([{**row, "froc": 0.25}])[-1] == "| 4 | next | 3 of 9 | 1.50 | 0.50 | 0.25 |"
