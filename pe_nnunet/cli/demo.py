@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--held-out", nargs="+", default=[], metavar="CASE", help="of --studies; default: the last fifth"
     )
-    parser.add_argument("--minutes", type=float, default=7.5, help="that all may take; default %(default)s")
+    parser.add_argument("--minutes", type=float, default=8.5, help="that all may take; default %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="of phantoms and networks, 1 or more; default %(default)s")
     parser.add_argument("--again", action="store_true", help="forget what an earlier run has done")
     quick = parser.add_argument_group("without training")

@@ -59,7 +59,7 @@ class DemoSettings:
     train_scans: int = 32
     test_scans: int = 8
     seed: int = 1
-    minutes: float = 7.5
+    minutes: float = 8.5
     memory_gb: float = 0.5
     network: str = NETWORK
     epochs: int | None = None
