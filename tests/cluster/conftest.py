@@ -23,7 +23,7 @@ def machines() -> Iterator[Any]:
         from ray.cluster_utils import Cluster
 
         with pytest.MonkeyPatch.context() as start:  # not for longer: pip in other tests would see this folder
-            start.setenv("PYTHONPATH", _with_this_folder())
+            start.setenv("PYTHONPATH", with_this_folder())
             both = Cluster(initialize_head=True, head_node_args=LEAN | {"no_monitor": True, "include_dashboard": False})
             both.add_node(**LEAN)
         yield both
@@ -40,8 +40,9 @@ def cluster(machines: Any) -> str:
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers find the jobs of these tests as this process does."""
     monkeypatch.syspath_prepend(REPOSITORY)
-    monkeypatch.setenv("PYTHONPATH", _with_this_folder())
+    monkeypatch.setenv("PYTHONPATH", with_this_folder())
 
 
-def _with_this_folder() -> str:
+def with_this_folder() -> str:
+    """PYTHONPATH with which processes find the modules of these tests."""
     return os.pathsep.join([REPOSITORY, os.environ.get("PYTHONPATH", "")])

@@ -24,11 +24,9 @@ from typing import Any
 import psutil
 import SimpleITK as sitk
 
-from tests.cluster.conftest import LEAN
+from tests.cluster.conftest import LEAN, with_this_folder
 from tests.conftest import make_thorax, write_model_folder
 from tests.kill.compare import contents, differences, left_behind
-
-REPOSITORY = str(Path(__file__).parents[2])
 
 
 def main(folder: Path, scans: int, seed: int) -> int:
@@ -146,6 +144,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "OMP_NUM_THREADS": "1"}
-    os.environ["PYTHONPATH"] = os.pathsep.join([REPOSITORY, os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = with_this_folder()
     given.folder.mkdir()
     sys.exit(main(given.folder.absolute(), given.scans, given.seed))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.cluster.conftest import LEAN, REPOSITORY
+from tests.cluster.conftest import LEAN, with_this_folder
 
 
 def main(gib: float) -> int:
@@ -50,5 +50,5 @@ if __name__ == "__main__":
     parser.add_argument("--gib", type=float, default=2.0, help="that may be taken; default %(default)g")
     given = parser.parse_args()
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
-    os.environ["PYTHONPATH"] = os.pathsep.join([REPOSITORY, os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = with_this_folder()
     sys.exit(main(given.gib))
