@@ -4,11 +4,12 @@
     python benchmarks/cohorts.py simulate --seconds 30 --dollars 1.2     no Ray: times and losses are drawn
 
 `measure` hands studies out to workers on this machine, each of which waits and writes a manifest, with results in
-subfolders and their index; it prints time, growth of this process and bytes on disk for each study, and how long a run
-with `--resume` takes to see that all is done. `simulate` hands studies out by the same list of work, in the
-order of events: each takes a time of a log-normal distribution (mean and spread given), and with the given chance a
-worker is lost half-way through a study and one comes in its place after some minutes, which loads the models again. It
-leaves out the time that the hand-out itself takes, which `measure` gives, and the speed of the storage.
+subfolders and their index; it prints time, growth of this process and bytes on disk for each study, the memory of Ray's
+head (its GCS server and raylet) after them, and how long a run with `--resume` takes to see that all is done.
+`simulate` hands studies out by the same list of work, in the order of events: each takes a time of a log-normal
+distribution (mean and spread given), and with the given chance a worker is lost half-way through a study and one comes
+in its place after some minutes, which loads the models again. It leaves out the time that the hand-out itself takes,
+which `measure` gives, and the speed of the storage.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from math import exp, log
 from pathlib import Path
 from statistics import median
 
+import psutil
 from stand_in_study import StandIn, stand_in
 
 from pe_nnunet.cases import CaseFailure, run_cases
@@ -34,6 +36,8 @@ from pe_nnunet.inference.resume import Look, done_before
 from pe_nnunet.outputs.results_index import IndexRow, ResultsIndex
 from pe_nnunet.volumes import find_scans
 
+HEAD = ("gcs_server", "raylet")
+
 
 def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, float]:
     """Cost of a study.
@@ -44,8 +48,8 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
         engine: What hands them out; None to do them here.
 
     Returns:
-        Milliseconds, of which this process computes, kB of this process and kB on disk, each for one study. And the
-        seconds of a run after it with `--resume`.
+        Milliseconds, of which this process computes, kB of this process and kB on disk, each for one study. Memory of
+        Ray's head in MB, 0 without one. And the seconds of a run after it with `--resume`.
     """
     with tempfile.TemporaryDirectory() as folder:
         scans, results = Path(folder, "scans"), Path(folder, "results")
@@ -63,7 +67,7 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
                 index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
         index.compact()
         took_s, grown_kb = time.perf_counter() - started, _resident_kb() - before_kb
-        computed_s = time.process_time() - computed
+        computed_s, head_mb = time.process_time() - computed, _head_mb()
         disk = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
         started = time.perf_counter()
         refs = find_scans(scans)
@@ -77,6 +81,7 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
         "ms of this process": 1000 * computed_s / studies,
         "kB of memory": grown_kb / studies,
         "kB on disk": disk / 1024 / studies,
+        "MB of the head": head_mb,
         "s to find the scans again": found_s,
         "s to find them and that all are done": resumed_s,
     }
@@ -164,9 +169,13 @@ def main() -> None:
                 print("|", " | ".join([str(studies), str(workers), f"{lost:g}", *cells]), "|", flush=True)
 
 
-def _resident_kb() -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+def _resident_kb() -> float:
+    return psutil.Process().memory_info().rss / 1024
+
+
+def _head_mb() -> float:
+    below = psutil.Process().children(recursive=True)
+    return sum(each.memory_info().rss for each in below if each.name() in HEAD) / 1024**2
 
 
 if __name__ == "__main__":

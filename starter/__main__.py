@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     add("--scheme", choices=("artery-pe", "pe"), default="artery-pe", help="labels; default %(default)s")
     add("--memory-gib", type=float, default=2.0, metavar="GIB", help="the planner's memory target; default %(default)g")
     add("--spacing-mm", type=float, metavar="MM", help="of what the network sees; default: the planner's choice")
-    add("--from", dest="first", metavar="MODEL", help="train from the weights of this model, by its plans")
+    add("--from", dest="first", metavar="MODEL", help="train from its weights: its layers, as wide or wider")
     add("--c", dest="go_on", action="store_true", help="go on with a training that was stopped")
     add("--target-fp", type=float, default=2.0, metavar="N", help="false positives a scan that the threshold is for")
     add("-device", dest="device", choices=("auto", "cuda", "mps", "cpu"), default="auto")
@@ -55,12 +55,10 @@ def main() -> int:
         print(f"{len(names)} variants below {args.work}", flush=True)
     if "convert" in steps:
         make.convert(args.work, args.scheme, args.processes)
-    if "plan" in steps and args.first is None:
+    if "plan" in steps:
         make.plan(args.memory_gib, args.spacing_mm, args.processes)
-    if "train" in steps and args.first is None:
-        print(make.train(args.device, go_on=args.go_on), flush=True)
-    elif "train" in steps:
-        print(make.train_from(args.first, args.device, args.processes), flush=True)
+    if "train" in steps:
+        print(make.train(args.device, first=args.first, go_on=args.go_on), flush=True)
     if "pack" in steps:
         from starter.pack import pack
 

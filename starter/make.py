@@ -6,8 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starter.vary import HELD_OUT, VARIED
+
+if TYPE_CHECKING:
+    from pe_nnunet.trainers.base import PETrainer
 
 DATASET_ID, NAME = 910, "Starter"
 PLANNER, PLANS, TRAINER, CONFIGURATION = "PETARUNetPlanner", "PETARUNetPlans", "PETARUNetTrainer", "3d_fullres"
@@ -107,17 +111,21 @@ def plan(memory_gib: float, spacing_mm: float | None = None, processes: int = 1)
     )
 
 
-def train(device: str, *, go_on: bool = False) -> Path:
+def train(device: str, *, first: str | None = None, go_on: bool = False) -> Path:
     """Train on all variants; the recipe comes from `PE_NNUNET_RECIPE`.
 
     nnU-Net's validation at the end is left out: it would predict what the model was trained on.
 
     Args:
         device: `cuda`, `mps`, `cpu`, or `auto`.
+        first: Name or folder of a model to start from, whose layers are as wide as those of the plans, or narrower.
         go_on: Go on from the checkpoint of a training that was stopped, as nnU-Net's `--c`.
 
     Returns:
         The model's folder.
+
+    Raises:
+        ValueError: If the first model has other layers.
     """
     import torch
     from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoint
@@ -131,31 +139,32 @@ def train(device: str, *, go_on: bool = False) -> Path:
     trainer = get_trainer_from_args(str(DATASET_ID), CONFIGURATION, FOLD, TRAINER, PLANS, device=where)
     if go_on:
         maybe_load_checkpoint(trainer, True, False)
+    elif first is not None:
+        _begin_from(trainer, first)
     trainer.run_training()
     return Path(trainer.output_folder).parent
-
-
-def train_from(model: str, device: str, processes: int = 1) -> Path:
-    """Plan, preprocess and train from the weights of a model, as `pe-nnunet fine-tune`; goes on with what was stopped.
-
-    Args:
-        model: Name or folder.
-        device: As of `train`.
-        processes: Workers.
-
-    Returns:
-        The model's folder.
-    """
-    from pe_nnunet.fine_tuning import FineTuneSettings, fine_tune
-
-    settings = FineTuneSettings(processes=processes)
-    return fine_tune(model, str(DATASET_ID), [FOLD], settings, device=device).folder
 
 
 def held_out(work: Path) -> tuple[Path, Path, Path]:
     """Scans, labels and anatomies that the model was not trained on."""
     folder = work / HELD_OUT
     return folder / "ct", folder / "emboli", folder / "patients.csv"
+
+
+def _begin_from(trainer: PETrainer, first: str) -> None:
+    from pe_nnunet.fine_tuning.first_model import read_first_model
+    from pe_nnunet.inference.locate import FINAL
+    from pe_nnunet.inference.named_models import find_model
+    from pe_nnunet.volumes.files.volume_file import file_sha256
+    from starter.grow import grown_weights
+
+    model = read_first_model(find_model(first), FINAL)
+    fold = model.fold_for(FOLD)
+    of_weights = {"model": model.name, "fold": fold, "checkpoint": FINAL, "sha256": file_sha256(model.path(fold))}
+    trainer.initialize()
+    weights = grown_weights(model.weights(fold), trainer.bare_network().state_dict())
+    record = {**of_weights, "trainer": model.trained_by, "heads": "kept"}
+    trainer.first_weights.load(trainer, weights, record, keep_heads=True)
 
 
 def _run(*command: str) -> None:
