@@ -19,6 +19,7 @@ import heapq
 import random
 import tempfile
 import time
+import tracemalloc
 from functools import partial
 from math import exp, log
 from pathlib import Path
@@ -48,8 +49,9 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
         engine: What hands them out; None to do them here.
 
     Returns:
-        Milliseconds, of which this process computes, kB of this process and kB on disk, each for one study. Memory of
-        Ray's head in MB, 0 without one. And the seconds of a run after it with `--resume`.
+        Milliseconds, of which this process computes, kB that Python takes here, 0 unless tracemalloc runs, and kB on
+        disk, each for one study. Memory of Ray's head in MB, 0 without one. And the seconds of a run after it with
+        `--resume`.
     """
     with tempfile.TemporaryDirectory() as folder:
         scans, results = Path(folder, "scans"), Path(folder, "results")
@@ -58,7 +60,8 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
         output = OutputFolder(results, 2)
         look = Look(output, None, None, 1, frozenset({"emboli"}))
         work = partial(stand_in, look=look, seconds=seconds)
-        before_kb = _resident_kb()
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
         refs = find_scans(scans)
         started, computed = time.perf_counter(), time.process_time()
         with ResultsIndex(output) as index:
@@ -66,7 +69,7 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
                 assert not isinstance(found, CaseFailure)
                 index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
         index.compact()
-        took_s, grown_kb = time.perf_counter() - started, _resident_kb() - before_kb
+        took_s, (_, most) = time.perf_counter() - started, tracemalloc.get_traced_memory()
         computed_s, head_mb = time.process_time() - computed, _head_mb()
         disk = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
         started = time.perf_counter()
@@ -79,7 +82,7 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
     return {
         "ms": 1000 * took_s / studies,
         "ms of this process": 1000 * computed_s / studies,
-        "kB of memory": grown_kb / studies,
+        "kB of memory": (most - before) / 1024 / studies,
         "kB on disk": disk / 1024 / studies,
         "MB of the head": head_mb,
         "s to find the scans again": found_s,
@@ -142,6 +145,7 @@ def main() -> None:
     parser.add_argument("--studies", type=int, nargs="+", default=[100, 1000, 10_000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="on Ray; 0: none")
     parser.add_argument("--repeats", type=int, default=1, help="of each measurement, of which medians are printed")
+    parser.add_argument("--memory", action="store_true", help="measure that of this process, which slows it down")
     parser.add_argument("--seconds", type=float, help="of a study; default 0.005 to measure, 30 to simulate")
     parser.add_argument("--dollars", type=float, default=1.0, help="of a worker and hour; default %(default)s")
     parser.add_argument("--lost", type=float, nargs="+", default=[0, 0.01, 0.1])
@@ -153,6 +157,8 @@ def main() -> None:
             settings = EngineSettings(**on_ray if workers else {})
             with engine_of(settings, Path(tempfile.gettempdir())) as engine:
                 measure(500, seconds, engine)  # workers start, and modules are loaded
+                if args.memory:
+                    tracemalloc.start()
                 for studies in args.studies:
                     found = [measure(studies, seconds, engine) for _ in range(args.repeats)]
                     said = ", ".join(f"{median(one[name] for one in found):.3f} {name}" for name in found[0])
@@ -167,10 +173,6 @@ def main() -> None:
                 dollars = end_s / 3600 * workers * args.dollars / studies * 1000
                 cells = (f"{end_s / 3600:.2f}", f"{efficiency:.3f}", f"{dollars:.2f}", str(given_up))
                 print("|", " | ".join([str(studies), str(workers), f"{lost:g}", *cells]), "|", flush=True)
-
-
-def _resident_kb() -> float:
-    return psutil.Process().memory_info().rss / 1024
 
 
 def _head_mb() -> float:

@@ -19,6 +19,8 @@ from pe_nnunet.cluster.worker import Setup
 from pe_nnunet.errors import ConfigurationError, MissingExtraError, OutputError
 
 LOOPBACK = "127.0.0.1"
+NO_TASK_HISTORY = {"task_events_report_interval_ms": 0}
+"""The head keeps the last 100,000 tasks for its dashboard, which a Ray that we start does not have."""
 GOES_ALONG = ("nnUNet_", "PE_NNUNET_")
 
 
@@ -59,7 +61,7 @@ def _ray(address: str | None) -> Iterator[Any]:
     alone: dict[str, Any] = {}
     variables = {"RAY_USAGE_STATS_ENABLED": "0"}  # or it would report to its makers
     if address is None:
-        alone = {"include_dashboard": False, "_node_ip_address": LOOPBACK}
+        alone = {"include_dashboard": False, "_node_ip_address": LOOPBACK, "_system_config": NO_TASK_HISTORY}
         variables["RAY_AUTH_TOKEN"] = _token()  # or Ray would leave one in the home folder
         if "ray" not in sys.modules:  # it reads this when it is imported, and asks for a token by itself since 2.60
             variables["RAY_AUTH_MODE"] = "token"
