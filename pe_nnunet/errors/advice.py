@@ -185,7 +185,7 @@ ADVICE: dict[str, str] = {
     "PE-PLN-010": "correct what the message names; docs/networks.md lists the keys",
     "PE-PLN-011": "ask for less, or of another planner; the message says what there is",
     "PE-MODEL-030": "install a version that ships it, or name a model folder",
-    "PE-MODEL-031": "write `./NAME` if the folder is meant",
+    "PE-MODEL-031": "write `./NAME` if the one here is meant",
     "PE-MODEL-032": "name a file of your own with `--output`",
     "PE-PLN-009": "take the nearest size that the message names, or a larger `-gpu_memory_target`",
     "PE-TRAIN-030": "make plans: `nnUNetv2_plan_and_preprocess` with `--no_pp`",

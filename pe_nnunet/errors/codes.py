@@ -213,7 +213,7 @@ CODES: dict[str, str] = {
     "PE-MODEL-028": "a README.md beside a model that is no model card, or was altered: nothing is taken from it",
     "PE-MODEL-029": "what was to run a network on the CPU is missing or cannot run it: torch does",
     "PE-MODEL-030": "a model that ships with the package is not in this installation",
-    "PE-MODEL-031": "the name of a shipped model is that of a folder here as well: the shipped one is taken",
+    "PE-MODEL-031": "the name of a shipped model is that of a model here as well: the shipped one is taken",
     "PE-MODEL-032": "something would be written into a model that ships with the package",
     "PE-DEMO-001": "a step of the demo failed",
     "PE-IN-005": "one scan was expected, and there are none or several",

@@ -69,17 +69,18 @@ def locate_model(name: str | Path, folds: Sequence[str] | None = None, checkpoin
 
 
 def name_notes(names: Iterable[str | Path]) -> list[Note]:
-    """A warning for each name of a shipped model that is a folder's or file's here as well.
+    """A warning for each name of a shipped model that is that of another model here as well.
 
     Args:
         names: As `locate_model` takes them.
     """
-    both = [name for name in names if isinstance(name, str) and name in SHIPPED and Path(name).exists()]
+    shipped = [name for name in names if isinstance(name, str) and name in SHIPPED]
+    both = [name for name in shipped if Path(name).is_file() or _models_in(Path(name))]
     return [
         Note(
             "PE-MODEL-031",
             "warning",
-            f"{name} is the model that ships with the package, not the {name} in this folder: ./{name} names that",
+            f"{name} is the model that ships with the package, not the one in this folder: ./{name} names that",
         )
         for name in dict.fromkeys(both)
     ]
