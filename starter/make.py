@@ -155,16 +155,14 @@ def _begin_from(trainer: PETrainer, first: str) -> None:
     from pe_nnunet.fine_tuning.first_model import read_first_model
     from pe_nnunet.inference.locate import FINAL
     from pe_nnunet.inference.named_models import find_model
-    from pe_nnunet.volumes.files.volume_file import file_sha256
     from starter.grow import grown_weights
 
     model = read_first_model(find_model(first), FINAL)
     fold = model.fold_for(FOLD)
-    of_weights = {"model": model.name, "fold": fold, "checkpoint": FINAL, "sha256": file_sha256(model.path(fold))}
     trainer.initialize()
     weights = grown_weights(model.weights(fold), trainer.bare_network().state_dict())
-    record = {**of_weights, "trainer": model.trained_by, "heads": "kept"}
-    trainer.first_weights.load(trainer, weights, record, keep_heads=True)
+    trainer.first_weights.load(trainer, weights, model.record(fold, keep_heads=True), keep_heads=True)
+    trainer.split_record.start_from(model.split(fold))
 
 
 def _run(*command: str) -> None:

@@ -22,6 +22,7 @@ from pe_nnunet.named_classes import read_plans
 from pe_nnunet.networks import NETWORKS
 from pe_nnunet.registration.names import TRAINERS
 from pe_nnunet.trainers.check_plans import require_configuration
+from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,18 @@ class FirstModel:
         """
         weights: dict[str, Tensor] = read_checkpoint(self.path(fold))["network_weights"]
         return weights
+
+    def record(self, fold: str, *, keep_heads: bool) -> dict[str, Any]:
+        """What the checkpoints of a training say of these weights, in plain types."""
+        path = self.path(fold)
+        return {
+            "model": self.name,
+            "fold": fold,
+            "checkpoint": path.name,
+            "sha256": file_sha256(path),
+            "trainer": self.trained_by,
+            "heads": "kept" if keep_heads else "new",
+        }
 
     def split(self, fold: str) -> TrainingSplit:
         """What a fold was trained on, as far as that is known."""

@@ -49,7 +49,6 @@ from pe_nnunet.recipe import ENVIRONMENT_VARIABLE, resolve_recipe
 from pe_nnunet.registration import register
 from pe_nnunet.registration.names import load_class
 from pe_nnunet.trainers.check_start import splits_of_nnunet
-from pe_nnunet.volumes.files.volume_file import file_sha256
 
 
 @dataclass(frozen=True)
@@ -211,16 +210,7 @@ def _start(
                 "fine-tune folds that the model has and that hold out the same cases, or name a model of other scans",
             )
     keep = heads_fit(model, dataset_json, weights, network)
-    path = model.path(of_model)
-    record = {
-        "model": model.name,
-        "fold": of_model,
-        "checkpoint": path.name,
-        "sha256": file_sha256(path),
-        "trainer": model.trained_by,
-        "heads": "kept" if keep else "new",
-    }
-    return FoldStart(fold, of_model, record, keep)
+    return FoldStart(fold, of_model, model.record(of_model, keep_heads=keep), keep)
 
 
 def _changes(model: FirstModel, dataset_json: dict[str, Any], starts: Sequence[FoldStart]) -> list[Note]:
