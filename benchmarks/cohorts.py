@@ -4,8 +4,8 @@
     python benchmarks/cohorts.py simulate --seconds 30 --dollars 1.2     no Ray: times and losses are drawn
 
 `measure` hands studies out to workers on this machine, each of which waits and writes a manifest, with results in
-subfolders and their index; it prints time, growth of this process and bytes on disk for each study, the memory of Ray's
-head (its GCS server and raylet) after them, and how long a run with `--resume` takes to see that all is done.
+subfolders and their index; it prints time, what this process keeps and bytes on disk for each study, the memory of
+Ray's head (its GCS server and raylet), and how long a run with `--resume` takes to see that all is done.
 `simulate` hands studies out by the same list of work, in the order of events: each takes a time of a log-normal
 distribution (mean and spread given), and with the given chance a worker is lost half-way through a study and one comes
 in its place after some minutes, which loads the models again. It leaves out the time that the hand-out itself takes,
@@ -40,18 +40,19 @@ from pe_nnunet.volumes import find_scans
 HEAD = ("gcs_server", "raylet")
 
 
-def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, float]:
+def measure(studies: int, seconds: float, engine: Engine | None, head_age_s: float = 0) -> dict[str, float]:
     """Cost of a study.
 
     Args:
         studies: How many.
         seconds: Of the stand-in.
         engine: What hands them out; None to do them here.
+        head_age_s: How long Ray has run when its memory is read, at least: it grows with time, at work or not.
 
     Returns:
-        Milliseconds, of which this process computes, kB that Python takes here, 0 unless tracemalloc runs, and kB on
-        disk, each for one study. Memory of Ray's head in MB, 0 without one. And the seconds of a run after it with
-        `--resume`.
+        For one study: milliseconds, of which this process computes, kB that Python keeps here, and kB on disk. The
+        most that Python took here in kB; both are 0 unless tracemalloc runs. Memory of Ray's head in MB, 0 without one.
+        And the seconds of a run after it with `--resume`.
     """
     with tempfile.TemporaryDirectory() as folder:
         scans, results = Path(folder, "scans"), Path(folder, "results")
@@ -69,8 +70,8 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
                 assert not isinstance(found, CaseFailure)
                 index.add(IndexRow(found[0], *(found[1] or ("", "", ""))))
         index.compact()
-        took_s, (_, most) = time.perf_counter() - started, tracemalloc.get_traced_memory()
-        computed_s, head_mb = time.process_time() - computed, _head_mb()
+        took_s, (kept, most) = time.perf_counter() - started, tracemalloc.get_traced_memory()
+        computed_s, head_mb = time.process_time() - computed, _head_mb(head_age_s)
         disk = sum(path.stat().st_size for path in results.rglob("*") if path.is_file())
         started = time.perf_counter()
         refs = find_scans(scans)
@@ -82,7 +83,8 @@ def measure(studies: int, seconds: float, engine: Engine | None) -> dict[str, fl
     return {
         "ms": 1000 * took_s / studies,
         "ms of this process": 1000 * computed_s / studies,
-        "kB of memory": (most - before) / 1024 / studies,
+        "kB kept": (kept - before) / 1024 / studies,
+        "kB at most": (most - before) / 1024,
         "kB on disk": disk / 1024 / studies,
         "MB of the head": head_mb,
         "s to find the scans again": found_s,
@@ -146,6 +148,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2], help="on Ray; 0: none")
     parser.add_argument("--repeats", type=int, default=1, help="of each measurement, of which medians are printed")
     parser.add_argument("--memory", action="store_true", help="measure that of this process, which slows it down")
+    parser.add_argument("--head-age", type=float, default=0, help="seconds that Ray has run when its memory is read")
     parser.add_argument("--seconds", type=float, help="of a study; default 0.005 to measure, 30 to simulate")
     parser.add_argument("--dollars", type=float, default=1.0, help="of a worker and hour; default %(default)s")
     parser.add_argument("--lost", type=float, nargs="+", default=[0, 0.01, 0.1])
@@ -160,7 +163,7 @@ def main() -> None:
                 if args.memory:
                     tracemalloc.start()
                 for studies in args.studies:
-                    found = [measure(studies, seconds, engine) for _ in range(args.repeats)]
+                    found = [measure(studies, seconds, engine, args.head_age) for _ in range(args.repeats)]
                     said = ", ".join(f"{median(one[name] for one in found):.3f} {name}" for name in found[0])
                     print(f"{studies} studies, {workers} workers: {said}", flush=True)
         return
@@ -175,9 +178,10 @@ def main() -> None:
                 print("|", " | ".join([str(studies), str(workers), f"{lost:g}", *cells]), "|", flush=True)
 
 
-def _head_mb() -> float:
-    below = psutil.Process().children(recursive=True)
-    return sum(each.memory_info().rss for each in below if each.name() in HEAD) / 1024**2
+def _head_mb(age_s: float) -> float:
+    head = [each for each in psutil.Process().children(recursive=True) if each.name() in HEAD]
+    time.sleep(max([0.0, *(each.create_time() + age_s - time.time() for each in head)]))
+    return sum(each.memory_info().rss for each in head) / 1024**2
 
 
 if __name__ == "__main__":
