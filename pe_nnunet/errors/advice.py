@@ -104,7 +104,7 @@ ADVICE: dict[str, str] = {
     "PE-ROI-005": "know that emboli may lie outside the scan",
     "PE-ROI-006": "`pip install 'pe-nnunet[lungmask]'`",
     "PE-ROI-007": "fetch `unet_r231-d5d2fc3d.pth` from lungmask's releases, and name it with `--lungmask-weights`",
-    "PE-ROI-008": "look at the bases; `--roi lungmask` finds dense lung too",
+    "PE-ROI-008": "look at the bases; `convert --lung-finder lungmask` finds dense lung too",
     "PE-ROI-009": "free memory or use a GPU; `--window Z Y X` chooses the size, and keeps it the same from run to run",
     "PE-ROI-010": "nothing, or choose a size that fits",
     "PE-CONV-001": "choose an id of 1 to 999 and a name of letters, digits, `-` and single `_`",
