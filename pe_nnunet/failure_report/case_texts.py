@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.cases.output_folder import output_folder
+from pe_nnunet.cases.output_folder import ERRORS, output_folder
 from pe_nnunet.dataset import raw
 from pe_nnunet.errors import InputError
 from pe_nnunet.failure_report.identifiers import Identifiers
@@ -60,7 +60,7 @@ def error_entries(paths: Iterable[Path], source: Path, case: str = "") -> list[d
 
 def error_lists(folder: Path) -> list[Path]:
     """The lists of failed cases in what predict-fused, detect or convert wrote."""
-    here = [folder / "errors.json", folder / raw.ERRORS, *sorted(folder.glob("part_*_of_*/errors.json"))]
+    here = [folder / ERRORS, folder / raw.ERRORS, *sorted(folder.glob(f"part_*_of_*/{ERRORS}"))]
     return [path for path in here if path.is_file()]
 
 
