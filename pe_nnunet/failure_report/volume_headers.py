@@ -133,6 +133,7 @@ def _nrrd(path: Path, suffix: str, identifiers: Identifiers, number: int) -> Vol
         key = re.sub(rb"[\s_-]+", b"", name).lower().decode("latin-1")
         if key == "datafile":
             kept.append(name + b": " + _data_name(number) + b"\n")
+            skipped = len(_unpacked(path))  # the voxels lie elsewhere: what else is here is text, as names of files
         elif not line.strip() or (key in _NRRD and not value.startswith(b"=") and _is_plain(value, identifiers)):
             kept.append(line)
         else:
@@ -155,7 +156,9 @@ def _meta(path: Path, suffix: str, identifiers: Identifiers, number: int) -> Vol
     name, _, value = end[0].partition(b"=")
     local = value.strip().upper() == b"LOCAL"
     kept.append(end[0] if local else b"ElementDataFile = " + _data_name(number) + b"\n")
-    return _text_header("MetaImage", suffix, kept, end.end(), removed)
+    # voxels that lie elsewhere may be a list of files, whose names follow
+    skipped = end.end() if local else len(_unpacked(path))
+    return _text_header("MetaImage", suffix, kept, skipped, removed)
 
 
 def _text_header(kind: str, suffix: str, lines: list[bytes], skipped: int, removed: int) -> VolumeHeader:
