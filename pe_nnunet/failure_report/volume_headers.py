@@ -112,12 +112,15 @@ def _nifti(path: Path, suffix: str) -> VolumeHeader | None:
     header = of_size(bytes(content), check=False)
     fields = {name: header[name].tolist() for name in header.keys() if header[name].dtype.kind in "iuf"}  # noqa: SIM118
     facts: dict[str, Any] = {"header": fields, "text_bytes_removed": text}
-    voxels_at = int(float(header["vox_offset"])) if 0 <= float(header["vox_offset"]) < _MOST else 0
+    offset = float(header["vox_offset"])
+    voxels_at = int(offset) if 0 <= offset < _MOST else 0
     extensions = max(0, min(len(start), voxels_at) - size)
     facts["extension_bytes_removed"] = max(0, extensions - 4)
-    return VolumeHeader(
-        "NIfTI" if is_nifti else "Analyze", suffix, bytes(content) + bytes(extensions), size + extensions, facts
-    )
+    skipped = size + extensions
+    if is_nifti and start[size : size + 1] not in {b"", b"\0"} and not size + 4 < offset < _MOST:
+        skipped = len(_unpacked(path))  # nobody knows where the text of its extensions ends: no voxels
+        facts["extension_bytes_removed"] = skipped - size
+    return VolumeHeader("NIfTI" if is_nifti else "Analyze", suffix, bytes(content) + bytes(extensions), skipped, facts)
 
 
 def _nrrd(path: Path, suffix: str, identifiers: Identifiers, number: int) -> VolumeHeader | None:
