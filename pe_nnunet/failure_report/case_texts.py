@@ -27,15 +27,15 @@ def names_of_case(source: Path, *, own: bool = False) -> set[str]:
 
     Args:
         source: The case.
-        own: Only names with the last part, or the one above where that says nothing, as `ct`: all other parts stand in
-            the paths of other cases too.
+        own: Only names with the last part that says something, as `ct` does not: the parts above stand in the paths of
+            other cases too.
     """
     parts = list(source.resolve().parts[-_DEEPEST:])
     ending = len(image_suffix(source)) or (len(source.suffix) if source.is_file() else 0)
     parts[-1] = parts[-1][: len(parts[-1]) - ending].removesuffix("_0000")
-    needed = len(parts) - (2 if len(parts) > 1 and parts[-1].lower() in GENERIC_NAMES else 1)
+    telling = max((n for n, part in enumerate(parts) if part.lower() not in GENERIC_NAMES), default=len(parts) - 1)
     chosen = (some for k in range(1, len(parts) + 1) for some in combinations(range(len(parts)), k))
-    names = {clean("_".join(parts[n] for n in some)) for some in chosen if needed in some or not own}
+    names = {clean("_".join(parts[n] for n in some)) for some in chosen if telling in some or not own}
     return names | {hashed(name) for name in names}
 
 
