@@ -47,10 +47,6 @@ class ArteryTree:
     side: tuple[Side, ...]
     generation: NDArray[np.int64]
 
-    def children(self, branch: int) -> list[int]:
-        """Branches that leave at the end of this one."""
-        return [int(b) for b in np.flatnonzero(self.parent == branch)]
-
     def with_segments_off(self, factor: float) -> ArteryTree:
         """With the levels that there would be if branches beyond the main arteries supplied so many times as many."""
         levels = zip(self.level, self.segments * factor, strict=True)

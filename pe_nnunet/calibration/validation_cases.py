@@ -47,11 +47,6 @@ class ValidationCase:
     classes: Path | None
     outputs: dict[str, Path]
 
-    @property
-    def pe_values(self) -> tuple[int, ...]:
-        """The label's values that are PE; none where it holds ids."""
-        return self.kind.embolus_values
-
     def truth(self) -> sitk.Image:
         """The emboli alone, see `truth_and_ignored`."""
         return self.truth_and_ignored()[0]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from pe_nnunet.cases.apart import Outcomes, read_apart, work_apart
 from pe_nnunet.cases.engine import CaseJob, Engine
 from pe_nnunet.cases.outcome import CaseFailure, CaseLimits
+from pe_nnunet.cases.output_folder import ERRORS
 from pe_nnunet.cases.step_progress import step_bar, time_left
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json
@@ -165,7 +166,7 @@ def write_errors(failures: Sequence[CaseFailure], folder: Path) -> Path:
     Raises:
         OutputError: If it cannot be written.
     """
-    path = folder / "errors.json"
+    path = folder / ERRORS
     atomic_json(path, [{"case": f.case_id, "code": f.code, "message": f.message, "hint": f.hint} for f in failures])
     return path
 

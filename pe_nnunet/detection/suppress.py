@@ -20,7 +20,7 @@ class SliceFindings:
     Attributes:
         boxes: (n, 4): y0, x0, y1, x1.
         confidence: (n,), 0 to 1.
-        label: (n,), index in `labels.CLASSES`.
+        label: (n,), index in `slice_labels.CLASSES`.
     """
 
     boxes: Boxes

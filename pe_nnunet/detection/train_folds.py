@@ -58,10 +58,11 @@ def train_folds(
         slices = export_slices(raw, pictures, settings)
     # Not every slice of them need be labelled, so a slice without a box proves nothing.
     boxes_only = replace(settings, negative_share=0, min_negatives=0)
-    further = [
-        export_slices(other, pictures.with_name(f"{pictures.name}__{other.name}"), boxes_only, slices.raster.pixel_mm)
-        for other in extra
-    ]
+    further = []
+    for other in extra:
+        beside = pictures.with_name(f"{pictures.name}__{other.name}")
+        with in_turn(beside):
+            further.append(export_slices(other, beside, boxes_only, slices.raster.pixel_mm))
     for note in (note for part in (slices, *further) for note in part.notes):
         print(note, flush=True)
     splits = {name: load_fold(raw, preprocessed, name, list(slices.pictures)) for name in names}

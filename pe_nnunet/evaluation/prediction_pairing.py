@@ -81,9 +81,8 @@ def find_pairs(
         ConfigurationError: PE-IN-002 if a folder does not exist.
         InputError: PE-IN-001 if there is no label; PE-EVAL-006 for a file that is not the challenge's.
     """
-    for path, what in ((predictions, "predictions"), (labels, "labels")):
-        if not path.is_dir() and not (path is predictions and path.is_file()):
-            raise ConfigurationError("PE-IN-002", f"the folder of {what} {path} does not exist")
+    if not (predictions.is_dir() or predictions.is_file()):
+        raise ConfigurationError("PE-IN-002", f"the folder of predictions {predictions} does not exist")
     true = find_labels(labels, only)
     one_of = {case: files[0] for case, files in true.items()}
     found = _of_one_file(predictions, one_of) if predictions.is_file() else _of_folder(predictions, one_of)

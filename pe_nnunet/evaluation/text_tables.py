@@ -51,7 +51,7 @@ def read_cases(folder: Path) -> list[CaseScores]:
                 CaseScores(csv_value(r["case"]), {n: value(n, r[n]) for n in OF_CASE}, csv_value(r["patient"]))
                 for r in rows
             ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise InputError("PE-EVAL-008", f"{path} is no table of scored cases: {error}", "evaluate again") from error
     return sorted(cases, key=lambda case: case.case_id)
 
@@ -67,19 +67,24 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
         case id, cleaned as results are named -> subgroup; cases with an empty field are in none.
 
     Raises:
-        InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it lacks `case` or the column.
+        InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it is no CSV in UTF-8, or lacks `case` or the
+            column.
     """
     _require(path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in ("case", column) if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(
-                "PE-EVAL-007",
-                f"{path} has no column {', '.join(missing)}",
-                f"it has {', '.join(reader.fieldnames or ())}",
-            )
-        rows = [(clean(csv_value(row["case"] or "")), csv_value((row[column] or "").strip())) for row in reader]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns, lines = reader.fieldnames or (), list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError("PE-EVAL-007", f"{path} cannot be read: {error}", "save it as CSV in UTF-8") from error
+    missing = [name for name in ("case", column) if name not in columns]
+    if missing:
+        raise InputError(
+            "PE-EVAL-007",
+            f"{path} has no column {', '.join(missing)}",
+            f"it has {', '.join(columns)}",
+        )
+    rows = [(clean(csv_value(row["case"] or "")), csv_value((row[column] or "").strip())) for row in lines]
     return {case: group for case, group in rows if group}
 
 

@@ -22,6 +22,7 @@ from pe_nnunet.failure_report.identifiers import Identifiers
 from pe_nnunet.failure_report.source_files import BundledFile, bundled, collect_identifiers, files_of
 from pe_nnunet.files import atomic_path
 from pe_nnunet.registration.doctor import examine
+from pe_nnunet.volumes.case_names import hashed
 
 RECORD, READ_ME = "case.json", "READ_ME.txt"
 _NO_DATE = (1980, 1, 1, 0, 0, 0)  # when files were written may be when a patient was there
@@ -123,12 +124,18 @@ def _said(request: ReportRequest, identifiers: Identifiers) -> dict[str, Any]:
     if request.output_of and not lists and record is None:
         hint = "name what predict-fused or convert wrote"
         raise InputError("PE-REP-003", f"{request.output_of} holds no errors.json and no record of the case", hint)
+    case = request.case
+    called = {case, hashed(case)} if case else names_of_case(request.source, own=True)
     if lists and record is None:
-        said["errors"] = identifiers.hidden(error_entries(lists, request.source, request.case))
+        entries = error_entries(lists, request.source, case)
+        said["errors"] = identifiers.hidden(entries)
+        called.update(str(entry["case"]) for entry in entries)
     if record is not None:
         said["record"] = identifiers.hidden(record)
+        if "case" in record:
+            called.add(str(record["case"]))
     if request.log is not None:
-        said["log"] = log_lines(request.log, request.source, identifiers, request.case)
+        said["log"] = log_lines(request.log, request.source, called, identifiers)
     return said
 
 

@@ -9,26 +9,33 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.cases.output_folder import output_folder
+from pe_nnunet.cases.output_folder import ERRORS, output_folder
 from pe_nnunet.dataset import raw
 from pe_nnunet.errors import InputError
 from pe_nnunet.failure_report.identifiers import Identifiers
 from pe_nnunet.files.json_reader import MALFORMED, read_json
 from pe_nnunet.volumes.case_names import hashed
 from pe_nnunet.volumes.files.image_writer import image_suffix
-from pe_nnunet.volumes.find import clean
+from pe_nnunet.volumes.find import GENERIC_NAMES, clean
 
 MOST_LINES, LONGEST_LINE = 2000, 2000
 _DEEPEST = 6  # folders above a case that its name may be made of
 
 
-def names_of_case(source: Path) -> set[str]:
-    """What results may call a case: parts of its path, in their order, joined as `case_ids` joins them; and hashes."""
+def names_of_case(source: Path, *, own: bool = False) -> set[str]:
+    """What results may call a case: parts of its path, in their order, joined as `case_ids` joins them; and hashes.
+
+    Args:
+        source: The case.
+        own: Only names with the last part that says something, as `ct` does not: the parts above stand in the paths of
+            other cases too.
+    """
     parts = list(source.resolve().parts[-_DEEPEST:])
     ending = len(image_suffix(source)) or (len(source.suffix) if source.is_file() else 0)
     parts[-1] = parts[-1][: len(parts[-1]) - ending].removesuffix("_0000")
-    chosen = (some for k in range(1, len(parts) + 1) for some in combinations(parts, k))
-    names = {clean("_".join(some)) for some in chosen}
+    telling = max((n for n, part in enumerate(parts) if part.lower() not in GENERIC_NAMES), default=len(parts) - 1)
+    chosen = (some for k in range(1, len(parts) + 1) for some in combinations(range(len(parts)), k))
+    names = {clean("_".join(parts[n] for n in some)) for some in chosen if telling in some or not own}
     return names | {hashed(name) for name in names}
 
 
@@ -60,7 +67,7 @@ def error_entries(paths: Iterable[Path], source: Path, case: str = "") -> list[d
 
 def error_lists(folder: Path) -> list[Path]:
     """The lists of failed cases in what predict-fused, detect or convert wrote."""
-    here = [folder / "errors.json", folder / raw.ERRORS, *sorted(folder.glob("part_*_of_*/errors.json"))]
+    here = [folder / ERRORS, folder / raw.ERRORS, *sorted(folder.glob(f"part_*_of_*/{ERRORS}"))]
     return [path for path in here if path.is_file()]
 
 
@@ -86,19 +93,25 @@ def written_record(folder: Path, source: Path, case: str = "") -> dict[str, Any]
     return None
 
 
-def log_lines(path: Path, source: Path, identifiers: Identifiers, case: str = "") -> list[str]:
+def log_lines(path: Path, source: Path, names: Iterable[str], identifiers: Identifiers) -> list[str]:
     """The last lines of a log that speak of a case, without what tells whose it is.
+
+    Lines that speak of other cases alone stay out, as only what tells this one is known.
+
+    Args:
+        path: The log.
+        source: The case.
+        names: What the run called it, or may have.
+        identifiers: Of the case.
 
     Raises:
         InputError: PE-REP-003 if the log cannot be read.
     """
-    own = {case, hashed(case)} if case else names_of_case(source)
-    tells = re.compile(
-        "|".join(rf"(?<![\w-]){re.escape(name)}(?![\w-])" for name in sorted(own, key=len, reverse=True))
-    )
+    paths = {str(source.resolve()), *([str(source)] if len(source.parts) > 1 else [])}  # not `.` or `ct` alone
+    tells = re.compile("|".join(rf"(?<![\w-]){re.escape(text)}(?![\w-])" for text in {*names, *paths}))
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            lines = [line[:LONGEST_LINE] for line in file if tells.search(line) or str(source) in line]
+            lines = [line[:LONGEST_LINE] for line in file if tells.search(line)]
     except OSError as error:
         raise InputError("PE-REP-003", f"{path} cannot be read: {error.strerror}", "check the path") from error
     return [identifiers.hide(line) for line in lines[-MOST_LINES:]]

@@ -112,12 +112,15 @@ def _nifti(path: Path, suffix: str) -> VolumeHeader | None:
     header = of_size(bytes(content), check=False)
     fields = {name: header[name].tolist() for name in header.keys() if header[name].dtype.kind in "iuf"}  # noqa: SIM118
     facts: dict[str, Any] = {"header": fields, "text_bytes_removed": text}
-    voxels_at = int(float(header["vox_offset"])) if 0 <= float(header["vox_offset"]) < _MOST else 0
+    offset = float(header["vox_offset"])
+    voxels_at = int(offset) if 0 <= offset < _MOST else 0
     extensions = max(0, min(len(start), voxels_at) - size)
     facts["extension_bytes_removed"] = max(0, extensions - 4)
-    return VolumeHeader(
-        "NIfTI" if is_nifti else "Analyze", suffix, bytes(content) + bytes(extensions), size + extensions, facts
-    )
+    skipped = size + extensions
+    if is_nifti and start[size : size + 1] not in {b"", b"\0"} and not size + 4 < offset < _MOST:
+        skipped = len(_unpacked(path))  # nobody knows where the text of its extensions ends: no voxels
+        facts["extension_bytes_removed"] = skipped - size
+    return VolumeHeader("NIfTI" if is_nifti else "Analyze", suffix, bytes(content) + bytes(extensions), skipped, facts)
 
 
 def _nrrd(path: Path, suffix: str, identifiers: Identifiers, number: int) -> VolumeHeader | None:
@@ -133,6 +136,7 @@ def _nrrd(path: Path, suffix: str, identifiers: Identifiers, number: int) -> Vol
         key = re.sub(rb"[\s_-]+", b"", name).lower().decode("latin-1")
         if key == "datafile":
             kept.append(name + b": " + _data_name(number) + b"\n")
+            skipped = len(_unpacked(path))  # the voxels lie elsewhere: what else is here is text, as names of files
         elif not line.strip() or (key in _NRRD and not value.startswith(b"=") and _is_plain(value, identifiers)):
             kept.append(line)
         else:
@@ -155,7 +159,9 @@ def _meta(path: Path, suffix: str, identifiers: Identifiers, number: int) -> Vol
     name, _, value = end[0].partition(b"=")
     local = value.strip().upper() == b"LOCAL"
     kept.append(end[0] if local else b"ElementDataFile = " + _data_name(number) + b"\n")
-    return _text_header("MetaImage", suffix, kept, end.end(), removed)
+    # voxels that lie elsewhere may be a list of files, whose names follow
+    skipped = end.end() if local else len(_unpacked(path))
+    return _text_header("MetaImage", suffix, kept, skipped, removed)
 
 
 def _text_header(kind: str, suffix: str, lines: list[bytes], skipped: int, removed: int) -> VolumeHeader:

@@ -29,7 +29,7 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
         The lock's file descriptor: a process that inherits it holds the lock too. None where there are no locks.
 
     Raises:
-        PEError: `busy`; OutputError PE-OUT-001 where no file can be made.
+        PEError: `busy`; OutputError PE-OUT-001 where no file can be made, or the file system has no locks.
     """
     if sys.platform == "win32":  # it has no such locks: there two processes in one folder are the user's to avoid
         yield None
@@ -46,8 +46,15 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
             try:
                 fcntl.flock(file, kind)
                 held = os.path.samestat(path.stat(), os.fstat(file.fileno()))  # not one that its holder just removed
-            except OSError:
+            except (BlockingIOError, FileNotFoundError):
                 held = False
+            except OSError as error:  # no locks, as where Lustre is mounted without them: waiting would have no end
+                path.unlink(missing_ok=True)
+                raise OutputError(
+                    "PE-OUT-001",
+                    f"{path.parent} cannot be written: its file system has no locks ({error.strerror})",
+                    "choose a folder on another file system, or have it mounted with them",
+                ) from error
             if not held and wait:
                 continue
             if not held:

@@ -90,7 +90,7 @@ class CaseProcess:
             self.result()
         self._timeout_s, self._begun_at = timeout_s, None
         message = pickle.dumps((job, args), protocol=5)
-        with suppress(BrokenPipeError, ConnectionError):  # it has died; `result` says so
+        with suppress(OSError):  # it has died, or its pipe is closed; `result` says so
             self._pipe.send_bytes(pickle.dumps((_folder(), threads, sys.path)))
             self._pipe.send_bytes(message)
 
@@ -202,6 +202,8 @@ def first_done(processes: Iterable[CaseProcess]) -> CaseProcess:
     """Wait for the first of several processes whose job has ended, or must be given up: its `result` is there."""
     busy = list(processes)
     while True:
+        if lost := [process for process in busy if process.pipe.closed]:  # before its job began
+            return lost[0]
         limits = [left for process in busy if (left := process.seconds_left()) is not None]
         ready = wait([process.pipe for process in busy], min(limits, default=None))
         for process in busy:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile
 from zlib import crc32
 
 import numpy as np
@@ -259,5 +260,5 @@ def _read(path: Path, stamp: str, source_stamp: str) -> CaseEmboli | None:
                 artery_points=stored["artery_points"],
                 target_ratio=float(stored["target_ratio"]),
             )
-    except (OSError, KeyError, ValueError):
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile):
         return None  # absent, or written by something else: it is built anew

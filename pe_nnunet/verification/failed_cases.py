@@ -10,8 +10,6 @@ from pe_nnunet.files.json_reader import MALFORMED, read_json
 from pe_nnunet.verification.findings import Finding
 from pe_nnunet.verification.whole_files import damaged
 
-ERRORS = "errors.json"
-
 
 def failed_cases(paths: Iterable[Path]) -> tuple[set[str], list[Finding]]:
     """Read lists of failed cases.

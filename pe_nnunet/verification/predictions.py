@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pe_nnunet.cases import CaseLimits, work_through
-from pe_nnunet.cases.output_folder import LAYOUT, OutputFolder, output_folder
+from pe_nnunet.cases.output_folder import ERRORS, LAYOUT, OutputFolder, output_folder
 from pe_nnunet.errors import PEError
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
 from pe_nnunet.outputs.cohort_files import PAGE, SUMMARY, SUMMARY_COLUMNS, CaseSummary, read_case_summary
 from pe_nnunet.outputs.results_index import INDEX
 from pe_nnunet.outputs.writers import WRITERS
-from pe_nnunet.verification.failed_cases import ERRORS, failed_cases
+from pe_nnunet.verification.failed_cases import failed_cases
 from pe_nnunet.verification.findings import Checked, Finding, compare_hashes, disagree
 from pe_nnunet.verification.run_tables import table_findings
 from pe_nnunet.verification.whole_files import heading, whole_findings

@@ -148,7 +148,7 @@ def test_pe_may_be_a_region_of_several_classes(folders: Path) -> None:
     label[1, 2:5, 4] = 3  # beside class 2, and one embolus with it
     sitk.WriteImage(sitk.GetImageFromArray(label), str(path))
     case, *_ = cases_with_probabilities([folders / A], ["0", "1"])
-    assert (case.case_id, case.pe_values) == ("c0", (2, 3))
+    assert (case.case_id, case.kind.embolus_values) == ("c0", (2, 3))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(case.truth()), to_instances(label >= 2))
 
 
