@@ -215,6 +215,20 @@ def test_settings_and_groups_that_make_no_sense_are_refused(tmp_path: Path) -> N
         read_groups(tmp_path / "none.csv", "scanner")
 
 
+def test_a_case_of_two_patients_is_refused(tmp_path: Path) -> None:
+    table, record = tmp_path / "patients.csv", tmp_path / "cases.json"
+    table.write_text("case,patient\na b,p\na-b,p\na b,\n,x\n,y\n")  # results have one name for both
+    assert read_patients(table) == {"a-b": "p"}
+    table.write_text("case,patient\na b,p\na-b,q\n")
+    record.write_text(json.dumps({"cases": {"a b": {"patient": "p"}, "a-b": {"patient": "q"}}}))
+    for path in (table, record):
+        with pytest.raises(InputError, match=r"PE-EVAL-007: .* gives case a-b several values of patient"):
+            read_patients(path)
+    table.write_text("case,scanner\na,A\na,B\n")
+    with pytest.raises(InputError, match=r"PE-EVAL-007: .* gives case a several values of scanner"):
+        read_groups(table, "scanner")
+
+
 def test_whose_the_scans_are(labels: Path, tmp_path: Path) -> None:
     file, table, record = tmp_path / "submission.txt", tmp_path / "patients.csv", tmp_path / "cases.json"
     file.write_text(cad_pe_text({"021": MARKERS}))
