@@ -215,6 +215,18 @@ def test_settings_and_groups_that_make_no_sense_are_refused(tmp_path: Path) -> N
         read_groups(tmp_path / "none.csv", "scanner")
 
 
+def test_tables_that_are_no_csv_in_utf_8_are_refused_by_their_codes(tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    for content in ("case,patient\na,Köln\n".encode("cp1252"), b"case,patient\na," + b"x" * 200_000):
+        table.write_bytes(content)  # as Excel writes it; a field that csv takes for too long
+        for read in (read_patients, lambda path: read_groups(path, "patient")):
+            with pytest.raises(InputError, match=r"PE-EVAL-007: .*groups.csv cannot be read.*CSV in UTF-8"):
+                read(table)
+    table.rename(tmp_path / "cases.csv")
+    with pytest.raises(InputError, match=r"PE-EVAL-008: .*cases.csv is no table of scored cases"):
+        read_cases(tmp_path)
+
+
 def test_a_case_of_two_patients_is_refused(tmp_path: Path) -> None:
     table, record = tmp_path / "patients.csv", tmp_path / "cases.json"
     table.write_text("case,patient\na b,p\na-b,p\na b,\n,x\n,y\n")  # results have one name for both
