@@ -135,7 +135,7 @@ def test_missing_findings_are_named_and_missing_data_refused(
     assert main([*command, "--cad-pe", str(data), "--findings", str(findings)]) == 3
     assert capsys.readouterr().err.count("PE-EVAL-001") == 11
     assert main([*command, "--cad-pe", str(findings), "--findings", str(findings)]) == 2
-    assert "PE-IN-002" in capsys.readouterr().err
+    assert "PE-CONV-026" in capsys.readouterr().err
     for path in (data / "rs").glob("*0[234]*RefStd.nrrd"):
         path.unlink()
     assert main([*command, "--cad-pe", str(data), "--findings", str(findings)]) == 2

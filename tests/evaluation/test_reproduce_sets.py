@@ -16,6 +16,7 @@ from scipy.io import savemat
 
 from pe_nnunet.cli import main
 from pe_nnunet.errors import Note
+from pe_nnunet.evaluation.public_sets import labelled_set
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.choice import FusionChoice
 from pe_nnunet.inference import PEPredictor
@@ -62,6 +63,17 @@ def write_cad_pe(root: Path, truth: Truth) -> list[str]:
     for case, label in truth.items():
         sitk.WriteImage(grid(label), str(root / "rs" / f"0{case}RefStd.nrrd"))
     return ["--cad-pe", str(root)]
+
+
+@pytest.mark.parametrize(("labels", "images"), [("RS", "Images"), ("Label", "image")])
+def test_folders_of_cad_pe_are_found_as_convert_finds_them(tmp_path: Path, labels: str, images: str) -> None:
+    root = tmp_path / "rs_and_images"  # a name that begins as those of its folders do
+    write_cad_pe(root, truth_of(("021",)))
+    (root / "rs").rename(root / labels)
+    (root / images).mkdir()
+    sitk.WriteImage(grid(HU), str(root / images / "021.nrrd"))
+    found = labelled_set("cad-pe", root, tmp_path / "out")
+    assert (found.labels, found.cases, [ref.case_id for ref in found.refs]) == (root / labels, ("021",), ["021"])
 
 
 def write_fumpe(root: Path, truth: Truth) -> list[str]:
