@@ -62,7 +62,7 @@ def test_tables_alone_in_aanets_format(labels: Path, tmp_path: Path) -> None:
     found = evaluate_folder(folder, labels, BOTH)
     assert found.failures == found.unlabelled == ()
     first, second = found.cases
-    assert (first.emboli, first.found, first.findings, first.true_findings, first["pe_score"]) == (2, 1, 3, 1, 0.9)
+    assert (first.emboli, first.found, first.findings, first.false_positives, first["pe_score"]) == (2, 1, 3, 2, 0.9)
     assert (first.dice, first["predicted_ml"], first["truth_ml"]) == (None, None, pytest.approx(9 / 1000))
     assert (second.findings, second["pe_score"]) == (0, 0.0)
     counts = {(d.protocol, d.eps_mm): (d.curve.true_positives, d.curve.false_positives) for d in found.detections}
