@@ -139,8 +139,8 @@ def test_the_table_holds_what_a_person_counts(
     assert text.startswith(f"# {dataset}: 3 scans with 6 emboli\n")
     assert "| perfect | 1.000 [1.000, 1.000] |" in text
     assert "| half | cad-pe | 0 | 0.0 [0.0, 0.0] | 50.0 [50.0, 50.0] | 50.0 [50.0, 50.0] |" in text
-    assert "not the published test set: 3 scans with 6 emboli" in text
-    assert "PE-EVAL-020" in capsys.readouterr().out
+    assert text.count("not the published test set: 3 scans with 6 emboli") == 1  # of both methods
+    assert capsys.readouterr().out.count("PE-EVAL-020") == 2
     assert json.loads((out / "half" / "summary.json").read_text())["cohort"]["false_positives"] == 6
 
 
