@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pe_nnunet.dataset.public_splits import CAD_PE_TEST
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.mask_pairing import CaseMasks, cases_at, one_scan, stem
 from pe_nnunet.dataset_conversion.public_dataset import Published, existing, require_subfolder, scans_in, subfolder
@@ -24,7 +25,7 @@ PUBLISHED = Published(
     cases=91,
     emboli=317,
     negatives=frozenset({"002", "031"}),
-    test=frozenset(f"{number:03d}" for number in range(21, 41)),
+    test=CAD_PE_TEST,
 )
 
 

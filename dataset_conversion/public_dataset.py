@@ -68,13 +68,13 @@ def differing_counts(counts: Iterable[tuple[str, int, int | None]], other: str =
 
 
 def subfolder(src: Path, *names: str) -> Path:
-    """The folder in `src` whose name begins with one of these, upper or lower case; `src` itself if it is called so.
+    """The folder in `src` whose name begins with one of these, upper or lower case; else `src`, if it is called so.
 
     Returns:
         A folder of the first of the names that is not there, if there is none.
     """
-    folders = [path for path in (src, *entries(src)) if path.is_dir()]
-    found = (folder for name in names for folder in folders if folder.name.lower().startswith(name.lower()))
+    places = ((name, path) for folders in (entries(src), [src]) for name in names for path in folders)
+    found = (path for name, path in places if path.name.lower().startswith(name.lower()) and path.is_dir())
     return next(found, src / names[0])
 
 

@@ -111,11 +111,8 @@ def calibrate_models(
     if source != "probabilities":
         require_outputs(cases)
         require_predictions_of(locations, cases)
-    further = []
-    if check is not None:
-        if len(folds) < 2:
-            raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
-        further = read_further_scans(*check, dataset_json, segmenters)
+    if check is not None and len(folds) < 2:
+        raise ConfigurationError("PE-MODEL-007", "--check compares folds with their mean: it needs two or more")
     models: Sequence[TrainedModel] = ()
     if source == "probabilities" or check is not None:
         loaded = [load_model(location, where, trust_checkpoint) for location in locations]
@@ -123,6 +120,9 @@ def calibrate_models(
         models, of_backends = with_backends(models, where, inference)
         for note in (*notes, *of_backends):
             print(note, flush=True)
+    count = max((model.n_channels for model in models), default=1)
+    # before hours of prediction
+    further = [] if check is None else read_further_scans(*check, dataset_json, segmenters, count)
 
     def by_fold(
         image: sitk.Image, fold: str, channels: Sequence[sitk.Image] = (), progress: Progress | None = None
@@ -137,7 +137,7 @@ def calibrate_models(
             return stored_in_lps(case)
         if source == "masks":
             return [masks_as_probability(case, image)]
-        channels = _channels_lps(case, max(model.n_channels for model in models))
+        channels = _channels_lps(case, count)
         with step_bar(case.case_id, "window", foreseen=long.next_scan()) as show:
             return by_fold(image, case.fold, channels, lambda part, done, n, share: show(done, n, part, share))
 
@@ -153,9 +153,9 @@ def calibrate_models(
     shift = None
     if further:
 
-        def mean(image: sitk.Image, fold: str) -> NDArray[np.float32]:
+        def mean(image: sitk.Image, fold: str, channels: Sequence[sitk.Image]) -> NDArray[np.float32]:
             weights = np.asarray(chosen.weights, np.float32)
-            return np.asarray(np.einsum("m,mzyx->zyx", weights, np.stack(by_fold(image, fold))))
+            return np.asarray(np.einsum("m,mzyx->zyx", weights, np.stack(by_fold(image, fold, channels))))
 
         shift = measure_shift(further, folds, mean, chosen.found.segmentation.chosen.settings)
     write_fusion(

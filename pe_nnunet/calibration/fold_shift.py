@@ -22,7 +22,7 @@ SHIFT_THRESHOLDS = tuple(round(0.05 * k, 2) for k in range(1, 20))
 def measure_shift(
     scans: Iterable[FurtherScan],
     folds: Sequence[str],
-    predict: Callable[[sitk.Image, str], NDArray[np.float32]],
+    predict: Callable[[sitk.Image, str, Sequence[sitk.Image]], NDArray[np.float32]],
     settings: FusionSettings,
 ) -> dict[str, Any]:
     """Apply settings that were chosen on single folds to the maps of single folds, and to the mean of all.
@@ -30,7 +30,7 @@ def measure_shift(
     Args:
         scans: With their truth; no fold was trained on them.
         folds: Two or more.
-        predict: The probability of an image by one fold, (z, y, x).
+        predict: The probability of a CT and the channels beside it by one fold, (z, y, x).
         settings: What was calibrated; boxes do not count here.
 
     Returns:
@@ -47,8 +47,8 @@ def measure_shift(
         if t >= settings.candidate_threshold
     ]
     single, mean, count = np.zeros(7, np.int64), np.zeros((1 + len(tried), 7), np.int64), 0
-    for name, image, truth, ignored in scans:
-        maps = [predict(image, fold) for fold in folds]
+    for name, image, truth, ignored, channels in scans:
+        maps = [predict(image, fold, channels) for fold in folds]
         mm = spacing_zyx(image)
         of_folds = [LabelledScan(name, probability, truth, mm, ignored=ignored) for probability in maps]
         single += count_findings(of_folds, [settings])[0].sum(axis=0)

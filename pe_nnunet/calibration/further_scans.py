@@ -14,12 +14,13 @@ from pe_nnunet.calibration.held_out import require_unseen
 from pe_nnunet.calibration.trained_on import Trained
 from pe_nnunet.dataset.label_values import dataset_json_beside, holds_ids, read_label_values
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.channels import further_channels, without_further_channels
 from pe_nnunet.metrics.instances import AUTO, LabelKind, ignored_voxels, require_known_values, to_instances
 from pe_nnunet.volumes import Scan, ScanRef, find_scans, laid_on, read_label, read_scan, to_lps
 from pe_nnunet.volumes.files.volume_file import scan_sha256
 
-FurtherScan = tuple[str, sitk.Image, NDArray[Any], NDArray[np.bool_] | None]
-"""Name, image in LPS axes, ids of its emboli and which voxels are ignored, if any, (z, y, x); no fold has seen it."""
+FurtherScan = tuple[str, sitk.Image, NDArray[Any], NDArray[np.bool_] | None, list[sitk.Image]]
+"""Name, CT in LPS axes, ids of its emboli, which voxels are ignored, if any, (z, y, x), and channels beside the CT."""
 
 
 def kind_of_labels(labels: Path, dataset_json: Path | None) -> LabelKind:
@@ -62,20 +63,29 @@ def truth_in_lps(scan: Scan, label: Path, kind: LabelKind) -> tuple[sitk.Image, 
     return to_lps(scan.image), to_instances(values, kind), ignored_voxels(values, kind)
 
 
-def read_further_scans(scans: Path, labels: Path, dataset_json: Path | None, trained: Trained) -> list[FurtherScan]:
+def read_further_scans(
+    scans: Path, labels: Path, dataset_json: Path | None, trained: Trained, channels: int = 1
+) -> list[FurtherScan]:
     """Scans with their labels, `<case>.nii.gz`.
 
+    Args:
+        scans: Folder of the scans.
+        labels: Folder of their labels.
+        dataset_json: See `kind_of_labels`.
+        trained: What the models were trained on.
+        channels: That the models need.
+
     Raises:
-        PEError: If one of them cannot be read, or was seen in a training (PE-EVAL-012).
+        PEError: If one of them cannot be read, lacks a channel (PE-MODEL-005), or was seen in a training (PE-EVAL-012).
     """
     kind = kind_of_labels(labels, dataset_json)
     further: list[FurtherScan] = []
     hashes: dict[str, tuple[str, ...]] = {}
-    for ref in find_scans(scans):
+    for ref in without_further_channels(find_scans(scans), channels):
         scan = read_scan(ref)
-        image, ids, ignored = truth_in_lps(scan, label_of(ref, labels), kind)
+        beside = [to_lps(channel) for channel in further_channels(ref, scan.image, channels)]
         hashes[ref.case_id] = hashes_of(scan)
-        further.append((ref.case_id, image, ids, ignored))
+        further.append((ref.case_id, *truth_in_lps(scan, label_of(ref, labels), kind), beside))
     require_unseen(trained, hashes)
     return further
 

@@ -118,12 +118,6 @@ class MemberMaps:
         """Whether the scan has an embolus."""
         return bool(self.ids.any())
 
-    @property
-    def bytes_held(self) -> int:
-        """Memory of what is kept."""
-        ignored = 0 if self.ignored is None else self.ignored.nbytes
-        return self.places.nbytes + self.ids.nbytes + ignored + sum(one.nbytes for one in self.maps)
-
 
 class MixedScans(Sequence[LabelledScan]):
     """Scans with the mean of their models under one set of weights, mixed anew whenever one is asked for."""

@@ -21,6 +21,7 @@ from pe_nnunet.cli.model_options import (
     add_search,
     add_trust,
     models_of,
+    require_target,
     trust,
 )
 from pe_nnunet.cli.scan_options import add_limits, add_reading, choice, limits, repairs, say_names
@@ -99,8 +100,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigurationError("PE-MODEL-007", "--scans are predicted by all folds: give no --check and no --from")
     if args.scans is None and args.patients is not None:
         raise ConfigurationError("PE-MODEL-007", "--patients says whose the --scans are: give both")
-    if args.target_fp is not None and not args.target_fp >= 0:
-        raise ConfigurationError("PE-MODEL-007", f"--target-fp is {args.target_fp}, expected 0 or more")
+    require_target(args)
     inference = InferenceSettings(**chosen(args, InferenceSettings))
     grid = Grid()
     thresholds = (0.5,) if args.source == "masks" else tuple(args.thresholds or grid.thresholds)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pe_nnunet.cli.model_options import add_dataset_json, add_search
+from pe_nnunet.cli.model_options import add_dataset_json, add_search, require_target
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 MIN_VOLUMES_MM3 = (0.0, 10.0, 50.0, 200.0, 600.0, 1000.0)
@@ -71,12 +71,11 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.cases import work_through
     from pe_nnunet.cli import DONE, SOME_FAILED
     from pe_nnunet.dataset.folders import RESULTS, dataset_folder, nnunet_folder
-    from pe_nnunet.errors import ConfigurationError, InputError, Note
+    from pe_nnunet.errors import InputError, Note
     from pe_nnunet.files import atomic_json, atomic_text
     from pe_nnunet.metrics.cohort_scores import summarise
 
-    if args.target_fp is not None and not args.target_fp >= 0:
-        raise ConfigurationError("PE-MODEL-007", f"--target-fp is {args.target_fp}, expected 0 or more")
+    require_target(args)
     results = dataset_folder(nnunet_folder(RESULTS), args.dataset)
     models = model_folders(results, args.trainers, args.plans, args.configurations)
     refuse_fold_all(args.folds)

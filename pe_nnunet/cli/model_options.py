@@ -59,6 +59,18 @@ def add_search(
         )
 
 
+def require_target(args: argparse.Namespace) -> None:
+    """Refuse a number of false positives that is none; `add_search` has the option.
+
+    Raises:
+        ConfigurationError: PE-MODEL-007 if it is negative or NaN.
+    """
+    from pe_nnunet.errors import ConfigurationError
+
+    if args.target_fp is not None and not args.target_fp >= 0:
+        raise ConfigurationError("PE-MODEL-007", f"--target-fp is {args.target_fp}, expected 0 or more")
+
+
 def add_trust(parser: argparse._ActionsContainer, *, checkpoints: bool = True) -> None:
     """Add what of a model from elsewhere is trusted; `trust` must be called on what they say.
 

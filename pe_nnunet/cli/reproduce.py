@@ -73,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
     from pe_nnunet.errors import PEError
     from pe_nnunet.evaluation.paper_table import write_tables
     from pe_nnunet.evaluation.public_sets import TITLES, labelled_set
-    from pe_nnunet.evaluation.reproduce import other_than_published
 
     kind = next(name for name in DATASETS if getattr(args, name.replace("-", "_")) is not None)
     methods = methods_of(args)
@@ -94,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         failed += len(evaluation.failures)
         if evaluation.cases:
             evaluations[method.name] = evaluation
-            notes += [*told, *filter(None, [other_than_published(evaluation, truth)])]
+            notes += told
             if evaluation.failures:
                 left_out = ", ".join(failure.case_id for failure in evaluation.failures)
                 notes.append(f"{method.name}: not scored, and in none of its numbers: {left_out}")
@@ -125,5 +124,6 @@ def _evaluated(
         print(f"\n{method.name}\n{reproduction_table(evaluation, beside_aanet=is_aanet and truth.kind == 'cad-pe')}")
         if other := other_than_published(evaluation, truth):
             print(Note("PE-EVAL-020", "warning", other))
+            notes = [*notes, other]
         print(f"written: {folder / 'summary.json'}, {folder / 'report.html'}", flush=True)
     return evaluation, notes

@@ -12,6 +12,7 @@ from pe_nnunet.dataset.dataset_json import notice_of, read_dataset_json
 from pe_nnunet.demo.command import Step, StepRunner
 from pe_nnunet.demo.methods import score
 from pe_nnunet.demo.watchers import everything
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.named_models import find_model
 from pe_nnunet.volumes import read_label, spacing_zyx
 
@@ -73,13 +74,21 @@ def _predict(scan: Path, out: Path, model: Path, device: str) -> Step:
 
 
 def _cases(predictions: Path) -> list[str]:
-    with (predictions / "summary.csv").open(encoding="utf-8", newline="") as file:
-        return [row["case"] for row in csv.DictReader(file)]
+    return [row["case"] for row in _rows(predictions / "summary.csv")]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """A table that a step wrote."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        hint = f"remove {path.parent}, and run it again"
+        raise ConfigurationError("PE-DEMO-001", f"{path} cannot be read: {error}", hint) from error
 
 
 def _case_lines(predictions: Path, case: str) -> Iterator[str]:
-    with (predictions / f"{case}_emboli.csv").open(encoding="utf-8", newline="") as file:
-        kept = [row for row in csv.DictReader(file) if row["kept"] == "1"]
+    kept = [row for row in _rows(predictions / f"{case}_emboli.csv") if row["kept"] == "1"]
     yield ""
     yield f"{case}: {len(kept)} emboli" if kept else f"{case}: no embolus"
     if kept:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.evaluation.label_identity import SCORED_LABELS, LabelIdentity
 from pe_nnunet.evaluation.read_as import READ_AS
-from pe_nnunet.files.json_reader import MALFORMED, read_json, read_object
+from pe_nnunet.files.json_reader import MALFORMED, read_json
 from pe_nnunet.metrics.bootstrap import Estimate, Resampling, estimates
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.cohort_scores import compared_numbers
@@ -170,7 +170,7 @@ def _meaning(read: Mapping[str, Any], side: str) -> str:
 def _read_as(folder: Path) -> Mapping[str, Any] | None:
     """What `summary.json` says of it; None where it says nothing, or does not exist."""
     try:
-        found: Mapping[str, Any] = read_object(folder / "summary.json")[READ_AS]
+        found: Mapping[str, Any] = read_json(folder / "summary.json", finite=False)[READ_AS]
         for side in ("labels", "predictions"):
             _meaning(found, side)
     except MALFORMED:

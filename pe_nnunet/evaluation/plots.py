@@ -12,8 +12,9 @@ from pe_nnunet.evaluation.folder import Evaluation
 from pe_nnunet.files import atomic_path
 from pe_nnunet.metrics.case_scores import CaseScores
 from pe_nnunet.metrics.detection_curves import BAND_RATES, Detection
+from pe_nnunet.metrics.protocols import PROTOCOLS
 
-TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8)
+TICKS = PROTOCOLS["cad-pe"].fp_rates
 BINS = 10
 
 

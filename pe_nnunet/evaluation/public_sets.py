@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.labels import embolus_ids
+from pe_nnunet.dataset_conversion.public_dataset import require_subfolder, subfolder
 from pe_nnunet.dataset_conversion.registry import published, source_kind
 from pe_nnunet.dataset_conversion.sources import CaseSource
 from pe_nnunet.errors import InputError
@@ -96,9 +97,9 @@ def labelled_set(kind: str, src: Path, folder: Path, only: Collection[str] = ())
 
 def _cad_pe(src: Path, wanted: Collection[str]) -> LabelledSet:
     """CAD-PE's labels are ids already, and can be scored without the scans."""
-    labels = subfolder_of(src, "rs", "label")
-    images = next((src / name for name in ("images", "image") if (src / name).is_dir()), None)
-    refs = tuple(ref for ref in find_scans(images) if ref.case_id in wanted) if images is not None else ()
+    labels = require_subfolder(src, "CAD-PE", "rs", "label")
+    images = subfolder(src, "image")
+    refs = tuple(ref for ref in find_scans(images) if ref.case_id in wanted) if images.is_dir() else ()
     cases = tuple(sorted(find_labels(labels, wanted)))
     told = published("cad-pe")
     is_test = told is not None and frozenset(wanted) == told.test
@@ -112,20 +113,6 @@ def _cad_pe(src: Path, wanted: Collection[str]) -> LabelledSet:
         (),
         len(wanted) if is_test else None,
         CAD_PE_TEST_EMBOLI if is_test else None,
-    )
-
-
-def subfolder_of(src: Path, *names: str) -> Path:
-    """The first of `names` that is a folder in `src`.
-
-    Raises:
-        InputError: PE-IN-002 if there is none.
-    """
-    for name in names:
-        if (src / name).is_dir():
-            return src / name
-    raise InputError(
-        "PE-IN-002", f"{src} holds no folder {' or '.join(names)}", "name the folder in which CAD-PE was unpacked"
     )
 
 

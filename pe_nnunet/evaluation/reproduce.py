@@ -14,9 +14,8 @@ from pe_nnunet.evaluation.settings import EvaluationSettings
 from pe_nnunet.metrics.bootstrap import Resampling
 from pe_nnunet.metrics.instances import LabelKind
 
-__all__ = ["PUBLISHED_PERCENT", "RATES", "TEST_SCANS", "reproduction_table", "score_findings"]
+__all__ = ["PUBLISHED_PERCENT", "RATES", "reproduction_table", "score_findings"]
 
-TEST_SCANS = tuple(f"{number:03d}" for number in range(21, 41))
 PUBLISHED_PERCENT = {1.0: 78.1, 2.0: 84.2, 4.0: 85.1}
 RATES = tuple(PUBLISHED_PERCENT)  # which both protocols have
 

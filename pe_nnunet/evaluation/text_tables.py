@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -67,8 +67,8 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
         case id, cleaned as results are named -> subgroup; cases with an empty field are in none.
 
     Raises:
-        InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it is no CSV in UTF-8, or lacks `case` or the
-            column.
+        InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it is no CSV in UTF-8, lacks `case` or the
+            column, or gives a case several values.
     """
     _require(path)
     try:
@@ -84,8 +84,8 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
             f"{path} has no column {', '.join(missing)}",
             f"it has {', '.join(columns)}",
         )
-    rows = [(clean(csv_value(row["case"] or "")), csv_value((row[column] or "").strip())) for row in lines]
-    return {case: group for case, group in rows if group}
+    rows = [(csv_value(row["case"] or ""), csv_value((row[column] or "").strip())) for row in lines]
+    return _by_case(((case, group) for case, group in rows if case.strip() and group), path, column)
 
 
 def read_patients(path: Path) -> dict[str, str]:
@@ -98,18 +98,29 @@ def read_patients(path: Path) -> dict[str, str]:
         case id, cleaned as results are named -> patient.
 
     Raises:
-        InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it does not say.
+        InputError: PE-IN-002 if there is no such file, PE-EVAL-007 if it does not say, or names two patients of a case.
     """
     if path.suffix != ".json":
         return read_groups(path, "patient")
     _require(path)
     try:
-        cases = read_object(path)["cases"]
-        return {clean(case): str(record["patient"]) for case, record in cases.items()}
+        rows = [(case, str(record["patient"])) for case, record in read_object(path)["cases"].items()]
     except MALFORMED as error:
         raise InputError(
             "PE-EVAL-007", f"{path} names no patients: {why(error)}", "give the cases.json of convert"
         ) from error
+    return _by_case(rows, path, "patient")
+
+
+def _by_case(rows: Iterable[tuple[str, str]], path: Path, column: str) -> dict[str, str]:
+    """Values by case; several lines may name a case, with the same value."""
+    found: dict[str, str] = {}
+    for name, value in rows:
+        case = clean(name)
+        if found.setdefault(case, value) != value:
+            text = f"{path} gives case {case} several values of {column}"
+            raise InputError("PE-EVAL-007", text, "leave one line a case; names count as results are named")
+    return found
 
 
 def read_cad_pe(path: Path) -> dict[str, tuple[VoxelMarker, ...]]:

@@ -135,7 +135,8 @@ def choose_settings(
         text = "boxes have weight zero: the detector's lungs count alone; pe-nnunet calibrate --detector finds weights"
         notes.append(Note("PE-FUS-007", "warning", text))
     used = calibrated if mixed is None else mixed
-    notes += weight_notes(used, models, calibrated, given=mixed is not None and path is not None)
+    folds = [sum(name == model for name, _ in weights.models) for model in models]
+    notes += weight_notes(used, models, calibrated, given=mixed is not None and path is not None, folds=folds)
     if path is None:
         return FusionChoice(settings, tuple(notes), model_weights=used)
     source = path.parent.name if file is None else path.name

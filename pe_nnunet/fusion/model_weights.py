@@ -61,7 +61,12 @@ def weights_text(weights: Sequence[float], models: Sequence[str]) -> str:
 
 
 def weight_notes(
-    weights: Sequence[float] | None, models: Sequence[str], calibrated: Sequence[float] | None, *, given: bool
+    weights: Sequence[float] | None,
+    models: Sequence[str],
+    calibrated: Sequence[float] | None,
+    *,
+    given: bool,
+    folds: Sequence[int] = (),
 ) -> list[Note]:
     """What a person should know of the weights of a prediction.
 
@@ -70,9 +75,10 @@ def weight_notes(
         models: Their names.
         calibrated: Those that the other settings were chosen with; None where they are not calibrated, or for the mean.
         given: Whether a person gave the weights, and other settings are calibrated.
+        folds: How many each model has, for the mean; not needed where no weights are given.
     """
     notes = []
-    if weights is not None and given and not _same(weights, calibrated, len(models)):
+    if weights is not None and given and not _same(weights, calibrated or plain_mean(folds)):
         then = "the mean" if calibrated is None else weights_text(calibrated, models)
         text = f"the thresholds were calibrated for other weights ({then}), and are used with --model-weights"
         notes.append(Note("PE-FUS-022", "warning", text))
@@ -82,6 +88,5 @@ def weight_notes(
     return notes
 
 
-def _same(one: Sequence[float], other: Sequence[float] | None, count: int) -> bool:
-    expected = [1 / count] * count if other is None else other
-    return all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(one, expected, strict=True))
+def _same(one: Sequence[float], other: Sequence[float]) -> bool:
+    return all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(one, other, strict=True))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pe_nnunet.dataset.dataset_json import citation_of, licence_of
+from pe_nnunet.dataset.public_splits import CAD_PE_TEST
 from pe_nnunet.fusion.settings import FusionSettings
 from pe_nnunet.inference.settings import InferenceSettings
 
@@ -70,7 +71,7 @@ PUBLISHED: dict[str, PublishedModel] = {
         git_sha1=frozenset({"2aa9b58cfb29f81feb74830f21d1a17aaeaf3920"}),
         inference=InferenceSettings(step=0.75, mirroring=False),
         fusion=FusionSettings(threshold=0.5, min_volume_mm3=0.0, nms_mm=10.0),
-        unseen_of={"cad-pe": frozenset(f"{number:03d}" for number in range(21, 41))},
+        unseen_of={"cad-pe": CAD_PE_TEST},
         reported="78.1 / 84.2 / 85.1 % of the emboli of CAD-PE 021-040 at 1 / 2 / 4 false positives a scan; no "
         "tolerance is named",
     ),

@@ -51,11 +51,6 @@ class Scores:
         return count(self.values, "false_positives")
 
     @property
-    def true_findings(self) -> int:
-        """The other findings."""
-        return self.findings - self.false_positives
-
-    @property
     def dice(self) -> Value:
         """Of the voxels."""
         return self["dice"]

@@ -107,11 +107,6 @@ class ScanHits:
     false_scores: tuple[float, ...]
     volumes_mm3: tuple[float, ...] = ()
 
-    @property
-    def true_positives(self) -> int:
-        """Emboli that are hit."""
-        return sum(score is not None for score in self.embolus_scores)
-
     def between(self, min_mm3: float, below_mm3: float) -> ScanHits:
         """The scan with the emboli of these volumes alone, and all its false markers."""
         chosen = [

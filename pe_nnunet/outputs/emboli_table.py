@@ -92,16 +92,17 @@ def read_emboli_csv(path: Path) -> list[Marker]:
     if missing:
         raise InputError("PE-OUT-011", f"{path} lacks the columns {', '.join(missing)}", f"its first line is {head!r}")
     markers = []
-    for number, fields in enumerate(csv.reader(lines, delimiter=separator), 2):
-        if not any(value.strip() for value in fields):
-            continue
-        row = dict(zip(names, (value.strip() for value in fields), strict=False))
-        try:
+    reader = csv.reader(lines, delimiter=separator)
+    try:
+        for fields in reader:
+            if not any(value.strip() for value in fields):
+                continue
+            row = dict(zip(names, (value.strip() for value in fields), strict=False))
             markers.append(_marker(row, decimal_comma=separator != ","))
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                "PE-OUT-011", f"{path} line {number}: not a row of {', '.join(REQUIRED)}: {error}"
-            ) from error
+    except (KeyError, ValueError, csv.Error) as error:
+        raise InputError(
+            "PE-OUT-011", f"{path} line {1 + reader.line_num}: not a row of {', '.join(REQUIRED)}: {error}"
+        ) from error
     return markers
 
 

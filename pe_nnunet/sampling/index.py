@@ -155,9 +155,13 @@ def index_dataset(
     """
     folder = Path(dataset.source_folder) / FOLDER
     folder.mkdir(exist_ok=True)
+    by_stem: dict[str, list[Path]] = {}
+    for path in folder.parent.iterdir():
+        by_stem.setdefault(path.stem, []).append(path)
     index = {}
     for case in tqdm(dataset.identifiers, desc="embolus index", disable=None, leave=False):
-        stamp = _stamp(Path(dataset.source_folder), case, pe_values, bright_range, ignored)
+        files = [*by_stem.get(case, ()), *by_stem.get(f"{case}_seg", ())]
+        stamp = _stamp(files, pe_values, bright_range, ignored)
         source_stamp = "" if source is None else source.stamp(case)
         path = folder / f"{case}.npz"
         known = _read(path, stamp, source_stamp)
@@ -217,11 +221,11 @@ def _require_values(image: NDArray[Any], label: NDArray[Any], what: str, declare
 
 
 def _stamp(
-    folder: Path, case: str, pe_values: Sequence[int], bright_range: tuple[float, float], ignored: Sequence[int]
+    files: Sequence[Path], pe_values: Sequence[int], bright_range: tuple[float, float], ignored: Sequence[int]
 ) -> str:
-    """What an index depends on, as text."""
-    files = sorted(path for path in folder.glob(f"{case}*") if path.is_file() and path.stem in (case, f"{case}_seg"))
-    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    """What the index of a case depends on, as text."""
+    stored = sorted(path for path in files if path.is_file())
+    facts = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in stored]
     known = (VERSION, facts, tuple(pe_values), [round(value, 6) for value in bright_range])
     return repr((*known, tuple(ignored)) if ignored else known)
 

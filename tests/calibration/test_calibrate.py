@@ -268,7 +268,8 @@ def test_the_threshold_at_which_the_mean_of_folds_has_as_many_false_positives():
     for place, values in (((1, 1), (0.9, 0.9)), ((1, 5), (0.8, 0.0)), ((5, 1), (0.6, 0.3)), ((5, 5), (0.0, 0.2))):
         for name, value in zip("01", values, strict=True):
             maps[name][place[0] : place[0] + 2, place[1] : place[1] + 2, 1:3] = value
-    shift = measure_shift([("a", image, truth, None)], ("0", "1"), lambda _, fold: maps[fold], FusionSettings())
+    scans = [("a", image, truth, None, [])]
+    shift = measure_shift(scans, ("0", "1"), lambda _, fold, __: maps[fold], FusionSettings())
     assert (shift["single_fp_per_scan"], shift["mean_fp_per_scan"], shift["equal_threshold"]) == (1, 0, 0.45)
     assert (shift["single_sensitivity"], shift["mean_sensitivity"], shift["emboli"]) == (1, 1, 1)
 
@@ -326,8 +327,8 @@ def test_a_shift_without_emboli_has_no_sensitivity():
     found[1:3, 1:3, 1:7] = 0.9
     ignored = np.zeros((4, 8, 8), bool)
     ignored[:, :, 2:] = True  # one layer of the finding is left, and all of it in the other scan
-    scans = [("a", image, nothing, ignored), ("b", image, nothing, None), ("c", image, nothing, found > 0)]
-    shift = measure_shift(scans, ("0", "1"), lambda _, fold: found, FusionSettings(min_volume_mm3=20))
+    scans = [("a", image, nothing, ignored, []), ("b", image, nothing, None, []), ("c", image, nothing, found > 0, [])]
+    shift = measure_shift(scans, ("0", "1"), lambda *_: found, FusionSettings(min_volume_mm3=20))
     assert (shift["emboli"], shift["single_sensitivity"], shift["mean_sensitivity"]) == (0, None, None)
     assert shift["single_fp_per_scan"] == pytest.approx(2 / 3)
 
@@ -340,16 +341,16 @@ def test_labels_of_further_scans_are_read_by_the_dataset_json_beside_them(thorax
     for folder, image in (("scans", thorax), ("labels", label)):
         (tmp_path / folder).mkdir()
         sitk.WriteImage(image, str(tmp_path / folder / "further.nii.gz"))
-    ((_, _, ids, ignored),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
+    ((_, _, ids, ignored, _),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ignored) == ([1, 2, 2, 3], None)  # ids, as far as anybody says
     described = {"labels": {"background": 0, "artery": [1, 2], "PE": 2, "ignore": 3}}
     (tmp_path / "labels" / "dataset.json").write_text(json.dumps(described))
-    ((_, _, ids, ignored),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
+    ((_, _, ids, ignored, _),) = read_further_scans(tmp_path / "scans", tmp_path / "labels", None, [])
     assert (ids[5, 5, 5:9].tolist(), ids.max()) == ([0, 1, 1, 0], 1)
     assert (ignored[5, 5, 5:9].tolist(), ignored.sum()) == ([False, False, False, True], 1)
 
 
-def test_models_of_two_channels_are_calibrated_on_both(dataset, model_folder, thorax, monkeypatch, capsys):
+def test_models_of_two_channels_are_calibrated_on_both(dataset, model_folder, thorax, monkeypatch, capsys, tmp_path):
     shutil.rmtree(dataset)
     model_folder(dataset.name, folds=(0, 1), log_odds=(-1.0, -0.5), channels=("CT", "lung mask"))
     raw = nnunet_folder(RAW) / "Dataset501_PE" / "imagesTr"
@@ -366,5 +367,16 @@ def test_models_of_two_channels_are_calibrated_on_both(dataset, model_folder, th
     assert "PE-MODEL-005" in capsys.readouterr().err
     for number, case in enumerate(CASES, 1):
         sitk.WriteImage(sitk.Cast(thorax > 0, sitk.sitkUInt8) * number, str(raw / f"{case}_0001.nii.gz"))
-    main(command)
-    assert seen == [[1.0], [2.0], [3.0], [4.0]]
+    for folder in ("scans", "labels"):
+        (tmp_path / folder).mkdir()
+    sitk.WriteImage(thorax + 1, str(tmp_path / "scans" / "further_0000.nii.gz"))
+    shutil.copy(raw.parent / "labelsTr" / "a.nii.gz", tmp_path / "labels" / "further.nii.gz")
+    command += ["--thresholds", "0.35", "--check", str(tmp_path / "scans"), "--check-labels", str(tmp_path / "labels")]
+    assert main(command) == 2
+    assert "further_0001.nii.gz is not there" in capsys.readouterr().err
+    assert seen == []
+    channel = sitk.Cast(thorax > 0, sitk.sitkUInt8) * 5
+    sitk.WriteImage(channel, str(tmp_path / "scans" / "further_0001.nii.gz"))
+    assert main(command) == 0
+    assert seen == [[1.0], [2.0], [3.0], [4.0], [5.0], [5.0]]  # a further scan by each fold
+    assert json.loads((dataset / "fusion.json").read_text())["chosen_on"]["fold_shift"]["scans"] == 1

@@ -249,6 +249,13 @@ def test_where_nothing_is_found_nothing_is_chosen(
     assert not (folders / "find_best.txt").exists()
 
 
+@pytest.mark.parametrize("number", ["-1", "nan"])
+def test_a_number_of_false_findings_that_is_none(capsys: pytest.CaptureFixture[str], number: str) -> None:
+    for command in ("find-best", "calibrate"):
+        assert main([command, "-d", "501", "--target-fp", number]) == 2
+        assert f"PE-MODEL-007: --target-fp is {float(number)}, expected 0 or more" in capsys.readouterr().err
+
+
 def test_a_single_scan_with_an_embolus_is_enough_but_tells_nothing_of_others(
     folders: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

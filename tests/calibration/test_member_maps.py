@@ -49,7 +49,8 @@ def test_the_part_in_half_precision_counts_as_the_whole(tubes):
     assert np.array_equal(count_boxes([part]), count_boxes([whole]))
     box = Box.around(kept).slices
     np.testing.assert_allclose(part.probability, np.where(kept, whole.probability, 0)[box], atol=2e-4)
-    assert member.bytes_held == kept.sum() * (4 + 1 + 2 * 2)  # where, an id, and two maps
+    held = (member.places, member.ids, *member.maps)
+    assert [one.nbytes for one in held] == [kept.sum() * size for size in (4, 1, 2, 2)]
 
 
 def test_certainty_is_kept_where_it_is_near_one_and_at_its_ends():

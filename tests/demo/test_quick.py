@@ -9,6 +9,7 @@ import SimpleITK as sitk
 from pe_nnunet.cli import main
 from pe_nnunet.demo import quick
 from pe_nnunet.demo.command import Step
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference import shipped
 
 PREDICTED = """import pathlib, sys
@@ -63,3 +64,11 @@ def test_each_scan_has_its_table_its_picture_and_its_page(tmp_path, capsys, monk
     assert "b: no embolus" in said
     assert "a_report.html" in said
     assert "Notice of the model: Rendered scans only." in said
+
+
+def test_tables_that_cannot_be_read_are_one_line(tmp_path):
+    (tmp_path / "summary.csv").write_text("case\n" + "a" * 200_000)  # a field that csv takes for too long
+    with pytest.raises(ConfigurationError, match=r"PE-DEMO-001: .*summary.csv cannot be read: field larger"):
+        quick._cases(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"PE-DEMO-001: .*a_emboli.csv cannot be read"):
+        list(quick._case_lines(tmp_path, "a"))

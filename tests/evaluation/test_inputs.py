@@ -62,7 +62,7 @@ def test_tables_alone_in_aanets_format(labels: Path, tmp_path: Path) -> None:
     found = evaluate_folder(folder, labels, BOTH)
     assert found.failures == found.unlabelled == ()
     first, second = found.cases
-    assert (first.emboli, first.found, first.findings, first.true_findings, first["pe_score"]) == (2, 1, 3, 1, 0.9)
+    assert (first.emboli, first.found, first.findings, first.false_positives, first["pe_score"]) == (2, 1, 3, 2, 0.9)
     assert (first.dice, first["predicted_ml"], first["truth_ml"]) == (None, None, pytest.approx(9 / 1000))
     assert (second.findings, second["pe_score"]) == (0, 0.0)
     counts = {(d.protocol, d.eps_mm): (d.curve.true_positives, d.curve.false_positives) for d in found.detections}
@@ -213,6 +213,32 @@ def test_settings_and_groups_that_make_no_sense_are_refused(tmp_path: Path) -> N
         read_groups(table, "scanner")
     with pytest.raises(InputError, match="PE-IN-002"):
         read_groups(tmp_path / "none.csv", "scanner")
+
+
+def test_tables_that_are_no_csv_in_utf_8_are_refused_by_their_codes(tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    for content in ("case,patient\na,Köln\n".encode("cp1252"), b"case,patient\na," + b"x" * 200_000):
+        table.write_bytes(content)  # as Excel writes it; a field that csv takes for too long
+        for read in (read_patients, lambda path: read_groups(path, "patient")):
+            with pytest.raises(InputError, match=r"PE-EVAL-007: .*groups.csv cannot be read.*CSV in UTF-8"):
+                read(table)
+    table.rename(tmp_path / "cases.csv")
+    with pytest.raises(InputError, match=r"PE-EVAL-008: .*cases.csv is no table of scored cases"):
+        read_cases(tmp_path)
+
+
+def test_a_case_of_two_patients_is_refused(tmp_path: Path) -> None:
+    table, record = tmp_path / "patients.csv", tmp_path / "cases.json"
+    table.write_text("case,patient\na b,p\na-b,p\na b,\n,x\n,y\n")  # results have one name for both
+    assert read_patients(table) == {"a-b": "p"}
+    table.write_text("case,patient\na b,p\na-b,q\n")
+    record.write_text(json.dumps({"cases": {"a b": {"patient": "p"}, "a-b": {"patient": "q"}}}))
+    for path in (table, record):
+        with pytest.raises(InputError, match=r"PE-EVAL-007: .* gives case a-b several values of patient"):
+            read_patients(path)
+    table.write_text("case,scanner\na,A\na,B\n")
+    with pytest.raises(InputError, match=r"PE-EVAL-007: .* gives case a several values of scanner"):
+        read_groups(table, "scanner")
 
 
 def test_whose_the_scans_are(labels: Path, tmp_path: Path) -> None:

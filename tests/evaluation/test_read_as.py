@@ -240,6 +240,10 @@ def test_results_that_took_other_things_for_emboli_are_not_compared(
     first, second, third = (str(tmp_path / f"out_{number}") for number in range(3))
     assert main(["compare", first, second]) == 2
     assert "PE-EVAL-017: the labels were read in different ways" in capsys.readouterr().err
+    other = tmp_path / "out_1" / "summary.json"
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"seconds": float("inf")}))  # of another program
+    assert main(["compare", first, second]) == 2
+    assert "PE-EVAL-017: the labels were read in different ways" in capsys.readouterr().err
     assert main(["compare", first, third, "--bootstrap", "5"]) == 0
     assert "predictions: embolus is auto in" in capsys.readouterr().out
     assert main(["compare", first, first, "--bootstrap", "5"]) == 0

@@ -18,13 +18,15 @@ from scipy import ndimage
 from sklearn.metrics import roc_curve
 
 from pe_nnunet.cli import main
-from pe_nnunet.evaluation.reproduce import PUBLISHED_PERCENT, TEST_SCANS
+from pe_nnunet.dataset.public_splits import CAD_PE_TEST
+from pe_nnunet.evaluation.reproduce import PUBLISHED_PERCENT
 from pe_nnunet.evaluation.text_tables import aanet_csv
 from pe_nnunet.fusion import FusionSettings
 from pe_nnunet.fusion.choice import FusionChoice
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.metrics.markers import VoxelMarker
 
+TEST_SCANS = sorted(CAD_PE_TEST)
 SHAPE, SPACING_XYZ = (10, 24, 24), (0.8, 0.7, 1.5)
 
 
@@ -135,7 +137,7 @@ def test_missing_findings_are_named_and_missing_data_refused(
     assert main([*command, "--cad-pe", str(data), "--findings", str(findings)]) == 3
     assert capsys.readouterr().err.count("PE-EVAL-001") == 11
     assert main([*command, "--cad-pe", str(findings), "--findings", str(findings)]) == 2
-    assert "PE-IN-002" in capsys.readouterr().err
+    assert "PE-CONV-026" in capsys.readouterr().err
     for path in (data / "rs").glob("*0[234]*RefStd.nrrd"):
         path.unlink()
     assert main([*command, "--cad-pe", str(data), "--findings", str(findings)]) == 2

@@ -251,6 +251,9 @@ def test_files_of_the_format_before_hold_the_mean_of_all_folds(two):
     (two[0] / "fusion.json").write_text(json.dumps(content | {"format": 2}))
     chosen = choose_settings(two, BOTH)
     assert (chosen.model_weights, chosen.settings.threshold, chosen.notes) == (None, 0.4, ())
+    assert choose_settings(two, BOTH, model_weights=(2, 1)).notes == ()  # the mean: A has two folds, and B one
+    (note,) = choose_settings(two, BOTH, model_weights=(1, 1)).notes
+    assert (note.code, "for other weights (the mean)" in note.message) == ("PE-FUS-022", True)
     (two[0] / "fusion.json").write_text(json.dumps(content))
     with pytest.raises(ConfigurationError, match="PE-FUS-004"):
         choose_settings(two, BOTH)

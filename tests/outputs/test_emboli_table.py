@@ -77,6 +77,7 @@ def test_tables_of_other_tools_and_spreadsheets_are_read(text: str, tmp_path: Pa
         ("id,x,y,z,prob\n1,2,3,4,0.5\n1,2,3,4,nan\n", "line 3"),
         ("id,x,y,z,prob\n1,2,3,4,1.5\n", "line 2"),
         ("id,x,y,z,prob\n1,2,inf,4,0.5\n", "line 2"),
+        pytest.param("id,x,y,z,prob\n1,2,3,4,0.5\n" + "9" * 200_000, "line 3", id="a field too long for csv"),
     ],
 )
 def test_what_is_no_such_table_is_refused(text: str, says: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.sampling.build import _replicate
-from pe_nnunet.sampling.index import index_dataset
+from pe_nnunet.sampling.index import FOLDER, index_dataset
 
 DECLARED = {-1, 0, 1}
 
@@ -35,6 +36,31 @@ def test_a_sound_case_is_indexed_once(tmp_path):
     assert index["a"].voxel_counts.tolist() == [2]
     again = Stored(tmp_path, bad=np.nan)  # what was indexed is not read again
     assert index_dataset(again, (1,), (1.0, 2.0), declared=DECLARED)["a"].voxel_counts.tolist() == [2]
+
+
+def test_the_folder_is_listed_once_and_a_case_is_read_again_if_its_own_files_change(tmp_path, monkeypatch):
+    listed = []
+    for name in ("iterdir", "glob"):
+        real = getattr(Path, name)
+        monkeypatch.setattr(Path, name, lambda self, *args, real=real: listed.append(self) or real(self, *args))
+    stored, again = Stored(tmp_path), Stored(tmp_path, bad=np.nan)
+    stored.identifiers = again.identifiers = ["a", "ab", "b"]
+    index_dataset(stored, (1,), (1.0, 2.0), declared=DECLARED)
+    assert listed.count(tmp_path) == 1
+    (tmp_path / "a_seg_b.npy").write_bytes(b"of no case")
+    index_dataset(again, (1,), (1.0, 2.0), declared=DECLARED)
+    (tmp_path / "ab_seg.npy").write_bytes(b"other")
+    with pytest.raises(ConfigurationError, match=r"PE-TRAIN-020: .*/ab: 1 voxels"):
+        index_dataset(again, (1,), (1.0, 2.0), declared=DECLARED)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut off", b"damaged"])
+def test_a_damaged_index_is_built_anew(tmp_path, content):
+    path = tmp_path / FOLDER / "a.npz"
+    for _ in range(2):
+        found = index_dataset(Stored(tmp_path), (1,), (1.0, 2.0), declared=DECLARED)
+        assert found["a"].voxel_counts.tolist() == [2]
+        path.write_bytes(content)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
