@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.processes import no_workers
 from pe_nnunet.processes.case_worker import Begun, Raised, receive, serve
 
 GRACE_S = 2.0  # between the request to end, after which temporary files are removed, and the kill
@@ -55,11 +55,7 @@ class CaseProcess:
             self._process = context.Process(target=serve, args=(other,), daemon=True)
             self._process.start()
         except OSError as error:
-            raise ConfigurationError(
-                "PE-CONV-032",
-                f"worker processes cannot be started: {error}",
-                "allow more processes (ulimit -u), or end some",
-            ) from error
+            raise no_workers(error, "allow more processes (ulimit -u), or end some") from error
         other.close()
         self._timeout_s: float | None = None
         self._begun_at: float | None = None
