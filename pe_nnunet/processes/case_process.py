@@ -86,9 +86,11 @@ class CaseProcess:
             self.result()
         self._timeout_s, self._begun_at = timeout_s, None
         message = pickle.dumps((job, args), protocol=5)
-        with suppress(OSError):  # it has died, or its pipe is closed; `result` says so
+        try:
             self._pipe.send_bytes(pickle.dumps((_folder(), threads, sys.path)))
             self._pipe.send_bytes(message)
+        except OSError:  # it has died, or cannot be reached and would wait for ever; `result` says so
+            self.kill()
 
     def result(self) -> Any:
         """Wait for what the job returns; `Lost` if it was lost with its process.
