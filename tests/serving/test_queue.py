@@ -229,3 +229,11 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path, capsys) ->
     assert f"study {uid}: 8 CT images; series " in said
     assert "contrast, soft kernel, 2 mm, 8 slices" in said
     assert not (tmp_path / "state").exists()
+
+
+def test_what_a_kill_left_of_a_request_goes_with_its_folder(intake) -> None:
+    left = intake.folder / ".stow-a1"
+    left.mkdir(parents=True)
+    (left / "part").write_bytes(b"half")
+    intake.remove_unknown()
+    assert not left.exists()
