@@ -63,3 +63,19 @@ def test_each_scan_has_its_table_its_picture_and_its_page(tmp_path, capsys, monk
     assert "b: no embolus" in said
     assert "a_report.html" in said
     assert "Notice of the model: Rendered scans only." in said
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--scan", "scan.nii.gz"], "--scan: no meaning without --quick"),
+        (["-m", "starter"], "-m: no meaning without --quick"),
+        (["--quick", "--seed", "2", "--no-detector"], "--seed, --no-detector: no meaning with --quick"),
+        (["--quick", "--again"], "--again: no meaning with --quick"),
+    ],
+)
+def test_options_that_would_be_left_out_are_refused(tmp_path, capsys, options, named):
+    assert main(["demo", "--out", str(tmp_path / "demo"), *options]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"PE-DEMO-002: {named}")
+    assert not (tmp_path / "demo").exists()
