@@ -1,15 +1,20 @@
 """Without training: a model on one scan, and what is said of it."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from pe_nnunet.cases.output_folder import LAYOUT, OutputFolder
 from pe_nnunet.cli import main
 from pe_nnunet.demo import quick
 from pe_nnunet.demo.command import Step
+from pe_nnunet.files.locks import is_locked
 from pe_nnunet.inference import shipped
+from pe_nnunet.outputs.cohort_files import CaseSummary
+from pe_nnunet.outputs.results_index import IndexRow, ResultsIndex
 
 PREDICTED = """import pathlib, sys
 out = pathlib.Path(sys.argv[1])
@@ -79,3 +84,23 @@ def test_options_that_would_be_left_out_are_refused(tmp_path, capsys, options, n
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"PE-DEMO-002: {named}")
     assert not (tmp_path / "demo").exists()
+
+
+def test_of_so_many_scans_that_there_is_an_index_each_is_listed_and_the_folder_is_held(tmp_path, monkeypatch, model):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    real = quick._predict
+
+    def predict(*asked):
+        assert is_locked(tmp_path / "quick" / "steps" / "lock")
+        written = OutputFolder(asked[1], 2)
+        written.of("a").mkdir(parents=True)
+        (asked[1] / LAYOUT).write_text('{"subfolder_digits": 2}')
+        (written.of("a") / "a_emboli.csv").write_text("id,x,y,z,prob,volume_mm3,kept,level\n")
+        with ResultsIndex(written) as index:
+            index.add(IndexRow(CaseSummary("a", 0.0, 0, 0.0, 1.0), "", "", ""))
+        return replace(real(*asked), command=(sys.executable, "-c", ""))
+
+    monkeypatch.setattr(quick, "_predict", predict)
+    said = quick.run_quick(tmp_path, str(model), model)
+    assert "a: no embolus" in said
+    assert f"page: {tmp_path / 'quick' / 'predictions_own' / 'ca' / 'a_report.html'}" in said
