@@ -20,6 +20,7 @@ from pe_nnunet.volumes.find import GENERIC_NAMES, clean
 
 MOST_LINES, LONGEST_LINE = 2000, 2000
 _DEEPEST = 6  # folders above a case that its name may be made of
+_SHORTEST = 3  # letters of a name that no word or unit is likely to be
 
 
 def names_of_case(source: Path, *, own: bool = False) -> set[str]:
@@ -107,14 +108,23 @@ def log_lines(path: Path, source: Path, names: Iterable[str], identifiers: Ident
     Raises:
         InputError: PE-REP-003 if the log cannot be read.
     """
-    paths = {str(source.resolve()), *([str(source)] if len(source.parts) > 1 else [])}  # not `.` or `ct` alone
-    tells = re.compile("|".join(rf"(?<![\w-]){re.escape(text)}(?![\w-])" for text in {*names, *paths}))
+    own = source.name not in {"", ".."} and len(source.parts) > 1  # not `.`, `../..` or `ct` alone
+    paths = {str(source.resolve()), *([str(source)] if own else [])}
+    texts = [*map(_as_name, names), *(rf"(?<![\w-]){re.escape(path)}(?![\w-]|\.\w)" for path in paths)]
+    tells = re.compile("|".join(texts))
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             lines = [line[:LONGEST_LINE] for line in file if tells.search(line)]
     except OSError as error:
         raise InputError("PE-REP-003", f"{path} cannot be read: {error.strerror}", "check the path") from error
     return [identifiers.hide(line) for line in lines[-MOST_LINES:]]
+
+
+def _as_name(name: str) -> str:
+    """A pattern of a name where a case is called by it: not in a path, which others may share; a number before `:`."""
+    if name.isdigit() or len(name) < _SHORTEST:
+        return rf"(?<!\S){re.escape(name)}(?=:\s)"  # not `[7/20]`, `7 s`
+    return rf"(?<![\w/\\-]){re.escape(name)}(?![\w/\\-])"
 
 
 def cleaned_command(command: str, identifiers: Identifiers) -> str:

@@ -279,3 +279,38 @@ def test_bad_input_is_one_line(
 def test_kinds_of_first_bytes() -> None:
     starts = (b"\x1f\x8b\x08", b"PK\x03\x04", bytes(132), b"\x01\xff", bytes(128) + b"DICM")
     assert [kind_of(start) for start in starts] == ["gzip", "zip", "zeros", "other bytes", "DICOM"]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize(
+    ("case", "other", "own_lines", "lines_of_others"),
+    [
+        ("Quimbelton", "Oppenfeld", ["Quimbelton: PE-IN-003", "{data}/Quimbelton/ct.mha is cut"], ["7 s, {data}/."]),
+        ("Quimbelton/ct", "Oppenfeld/ct", ["Quimbelton: PE-IN-003"], ["{data}/Quimbelton/series/1"]),
+        ("p1/Arterial", "Oppenfeld/Arterial", ["p1_Arterial: PE-IN-003"], ["{data}/Oppenfeld/Arterial"]),
+        ("7", "Oppenfeld", ["7: PE-IN-003", "7: PE-IN-009"], ["[7/20] b: 7 s"]),
+        ("p1", "p1.Oppenfeld", ["p1: PE-IN-003"], ["{data}/p1.Oppenfeld/ct.mha"]),
+    ],
+)
+def test_lines_of_other_cases_stay_out(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    other: str,
+    own_lines: list[str],
+    lines_of_others: list[str],
+    relative: bool,
+) -> None:
+    data = tmp_path / "data"
+    for name in (case, other):
+        (data / name).mkdir(parents=True)
+        mha(data / name / "ct.mha")
+    lines = [f"[1/2] {line}" for line in own_lines]
+    lines += [f"[2/2] Oppenfeld: {line}" for line in ["fine", f"{data}/{other}/ct.mha", *lines_of_others]]
+    log = tmp_path / "log.txt"
+    log.write_text("\n".join([f"reading {data}", *lines]).replace("{data}", str(data)) + "\n")
+    monkeypatch.chdir(data / case)
+    source = "." if relative else str(data / case)
+    assert main(["report-case", source, "-o", str(tmp_path / "b.zip"), "--log", str(log)]) == 0
+    content = require_nothing_left(tmp_path / "b.zip", ("Quimbelton", "Oppenfeld"))
+    assert len(json.loads(content["case.json"])["log"]) == len(own_lines)
