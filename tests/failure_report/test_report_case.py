@@ -19,6 +19,7 @@ from pydicom.tag import Tag
 
 from pe_nnunet.cli import main
 from pe_nnunet.failure_report import bundle
+from pe_nnunet.failure_report.case_texts import names_of_case
 from pe_nnunet.failure_report.source_files import kind_of
 from pe_nnunet.volumes import write_dicom_series
 from pe_nnunet.volumes.case_names import hashed
@@ -314,3 +315,33 @@ def test_lines_of_other_cases_stay_out(
     assert main(["report-case", source, "-o", str(tmp_path / "b.zip"), "--log", str(log)]) == 0
     content = require_nothing_left(tmp_path / "b.zip", ("Quimbelton", "Oppenfeld"))
     assert len(json.loads(content["case.json"])["log"]) == len(own_lines)
+
+
+@pytest.mark.parametrize(
+    ("done", "failed"), [(("a", "a_b"), ()), (("a",), ("a_b",)), (("a", "a_b"), None)], ids=["two", "one failed", "set"]
+)
+def test_of_two_cases_that_could_be_it_none_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], done: tuple[str, ...], failed: tuple[str, ...] | None
+) -> None:
+    source, out = tmp_path / "a" / "b.mha", tmp_path / "out"
+    source.parent.mkdir()
+    mha(source)
+    out.mkdir()
+    if failed is None:  # a converted dataset
+        (out / "pe_nnunet").mkdir()
+        (out / "pe_nnunet" / "cases.json").write_text(json.dumps({"cases": {name: {"n": name} for name in done}}))
+    else:
+        (out / "errors.json").write_text(json.dumps([{"case": name, "code": "PE-IN-003"} for name in failed]))
+        for name in done:
+            (out / f"{name}.json").write_text(json.dumps({"case": name}))
+    arguments = ["report-case", str(source), "-o", str(tmp_path / "b.zip"), "--output-of", str(out)]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("PE-REP-003: 2 cases in ")
+    assert main([*arguments, "--case", "a_b"]) == 0
+    said = json.loads(content_of(tmp_path / "b.zip")["case.json"])
+    assert ("record" in said, "errors" in said) == (not failed, bool(failed))
+
+
+def test_the_root_of_a_path_is_no_name() -> None:
+    assert not {"case", hashed("case")} & names_of_case(Path("/quimbelton"))
