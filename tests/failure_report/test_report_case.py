@@ -345,3 +345,58 @@ def test_of_two_cases_that_could_be_it_none_is_taken(
 
 def test_the_root_of_a_path_is_no_name() -> None:
     assert not {"case", hashed("case")} & names_of_case(Path("/quimbelton"))
+
+
+def with_offset(offset: float) -> Any:
+    def write(path: Path) -> None:
+        content = bytearray(nifti(path))
+        content[108:112] = struct.pack("<f", offset)
+        path.write_bytes(content)
+
+    return write
+
+
+def pair(path: Path) -> None:
+    """Header and voxels in two files; an extension behind the header, and no place of voxels."""
+    content = bytearray(nifti(path.with_suffix(".nii")))
+    path.with_suffix(".nii").unlink()
+    content[344:348], content[108:112] = b"ni1\0", bytes(4)
+    path.write_bytes(content[:384])
+    path.with_suffix(".img").write_bytes(content[384:])
+
+
+def text_after(head: str) -> Any:
+    return lambda path: path.write_bytes(f"{head}\nQuimbelton_1.raw\nOppenfeld_2.raw\n\nMRN-778812\n".encode())
+
+
+MHD = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = "
+NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nendian: little\n"
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize(
+    ("ending", "write"),
+    [
+        (".mhd", text_after(f"{MHD}LIST")),
+        (".mhd", text_after(f"{MHD}Quimbelton_0.raw")),
+        (".nrrd", text_after(f"{NRRD}data file: LIST")),
+        (".nrrd", text_after(f"{NRRD}data file: Quimbelton_0.raw\n")),
+        (".hdr", pair),
+        (".nii", with_offset(0)),
+        (".nii", with_offset(352)),
+        (".nii", with_offset(360)),
+        (".nii", with_offset(float("nan"))),
+        (".nii", with_offset(1e9)),
+    ],
+)
+def test_text_where_no_voxels_are_stays_out(tmp_path: Path, ending: str, write: Any, pixels: bool) -> None:
+    path = tmp_path / "Oppenfeld" / f"Quimbelton{ending}"
+    path.parent.mkdir()
+    write(path)
+    arguments = ["report-case", str(path.parent), "-o", str(tmp_path / "b.zip")]
+    assert main([*arguments, *(["--pixels"] if pixels else [])]) == 0
+    content = require_nothing_left(tmp_path / "b.zip")
+    assert [name for name in content if name.startswith("files/")] == [
+        f"files/0001{ending}" + ("" if pixels else ".header")
+    ]
+    assert json.loads(content["case.json"])["files"][0]["voxels"]["bytes"] == 0
