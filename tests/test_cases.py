@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ import pytest
 from pe_nnunet.cases import CaseFailure, CaseLimits, run_cases, step_bar, step_progress, work_through
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
 from pe_nnunet.processes import case_process
-from pe_nnunet.processes.case_process import case_processes, start_ahead
+from pe_nnunet.processes.case_process import CaseProcess, Lost, case_processes, first_done, start_ahead
 
 ITEMS = {"a": 2, "b": 0, "c": -1, "d": 4}
 
@@ -226,6 +228,33 @@ def test_a_process_that_cannot_import_says_so_at_its_first_job(monkeypatch):
     with case_processes(1) as (process,), pytest.raises(ModuleNotFoundError):
         process.begin(_loaded, "colorsys")
     process.kill()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_process_that_is_killed_before_its_first_job_costs_that_job(prepared):
+    process = CaseProcess()
+    if prepared:
+        process.prepare("colorsys")
+    process._process.kill()
+    process._process.join()
+    process.begin(_loaded, "colorsys")
+    assert first_done([process]) is process
+    lost = process.result()
+    assert isinstance(lost, Lost)
+    assert lost.killed
+    assert not process.alive
+
+
+def test_a_process_that_cannot_be_reached_is_not_waited_for(monkeypatch):
+    process = CaseProcess()
+
+    def no_room(_):
+        raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+
+    monkeypatch.setattr(process, "_pipe", SimpleNamespace(send_bytes=no_room, close=process.pipe.close))
+    process.begin(_loaded, "colorsys")
+    assert not process.alive
 
 
 def _loaded(module):

@@ -1,5 +1,6 @@
 """Files, folders and locks: whole or not there, whatever stops the program."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -243,3 +244,31 @@ def test_a_lock_is_waited_for(tmp_path):
     with locked(tmp_path / ".lock", busy, wait=True):
         pass
     assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, wait):
+    def none(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", none)
+    busy = ConfigurationError("PE-OUT-014", "busy")
+    with pytest.raises(OutputError, match=r"PE-OUT-001.*has no locks"), locked(tmp_path / ".lock", busy, wait=wait):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
+def test_a_lock_that_its_holder_on_another_machine_just_removed_is_waited_for(tmp_path, monkeypatch):
+    real, stale = os.path.samestat, [OSError(errno.ESTALE, os.strerror(errno.ESTALE))]
+
+    def samestat(*stats):
+        if stale:
+            raise stale.pop()
+        return real(*stats)
+
+    monkeypatch.setattr(os.path, "samestat", samestat)
+    with locked(tmp_path / ".lock", ConfigurationError("PE-OUT-014", "busy"), wait=True):
+        assert (tmp_path / ".lock").exists()
+    assert not stale

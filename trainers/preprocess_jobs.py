@@ -6,11 +6,11 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files.json_reader import read_object
+from pe_nnunet.files.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ def preprocess(job: PreprocessJob) -> PreprocessJob:
     truth = job.dataset / "gt_segmentations" / f"{job.case}{description['file_ending']}"
     for folder in (job.folder, truth.parent):
         folder.mkdir(exist_ok=True)
-    with TemporaryDirectory(prefix=".", suffix=".building", dir=job.dataset) as building:
-        copy = Path(shutil.copy2(job.label, Path(building, "label")))
+    with temporary_folder(job.dataset / "case") as building:
+        copy = Path(shutil.copy2(job.label, building / "label"))
         configuration.preprocessor_class(verbose=False).run_case_save(
-            str(Path(building, job.case)), list(job.images), job.label, manager, configuration, description
+            str(building / job.case), list(job.images), job.label, manager, configuration, description
         )
         copy.replace(truth)
-        for made in sorted(Path(building).iterdir(), key=lambda path: path.suffix == ".pkl"):
+        for made in sorted(building.iterdir(), key=lambda path: path.suffix == ".pkl"):
             made.replace(job.folder / made.name)
     return job
 

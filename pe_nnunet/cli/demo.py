@@ -17,6 +17,9 @@ from pathlib import Path
 
 from pe_nnunet.cli.model_options import add_device
 
+_QUICK = {"scan", "model"}
+_WITH_QUICK = _QUICK | {"quick", "out", "device", "debug"}
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet demo`."""
@@ -31,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     quick = parser.add_argument_group("without training")
     quick.add_argument("--quick", action="store_true", help="a trained model on one scan, in two minutes")
     quick.add_argument("--scan", type=Path, help="with --quick: your own, DICOM or a volume; default: a phantom")
-    quick.add_argument("-m", dest="model", default="starter", help="with --quick: the model; default %(default)s")
+    quick.add_argument("-m", dest="model", help="with --quick: the model; default starter")
     training = parser.add_argument_group("training")
     add_device(training)
     training.add_argument("-d", dest="dataset", type=int, default=501, help="nnU-Net dataset id; default %(default)s")
@@ -55,6 +58,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the chain; exit 2 where the scores on phantoms miss their goals."""
+    _require_meaning(args)
     if args.quick:
         return _quick(args)
     from dataclasses import replace
@@ -96,10 +100,29 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
+def _require_meaning(args: argparse.Namespace) -> None:
+    """Refuse options that would be left out: of training with --quick, and of that without.
+
+    Raises:
+        ConfigurationError: PE-DEMO-002.
+    """
+    from pe_nnunet.cli import command_parser
+    from pe_nnunet.errors import ConfigurationError
+
+    parser = command_parser("demo")
+    flags = {action.dest: action.option_strings[0] for action in parser._actions}
+    given = {name for name, value in vars(args).items() if value != parser.get_default(name)}
+    left_out = given - _WITH_QUICK if args.quick else given & _QUICK
+    if left_out:
+        names = ", ".join(flags[name] for name in flags if name in left_out)
+        hint = "leave them out" if args.quick else "give --quick too, or leave them out"
+        raise ConfigurationError("PE-DEMO-002", f"{names}: no meaning with{'' if args.quick else 'out'} --quick", hint)
+
+
 def _quick(args: argparse.Namespace) -> int:
     from pe_nnunet.cli import DONE
     from pe_nnunet.demo.quick import run_quick
     from pe_nnunet.inference.device import pick_device
 
-    print(run_quick(args.out, args.model, args.scan, str(pick_device(args.device))), flush=True)
+    print(run_quick(args.out, args.model or "starter", args.scan, str(pick_device(args.device))), flush=True)
     return DONE

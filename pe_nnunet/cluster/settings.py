@@ -51,6 +51,13 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         require_limits(self, "PE-CLU-006")
+        gpus = self.gpus_per_worker or 0
+        if round(gpus, 4) != gpus or (gpus > 1 and gpus % 1):  # Ray has no other shares
+            raise ConfigurationError(
+                "PE-CLU-006",
+                f"--gpus-per-worker is {gpus}, expected a whole number, or up to 1 with at most four decimals",
+                "0.3333: three workers share a GPU",
+            )
         if self.engine == "local" and any(
             value is not None for value in (self.address, self.gpus_per_worker, self.cpus_per_worker, self.max_workers)
         ):

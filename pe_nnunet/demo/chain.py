@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
@@ -42,11 +43,22 @@ def run_demo(settings: DemoSettings) -> tuple[str, tuple[str, ...]]:
     """
     out = settings.out.resolve()
     (out / "steps").mkdir(parents=True, exist_ok=True)
-    path = out / "steps" / "lock"
+    with alone(out / "steps") as inherited:
+        return _run(settings, out, inherited)
+
+
+@contextmanager
+def alone(steps: Path) -> Iterator[tuple[int, ...]]:
+    """Hold the folder of the steps of a demo; wait for another run in it.
+
+    Yields:
+        File descriptors that commands keep open, so that the lock lasts as long as they do.
+    """
+    path = steps / "lock"
     if is_locked(path):  # commands of a run that was killed end with the next line that they write
         print("another run, or what a killed one has left, is working in this folder: waiting for its end", flush=True)
     with locked(path, BUSY, wait=True) as lock:
-        return _run(settings, out, () if lock is None else (lock,))
+        yield () if lock is None else (lock,)
 
 
 def _run(settings: DemoSettings, out: Path, inherited: tuple[int, ...]) -> tuple[str, tuple[str, ...]]:

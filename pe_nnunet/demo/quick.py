@@ -8,12 +8,16 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from pe_nnunet.cases.output_folder import OutputFolder, output_folder
 from pe_nnunet.dataset.dataset_json import notice_of, read_dataset_json
+from pe_nnunet.demo.chain import alone
 from pe_nnunet.demo.command import Step, StepRunner
 from pe_nnunet.demo.methods import score
 from pe_nnunet.demo.watchers import everything
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference.named_models import find_model
+from pe_nnunet.outputs.cohort_files import SUMMARY
+from pe_nnunet.outputs.results_index import ResultsIndex
 from pe_nnunet.volumes import read_label, spacing_zyx
 
 PHANTOM = ("--cases", "1", "--seed", "5", "--spacing", "2", "--negatives", "0", "--min-embolus-mm3", "300")
@@ -42,12 +46,16 @@ def run_quick(out: Path, model: str, scan: Path | None = None, device: str = "cp
     predictions = out / f"predictions_{name}"
     steps = [] if scan is not None else [_phantom(scans)]
     given = scans / CASE / "ct.nii.gz" if scan is None else scans
-    runner = StepRunner(out / "steps", {"PYTHONUNBUFFERED": "1"}, len(steps) + 1)
-    for step in (*steps, _predict(given, predictions, folder, device)):
-        runner.run(step)
-    lines = [line for case in _cases(predictions) for line in _case_lines(predictions, case)]
-    if scan is None:
-        lines += [_against_truth(predictions, scans / CASE / "emboli.nii.gz"), "A synthetic scan: no clinical result."]
+    with alone(out / "steps") as inherited:
+        runner = StepRunner(out / "steps", {"PYTHONUNBUFFERED": "1"}, len(steps) + 1, inherited)
+        for step in (*steps, _predict(given, predictions, folder, device)):
+            runner.run(step)
+        written = output_folder(predictions)
+        cases = _cases(written)
+        lines = [line for case in cases for line in _case_lines(written.of(case), case)]
+        if scan is None:
+            lines.append(_against_truth(predictions, cases[0], scans / CASE / "emboli.nii.gz"))
+            lines.append("A synthetic scan: no clinical result.")
     notice = notice_of(read_dataset_json(folder))
     lines += [f"Notice of the model: {notice}"] if notice else []
     seconds = sum(runner.seconds.values())
@@ -67,14 +75,16 @@ def _predict(scan: Path, out: Path, model: Path, device: str) -> Step:
     return Step(
         "find emboli",
         ("pe-nnunet-predict-fused", "-i", str(scan), "-o", str(out), "-m", str(model), "--fast", "-device", device),
-        (out / "summary.csv",),
+        (out,),
         everything,
         reads=(scan, model),
     )
 
 
-def _cases(predictions: Path) -> list[str]:
-    return [row["case"] for row in _rows(predictions / "summary.csv")]
+def _cases(written: OutputFolder) -> list[str]:
+    if written.indexed:  # there are many
+        return sorted(ResultsIndex(written).rows())
+    return [row["case"] for row in _rows(written.root / SUMMARY)]
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -104,8 +114,7 @@ def _row(row: Mapping[str, str]) -> str:
     return f"{row['id']:>4}  {place:>26}  {float(row['volume_mm3']):>8.0f}  {float(row['prob']):>11.2f}  {row['level']}"
 
 
-def _against_truth(predictions: Path, label: Path) -> str:
-    case = _cases(predictions)[0]
+def _against_truth(predictions: Path, case: str, label: Path) -> str:
     truth = read_label(label)
     found = read_label(predictions / f"{case}.nii.gz")
     scored = score(case, sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(truth), spacing_zyx(truth))

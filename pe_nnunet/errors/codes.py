@@ -216,6 +216,7 @@ CODES: dict[str, str] = {
     "PE-MODEL-031": "the name of a shipped model is that of a model here as well: the shipped one is taken",
     "PE-MODEL-032": "something would be written into a model that ships with the package",
     "PE-DEMO-001": "a step of the demo failed",
+    "PE-DEMO-002": "options of the demo that have no meaning together",
     "PE-IN-005": "one scan was expected, and there are none or several",
     # detection
     "PE-DET-001": "ultralytics, which trains the detector, is not installed",

@@ -20,6 +20,7 @@ from pe_nnunet.volumes.find import GENERIC_NAMES, clean
 
 MOST_LINES, LONGEST_LINE = 2000, 2000
 _DEEPEST = 6  # folders above a case that its name may be made of
+_SHORTEST = 3  # letters of a name that no word or unit is likely to be
 
 
 def names_of_case(source: Path, *, own: bool = False) -> set[str]:
@@ -30,7 +31,7 @@ def names_of_case(source: Path, *, own: bool = False) -> set[str]:
         own: Only names with the last part that says something, as `ct` does not: the parts above stand in the paths of
             other cases too.
     """
-    parts = list(source.resolve().parts[-_DEEPEST:])
+    parts = list(source.resolve().parts[1:][-_DEEPEST:]) or [""]  # without the root
     ending = len(image_suffix(source)) or (len(source.suffix) if source.is_file() else 0)
     parts[-1] = parts[-1][: len(parts[-1]) - ending].removesuffix("_0000")
     telling = max((n for n, part in enumerate(parts) if part.lower() not in GENERIC_NAMES), default=len(parts) - 1)
@@ -75,22 +76,30 @@ def written_record(folder: Path, source: Path, case: str = "") -> dict[str, Any]
     """The manifest of a case that a prediction wrote, or its record in a converted dataset; None if there is neither.
 
     Raises:
-        InputError: PE-REP-003 if it cannot be read.
+        InputError: PE-REP-003 if it cannot be read, or several cases there, also failed ones, could be it.
     """
     wanted = {case, hashed(case)} if case else names_of_case(source)
-    paths = [output_folder(folder).of(name) / f"{name}.json" for name in sorted(wanted)]
-    path = next(filter(Path.is_file, paths), None)
-    cases = folder / raw.CASES
+    paths = {name: output_folder(folder).of(name) / f"{name}.json" for name in sorted(wanted)}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    at = next(iter(found.values()), folder / raw.CASES)
+    record: dict[str, Any] | None = None
     try:
-        if path is not None:
-            return {key: value for key, value in read_json(path).items() if key not in {"source", "files"}}
-        if cases.is_file():
-            records = read_json(cases)["cases"]
-            return next((dict(records[name]) for name in records if name in wanted), None)
+        if found:
+            record = {key: value for key, value in read_json(at).items() if key not in {"source", "files"}}
+        else:
+            records = read_json(at)["cases"] if at.is_file() else {}
+            found = dict.fromkeys(sorted(wanted & set(records)), at)
+            record = next((dict(records[name]) for name in found), None)
+        names = set(found)
+        for at in error_lists(folder) if found else ():
+            names |= {str(row["case"]) for row in read_json(at)} & wanted
     except MALFORMED as error:
         hint = "leave --output-of out, or repair it"
-        raise InputError("PE-REP-003", f"{path or cases} cannot be read: {error}", hint) from error
-    return None
+        raise InputError("PE-REP-003", f"{at} cannot be read: {error}", hint) from error
+    if len(names) > 1 and not case:
+        hint = "name it with --case, as results call it"
+        raise InputError("PE-REP-003", f"{len(names)} cases in {folder} could be {source}, expected one", hint)
+    return record
 
 
 def log_lines(path: Path, source: Path, names: Iterable[str], identifiers: Identifiers) -> list[str]:
@@ -107,14 +116,23 @@ def log_lines(path: Path, source: Path, names: Iterable[str], identifiers: Ident
     Raises:
         InputError: PE-REP-003 if the log cannot be read.
     """
-    paths = {str(source.resolve()), *([str(source)] if len(source.parts) > 1 else [])}  # not `.` or `ct` alone
-    tells = re.compile("|".join(rf"(?<![\w-]){re.escape(text)}(?![\w-])" for text in {*names, *paths}))
+    own = source.name not in {"", ".."} and len(source.parts) > 1  # not `.`, `../..` or `ct` alone
+    paths = {str(source.resolve()), *([str(source)] if own else [])}
+    texts = [*map(_as_name, names), *(rf"(?<![\w-]){re.escape(path)}(?![\w-]|\.\w)" for path in paths)]
+    tells = re.compile("|".join(texts))
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             lines = [line[:LONGEST_LINE] for line in file if tells.search(line)]
     except OSError as error:
         raise InputError("PE-REP-003", f"{path} cannot be read: {error.strerror}", "check the path") from error
     return [identifiers.hide(line) for line in lines[-MOST_LINES:]]
+
+
+def _as_name(name: str) -> str:
+    """A pattern of a name where a case is called by it: not in a path, which others may share; a number before `:`."""
+    if name.isdigit() or len(name) < _SHORTEST:
+        return rf"(?<!\S){re.escape(name)}(?=:\s)"  # not `[7/20]`, `7 s`
+    return rf"(?<![\w/\\-]){re.escape(name)}(?![\w/\\-])"
 
 
 def cleaned_command(command: str, identifiers: Identifiers) -> str:

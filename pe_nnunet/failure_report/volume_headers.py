@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import re
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import nibabel as nib
 
 from pe_nnunet.failure_report.identifiers import Identifiers
-from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, image_suffix
+from pe_nnunet.volumes.files.image_writer import NIFTI_SUFFIXES, PAIR_SUFFIX, image_suffix
 from pe_nnunet.volumes.files.text_headers import META_SUFFIXES, NRRD_SUFFIXES
 
 _MOST = 4 << 20
+_EXTENSION_HEAD = 8  # bytes of an extension of NIfTI: its length and a code
 # Bytes of free text, by the size of the header: NIfTI-1 (data_type, db_name; descrip, aux_file; intent_name), NIfTI-2.
 _TEXT_BYTES = {348: ((4, 32), (148, 252), (328, 344)), 540: ((240, 344), (508, 524))}
 _ANALYZE_TEXT = ((252, 348),)  # patient's number, dates and views, where NIfTI has its geometry
@@ -115,12 +117,21 @@ def _nifti(path: Path, suffix: str) -> VolumeHeader | None:
     offset = float(header["vox_offset"])
     voxels_at = int(offset) if 0 <= offset < _MOST else 0
     extensions = max(0, min(len(start), voxels_at) - size)
-    facts["extension_bytes_removed"] = max(0, extensions - 4)
     skipped = size + extensions
-    if is_nifti and start[size : size + 1] not in {b"", b"\0"} and not size + 4 < offset < _MOST:
-        skipped = len(_unpacked(path))  # nobody knows where the text of its extensions ends: no voxels
-        facts["extension_bytes_removed"] = skipped - size
+    extended = start[size : size + 1] not in {b"", b"\0"}
+    if suffix == PAIR_SUFFIX or (extended and not _extensions_end(start, size, offset) <= offset < _MOST):
+        skipped = len(_unpacked(path))  # no voxels here, or nobody knows where the text of its extensions ends
+    facts["extension_bytes_removed"] = max(0, skipped - size - 4)
     return VolumeHeader("NIfTI" if is_nifti else "Analyze", suffix, bytes(content) + bytes(extensions), skipped, facts)
+
+
+def _extensions_end(start: bytes, size: int, offset: float) -> float:
+    """Where the extensions before the voxels end, as their own lengths say; infinite if they do not say it."""
+    order: Literal["little", "big"] = "little" if start[:4] == size.to_bytes(4, "little") else "big"
+    at = size + 4
+    while at < offset and (length := int.from_bytes(start[at : at + 4], order)) >= _EXTENSION_HEAD:
+        at += length
+    return at if at > size + 4 else math.inf
 
 
 def _nrrd(path: Path, suffix: str, identifiers: Identifiers, number: int) -> VolumeHeader | None:

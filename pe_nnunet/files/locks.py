@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pe_nnunet.errors import OutputError, PEError
@@ -43,11 +43,11 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
                 "PE-OUT-001", f"{path.parent} cannot be written: {error.strerror}", "check its permissions"
             ) from error
         with file:
+            held = False
             try:
                 fcntl.flock(file, kind)
-                held = os.path.samestat(path.stat(), os.fstat(file.fileno()))  # not one that its holder just removed
-            except (BlockingIOError, FileNotFoundError):
-                held = False
+            except BlockingIOError:
+                pass
             except OSError as error:  # no locks, as where Lustre is mounted without them: waiting would have no end
                 path.unlink(missing_ok=True)
                 raise OutputError(
@@ -55,6 +55,9 @@ def locked(path: Path, busy: PEError, *, shared: bool = False, wait: bool = Fals
                     f"{path.parent} cannot be written: its file system has no locks ({error.strerror})",
                     "choose a folder on another file system, or have it mounted with them",
                 ) from error
+            else:
+                with suppress(OSError):  # not one that its holder just removed, which NFS may call stale
+                    held = os.path.samestat(path.stat(), os.fstat(file.fileno()))
             if not held and wait:
                 continue
             if not held:

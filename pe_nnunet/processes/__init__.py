@@ -29,6 +29,11 @@ def compute_threads() -> int:
     return int(asked) if asked.isdigit() and int(asked) else usable_processors()
 
 
+def no_workers(error: Exception, hint: str) -> ConfigurationError:
+    """The error where the system allows no worker process: PE-CONV-032."""
+    return ConfigurationError("PE-CONV-032", f"worker processes cannot be started: {error}", hint)
+
+
 def worker_pool(workers: int, alone: str = "--num-processes 1") -> ProcessPoolExecutor:
     """A pool of spawned workers, each of one thread, that leave Ctrl-C to their parent and end with it.
 
@@ -45,9 +50,7 @@ def worker_pool(workers: int, alone: str = "--num-processes 1") -> ProcessPoolEx
     try:
         return ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     except (OSError, ImportError) as error:
-        raise ConfigurationError(
-            "PE-CONV-032", f"worker processes cannot be started: {error}", f"give {alone}, or enlarge /dev/shm"
-        ) from error
+        raise no_workers(error, f"give {alone}, or enlarge /dev/shm") from error
 
 
 def one_core_for_other_threads() -> None:

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.processes import no_workers
 from pe_nnunet.processes.case_worker import Begun, Raised, receive, serve
 
 GRACE_S = 2.0  # between the request to end, after which temporary files are removed, and the kill
@@ -55,11 +55,7 @@ class CaseProcess:
             self._process = context.Process(target=serve, args=(other,), daemon=True)
             self._process.start()
         except OSError as error:
-            raise ConfigurationError(
-                "PE-CONV-032",
-                f"worker processes cannot be started: {error}",
-                "allow more processes (ulimit -u), or end some",
-            ) from error
+            raise no_workers(error, "allow more processes (ulimit -u), or end some") from error
         other.close()
         self._timeout_s: float | None = None
         self._begun_at: float | None = None
@@ -90,9 +86,11 @@ class CaseProcess:
             self.result()
         self._timeout_s, self._begun_at = timeout_s, None
         message = pickle.dumps((job, args), protocol=5)
-        with suppress(OSError):  # it has died, or its pipe is closed; `result` says so
+        try:
             self._pipe.send_bytes(pickle.dumps((_folder(), threads, sys.path)))
             self._pipe.send_bytes(message)
+        except OSError:  # it has died, or cannot be reached and would wait for ever; `result` says so
+            self.kill()
 
     def result(self) -> Any:
         """Wait for what the job returns; `Lost` if it was lost with its process.

@@ -26,7 +26,7 @@ from pe_nnunet.volumes.dicom.headers import (
 )
 
 THIN_MM, THICK_MM = 1.5, 3.0
-_NO_CONTRAST = re.compile(r"(without|no|none|w/?o|non?[- ]?contrast|native?|nativ)\b.*", re.IGNORECASE)
+_NO_CONTRAST = re.compile(r"(without|no|none|w/?o|non?[- ]?contrast|native?)\b.*", re.IGNORECASE)
 _NAMED = re.compile(
     r"ctpa|cta.*(pulm|lung|thor|chest)|pulm.*(art|angio|emb)|lungenemb|(^|[^a-z])(pe|lae|ep)([^a-z]|$)", re.IGNORECASE
 )
@@ -94,16 +94,17 @@ def choose_ctpa(files: Iterable[Path]) -> tuple[str, str]:
         InputError: PE-SRV-011 if no series is a volume of axial CT slices.
     """
     headers, _ = read_headers(files)
-    series = {uid: members for uid, members in ct_series(headers).items() if not is_small(members)}
-    found = [_facts(uid, [header.path for header in members]) for uid, members in series.items()]
+    series = ct_series(headers)
+    large = {uid: members for uid, members in series.items() if not is_small(members)}
+    found = [_facts(uid, [header.path for header in members]) for uid, members in large.items()]
     usable = sorted((facts for facts in found if facts.usable), key=lambda facts: facts.rank, reverse=True)
     if not usable:
         raise InputError(
             "PE-SRV-011",
-            f"none of {len(ct_series(headers))} CT series is a volume of axial slices",
+            f"none of {len(series)} CT series is a volume of axial slices",
             "send the axial series of the CTPA",
         )
-    best, left_out = usable[0], len(ct_series(headers)) - len(usable)
+    best, left_out = usable[0], len(series) - len(usable)
     told = [f"{best}"]
     if len(usable) > 1:
         told = [f"of {len(usable)} axial series the one with {best}; next: {usable[1]}"]

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from pe_nnunet.errors import InputError, OutputError
@@ -80,13 +81,15 @@ class Intake:
             )
 
     def remove_unknown(self) -> None:
-        """Remove files that no row of the queue names, which a kill left behind."""
+        """Remove files that no row of the queue names, which a kill left behind, and folders that hold nothing."""
         known = self._queue.paths()
-        for name, _, files in os.walk(self.folder):
+        for name, _, files in os.walk(self.folder, topdown=False):
             for file in files:
                 path = Path(name, file)
                 if str(path.relative_to(self.folder)) not in known:
                     path.unlink(missing_ok=True)
+            with suppress(OSError):  # there is something in it
+                Path(name).rmdir()
 
     def remove(self, study: str, state: str) -> bool:
         """Remove the files of a study in this state; False if it is in another by now."""

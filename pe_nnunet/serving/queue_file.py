@@ -77,8 +77,9 @@ class QueueFile:
             return self._base.execute(query, values).fetchall()
 
     def known(self, study: str, instance: str) -> str:
-        """The hash of an instance that is stored; empty where there is none."""
-        rows = self._rows("SELECT sha256 FROM instances WHERE study = ? AND instance = ?", study, instance)
+        """The hash of an instance that is stored; empty where there is none, or its file was removed."""
+        query = "SELECT sha256 FROM instances WHERE study = ? AND instance = ? AND path <> ''"
+        rows = self._rows(query, study, instance)
         return str(rows[0][0]) if rows else ""
 
     def paths(self) -> set[str]:
@@ -91,7 +92,7 @@ class QueueFile:
 
     def instances_of(self, uid: str) -> int:
         """How many instances of a study are stored."""
-        return int(str(self._rows("SELECT COUNT(*) FROM instances WHERE study = ?", uid)[0][0]))
+        return int(str(self._rows("SELECT COUNT(*) FROM instances WHERE study = ? AND path <> ''", uid)[0][0]))
 
     def mark(self, name: str) -> str:
         """What a source remembers under a name; empty if nothing."""

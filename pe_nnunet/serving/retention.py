@@ -49,11 +49,12 @@ class Retention:
                 self._said(uid, "images removed, as the quota is nearly used up")
 
     def _remove_old(self, before: float) -> None:
-        for folder in sorted(self._results.iterdir()):
-            study = self._queue.study(folder.name)
+        names = {folder.name for folder in self._results.iterdir()} | set(self._queue.with_images(self._finished))
+        for name in sorted(names):
+            study = self._queue.study(name)
             if study is None or study.since > before or not self._intake.remove(study.uid, self._finished):
                 continue
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(self._results / name, ignore_errors=True)
             self._said(study.uid, "images and results removed, as their time is up")
 
     def _said(self, uid: str, what: str) -> None:

@@ -18,6 +18,8 @@ from pe_nnunet.serving.study import STATES, Study
 MAX_DEATHS = 5  # of the server while it works on a study: then the study is the cause
 
 _COLUMNS = ", ".join(item.name for item in fields(Study))
+# Of a study whose images were removed: not all of them are back, and nothing else came.
+_LACKS = "EXISTS (SELECT 1 FROM instances WHERE study = uid AND path = '' AND sha256 <> '')"
 
 
 class StudyQueue(QueueFile):
@@ -25,6 +27,8 @@ class StudyQueue(QueueFile):
 
     def stored(self, study: str, instance: str, path: str, sha256: str, size: int) -> None:
         """An instance was stored: its study is received, also where it was answered before, for it has changed.
+
+        Of a study whose images were removed the old result is kept until there is a new one.
 
         Args:
             study: StudyInstanceUID.
@@ -35,17 +39,26 @@ class StudyQueue(QueueFile):
         """
         now = time.time()
         with self._changing() as base:
+            gone = base.execute("SELECT 1 FROM instances WHERE study = ? AND path = ''", (study,)).fetchone()
+            had = "SELECT 1 FROM instances WHERE study = ? AND path = '' AND instance = ? AND sha256 = ?"
+            if not base.execute(had, (study, instance, sha256)).fetchone():  # the others are waited for no more
+                base.execute("UPDATE instances SET sha256 = '' WHERE study = ? AND path = ''", (study,))
             base.execute(
                 "INSERT OR REPLACE INTO instances VALUES (?, ?, ?, ?, ?)", (study, instance, path, sha256, size)
             )
-            base.execute("DELETE FROM sent WHERE study = ?", (study,))
             base.execute(
                 "INSERT INTO studies (uid, state, received, changed, since) VALUES (?, 'received', ?, ?, ?) "
                 "ON CONFLICT (uid) DO UPDATE SET state = 'received', changed = excluded.changed, tries = 0, "
                 "since = CASE state WHEN 'received' THEN since ELSE excluded.since END, code = '', message = '', "
-                "hint = '', reason = '', pe_score = NULL, emboli = NULL, volume_mm3 = NULL, seconds = NULL",
+                "hint = ''",
                 (study, now, now, now),
             )
+            if not gone:
+                base.execute(
+                    "UPDATE studies SET reason = '', pe_score = NULL, emboli = NULL, volume_mm3 = NULL, seconds = NULL "
+                    "WHERE uid = ?",
+                    (study,),
+                )
 
     def recover(self) -> None:
         """After a start: what was running waits again, and what was arriving gets its quiet time anew."""
@@ -61,13 +74,19 @@ class StudyQueue(QueueFile):
             base.execute("UPDATE studies SET changed = ? WHERE state = 'received'", (now,))
 
     def settle(self, quiet_s: float) -> None:
-        """Studies of which nothing came for so many seconds are complete, and wait."""
+        """Studies of which nothing came for so many seconds are complete, and wait.
+
+        One whose images were removed, of which some came again and nothing else, is done as it was.
+        """
         now = time.time()
+        quiet = "state = 'received' AND changed <= ?"
         with self._changing() as base:
-            base.execute(
-                "UPDATE studies SET state = 'waiting', since = ? WHERE state = 'received' AND changed <= ?",
-                (now, now - quiet_s),
-            )
+            done = f"UPDATE studies SET state = 'done', since = ? WHERE {quiet} AND {_LACKS}"  # noqa: S608 - our own
+            base.execute(done, (now, now - quiet_s))
+            sent = f"DELETE FROM sent WHERE study IN (SELECT uid FROM studies WHERE {quiet})"  # noqa: S608 - our own
+            base.execute(sent, (now - quiet_s,))
+            waiting = f"UPDATE studies SET state = 'waiting', since = ? WHERE {quiet}"  # noqa: S608 - our own
+            base.execute(waiting, (now, now - quiet_s))
 
     def claim(self) -> Study | None:
         """The study that has waited longest, which runs from now on; None if none waits.
@@ -94,6 +113,8 @@ class StudyQueue(QueueFile):
                 "WHERE uid = ? AND state = 'running'",
                 (time.time(), reason, pe_score, emboli, volume_mm3, seconds, uid),
             )
+            if changed.rowcount:
+                base.execute("DELETE FROM instances WHERE study = ? AND path = ''", (uid,))
         return changed.rowcount == 1
 
     def failed(self, failure: CaseFailure, state: str, *, reason: str = "", again_in_s: float | None = None) -> None:
@@ -125,8 +146,9 @@ class StudyQueue(QueueFile):
         """
         with self._changing() as base:
             study = self.study(uid)
-            if study is None or self.instances_of(uid) == 0:
-                what = "is not in the queue" if study is None else "has no files here any more"
+            lacks = self._rows(f"SELECT 1 FROM studies WHERE uid = ? AND {_LACKS}", uid)  # noqa: S608 - our own
+            if study is None or lacks or self.instances_of(uid) == 0:
+                what = "is not in the queue" if study is None else "has not all its files here any more"
                 raise InputError("PE-SRV-003", f"study {uid} {what}", "send it from where it came")
             if study.state not in {"failed", "done", "sent"}:
                 raise InputError("PE-SRV-003", f"study {uid} is {study.state}", "wait: it is on its way")
@@ -198,14 +220,14 @@ class StudyQueue(QueueFile):
 
     def with_images(self, state: str) -> list[str]:
         """UIDs of studies in a state of which images are stored, the oldest first."""
-        kept = "EXISTS (SELECT 1 FROM instances WHERE study = uid)"
+        kept = "EXISTS (SELECT 1 FROM instances WHERE study = uid AND path <> '')"
         query = f"SELECT uid FROM studies WHERE state = ? AND {kept} ORDER BY since"  # noqa: S608 - ours
         return [str(row[0]) for row in self._rows(query, state)]
 
     def forget_files(self, uid: str, state: str) -> bool:
-        """Forget the instances of a study in this state, whose files go next; False if it is in another by now."""
+        """Forget the files of a study in this state, which go next, and not their hashes; False if it is in another."""
         with self._changing() as base:
             if base.execute("SELECT 1 FROM studies WHERE uid = ? AND state = ?", (uid, state)).fetchone() is None:
                 return False
-            base.execute("DELETE FROM instances WHERE study = ?", (uid,))
+            base.execute("UPDATE instances SET path = '', bytes = 0 WHERE study = ?", (uid,))
         return True

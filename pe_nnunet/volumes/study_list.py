@@ -98,7 +98,12 @@ def _rows(file: Path) -> Sequence[Mapping[str, str]]:
 
 def _of_csv(file: Path) -> list[dict[str, str]]:
     with file.open(newline="", encoding="utf-8-sig") as text:
-        return list(csv.DictReader(text))
+        rows = list(csv.DictReader(text))
+    longer = next((k for k, row in enumerate(rows, 1) if None in row), 0)  # where its other cells are
+    if longer:
+        hint = "put what holds a comma in quotes"
+        raise InputError("PE-CLU-007", f"{file}: row {longer} has more cells than the first line", hint)
+    return rows
 
 
 def _of_parquet(file: Path) -> list[dict[str, str]]:

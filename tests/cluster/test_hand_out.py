@@ -304,6 +304,11 @@ def test_options_without_ray_and_ray_that_is_not_there(tmp_path, monkeypatch) ->
         EngineSettings(gpus_per_worker=0.5)
     with pytest.raises(ConfigurationError, match="PE-CLU-006: --gpus-per-worker is -1"):
         EngineSettings(engine="ray", gpus_per_worker=-1)
+    for gpus in (1.5, 0.33333, 2.00001):
+        with pytest.raises(ConfigurationError, match=r"PE-CLU-006: --gpus-per-worker is .*whole number"):
+            EngineSettings(engine="ray", gpus_per_worker=gpus)
+    for gpus in (0.3333, 1, 2.0):
+        EngineSettings(engine="ray", gpus_per_worker=gpus)
     with engine_of(EngineSettings(), tmp_path) as engine:
         assert engine is None
 

@@ -1,16 +1,21 @@
 """Without training: a model on one scan, and what is said of it."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from pe_nnunet.cases.output_folder import LAYOUT, OutputFolder
 from pe_nnunet.cli import main
 from pe_nnunet.demo import quick
 from pe_nnunet.demo.command import Step
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.locks import is_locked
 from pe_nnunet.inference import shipped
+from pe_nnunet.outputs.cohort_files import CaseSummary
+from pe_nnunet.outputs.results_index import IndexRow, ResultsIndex
 
 PREDICTED = """import pathlib, sys
 out = pathlib.Path(sys.argv[1])
@@ -69,6 +74,42 @@ def test_each_scan_has_its_table_its_picture_and_its_page(tmp_path, capsys, monk
 def test_tables_that_cannot_be_read_are_one_line(tmp_path):
     (tmp_path / "summary.csv").write_text("case\n" + "a" * 200_000)  # a field that csv takes for too long
     with pytest.raises(ConfigurationError, match=r"PE-DEMO-001: .*summary.csv cannot be read: field larger"):
-        quick._cases(tmp_path)
+        quick._cases(OutputFolder(tmp_path, 0))
     with pytest.raises(ConfigurationError, match=r"PE-DEMO-001: .*a_emboli.csv cannot be read"):
         list(quick._case_lines(tmp_path, "a"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--scan", "scan.nii.gz"], "--scan: no meaning without --quick"),
+        (["-m", "starter"], "-m: no meaning without --quick"),
+        (["--quick", "--seed", "2", "--no-detector"], "--seed, --no-detector: no meaning with --quick"),
+        (["--quick", "--again"], "--again: no meaning with --quick"),
+    ],
+)
+def test_options_that_would_be_left_out_are_refused(tmp_path, capsys, options, named):
+    assert main(["demo", "--out", str(tmp_path / "demo"), *options]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"PE-DEMO-002: {named}")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_of_so_many_scans_that_there_is_an_index_each_is_listed_and_the_folder_is_held(tmp_path, monkeypatch, model):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    real = quick._predict
+
+    def predict(*asked):
+        assert is_locked(tmp_path / "quick" / "steps" / "lock")
+        written = OutputFolder(asked[1], 2)
+        written.of("a").mkdir(parents=True)
+        (asked[1] / LAYOUT).write_text('{"subfolder_digits": 2}')
+        (written.of("a") / "a_emboli.csv").write_text("id,x,y,z,prob,volume_mm3,kept,level\n")
+        with ResultsIndex(written) as index:
+            index.add(IndexRow(CaseSummary("a", 0.0, 0, 0.0, 1.0), "", "", ""))
+        return replace(real(*asked), command=(sys.executable, "-c", ""))
+
+    monkeypatch.setattr(quick, "_predict", predict)
+    said = quick.run_quick(tmp_path, str(model), model)
+    assert "a: no embolus" in said
+    assert f"page: {tmp_path / 'quick' / 'predictions_own' / 'ca' / 'a_report.html'}" in said

@@ -19,6 +19,7 @@ from pydicom.tag import Tag
 
 from pe_nnunet.cli import main
 from pe_nnunet.failure_report import bundle
+from pe_nnunet.failure_report.case_texts import names_of_case
 from pe_nnunet.failure_report.source_files import kind_of
 from pe_nnunet.volumes import write_dicom_series
 from pe_nnunet.volumes.case_names import hashed
@@ -279,3 +280,123 @@ def test_bad_input_is_one_line(
 def test_kinds_of_first_bytes() -> None:
     starts = (b"\x1f\x8b\x08", b"PK\x03\x04", bytes(132), b"\x01\xff", bytes(128) + b"DICM")
     assert [kind_of(start) for start in starts] == ["gzip", "zip", "zeros", "other bytes", "DICOM"]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+@pytest.mark.parametrize(
+    ("case", "other", "own_lines", "lines_of_others"),
+    [
+        ("Quimbelton", "Oppenfeld", ["Quimbelton: PE-IN-003", "{data}/Quimbelton/ct.mha is cut"], ["7 s, {data}/."]),
+        ("Quimbelton/ct", "Oppenfeld/ct", ["Quimbelton: PE-IN-003"], ["{data}/Quimbelton/series/1"]),
+        ("p1/Arterial", "Oppenfeld/Arterial", ["p1_Arterial: PE-IN-003"], ["{data}/Oppenfeld/Arterial"]),
+        ("7", "Oppenfeld", ["7: PE-IN-003", "7: PE-IN-009"], ["[7/20] b: 7 s"]),
+        ("p1", "p1.Oppenfeld", ["p1: PE-IN-003"], ["{data}/p1.Oppenfeld/ct.mha"]),
+    ],
+)
+def test_lines_of_other_cases_stay_out(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    other: str,
+    own_lines: list[str],
+    lines_of_others: list[str],
+    relative: bool,
+) -> None:
+    data = tmp_path / "data"
+    for name in (case, other):
+        (data / name).mkdir(parents=True)
+        mha(data / name / "ct.mha")
+    lines = [f"[1/2] {line}" for line in own_lines]
+    lines += [f"[2/2] Oppenfeld: {line}" for line in ["fine", f"{data}/{other}/ct.mha", *lines_of_others]]
+    log = tmp_path / "log.txt"
+    log.write_text("\n".join([f"reading {data}", *lines]).replace("{data}", str(data)) + "\n")
+    monkeypatch.chdir(data / case)
+    source = "." if relative else str(data / case)
+    assert main(["report-case", source, "-o", str(tmp_path / "b.zip"), "--log", str(log)]) == 0
+    content = require_nothing_left(tmp_path / "b.zip", ("Quimbelton", "Oppenfeld"))
+    assert len(json.loads(content["case.json"])["log"]) == len(own_lines)
+
+
+@pytest.mark.parametrize(
+    ("done", "failed"), [(("a", "a_b"), ()), (("a",), ("a_b",)), (("a", "a_b"), None)], ids=["two", "one failed", "set"]
+)
+def test_of_two_cases_that_could_be_it_none_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], done: tuple[str, ...], failed: tuple[str, ...] | None
+) -> None:
+    source, out = tmp_path / "a" / "b.mha", tmp_path / "out"
+    source.parent.mkdir()
+    mha(source)
+    out.mkdir()
+    if failed is None:  # a converted dataset
+        (out / "pe_nnunet").mkdir()
+        (out / "pe_nnunet" / "cases.json").write_text(json.dumps({"cases": {name: {"n": name} for name in done}}))
+    else:
+        (out / "errors.json").write_text(json.dumps([{"case": name, "code": "PE-IN-003"} for name in failed]))
+        for name in done:
+            (out / f"{name}.json").write_text(json.dumps({"case": name}))
+    arguments = ["report-case", str(source), "-o", str(tmp_path / "b.zip"), "--output-of", str(out)]
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("PE-REP-003: 2 cases in ")
+    assert main([*arguments, "--case", "a_b"]) == 0
+    said = json.loads(content_of(tmp_path / "b.zip")["case.json"])
+    assert ("record" in said, "errors" in said) == (not failed, bool(failed))
+
+
+def test_the_root_of_a_path_is_no_name() -> None:
+    assert not {"case", hashed("case")} & names_of_case(Path("/quimbelton"))
+
+
+def with_offset(offset: float) -> Any:
+    def write(path: Path) -> None:
+        content = bytearray(nifti(path))
+        content[108:112] = struct.pack("<f", offset)
+        path.write_bytes(content)
+
+    return write
+
+
+def pair(path: Path) -> None:
+    """Header and voxels in two files; an extension behind the header, and no place of voxels."""
+    content = bytearray(nifti(path.with_suffix(".nii")))
+    path.with_suffix(".nii").unlink()
+    content[344:348], content[108:112] = b"ni1\0", bytes(4)
+    path.write_bytes(content[:384])
+    path.with_suffix(".img").write_bytes(content[384:])
+
+
+def text_after(head: str) -> Any:
+    return lambda path: path.write_bytes(f"{head}\nQuimbelton_1.raw\nOppenfeld_2.raw\n\nMRN-778812\n".encode())
+
+
+MHD = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = "
+NRRD = "NRRD0004\ntype: short\ndimension: 3\nsizes: 2 2 2\nencoding: raw\nendian: little\n"
+
+
+@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize(
+    ("ending", "write"),
+    [
+        (".mhd", text_after(f"{MHD}LIST")),
+        (".mhd", text_after(f"{MHD}Quimbelton_0.raw")),
+        (".nrrd", text_after(f"{NRRD}data file: LIST")),
+        (".nrrd", text_after(f"{NRRD}data file: Quimbelton_0.raw\n")),
+        (".hdr", pair),
+        (".nii", with_offset(0)),
+        (".nii", with_offset(352)),
+        (".nii", with_offset(360)),
+        (".nii", with_offset(float("nan"))),
+        (".nii", with_offset(1e9)),
+    ],
+)
+def test_text_where_no_voxels_are_stays_out(tmp_path: Path, ending: str, write: Any, pixels: bool) -> None:
+    path = tmp_path / "Oppenfeld" / f"Quimbelton{ending}"
+    path.parent.mkdir()
+    write(path)
+    arguments = ["report-case", str(path.parent), "-o", str(tmp_path / "b.zip")]
+    assert main([*arguments, *(["--pixels"] if pixels else [])]) == 0
+    content = require_nothing_left(tmp_path / "b.zip")
+    assert [name for name in content if name.startswith("files/")] == [
+        f"files/0001{ending}" + ("" if pixels else ".header")
+    ]
+    assert json.loads(content["case.json"])["files"][0]["voxels"]["bytes"] == 0

@@ -22,6 +22,7 @@ def chosen(tmp_path, *series):
     [
         {"ContrastBolusAgent": ""},
         {"ContrastBolusAgent": "without contrast"},
+        {"ContrastBolusAgent": "nativ"},
         {"ConvolutionKernel": "B70f"},
         {"SliceThickness": "5"},
         {"slices": 7},

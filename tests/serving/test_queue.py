@@ -18,8 +18,11 @@ from pe_nnunet.cases import CaseFailure
 from pe_nnunet.cli import main
 from pe_nnunet.errors import InputError, OutputError
 from pe_nnunet.serving import study_queue
+from pe_nnunet.serving.counts import Counts
 from pe_nnunet.serving.destinations import FolderDestination
 from pe_nnunet.serving.intake import Intake
+from pe_nnunet.serving.retention import Retention
+from pe_nnunet.serving.settings import ServeSettings
 from pe_nnunet.serving.study_queue import StudyQueue
 from pe_nnunet.serving.watched_folder import WatchedFolder
 from tests.serving.conftest import PATIENT, STAND_IN, write_study
@@ -229,3 +232,54 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(tmp_path, capsys) ->
     assert f"study {uid}: 8 CT images; series " in said
     assert "contrast, soft kernel, 2 mm, 8 slices" in said
     assert not (tmp_path / "state").exists()
+
+
+def test_what_a_kill_left_of_a_request_goes_with_its_folder(intake) -> None:
+    left = intake.folder / ".stow-a1"
+    left.mkdir(parents=True)
+    (left / "part").write_bytes(b"half")
+    intake.remove_unknown()
+    assert not left.exists()
+
+
+def test_images_of_a_study_whose_images_were_removed_take_no_result(queue, intake, tmp_path) -> None:
+    uid = write_study(tmp_path / "in", 1, slices=9)
+    files = [path.read_bytes() for path in sorted((tmp_path / "in").iterdir())]
+    (tmp_path / "results").mkdir()
+    retention = Retention(queue, intake, tmp_path / "results", ServeSettings(keep_days=0.0), "done", Counts())
+
+    def now() -> tuple[str, float | None, str, bool]:
+        study = queue.study(uid)
+        return study.state, study.pe_score, study.reason, queue.has(uid, "pacs")
+
+    def predicted() -> None:
+        assert queue.claim().uid == uid
+        queue.done(uid, "soft", 0.9, 1, 5.0, 1.0)
+        queue.sent(queue.study(uid), "pacs")
+        retention.tidy()
+        assert queue.instances_of(uid) == 0
+
+    for content in files[:8]:
+        intake.take(content)
+    queue.settle(0)
+    predicted()
+    assert intake.take(files[0])
+    queue.settle(0)
+    assert now() == ("done", 0.9, "soft", True)
+    with pytest.raises(InputError, match="PE-SRV-003"):
+        queue.again(uid)  # it would be predicted from one image
+    retention.tidy()
+    assert queue.instances_of(uid) == 0
+
+    for content in files[:8]:  # all of it
+        assert intake.take(content)
+    queue.settle(0)
+    assert now() == ("waiting", 0.9, "soft", False)
+    predicted()
+    for content in (files[8], files[0]):  # one that it did not have
+        assert intake.take(content)
+    queue.settle(0)
+    assert now() == ("waiting", 0.9, "soft", False)
+    queue.claim()
+    queue.failed(CaseFailure(uid, "PE-SRV-011", "two images"), "running")
+    assert now() == ("failed", 0.9, "soft", False)

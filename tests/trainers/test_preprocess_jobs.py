@@ -12,7 +12,7 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.trainers.preprocess_jobs import preprocess, preprocess_jobs
 
 
-def test_cases_are_as_nnunet_preprocesses_them(workplace) -> None:
+def test_cases_are_as_nnunet_preprocesses_them(workplace, monkeypatch) -> None:
     plans = workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"])
     dataset = workplace.preprocessed("pe")
     raw = workplace.folder / "nnUNet_raw" / dataset.name
@@ -26,6 +26,8 @@ def test_cases_are_as_nnunet_preprocesses_them(workplace) -> None:
         if path.name[0] != "a":
             path.unlink()
     assert [job.done() for job in jobs.values()] == [True, False, False]
+    (dataset / ".writing-0123456789abcdef").mkdir()  # as a kill leaves it
+    monkeypatch.setattr("pe_nnunet.files.temporary._seen", set())
     for job in jobs.values():
         preprocess(job)
     for path, content in theirs.items():

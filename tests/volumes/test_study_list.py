@@ -52,6 +52,8 @@ def test_parquet_says_what_cases_are_called(scans):
         ("path\ndata/x\ndata/y\ndata/x\n", "twice"),
         ("path,case\ndata/x,a b\n", "expected letters"),
         ("path,case\ndata/x,\n", "row 1 has an empty cell"),
+        ("path\ndata/x\ndata/x,y\n", "row 2 has more cells"),
+        ("name\na,data/x\n", "row 1 has more cells"),
     ],
 )
 def test_what_is_no_list_is_refused(scans, text, says):
