@@ -228,7 +228,6 @@ CODES: dict[str, str] = {
     "PE-DET-008": "boxes that are no boxes were dropped",
     "PE-DET-009": "weights that the detector cannot start from",
     "PE-DET-010": "a case without lung mask was left out of the detector's training",
-    "PE-DET-011": "extra boxes that cannot be read",
     "PE-DET-012": "onnxruntime, which runs the detector, is not installed",
     "PE-DET-013": "detections that cannot be read",
     "PE-DET-015": "a detector whose pictures have an impossible size",
