@@ -54,7 +54,7 @@ def main() -> None:
     start = work / "start"
     begin(work, start, names["labelled"])
     predict(MODEL, work / "pool" / "scans", work / "pool_out")
-    orders = {"next": [scan.case for scan in next_scans(start / DATASET, work / "pool_out")]}
+    orders = {"next": [scan.case for scan in next_scans(start / DATASET, work / "pool_out")[0]]}
     orders["random"] = np.random.default_rng(args.seed).permutation(names["pool"]).tolist()
     rows = [{"way": "", "corrected": 0, **score(work, MODEL, work / "test_out_0")}]
     print(rows[-1], flush=True)

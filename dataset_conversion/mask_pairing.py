@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import replace
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions, LabelKind
-from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, fixed_part, match_cases
+from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, case_texts, fixed_part, match_cases
 from pe_nnunet.dataset_conversion.sources import CaseSource, Listing
 from pe_nnunet.errors import ConfigurationError, InputError
 from pe_nnunet.volumes import ScanRef, find_scans, image_suffix
@@ -25,16 +25,19 @@ class CaseMasks:
     Args:
         options: Where the masks are, and which cases have no embolus.
         scans: The files of the scans, resolved, where masks may lie among them.
+        texts: What `{case}` stands for in patterns of masks: see `MaskLookup`.
 
     Raises:
         ConfigurationError: If a folder of masks does not exist.
     """
 
-    def __init__(self, options: ConvertOptions, scans: AbstractSet[Path] = frozenset()) -> None:
+    def __init__(
+        self, options: ConvertOptions, scans: AbstractSet[Path] = frozenset(), texts: Mapping[str, str] | None = None
+    ) -> None:
         self._options = options
-        self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label", scans)
+        self._labels = None if options.labels is None else MaskLookup(options.labels, "embolus label", scans, texts)
         named = None if options.arteries_by_contrast else options.artery
-        self._arteries = None if named is None else MaskLookup(named, "artery mask", scans)
+        self._arteries = None if named is None else MaskLookup(named, "artery mask", scans, texts)
 
     def files(self) -> set[Path]:
         """All masks that the options name, of whatever case, resolved."""
@@ -174,7 +177,7 @@ def list_scans_with_masks(src: Path, options: ConvertOptions, *, dicom: bool) ->
             lambda case: one_scan(path_of[case], case, options), {case: case for case in path_of}, quiet=True
         )
         refs = {case: ref for case, ref in found.items() if (ref.kind == "dicom") == dicom}
-        masks = CaseMasks(options)
+        masks = CaseMasks(options, texts=case_texts(str(src), path_of))
     else:
         root = src if src.is_dir() else src.parent
         refs = {ref.case_id: ref for ref in scans_of(src, options) if (ref.kind == "dicom") == dicom}

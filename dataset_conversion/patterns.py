@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -27,13 +28,16 @@ class MaskLookup:
         what: What the masks are, for messages: "embolus label".
         scans: Files that are scans; one of them that lies beside a `.seg.nrrd` of its name, as 3D Slicer saves
             segmentations, is no mask of the case.
+        texts: What `{case}` stands for in a pattern, by case id, where it is not the id itself: see `case_texts`.
 
     Raises:
         ConfigurationError: If the folder does not exist.
     """
 
-    def __init__(self, where: str, what: str, scans: AbstractSet[Path] = frozenset()) -> None:
-        self._where, self._what = where, what
+    def __init__(
+        self, where: str, what: str, scans: AbstractSet[Path] = frozenset(), texts: Mapping[str, str] | None = None
+    ) -> None:
+        self._where, self._what, self._texts = where, what, texts or {}
         self._index: dict[str, list[Path]] = {}
         if CASE not in where:
             if not Path(where).is_dir():
@@ -51,7 +55,8 @@ class MaskLookup:
             InputError: If several files could be it.
         """
         if CASE in self._where:
-            pattern = _escape_brackets(self._where).replace(CASE, case_id)
+            text = glob.escape(self._texts.get(case_id, case_id))
+            pattern = _escape_brackets(self._where).replace(CASE, text)
             found = [Path(name) for name in _matches(pattern)]
         else:
             found = self._index.get(case_id, [])
@@ -73,7 +78,7 @@ class MaskLookup:
     def where_looked(self, case_id: str) -> str:
         """Says what was looked for, for the message about a mask that is not there."""
         if CASE in self._where:
-            return f"nothing matches {self._where.replace(CASE, case_id)}"
+            return f"nothing matches {self._where}"
         return f"neither {case_id}.* nor a folder {case_id} with one mask lies in {self._where}"
 
 
@@ -87,13 +92,12 @@ def match_cases(pattern: str) -> dict[str, Path]:
     Raises:
         InputError: If nothing matches, or two files would be the same case.
     """
-    expression = re.compile(_as_expression(pattern))
     found: dict[str, Path] = {}
     for name in _matches(_escape_brackets(pattern).replace(CASE, "*")):
-        match = expression.fullmatch(Path(name).as_posix())
-        if match is None or image_suffix(Path(name)) == SEGMENTATION_SUFFIX:  # a label, never a scan
+        text = _text(pattern, Path(name))
+        if not text or image_suffix(Path(name)) == SEGMENTATION_SUFFIX:  # a label, never a scan
             continue
-        case_id = clean(match["case"].removesuffix("_0000"))
+        case_id = clean(text)
         if case_id in found:
             raise InputError(
                 "PE-IN-004",
@@ -104,6 +108,16 @@ def match_cases(pattern: str) -> dict[str, Path]:
     if not found:
         raise InputError("PE-IN-001", f"nothing matches {pattern}", "check the pattern: {case} stands for one name")
     return found
+
+
+def case_texts(pattern: str, scans: Mapping[str, Path]) -> dict[str, str]:
+    """What `{case}` stands for, by case id, which is that text cleaned.
+
+    Args:
+        pattern: See `match_cases`.
+        scans: What that found.
+    """
+    return {case: _text(pattern, path) for case, path in scans.items()}
 
 
 def fixed_part(pattern: Path | str) -> Path:
@@ -143,6 +157,12 @@ def _matches(pattern: str) -> list[str]:
 
 def _escape_brackets(pattern: str) -> str:
     return pattern.replace("[", "[[]")  # a folder may be called "scans [2020]"; character classes are not offered
+
+
+def _text(pattern: str, path: Path) -> str:
+    """What `{case}` stands for in a path, without the channel of nnU-Net's names; empty if the path does not match."""
+    match = re.fullmatch(_as_expression(pattern), path.as_posix())
+    return match["case"].removesuffix("_0000") if match else ""
 
 
 def _as_expression(pattern: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 ISOTROPY_FACTOR = 2.0  # spacings within this factor count as equal, as in nnU-Net
@@ -24,11 +23,6 @@ class Topology:
 
     strides: tuple[tuple[int, ...], ...]
     kernel_sizes: tuple[tuple[int, ...], ...]
-
-    @property
-    def divisor(self) -> tuple[int, ...]:
-        """What the sides of a patch have to be divisible by."""
-        return tuple(prod(steps) for steps in zip(*self.strides, strict=True))
 
 
 def plan_topology(spacing_mm: Sequence[float], size: Sequence[int], n_poolings: int) -> Topology:

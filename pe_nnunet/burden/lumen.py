@@ -81,7 +81,7 @@ def areas_mm2(lines: CentreLines, place: NDArray[np.int64], step_mm: float) -> F
     """Mean cross-section of each branch.
 
     Of a wide artery by the radius of its centre line, as its cubes at a division are not clearly its own; of a thin
-    one, whose radius is a cube or two, by its volume over its length.
+    one, whose radius is a cube or two, by its volume, of one cube or more, over its length.
 
     Args:
         lines: The branches.
@@ -90,7 +90,7 @@ def areas_mm2(lines: CentreLines, place: NDArray[np.int64], step_mm: float) -> F
     """
     count, length = len(lines.parent), lines.length_mm
     radius = np.array([np.median(lines.radius[lines.of(branch)]) for branch in range(count)])
-    volume = np.bincount(lines.branch[place], minlength=count) * step_mm**3
+    volume = np.maximum(1, np.bincount(lines.branch[place], minlength=count)) * step_mm**3
     thin = (radius < THIN * step_mm) & (length > radius)
     return np.where(thin, volume / np.maximum(length, step_mm), np.pi * radius**2)
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 
 from pe_nnunet.cli.model_options import MODEL_HELP, add_device, add_trust, trust
+from pe_nnunet.inference.locate import FINAL
 from pe_nnunet.options import add_options, chosen
 
 
@@ -30,9 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     training.add_argument("--npz", action="store_true", help="write the probabilities of the validation, for find-best")
     which = parser.add_argument_group("the model")
     which.add_argument("-c", dest="configuration", help="has to be the model's; default: that")
-    which.add_argument(
-        "-chk", dest="checkpoint", default="checkpoint_final.pth", help="of the model; default %(default)s"
-    )
+    which.add_argument("-chk", dest="checkpoint", default=FINAL, help="of the model; default %(default)s")
     add_trust(which, checkpoints=False)
 
 

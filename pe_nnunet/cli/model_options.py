@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pe_nnunet.inference.locate import FINAL
+
 if TYPE_CHECKING:
     from pe_nnunet.inference.locate import ModelLocation
 
@@ -121,7 +123,7 @@ def add_models_of_dataset(parser: argparse._ActionsContainer, *, required: bool)
         help="default %(default)s",
     )
     add("-f", dest="folds", nargs="+", metavar="FOLD", help="folds; default: all that are trained")
-    add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    add("-chk", dest="checkpoint", default=FINAL, help="default %(default)s")
 
 
 def add_model_folders(group: argparse._ActionsContainer) -> None:

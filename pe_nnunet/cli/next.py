@@ -32,12 +32,14 @@ def _at_least_one(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """List them; see `configure` for the arguments."""
-    from pe_nnunet.cli import DONE
+    from pe_nnunet.cli import DONE, NOTHING_DONE, SOME_FAILED
     from pe_nnunet.correction.next_scans import next_scans
     from pe_nnunet.dataset.folders import RAW, dataset_folder, nnunet_folder
     from pe_nnunet.files import atomic_csv, atomic_json
 
-    scans = next_scans(dataset_folder(nnunet_folder(RAW), args.dataset), args.results)
+    scans, failed = next_scans(dataset_folder(nnunet_folder(RAW), args.dataset), args.results)
+    if not scans:
+        return NOTHING_DONE
     rows = [scan.to_json() for scan in scans]
     if args.csv is not None:
         atomic_csv(args.csv, list(rows[0]), rows)
@@ -47,4 +49,4 @@ def run(args: argparse.Namespace) -> int:
     for scan in shown:
         print(f"{scan.case}: {scan.score:.2f}: {scan.reason}")
     print(f"{len(shown)} of {len(scans)} scans without labels; the number is the sum of doubts", flush=True)
-    return DONE
+    return SOME_FAILED if failed else DONE

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pe_nnunet.cli.model_options import MODEL_HELP, add_device
+from pe_nnunet.inference.locate import FINAL
 from pe_nnunet.options import add_options, chosen
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--names", nargs="+", metavar="NAME", help="what the tables call the models of -m, in their order")
     add("-f", dest="folds", nargs="+", metavar="FOLD", help="folds of all models; default: all that are trained")
-    add("-chk", dest="checkpoint", default="checkpoint_final.pth", help="default %(default)s")
+    add("-chk", dest="checkpoint", default=FINAL, help="default %(default)s")
     add("-d", dest="dataset", help="dataset of the published model, if it is not the usual one: 900 AANet, 256 Duke")
     how = parser.add_argument_group("prediction")
     add_device(how)

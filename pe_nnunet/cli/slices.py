@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     with names_hidden(root, hide=args.hash_names):
         sources = find_sources(args.src, **choice(args))
     sources = named_cases(sources, root, hash_names=args.hash_names)
-    labels = LabelLookup(args.labels, sources) if args.labels is not None else None
+    labels = LabelLookup(args.labels, sources, args.src) if args.labels is not None else None
     say_names(hash_names=args.hash_names, refused=sum(source.refused for source in sources))
     written, failed = work_through(
         partial(_convert, labels=labels, args=args),

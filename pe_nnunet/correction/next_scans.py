@@ -9,6 +9,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from pe_nnunet.cases import CaseFailure, work_through
 from pe_nnunet.correction.predicted import Predicted, predicted_cases
 from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.errors import InputError
@@ -63,16 +64,21 @@ class NextScan:
         return asdict(self)
 
 
-def next_scans(dataset_folder: Path, results: Path) -> list[NextScan]:
+def next_scans(dataset_folder: Path, results: Path) -> tuple[list[NextScan], list[CaseFailure]]:
     """Scans of a run that have no label in a dataset, the one to correct first at first.
+
+    One whose table of emboli cannot be read, or has a place outside the scan, is a line on stderr and stops no other.
 
     Args:
         dataset_folder: In `nnUNet_raw`, converted.
         results: What predict-fused wrote; with `--save-agreement`, disagreement of its networks counts too.
 
+    Returns:
+        The scans, and those that failed.
+
     Raises:
         PEError: PE-CONV-013 if nothing says what the dataset holds, PE-COR-007 if there are no results, or all of them
-            are labelled, PE-OUT-011 if a table of emboli cannot be read.
+            are labelled.
     """
     records = load_cases(dataset_folder)
     labelled = {record.sha256.get("image", "") for record in records.values()}
@@ -81,8 +87,8 @@ def next_scans(dataset_folder: Path, results: Path) -> list[NextScan]:
     if not left:
         text = f"all {len(predicted)} scans in {results} are in {dataset_folder.name} already"
         raise InputError("PE-COR-007", text, "predict scans that have no labels yet")
-    found = [_ranked(case) for case in left]
-    return sorted(found, key=lambda scan: (-scan.score, -scan.pe_score, scan.case))
+    found, failed = work_through(_ranked, {one.case: one for one in left})
+    return sorted(found.values(), key=lambda scan: (-scan.score, -scan.pe_score, scan.case)), failed
 
 
 def doubt_of(probability: float, threshold: float, agreement: float | None, members: int) -> float:
@@ -127,7 +133,14 @@ def _agreement(case: Predicted, findings: Sequence[Marker]) -> Mapping[int, floa
     if case.members < 2 or not path.is_file():
         return {}
     image = sitk.ReadImage(str(path))
-    return {f.id: float(image[image.TransformPhysicalPointToIndex(f.position_lps_mm)]) for f in findings}
+    shares = {}
+    for finding in findings:
+        place = image.TransformPhysicalPointToIndex(finding.position_lps_mm)
+        if not all(0 <= i < n for i, n in zip(place, image.GetSize(), strict=True)):
+            text = f"{case.file('table')}: the place of finding {finding.id} is outside the scan"
+            raise InputError("PE-OUT-011", text, "predict the scan again")
+        shares[finding.id] = float(image[place])
+    return shares
 
 
 def _in_words(doubts: Collection[Doubt], case: Predicted, pe_score: float, kept: int) -> str:

@@ -14,7 +14,7 @@ from pe_nnunet.dataset.folders import PREPROCESSED, RAW, nnunet_folder
 from pe_nnunet.dataset.raw import CASES
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json
-from pe_nnunet.files.json_reader import read_object
+from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.volumes.files.volume_file import scan_sha256
 
 CACHE = "pe_nnunet_scan_hashes.json"
@@ -40,7 +40,7 @@ def scan_hashes(dataset: str, cases: Iterable[str]) -> ScanHashes:
         cases: Case ids.
 
     Returns:
-        Every case; without hashes where its image is not there.
+        Every case; without hashes where its image is not there, or what says where it lies has another layout.
     """
     names = sorted(set(cases))
     try:
@@ -71,21 +71,25 @@ def _kept(cache: Path) -> dict[str, list[Any]]:
 
 
 def _images(raw: Path, cases: Iterable[str]) -> dict[str, Path]:
-    """The first channel of each case, where nnU-Net looks for it."""
+    """The first channel of each case, where nnU-Net looks for it; none where `dataset.json` has another layout."""
     content = _read(raw / DATASET)
-    ending, listed = content.get("file_ending", ".nii.gz"), content.get("dataset", {})
-    return {
-        case: raw / listed[case]["images"][0] if case in listed else raw / "imagesTr" / f"{case}_0000{ending}"
-        for case in cases
-    }
+    with suppress(*MALFORMED):
+        ending, listed = content.get("file_ending", ".nii.gz"), content.get("dataset", {})
+        return {
+            case: raw / listed[case]["images"][0] if case in listed else raw / "imagesTr" / f"{case}_0000{ending}"
+            for case in cases
+        }
+    return {}
 
 
 def _sources(raw: Path) -> ScanHashes:
     """Of what each case was converted from, where no other case comes of it."""
-    cases = _read(raw / CASES).get("cases", {})
-    of_case = {case: record.get("sha256", {}).get("image") for case, record in cases.items()}
-    count = Counter(of_case.values())
-    return {case: (sha256,) for case, sha256 in of_case.items() if sha256 and count[sha256] == 1}
+    with suppress(*MALFORMED):  # of another layout
+        cases = _read(raw / CASES).get("cases", {})
+        of_case = {case: record.get("sha256", {}).get("image") for case, record in cases.items()}
+        count = Counter(of_case.values())
+        return {case: (sha256,) for case, sha256 in of_case.items() if sha256 and count[sha256] == 1}
+    return {}
 
 
 def _cache_file(dataset: str) -> Path | None:

@@ -14,6 +14,7 @@ from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.errors import InputError
 from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
+from pe_nnunet.inference.locate import FINAL
 
 NAME = "Demo"
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
@@ -146,7 +147,7 @@ class Steps:
 
     def _trained(self) -> tuple[Path, ...]:
         """What prediction takes of the models."""
-        files = (self.model / "plans.json", self.model / "fold_0" / "checkpoint_final.pth", self.fusion_file)
+        files = (self.model / "plans.json", self.model / "fold_0" / FINAL, self.fusion_file)
         detector = self.settings.detector
         return files if detector is None else (*files, self._fold(detector) / "detector.onnx")
 
@@ -161,7 +162,7 @@ class Steps:
                 *("nnUNetv2_train", self.number, "3d_fullres", "0", "-tr", "PETARUNetTrainer", "-p", "PETARUNetPlans"),
                 *("-device", self.settings.device, *(() if self.settings.detector is None else ("--npz",))),
             ),
-            (fold / "checkpoint_final.pth", fold / "validation"),
+            (fold / FINAL, fold / "validation"),
             TrainingWatcher(epochs),
             {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items()), **self._threads()},
             go_on=("--c",),

@@ -21,9 +21,12 @@ def fold_folders(folder: Path, folds: Sequence[str] | None = None) -> list[Path]
         folds: Which; all that are trained if None, `fold_all` only where there is no other.
 
     Raises:
-        ConfigurationError: PE-DET-005 if there are none, or one of them is missing.
+        ConfigurationError: PE-DET-005 if there are none, one of them is missing, or the folder is another fold.
     """
     if (folder / RECORD).is_file():
+        if folds is not None and [f"fold_{fold}" for fold in folds] != [folder.resolve().name]:
+            text = f"{folder} is one fold, and fold {', '.join(folds)} was asked for"
+            raise ConfigurationError("PE-DET-005", text, "name the folder above it")
         return [folder]
     trained = sorted(path.parent for path in folder.glob(f"fold_*/{RECORD}"))
     if folds is not None:

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from pe_nnunet.dataset.dataset_json import DATASET, ignored_values, read_dataset_json
 from pe_nnunet.dataset.raw import case_file, load_cases
-from pe_nnunet.detection.raster import STRIDE, WINDOWS_HU, Layout, Raster
+from pe_nnunet.detection.raster import MOST_PIXELS, STRIDE, WINDOWS_HU, Layout, Raster
 from pe_nnunet.detection.settings import DetectorSettings
 from pe_nnunet.detection.slice_labels import (
     EMBOLUS,
@@ -83,10 +83,9 @@ def export_slices(raw: Path, folder: Path, settings: DetectorSettings, pixel_mm:
         OutputError: If a file cannot be written.
     """
     side = settings.image_size
-    if side < 2 * STRIDE or side % STRIDE:
-        raise ConfigurationError(
-            "PE-DET-003", f"the image size is {side}, expected a multiple of {STRIDE} from {2 * STRIDE} on"
-        )
+    if not 2 * STRIDE <= side <= MOST_PIXELS or side % STRIDE:
+        text = f"the image size is {side}, expected a multiple of {STRIDE} from {2 * STRIDE} to {MOST_PIXELS}"
+        raise ConfigurationError("PE-DET-003", text)
     patients, notes = _usable_cases(raw)
     raster = Raster(pixel_mm or _pixel_mm(raw, list(patients), side), side)
     record = {

@@ -107,7 +107,7 @@ CODES: dict[str, str] = {
     # lungs
     "PE-ROI-001": "no lungs in the image",
     "PE-ROI-002": "only one lung: the box spans the body's width",
-    "PE-ROI-003": "no lungs: the whole volume is the region of interest",
+    "PE-ROI-003": "no lungs: the whole volume is the region of interest, or what a detector saw of them",
     "PE-ROI-008": "the bases of both lungs look dense: the box goes further down",
     "PE-ROI-009": "a network is given smaller windows than the patch that it was trained on",
     "PE-ROI-010": "windows that were asked for were brought to a size that the network takes",
@@ -229,7 +229,6 @@ CODES: dict[str, str] = {
     "PE-DET-008": "boxes that are no boxes were dropped",
     "PE-DET-009": "weights that the detector cannot start from",
     "PE-DET-010": "a case without lung mask was left out of the detector's training",
-    "PE-DET-011": "extra boxes that cannot be read",
     "PE-DET-012": "onnxruntime, which runs the detector, is not installed",
     "PE-DET-013": "detections that cannot be read",
     "PE-DET-015": "a detector whose pictures have an impossible size",

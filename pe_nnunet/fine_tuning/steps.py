@@ -43,6 +43,7 @@ from pe_nnunet.fine_tuning.preprocess import FINGERPRINT, prepare
 from pe_nnunet.fine_tuning.settings import FineTuneSettings, check_folds
 from pe_nnunet.fine_tuning.train import FoldStart, require_same_start, train_fold
 from pe_nnunet.inference.device import pick_device
+from pe_nnunet.inference.locate import FINAL
 from pe_nnunet.inference.named_models import find_model
 from pe_nnunet.planners.check_dataset import check_dataset
 from pe_nnunet.recipe import ENVIRONMENT_VARIABLE, resolve_recipe
@@ -79,7 +80,7 @@ def fine_tune(
     settings: FineTuneSettings | None = None,
     *,
     configuration: str | None = None,
-    checkpoint: str = "checkpoint_final.pth",
+    checkpoint: str = FINAL,
     device: str = "auto",
     npz: bool = False,
 ) -> FineTuned:

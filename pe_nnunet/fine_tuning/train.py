@@ -12,7 +12,6 @@ from nnunetv2.run.run_training import get_trainer_from_args, maybe_load_checkpoi
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.fine_tuning.first_model import FirstModel
 from pe_nnunet.inference.locate import FINAL
-from pe_nnunet.processes import usable_processors
 from pe_nnunet.trainers.base import PETrainer
 from pe_nnunet.trainers.checkpoints import read_checkpoint
 from pe_nnunet.trainers.first_weights import KEY
@@ -85,7 +84,9 @@ def train_fold(
     Raises:
         ConfigurationError: What a training is refused for.
     """
-    _threads(device)
+    if device.type == "cuda":  # as nnU-Net's command; on a CPU the trainer says how many threads there are
+        torch.set_num_threads(1)
+        torch.backends.cudnn.benchmark = True
     trainer: PETrainer = get_trainer_from_args(
         dataset, model.configuration, _number(start.fold), model.trainer, plans, device=device
     )
@@ -111,12 +112,3 @@ def train_fold(
 
 def _number(fold: str) -> int | str:
     return fold if fold == "all" else int(fold)
-
-
-def _threads(device: torch.device) -> None:
-    """As nnU-Net's command: all processors where they compute, one where a GPU does."""
-    if device.type == "cuda":
-        torch.set_num_threads(1)
-        torch.backends.cudnn.benchmark = True
-    else:
-        torch.set_num_threads(usable_processors())

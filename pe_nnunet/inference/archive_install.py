@@ -48,8 +48,8 @@ def install_models(
         again: Whether it is right that all of it is there already.
 
     Returns:
-        The folders of models and detector that were written, how many files are in them, and what is doubtful about
-        their calibration.
+        The folders of all models and detectors in the archive, those that were there already among them; how many files
+        are in them; and what is doubtful about their calibration.
 
     Raises:
         ConfigurationError: PE-MODEL-012 if the archive is refused, PE-MODEL-020 for names in its plans, PE-MODEL-009 if
@@ -166,6 +166,10 @@ def _checked_index(archive: zipfile.ZipFile, path: Path) -> dict[str, dict[str, 
         raise refused(path, f"it has format {content['format']}, expected {FORMAT}")
     if not index or set(members) != {INDEX, *index}:
         raise refused(path, f"its files are not those that {INDEX} names")
+    names = {name.casefold() for name in index}  # as some systems tell them apart
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    if len(names) < len(index) or names & folders:
+        raise refused(path, "a file takes the place of another, or of a folder")
     for name, facts in index.items():
         parts = PurePosixPath(name).parts
         plain = "\\" not in name and ":" not in name and not name.startswith("/") and ".." not in parts

@@ -24,7 +24,7 @@ from pe_nnunet.networks.plain import plain_copy
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """A window (1, channels, ...) to its logits (1, classes, ...)."""
-GIVEN, FOUND = "image", "logits"
+IMAGE, LOGITS = "image", "logits"
 TOLERANCE = 1e-4  # of logits; of those beyond 1 relative to the largest
 PACKAGES = {"openvino": "openvino", "onnx": "onnxruntime"}
 
@@ -87,8 +87,8 @@ def compile_network(network: nn.Module, shape: Sequence[int], name: str) -> Comp
     copied = plain_copy(network).float().to(memory_format=torch.contiguous_format)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
-        write_onnx(copied, torch.zeros(1, *shape), path, given=GIVEN, found=FOUND, dynamic={})
-        return CompiledNetwork({"openvino": _openvino, "onnx": _onnxruntime}[name](path))
+        write_onnx(copied, torch.zeros(1, *shape), path, given=IMAGE, found=LOGITS, dynamic={})
+        return CompiledNetwork({"openvino": _openvino, "onnx": by_onnxruntime}[name](path))
 
 
 def is_installed(name: str) -> bool:
@@ -123,7 +123,8 @@ def _openvino(path: Path) -> Run:
     return run
 
 
-def _onnxruntime(path: Path) -> Run:
+def by_onnxruntime(path: Path) -> Run:
+    """A network's ONNX file, of `IMAGE` and `LOGITS`, as a function of onnxruntime."""
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # official builds for Windows have some
@@ -132,7 +133,7 @@ def _onnxruntime(path: Path) -> Run:
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(window: NDArray[np.float32]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = session.run([FOUND], {GIVEN: window})[0]
+        found: NDArray[np.float32] = session.run([LOGITS], {IMAGE: window})[0]
         return found
 
     return run

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from pe_nnunet import __version__
 from pe_nnunet.cases import DISCLAIMER
 from pe_nnunet.dataset.dataset_json import licence_of
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files import atomic_json
+from pe_nnunet.inference.compiled_network import IMAGE, LOGITS, TOLERANCE, CompiledNetwork, by_onnxruntime, difference
 from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, load_model
 from pe_nnunet.networks.onnx_files import METADATA, OPSET, require_onnx, write_onnx
 from pe_nnunet.networks.plain import plain_copy
 
-IMAGE, LOGITS = "image", "logits"
-TOLERANCE = 1e-4  # of logits; of those beyond 1 relative to the largest
 AXES = ("z", "y", "x")
 FORMULAS = {
     "CTNormalization": "(clip(HU, percentile_00_5, percentile_99_5) - mean) / max(std, 1e-8)",
@@ -85,25 +82,14 @@ def _write(model: TrainedModel, path: Path, facts: dict[str, Any]) -> None:
         raise ConfigurationError(
             "PE-MODEL-014", f"{model.name} cannot be written as ONNX: {reason}", "its trainer's network is not ours"
         ) from error
-    if not (away := _difference(network, path, example[:1])) <= TOLERANCE:
+    away = difference(network, CompiledNetwork(by_onnxruntime(path)), example.shape[1:])
+    if not away <= TOLERANCE:
         path.unlink(missing_ok=True)
         raise ConfigurationError(
             "PE-MODEL-014",
             f"{path.name} is not written: its logits are up to {away:.2g} away from torch's, expected {TOLERANCE:g}",
             "another version of onnxruntime or torch may do",
         )
-
-
-def _difference(network: nn.Module, path: Path, patch: Tensor) -> float:
-    """Largest difference of the logits of a patch, as a share of the largest logit where that is more than 1."""
-    import onnxruntime
-
-    onnxruntime.disable_telemetry_events()  # official builds for Windows have some
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (ours,) = session.run([LOGITS], {IMAGE: patch.numpy()})
-    with torch.inference_mode():
-        theirs = network(patch).numpy()
-    return float(np.abs(ours - theirs).max() / max(1.0, float(np.abs(theirs).max())))
 
 
 def file_facts(model: TrainedModel, number: int) -> dict[str, Any]:

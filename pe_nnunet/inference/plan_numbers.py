@@ -10,8 +10,8 @@ MOST_VOXELS = 4096  # of a patch, along an axis
 MOST_PARTS = 64  # stages of a network, and blocks or convolutions of one
 MOST_CHANNELS = 8192  # or anything else that a network is built by
 SPACINGS_MM = (1e-4, 100.0)
-FINGERPRINT = "foreground_intensity_properties_per_channel"
-DIVIDES = "CTNormalization"  # by the standard deviation of the fingerprint
+INTENSITIES = "foreground_intensity_properties_per_channel"
+DIVIDES = "CTNormalization"  # by the standard deviation of the intensities
 
 
 def require_possible_numbers(plans: Mapping[str, Any], configuration: Mapping[str, Any]) -> None:
@@ -38,7 +38,7 @@ def require_possible_numbers(plans: Mapping[str, Any], configuration: Mapping[st
         most = MOST_PARTS if name.startswith("n_") else MOST_CHANNELS
         if any(number > most for number in _numbers(value)):
             raise ValueError(f"{name} is {str(value)[:100]}, expected at most {most}")
-    _require_intensities(plans[FINGERPRINT], configuration["normalization_schemes"])
+    _require_intensities(plans[INTENSITIES], configuration["normalization_schemes"])
 
 
 def _require_intensities(properties: Mapping[str, Mapping[str, Any]], schemes: Sequence[str]) -> None:

@@ -9,9 +9,8 @@ from typing import Any
 from pe_nnunet.dataset.dataset_json import citation_of, licence_of
 from pe_nnunet.dataset.public_splits import CAD_PE_TEST
 from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.inference.plan_numbers import INTENSITIES
 from pe_nnunet.inference.settings import InferenceSettings
-
-INTENSITIES = "foreground_intensity_properties_per_channel"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -84,7 +84,8 @@ def lung_region(
     if roi.lungs is None:
         if also is None:
             return Region(Box.whole(shape), None, "whole", roi.notes)
-        return Region(also.grown(margin_mm, spacing_zyx(image_lps), shape), None, "lungs")
+        note = Note("PE-ROI-003", "warning", "no lungs by their density: the box that a detector saw is searched")
+        return Region(also.grown(margin_mm, spacing_zyx(image_lps), shape), None, "lungs", (note,))
     box, lungs = roi.box, roi.lungs.mask
     if also is not None and box.union(also) != box:
         array = sitk.GetArrayFromImage(lungs)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from pe_nnunet.errors import ConfigurationError
@@ -13,27 +12,9 @@ MODELS = Path(__file__).resolve().parents[1] / "models"
 PLANS = "plans.json"
 SHA256SUMS = "SHA256SUMS"
 """Of a shipped model: a line for each of its files, as `sha256sum -c` reads them."""
-
-
-@dataclass(frozen=True)
-class ShippedModel:
-    """One of them: an nnU-Net model folder, its weights in half precision.
-
-    Attributes:
-        folder: `plans.json`, `dataset.json`, `fold_all/checkpoint_final.pth`, `fusion.json`, its card and `SHA256SUMS`.
-        about: One line for people.
-    """
-
-    folder: Path
-    about: str
-
-
-SHIPPED: dict[str, ShippedModel] = {
-    "starter": ShippedModel(
-        MODELS / "starter", "a small TAR-UNet, trained on rendered scans only, to try the tool and to train from"
-    ),
-}
-"""By name."""
+SHIPPED: dict[str, Path] = {"starter": MODELS / "starter"}
+"""By name, the folder of an nnU-Net model, its weights in half precision: `plans.json`, `dataset.json`,
+`fold_all/checkpoint_final.pth`, `fusion.json`, its card and `SHA256SUMS`."""
 
 
 def shipped_folder(name: str) -> Path:
@@ -45,7 +26,7 @@ def shipped_folder(name: str) -> Path:
     Raises:
         ConfigurationError: PE-MODEL-030 if this installation does not have it.
     """
-    folder = SHIPPED[name].folder
+    folder = SHIPPED[name]
     if not (folder / PLANS).is_file():
         raise ConfigurationError(
             "PE-MODEL-030",
@@ -86,7 +67,7 @@ def sums_of(folder: Path) -> str:
 
 def shipped_as(folder: Path) -> str | None:
     """The name of the shipped model that a folder is; None for any other folder."""
-    return next((name for name, model in SHIPPED.items() if model.folder == folder.resolve()), None)
+    return next((name for name, shipped in SHIPPED.items() if shipped == folder.resolve()), None)
 
 
 def require_not_shipped(folder: Path, what: str, hint: str) -> None:

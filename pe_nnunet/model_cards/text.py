@@ -149,10 +149,11 @@ def _scans(part: Mapping[str, Any] | None) -> tuple[str, str]:
 
 def _network(facts: Mapping[str, Any]) -> list[str]:
     network, plans = facts["network"], facts["plans"]
+    features = network["features"] or ()  # one number for all stages, or one each
     trainers = sorted({fold["trainer"] for fold in facts["folds"]})
     rows = [
         ("network", f"{plain(network['class'])}, {network['numbers']:,} numbers"),
-        ("features", ", ".join(map(str, network["features"] or ())) or "-"),
+        ("features", ", ".join(map(str, [features] if isinstance(features, int) else features)) or "-"),
         ("plans", f"{plain(plans['name'])}, {plain(plans['configuration'])}, planner {plain(plans['planner']) or '-'}"),
         ("trainer", plain(", ".join(trainers))),
         ("patch", " x ".join(map(str, plans["patch_size"])) + f", {plans['batch_size']} a batch"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from pe_nnunet.inference.plan_numbers import INTENSITIES
 from pe_nnunet.model_import.content import CONFIGURATION
 from pe_nnunet.networks.aanet import AANet
 from pe_nnunet.planners.aanet import SPACING_MM, WINDOW_HU, PEAANetPlanner
@@ -64,7 +65,7 @@ def published_plans(network: AANet, dataset_name: str) -> dict[str, Any]:
         },
         "experiment_planner_used": PEAANetPlanner.__name__,
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": {**window, "median": low, "min": low, "max": high}},
+        INTENSITIES: {"0": {**window, "median": low, "min": low, "max": high}},
     }
 
 

@@ -50,8 +50,9 @@ def find_layout(path: Path) -> Layout:
     if path.is_file():
         if path.name in WEIGHTS and _is_portable(path.parent):
             return Layout("portable", PUBLISHED["duke"], read_portable, path)
-        if path.parent.name.startswith("fold_") and (path.parents[1] / "plans.json").is_file():
-            return _nnunet(path.parents[1])
+        fold = path.absolute().parent  # the file may be given by its bare name
+        if fold.name.startswith("fold_") and (fold.parent / "plans.json").is_file():
+            return _nnunet(fold.parent)
         return Layout("checkpoint", PUBLISHED["aanet"], read_aanet, path)
     if _is_portable(path):
         files = [path / name for name in WEIGHTS if (path / name).is_file()]

@@ -13,8 +13,8 @@ from pe_nnunet.architecture import network_of_trainer
 from pe_nnunet.dataset.dataset_json import means_pe
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.files.json_reader import MALFORMED, read_object, why
-from pe_nnunet.inference.plan_numbers import MOST_VOXELS, require_possible_numbers
-from pe_nnunet.inference.published import INTENSITIES, PUBLISHED
+from pe_nnunet.inference.plan_numbers import INTENSITIES, MOST_VOXELS, require_possible_numbers
+from pe_nnunet.inference.published import PUBLISHED
 from pe_nnunet.model_import.content import CONFIGURATION
 
 CONFIG = "config.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
@@ -13,7 +12,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.cases import CaseFailure, run_cases
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.files import atomic_json
+from pe_nnunet.files import atomic_folder, atomic_json
 from pe_nnunet.files.json_reader import MALFORMED, read_object
 from pe_nnunet.phantom.make import Phantom, make_phantom
 from pe_nnunet.phantom.settings import PhantomSettings
@@ -106,24 +105,23 @@ def write_case(phantom: Phantom, folder: Path, *, as_dicom: bool) -> None:
         phantom: The scan.
         folder: Where it goes; what is there is replaced.
         as_dicom: Store the CT as a DICOM series in `ct/` instead of `ct.nii.gz`.
+
+    Raises:
+        OutputError: PE-OUT-001 if it cannot be written.
     """
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    if as_dicom:
-        write_dicom_series(
-            phantom.ct, part / "ct", patient_id=f"{folder.name}-seed{phantom.facts['seed']}",
-            series_description="synthetic CTPA",
-        )  # fmt: skip
-    else:
-        write_image(phantom.ct, part / "ct.nii.gz")
-    masks: dict[str, sitk.Image] = {
-        "emboli": phantom.emboli, "artery": phantom.artery, "vein": phantom.vein, "lung": phantom.lung,
-    }  # fmt: skip
-    for name, mask in masks.items():
-        write_image(mask, part / f"{name}.nii.gz")
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
+    with atomic_folder(folder) as part:
+        if as_dicom:
+            write_dicom_series(
+                phantom.ct, part / "ct", patient_id=f"{folder.name}-seed{phantom.facts['seed']}",
+                series_description="synthetic CTPA",
+            )  # fmt: skip
+        else:
+            write_image(phantom.ct, part / "ct.nii.gz")
+        masks: dict[str, sitk.Image] = {
+            "emboli": phantom.emboli, "artery": phantom.artery, "vein": phantom.vein, "lung": phantom.lung,
+        }  # fmt: skip
+        for name, mask in masks.items():
+            write_image(mask, part / f"{name}.nii.gz")
 
 
 def _cases_so_far(out: Path, recipe: dict[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def find_lungs_by_lungmask(image: sitk.Image, weights: Path | None = None) -> Lu
     """Find the lungs with lungmask's U-Net R231.
 
     Args:
-        image: HU, any orientation.
+        image: HU, axes in LPS order.
         weights: Its weights; None takes them from torch.hub's cache if a program has put them there before.
 
     Returns:

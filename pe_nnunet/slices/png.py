@@ -85,8 +85,9 @@ def read_png_scan(folder: Path) -> tuple[sitk.Image, sitk.Image | None]:
         HU, int16, on the grid that the scan had before; and ids on the same grid, or None.
 
     Raises:
-        InputError: PE-SLC-001 without a manifest that can be read, PE-SLC-002 if a slice is missing or of another
-            size, PE-SLC-003 if the slices hold a window, PE-SLC-004 for masks that belong to no slice.
+        InputError: PE-SLC-001 without a manifest that can be read, or where HU by it are not within int16, PE-SLC-002
+            if a slice is missing or of another size, PE-SLC-003 if the slices hold a window, PE-SLC-004 for masks that
+            belong to no slice.
     """
     manifest = _manifest(folder)
     names: list[str] = manifest["slices"]
@@ -99,12 +100,15 @@ def read_png_scan(folder: Path) -> tuple[sitk.Image, sitk.Image | None]:
     grid, before = (_blank(manifest, part, folder / MANIFEST) for part in ("grid", "grid_before"))
     columns, rows, _ = grid.GetSize()
     planes = [read_plane(folder / SCAN / f"{name}.png", (rows, columns)) for name in names]
-    hu = (np.stack(planes).astype(np.int32) + int(manifest["hu_offset"])).astype(np.int16)
+    hu = np.stack(planes).astype(np.int32) + int(manifest["hu_offset"])
+    if hu.min() < -32768 or hu.max() > 32767:
+        text = f"{folder} holds {hu.min()} to {hu.max()} HU by the hu_offset of its {MANIFEST}, beyond int16"
+        raise InputError("PE-SLC-001", text, "convert the scan again")
     label = None
     if (folder / MASKS).is_dir():
         ids, _ = read_png_masks(folder / MASKS, names, (rows, columns))
         label = _turned_back(image_like(ids, grid), before)
-    return _turned_back(image_like(hu, grid), before), label
+    return _turned_back(image_like(hu.astype(np.int16), grid), before), label
 
 
 def write_plane(path: Path, plane: npt.NDArray[np.generic]) -> None:

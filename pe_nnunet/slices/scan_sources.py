@@ -10,7 +10,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.patterns import CASE, MaskLookup, case_texts, match_cases
 from pe_nnunet.errors import InputError
 from pe_nnunet.slices.png import MANIFEST, read_png_scan
 from pe_nnunet.volumes import Scan, ScanRef, find_scans, read_scan
@@ -68,18 +68,21 @@ class LabelLookup:
         where: One label for one scan, a folder with `<case>.*` or a folder `<case>` of PNGs, or a pattern with
             `{case}`.
         sources: The scans.
+        src: Where they were looked for.
 
     Raises:
         ConfigurationError: PE-IN-002 if there is no such file or folder.
     """
 
-    def __init__(self, where: str, sources: Sequence[ScanRef]) -> None:
+    def __init__(self, where: str, sources: Sequence[ScanRef], src: Path) -> None:
         path = Path(where)
         self._where = where
         self._one = path if len(sources) == 1 and (path.is_file() or _holds_png(path)) else None
         self._folders = path if self._one is None and path.is_dir() else None
         scans = {source.path.resolve() for source in sources}
-        self._lookup = None if self._one is not None else MaskLookup(where, "label", scans)
+        by_pattern = CASE in where and CASE in str(src)
+        texts = case_texts(str(src), match_cases(str(src))) if by_pattern else None
+        self._lookup = None if self._one is not None else MaskLookup(where, "label", scans, texts)
 
     def find(self, case_id: str) -> Path:
         """The label of a case.

@@ -7,7 +7,8 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.burden import anatomy_files, measure_burden
-from pe_nnunet.burden.centre_lines import centre_lines
+from pe_nnunet.burden.centre_lines import CentreLines, centre_lines
+from pe_nnunet.burden.lumen import areas_mm2
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes.geometry import from_lps, image_like
 
@@ -35,6 +36,12 @@ def test_branches_are_those_that_were_drawn(tree):
     np.testing.assert_allclose(lines.points[0], (36, 14, 82), atol=6)  # the root is the trunk's front end
     widest = [np.median(lines.radius[lines.of(branch)]) for branch in (0, *lines.children(0))]
     np.testing.assert_allclose(widest, (10, 7.5, 7.5), atol=0.8)
+
+
+def test_a_branch_that_no_cube_is_nearest_to_has_an_area():
+    points = np.array([[0.0, 0.0, x] for x in range(6)])
+    lines = CentreLines(points, np.ones(6), np.array([0, 0, 0, 1, 1, 1]), np.array([-1, 0]))
+    assert (areas_mm2(lines, np.array([0, 1, 2]), 1.0) > 0).all()
 
 
 def test_level_and_side_follow_from_the_way_to_an_embolus(found):

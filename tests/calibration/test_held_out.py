@@ -429,7 +429,7 @@ def test_the_detector_must_not_have_seen_what_the_segmenters_hold_out(
     assert ("compared by name alone" in told.out) == (parts is None)
     if not text:  # of one fold alone, which has seen what the other holds out
         assert main([*CALIBRATE, "--detector", str(folder / "fold_0")]) == 2
-        assert "fold 1 of the detector was trained on" in capsys.readouterr().err
+        assert "fold_0 is one fold, and fold 1 was asked for" in capsys.readouterr().err
         chosen_on = json.loads((place.results / A / "fusion.json").read_text())["chosen_on"]
         assert "split" not in chosen_on["detector"][0]["facts"]
 

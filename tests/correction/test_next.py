@@ -51,3 +51,20 @@ def test_nothing_to_list(dataset: Path, predict: Predict, tmp_path: Path, capsys
     for folder in (tmp_path / "out", dataset):
         assert main(["next", "-d", "501", "-i", str(folder)]) == 2
         assert "PE-COR-007" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("x", ["9999", "-9999"])
+def test_a_place_outside_the_scan_stops_no_other(
+    dataset: Path, predict: Predict, tmp_path: Path, capsys: pytest.CaptureFixture[str], x: str
+) -> None:
+    predict("new", (NEAR, 0.5, 0.5))
+    out = tmp_path / "out"
+    (out / "other.json").write_text((out / "new.json").read_text().replace('"case": "new"', '"case": "other"'))
+    (out / "other_emboli.csv").write_text("id,x,y,z,prob\n")
+    (out / "new_emboli.csv").write_text(f"id,x,y,z,prob\n1,{x},0,0,0.5\n")
+    assert main(["next", "-d", "501", "-i", str(out)]) == 3
+    said = capsys.readouterr()
+    assert said.out.startswith("other: 0.00")
+    assert said.err.startswith("new: PE-OUT-011: ")
+    (out / "other.json").unlink()
+    assert main(["next", "-d", "501", "-i", str(out), "--csv", str(tmp_path / "next.csv")]) == 2

@@ -117,3 +117,16 @@ def test_without_folders_nothing_is_known(monkeypatch: pytest.MonkeyPatch, raw: 
     assert scan_hashes(NAME, ["a"]) == {"a": (digest(b"a"),)}
     monkeypatch.delenv("nnUNet_raw")
     assert scan_hashes(NAME, ["a"]) == {"a": ()}
+
+
+@pytest.mark.parametrize("cases", [[], {"a": 3}, {"a": {"sha256": ["1"]}}, {"a": {"sha256": {"image": ["1"]}}}])
+def test_records_of_another_layout_say_nothing_of_sources(raw: Path, cases: object) -> None:
+    (raw / "pe_nnunet").mkdir()
+    (raw / "pe_nnunet" / "cases.json").write_text(json.dumps({"cases": cases}))
+    assert scan_hashes(NAME, ["a"]) == {"a": (digest(b"a"),)}
+
+
+@pytest.mark.parametrize("listed", [7, ["a"], {"a": 3}, {"a": {"image": "x"}}, {"a": {"images": []}}])
+def test_a_dataset_json_of_another_layout_says_nothing_of_images(raw: Path, listed: object) -> None:
+    (raw / "dataset.json").write_text(json.dumps({"dataset": listed}))
+    assert scan_hashes(NAME, ["a"]) == {"a": ()}

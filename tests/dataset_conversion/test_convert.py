@@ -251,13 +251,13 @@ def test_contradictory_settings(pairs: Path, nnunet: Path, kind: str, settings: 
 
 
 def test_masks_among_the_scans_are_told_apart_by_patterns(nnunet: Path, tmp_path: Path, thorax: Any) -> None:
-    for case in ("P1", "P2"):
+    for case in ("P1", "P 2"):
         write_image(thorax.ct, tmp_path / "data" / case / "image.nii.gz")
         write_image(thorax.emboli, tmp_path / "data" / case / "label.nii.gz")
     label = f"{tmp_path}/data/{{case}}/label.nii.gz"
     with pytest.raises(ConfigurationError, match=r"PE-CONV-004.*patterns"):
         converted("nifti", tmp_path / "data", labels=label)
-    assert set(converted("nifti", tmp_path / "data/{case}/image.nii.gz", labels=label).cases) == {"P1", "P2"}
+    assert set(converted("nifti", tmp_path / "data/{case}/image.nii.gz", labels=label).cases) == {"P1", "P-2"}
 
 
 def test_masks_in_the_folders_of_dicom_series(nnunet: Path, tmp_path: Path, draw: Callable[..., Any]) -> None:

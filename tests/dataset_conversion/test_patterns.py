@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pe_nnunet.dataset_conversion.patterns import MaskLookup, match_cases
+from pe_nnunet.dataset_conversion.patterns import MaskLookup, case_texts, match_cases
 from pe_nnunet.errors import ConfigurationError, InputError
 
 
@@ -48,6 +48,15 @@ def test_masks_by_pattern(tmp_path: Path, pattern: str, files: list[str], case: 
     touch(tmp_path, *files)
     lookup = MaskLookup(f"{tmp_path}/{pattern}", "embolus label")
     assert lookup.find(case) == (None if found is None else tmp_path / found)
+
+
+def test_masks_by_pattern_have_the_text_of_the_scan_and_not_the_case_id(tmp_path: Path) -> None:
+    touch(tmp_path, "patient 7/ct.nrrd", "patient 7/clot.nrrd", "patient-7/clot.nrrd", "[x]/ct.nrrd", "x/clot.nrrd")
+    scans = f"{tmp_path}/{{case}}/ct.nrrd"
+    texts = case_texts(scans, match_cases(scans))
+    assert texts == {"patient-7": "patient 7", "x": "[x]"}
+    lookup = MaskLookup(f"{tmp_path}/{{case}}/clot.nrrd", "embolus label", texts=texts)
+    assert [lookup.find(case) for case in texts] == [None, tmp_path / "patient 7/clot.nrrd"]
 
 
 @pytest.mark.parametrize("where", ["", "/**/{case}.n*"])

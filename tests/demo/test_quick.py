@@ -37,7 +37,7 @@ def model(tmp_path):
 
 
 def test_a_starter_that_is_not_there_is_one_line(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(shipped, "SHIPPED", {"starter": shipped.ShippedModel(tmp_path / "none", "")})
+    monkeypatch.setattr(shipped, "SHIPPED", {"starter": tmp_path / "none"})
     monkeypatch.setattr("pe_nnunet.inference.named_models.SHIPPED", shipped.SHIPPED)
     assert main(["demo", "--quick", "--out", str(tmp_path / "demo")]) == 2
     said = capsys.readouterr().err.splitlines()

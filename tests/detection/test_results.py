@@ -193,3 +193,13 @@ def test_two_folds_are_one_detector_and_folds_of_other_pixels_none(training: Tra
 def test_a_fold_that_is_not_trained_is_named_with_those_that_are(training: Training) -> None:
     with pytest.raises(ConfigurationError, match=r"PE-DET-005: no trained fold_4.*trained: fold_0"):
         fold_folders(training.fold.parent, ["0", "4"])
+
+
+def test_a_fold_that_is_named_by_its_folder_is_no_other(tmp_path: Path) -> None:
+    fold = tmp_path / "fold_1"
+    fold.mkdir()
+    (fold / "detector.json").touch()
+    assert fold_folders(fold) == fold_folders(fold, ["1"]) == [fold]
+    for others in (["0"], ["0", "1"]):
+        with pytest.raises(ConfigurationError, match="PE-DET-005"):
+            fold_folders(fold, others)

@@ -139,7 +139,7 @@ def test_a_case_without_lung_mask_is_left_out_with_a_note(raw: Path, tmp_path: P
     assert [note.code for note in slices.notes] == ["PE-DET-010"]
 
 
-@pytest.mark.parametrize("side", [100, 32, 0])
+@pytest.mark.parametrize("side", [100, 32, 0, 4128])
 def test_a_side_that_no_detector_takes_is_refused(raw: Path, tmp_path: Path, side: int) -> None:
     with pytest.raises(ConfigurationError, match="PE-DET-003"):
         export_slices(raw, tmp_path, DetectorSettings(image_size=side))

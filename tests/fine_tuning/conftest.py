@@ -31,7 +31,6 @@ def nnunet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
     monkeypatch.setenv("nnUNet_compile", "f")
     run_nnunet_here(monkeypatch)
-    monkeypatch.setattr("pe_nnunet.fine_tuning.train.usable_processors", lambda: 1)
     _write_scans(tmp_path / "nnUNet_raw" / OWN)
     describe(tmp_path)
     threads = torch.get_num_threads()

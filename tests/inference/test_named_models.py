@@ -14,7 +14,7 @@ from pe_nnunet.inference.archive_export import export_models
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.named_models import find_model, locate_model, name_notes
-from pe_nnunet.inference.shipped import SHIPPED, ShippedModel, shipped_as
+from pe_nnunet.inference.shipped import SHIPPED, shipped_as
 
 MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"
 
@@ -63,7 +63,7 @@ def test_a_shipped_name_goes_before_a_folder_and_is_said(
     model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = model_folder()
-    monkeypatch.setitem(SHIPPED, "first", ShippedModel(shipped, "for tests"))
+    monkeypatch.setitem(SHIPPED, "first", shipped)
     monkeypatch.chdir(tmp_path)
     assert name_notes(["first"]) == []
     other = shipped.parent / "Other__nnUNetPlans__3d_fullres"
@@ -96,7 +96,7 @@ def test_near_misses(
 
 
 def test_a_shipped_model_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(SHIPPED, "starter", ShippedModel(tmp_path / "starter", "not trained yet"))
+    monkeypatch.setitem(SHIPPED, "starter", tmp_path / "starter")
     with pytest.raises(ConfigurationError, match=r"PE-MODEL-030: the model starter is not in this installation"):
         find_model("starter")
 

@@ -150,7 +150,7 @@ def test_a_file_that_computes_something_else_is_not_kept(
     stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = stored("PETrainer", UNETS + "PlainConvUNet", 2)
-    monkeypatch.setattr("pe_nnunet.inference.onnx_export._difference", lambda *_: float("nan"))
+    monkeypatch.setattr("pe_nnunet.inference.onnx_export.difference", lambda *_: float("nan"))
     with pytest.raises(ConfigurationError, match="PE-MODEL-014"):
         export_onnx([locate_folder(folder, None)], tmp_path / "onnx")
     assert list((tmp_path / "onnx").iterdir()) == []

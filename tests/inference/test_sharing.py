@@ -246,6 +246,8 @@ BAD = {
     "newer": lambda m, _: m.update({INDEX: b'{"format": 9, "files": {}}'}),
     "changed": lambda m, _: m.update({INDEX: m[INDEX] + b" ", f"{NAME}/fusion.json": b"[]"}),
     "unlisted": lambda m, _: m.update({INDEX: m[INDEX] + b" ", f"{NAME}/more.json": b"{}"}),
+    "a file and a folder": lambda m, _: m.update({f"{NAME}/plans.json/x.json": b"{}"}),
+    "names that differ by case alone": lambda m, _: m.update({f"{NAME}/Plans.json": m[f"{NAME}/plans.json"]}),
     "no json": lambda m, _: m.update({f"{NAME}/plans.json": b"<html>"}),
     "weights that run": lambda m, t: m.update({f"{NAME}/fold_0/checkpoint_final.pth": hostile_checkpoint(t)}),
     "detector that reads elsewhere": lambda m, _: m.update(

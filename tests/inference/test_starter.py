@@ -15,7 +15,7 @@ SEEDS = (78, 79, 80)  # of none of its training phantoms; the largest emboli hav
 def test_it_is_whole_and_small(capsys):
     assert main(["verify", "starter"]) == 0
     assert "as it should be" in capsys.readouterr().out
-    assert sum(path.stat().st_size for path in SHIPPED["starter"].folder.rglob("*")) < MOST_BYTES
+    assert sum(path.stat().st_size for path in SHIPPED["starter"].rglob("*")) < MOST_BYTES
 
 
 def test_it_finds_large_emboli_of_phantoms_and_says_that_it_never_saw_a_patient():

@@ -135,6 +135,15 @@ def test_the_numbers_are_those_of_the_files(location: ModelLocation, evaluation:
     assert "Doe" not in text
 
 
+def test_one_number_of_features_for_all_stages(location: ModelLocation) -> None:
+    path = location.folder / "plans.json"
+    plans = json.loads(path.read_text())
+    (settings,) = plans["configurations"].values()
+    settings["architecture"]["arch_kwargs"]["features_per_stage"] = 8
+    path.write_text(json.dumps(plans))
+    assert "| features | 8 |" in make_card(location, Stated(), calibrated=False)[0]
+
+
 def test_hugging_face_reads_it(location: ModelLocation, evaluation: Path) -> None:
     from huggingface_hub import ModelCard
 

@@ -16,6 +16,7 @@ from pe_nnunet.cli import main
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.inference.published import PUBLISHED
 from pe_nnunet.model_import import import_model
+from pe_nnunet.model_import.layouts import find_layout
 from tests.model_import.conftest import (
     MODEL,
     PATCH,
@@ -133,6 +134,15 @@ def test_the_nnunet_layout_is_taken_in_with_all_folds_as_they_are(network, tmp_p
     assert capsys.readouterr().out.count("SHA-256 of fold_") == 3
     assert main(["import-model", str(released / "fold_0" / "checkpoint_final.pth"), "-d", "301"]) == 2
     assert "PE-MODEL-009" in capsys.readouterr().err
+
+
+def test_a_checkpoint_by_its_bare_name_is_that_of_its_folder(tmp_path, monkeypatch):
+    folder = write_nnunet_layout(tmp_path, {})
+    (folder / "fold_0").mkdir()
+    (folder / "fold_0" / "checkpoint_final.pth").touch()
+    monkeypatch.chdir(folder / "fold_0")
+    layout = find_layout(Path("checkpoint_final.pth"))
+    assert (layout.model, layout.source) == (PUBLISHED["duke"], folder)
 
 
 def test_terms_are_said_kept_and_shown(network, tmp_path, results, capsys):

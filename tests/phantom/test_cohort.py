@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ import pytest
 import SimpleITK as sitk
 
 from pe_nnunet.cli import main
-from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.phantom import coarse_settings, write_cohort
+from pe_nnunet.errors import ConfigurationError, OutputError
+from pe_nnunet.phantom import coarse_settings, make_phantom, write_cohort
+from pe_nnunet.phantom.cohort import write_case
 from pe_nnunet.volumes import find_scans, read_scan
 
 TINY = coarse_settings(spacing_mm=(4.0, 4.0, 4.0), min_embolus_voxels=4)
@@ -81,10 +83,16 @@ def test_another_cohort_in_the_folder_is_left_alone(mixed: Path) -> None:
 
 
 def test_an_unfinished_case_is_made_again(mixed: Path, tmp_path: Path) -> None:
-    write_cohort(tmp_path, 2, TINY, 5, "mixed")
-    (tmp_path / "phantom_001").rename(tmp_path / ".phantom_001.part")  # as a killed run leaves it
+    shutil.copytree(mixed, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "phantom_001").rename(tmp_path / ".writing-0123456789abcdef")  # as a killed run leaves it
     write_cohort(tmp_path, 2, TINY, 5, "mixed")
     assert hashes(tmp_path) == hashes(mixed)
+
+
+def test_a_case_that_cannot_be_written_has_a_code(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="PE-OUT-001"):
+        write_case(make_phantom(TINY, 5, 0), tmp_path / "file" / "phantom_001", as_dicom=False)
 
 
 def test_the_command_writes_what_the_function_writes(mixed: Path, tmp_path: Path) -> None:

@@ -143,6 +143,7 @@ def test_several_scans_and_one_without_a_label(volume, image, tmp_path: Path, ca
     assert slices("png", tmp_path / "in", tmp_path / "p", "--labels", tmp_path / "masks") == 3
     assert (tmp_path / "p/a/emboli/0001.png").is_file()
     assert "z: PE-LBL-001" in capsys.readouterr().err
+    (tmp_path / "p/a").rename(tmp_path / "p/a b")
     pattern = tmp_path / "p" / "{case}"
     assert slices("nifti", pattern, tmp_path / "n", "--labels", tmp_path / "p" / "{case}" / "emboli") == 0
-    assert sorted(path.name for path in (tmp_path / "n/a").iterdir()) == ["ct.nii.gz", "emboli.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "n/a-b").iterdir()) == ["ct.nii.gz", "emboli.nii.gz"]

@@ -13,7 +13,7 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference import PEPredictor
 from pe_nnunet.inference.archive_install import install_models
 from pe_nnunet.inference.checkpoint_file import read_checkpoint
-from pe_nnunet.inference.shipped import SHIPPED, ShippedModel
+from pe_nnunet.inference.shipped import SHIPPED
 from pe_nnunet.volumes import image_like
 from starter import pack
 from tests.conftest import CLOT_HU, make_thorax
@@ -50,7 +50,7 @@ def work(model_folder, tmp_path):
 @pytest.fixture
 def shipped(work, tmp_path, monkeypatch):
     out = pack.pack(work, tmp_path / "package" / "models" / "starter", target_fp=None, device="cpu")
-    monkeypatch.setitem(SHIPPED, "starter", ShippedModel(out, "for tests"))
+    monkeypatch.setitem(SHIPPED, "starter", out)
     return out
 
 

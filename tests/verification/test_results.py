@@ -245,7 +245,7 @@ def test_damage_to_a_dataset_is_named(dataset: Path, damage: Damage, expected: s
         (lambda c: shutil.rmtree(c / "phantom_002"), {"PE-VER-003"}),
         (lambda c: (c / "phantom_003").mkdir(), {"PE-VER-005"}),
         (lambda c: (c / "phantom.json").write_text("[]"), {"PE-VER-008"}),
-        (lambda c: (c / ".phantom_003.part").mkdir(), {"PE-VER-007"}),
+        (lambda c: (c / ".writing-0123456789abcdef").mkdir(), {"PE-VER-007"}),
     ],
 )
 def test_damage_to_a_phantom_cohort_is_named(cohort: Path, damage: Damage, expected: set[str]) -> None:

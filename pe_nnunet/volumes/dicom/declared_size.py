@@ -14,9 +14,10 @@ from pydicom.uid import (
 )
 
 from pe_nnunet.processes import require_memory
-from pe_nnunet.volumes.dicom.deflated import DEFLATE_RATIO, pixel_bytes, too_large
+from pe_nnunet.volumes.dicom.deflated import pixel_bytes
 from pe_nnunet.volumes.dicom.headers import number_of, transfer_syntax
 from pe_nnunet.volumes.dicom.slice_positions import frames_of
+from pe_nnunet.volumes.files.declared_size import DEFLATE_RATIO, too_large
 
 # Bytes of pixels that a byte can become: RLE repeats 128 times for two bytes (PS3.5 G.3); a block of 64 values of JPEG
 # takes two bits or more (T.81, F.1.2), a lossless value one. JPEG-LS and JPEG 2000 have no such bound, but a frame of

@@ -11,11 +11,9 @@ from pathlib import Path
 import pydicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from pe_nnunet.errors import InputError
 from pe_nnunet.processes import require_memory
+from pe_nnunet.volumes.files.declared_size import too_large
 
-DEFLATE_RATIO = 1040
-"""Bytes that a byte of a deflated stream can become: 258 for two bits (RFC 1951, 3.2.5)."""
 HEAD_BYTES = 32 << 20
 _SLACK_BYTES = 64 << 20  # around the pixels
 
@@ -90,12 +88,3 @@ def pixel_bytes(dataset: pydicom.Dataset) -> int:
     except Exception:  # noqa: BLE001 - elements are decoded on access, and a damaged one fails in any way
         return 0
     return -(-int(prod(values)) * frames // 8)
-
-
-def too_large(name: str, claim: str, file_bytes: int, more: str = "") -> InputError:
-    """The error for a header that names more than its file can hold."""
-    return InputError(
-        "PE-IN-009",
-        f"{name} names {claim}, more than its {file_bytes} bytes can hold" + (f": {more}" if more else ""),
-        "get the file again; such headers are damaged, or made to do harm",
-    )

@@ -11,7 +11,7 @@ from pe_nnunet.processes import require_memory
 from pe_nnunet.volumes.files.image_writer import image_suffix
 from pe_nnunet.volumes.files.text_headers import NRRD_SUFFIXES, meta_header, nrrd_header
 
-GZIP_RATIO = 1040
+DEFLATE_RATIO = 1040
 """Bytes that a byte of a deflated stream can become: 258 for two bits (RFC 1951, 3.2.5)."""
 BZIP2_RATIO = 25_000  # a block of 900 kB of one value takes some 40 bytes
 _MOST_PADDING = 1 << 20
@@ -84,16 +84,16 @@ def require_plausible_array(shape: Sequence[int], path: Path) -> None:
         InputError: PE-IN-009 if not, PE-IN-006 if it does not fit into memory.
     """
     held = path.stat().st_size
-    if prod(map(int, shape)) > GZIP_RATIO * held:
+    if prod(map(int, shape)) > DEFLATE_RATIO * held:
         raise too_large(path, f"an array of {'x'.join(str(int(n)) for n in shape)}", held)
     require_memory(shape, str(path))
 
 
-def too_large(path: Path, claim: str, held: int) -> InputError:
+def too_large(name: Path | str, claim: str, held: int, more: str = "") -> InputError:
     """The error for a header that names more than its file can hold."""
     return InputError(
         "PE-IN-009",
-        f"{path} names {claim}, more than its {held} bytes can hold",
+        f"{name} names {claim}, more than its {held} bytes can hold" + (f": {more}" if more else ""),
         "get the file again; such headers are damaged, or made to do harm",
     )
 
@@ -102,12 +102,12 @@ def _ratio(path: Path) -> int:
     """Bytes of voxels that a byte of the file can become."""
     suffix = image_suffix(path)
     if suffix in {".nii", ".nii.gz"}:
-        return GZIP_RATIO if suffix == ".nii.gz" else 1
+        return DEFLATE_RATIO if suffix == ".nii.gz" else 1
     if suffix in NRRD_SUFFIXES:
         encoding = nrrd_header(path)[0].get("encoding", "").lower()
-        known = {"raw": 1, "gzip": GZIP_RATIO, "gz": GZIP_RATIO, "bzip2": BZIP2_RATIO, "bz2": BZIP2_RATIO}
+        known = {"raw": 1, "gzip": DEFLATE_RATIO, "gz": DEFLATE_RATIO, "bzip2": BZIP2_RATIO, "bz2": BZIP2_RATIO}
         return known.get(encoding, 8)  # text: a digit and a blank a voxel
     tags = meta_header(path)
     if tags.get("binarydata", "").lower() == "false":
         return 8
-    return GZIP_RATIO if tags.get("compresseddata", "").lower() == "true" else 1
+    return DEFLATE_RATIO if tags.get("compresseddata", "").lower() == "true" else 1

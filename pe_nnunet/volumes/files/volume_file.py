@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.files import bytes_sha256
 from pe_nnunet.volumes.files.checksums import gunzip, require_whole_streams, unpacked_sha256
-from pe_nnunet.volumes.files.declared_size import GZIP_RATIO, require_no_surplus, require_plausible_voxels
+from pe_nnunet.volumes.files.declared_size import DEFLATE_RATIO, require_no_surplus, require_plausible_voxels
 from pe_nnunet.volumes.files.exact_data import require_exact_data
 from pe_nnunet.volumes.files.file_checks import name_for_itk, require_content, require_scalar_3d, unreadable
 from pe_nnunet.volumes.files.header_checks import require_readable_header
@@ -176,7 +176,7 @@ def _stored(header: Any, path: Path) -> npt.NDArray[np.generic]:
         return plain
     kind, start = np.dtype(header.get_data_dtype()), int(header.get_data_offset())
     count = int(np.prod(header.get_data_shape(), dtype=np.int64))
-    if start > GZIP_RATIO * path.stat().st_size:
+    if start > DEFLATE_RATIO * path.stat().st_size:
         raise OSError(f"its voxels begin at byte {start}, which it cannot hold")
     stored: npt.NDArray[np.generic] = np.frombuffer(gunzip(path, start + count * kind.itemsize), kind, count, start)
     return stored
