@@ -223,8 +223,10 @@ class EmbolusDataLoader(nnUNetDataLoader):  # type: ignore[misc] # nnU-Net publi
         if draw.voxel is None:
             start = rng.integers(lowest, highest + 1)
         else:
-            kept = np.ones(3)
-            kept[3 - len(self._kept) :] = np.array(self._kept) / final[3 - len(self._kept) :]
-            jitter = np.rint(rng.uniform(-spread, spread, 3) * final * kept).astype(int)
+            kept = final.copy()
+            kept[3 - len(self._kept) :] = self._kept
+            spare = final - kept  # may lie outside the case, so that what is kept reaches its borders
+            lowest, highest = lowest - spare // 2, highest + spare // 2 + spare % 2
+            jitter = np.rint(rng.uniform(-spread, spread, 3) * kept).astype(int)
             start = np.clip(draw.voxel - patch // 2 + jitter * (final > 1), lowest, highest)
         return [[int(a), int(a + n)] for a, n in zip(start, patch, strict=True)]

@@ -83,6 +83,20 @@ def test_patches_grow_with_their_targets_and_hold_what_was_drawn(dataset, size):
                 assert kind != "positive" or (target == 1).any()
 
 
+def test_small_patches_reach_emboli_at_the_borders(tmp_path):
+    label = np.zeros((1, SIDE, SIDE, SIDE), np.int8)
+    label[0, 0, 0, :2] = label[0, -1, -1, -2:] = 1
+    nnUNetDatasetBlosc2.save_case(
+        np.zeros(label.shape, np.float32), label, {}, str(tmp_path / "a"),
+        chunks=(1, SIDE, SIDE, SIDE), blocks=(1, 8, 8, 8),
+    )  # fmt: skip
+    batches = loader(nnUNetDatasetBlosc2(str(tmp_path)), Curriculum(2, "patches", 1, 0.5))
+    for _ in range(12):
+        batch = next(batches)
+        for kind, target in zip(batch["kinds"], batch["target"][0], strict=True):
+            assert kind != "positive" or (target == 1).any()
+
+
 @pytest.mark.parametrize("on", ["cases", "patches"])
 def test_going_on_within_it_gives_the_same_batches(dataset, on):
     start = Curriculum(2, on, 2, 0.5)
