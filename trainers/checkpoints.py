@@ -125,10 +125,21 @@ class Checkpoints(Callback):
         self.epochs = epochs
         self.minutes = minutes
         self.current: Path | None = None
+        self._other_optimizer = ""  # of the checkpoint that was read, where the recipe has another one
         self._saved_at = monotonic()
 
-    def on_train_start(self, trainer: PETrainer, /) -> None:  # noqa: ARG002
-        """Minutes count from here."""
+    def on_train_start(self, trainer: PETrainer, /) -> None:
+        """Minutes count from here.
+
+        Raises:
+            ConfigurationError: PE-TRAIN-005 if the training was begun with another optimizer.
+        """
+        if self._other_optimizer:  # validation alone needs none
+            raise ConfigurationError(
+                "PE-TRAIN-005",
+                f"the checkpoint was trained by {self._other_optimizer}, but the recipe has {trainer.recipe.optimizer}",
+                f"go on with optimizer={self._other_optimizer}, or train from the start",
+            )
         self._saved_at = monotonic()
 
     def on_epoch_end(self, trainer: PETrainer, /) -> None:
@@ -199,7 +210,12 @@ class Checkpoints(Callback):
         if changed:
             trainer.print_to_log_file(f"The recipe differs from the checkpoint's: {', '.join(changed)}")
         trainer.bare_network().load_state_dict(stored["network_weights"])
-        trainer.optimizer.load_state_dict(stored["optimizer_state"])
+        own = before.get("optimizer", now["optimizer"])
+        self._other_optimizer = "" if own == now["optimizer"] else own
+        if not self._other_optimizer:
+            trainer.optimizer.load_state_dict(stored["optimizer_state"])
+            for group in trainer.optimizer.param_groups:  # stored with the groups as well
+                group["weight_decay"] = trainer.recipe.weight_decay
         if trainer.grad_scaler is not None and stored["grad_scaler_state"] is not None:
             trainer.grad_scaler.load_state_dict(stored["grad_scaler_state"])
         trainer.logger.load_checkpoint(trainer.logger.get_checkpoint() | stored["logging"])

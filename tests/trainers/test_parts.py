@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import nn
 
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.trainers.checkpoints import Checkpoints
 from pe_nnunet.trainers.loss import initialise_heads
 from pe_nnunet.trainers.optimizer import make_optimizer, warmup_cosine
 from pe_nnunet.trainers.weight_average import WeightAverage
@@ -73,6 +75,51 @@ def test_goes_on_at_any_epoch_without_a_word(recwarn):
         scheduler.step()
     assert rate(scheduler) == FACTOR(74)
     assert not recwarn.list
+
+
+def resumed(folder, before, now):
+    """The callback, and a stand-in for a trainer by the recipe `now` that has loaded a checkpoint made by `before`."""
+    trained, going_on = nn.Linear(1, 1), nn.Linear(1, 1)
+    optimizer = make_optimizer(trained.parameters(), before)[0]
+    trained(torch.ones(1, 1)).sum().backward()
+    optimizer.step()
+    stored = {
+        "pe_recipe": before.as_dict(),
+        "network_weights": trained.state_dict(),
+        "optimizer_state": optimizer.state_dict(),
+        "grad_scaler_state": None,
+        "logging": {},
+        "_best_ema": None,
+        "current_epoch": 1,
+        "inference_allowed_mirroring_axes": None,
+        "pe_outputs_so_far": [],
+    }
+    trainer = SimpleNamespace(
+        recipe=now,
+        bare_network=lambda: going_on,
+        optimizer=make_optimizer(going_on.parameters(), now)[0],
+        grad_scaler=None,
+        logger=SimpleNamespace(get_checkpoint=dict, load_checkpoint=lambda _: None),
+        callbacks=[],
+        print_to_log_file=lambda _: None,
+    )
+    checkpoints = Checkpoints(folder, 0, 30.0)
+    checkpoints.load(trainer, stored)
+    return checkpoints, trainer
+
+
+def test_a_changed_weight_decay_holds_from_where_it_goes_on(tmp_path):
+    checkpoints, trainer = resumed(tmp_path, TrainingRecipe(weight_decay=0.1), TrainingRecipe(weight_decay=0.2))
+    checkpoints.on_train_start(trainer)
+    assert [group["weight_decay"] for group in trainer.optimizer.param_groups] == [0.2]
+    assert len(trainer.optimizer.state) == 2  # of weight and bias
+
+
+@pytest.mark.parametrize(("before", "now"), [("adamw", "sgd"), ("sgd", "adamw")])
+def test_another_optimizer_cannot_go_on_but_can_validate(tmp_path, before, now):
+    checkpoints, trainer = resumed(tmp_path, TrainingRecipe(optimizer=before), TrainingRecipe(optimizer=now))
+    with pytest.raises(ConfigurationError, match=f"PE-TRAIN-005: .*optimizer={before}"):
+        checkpoints.on_train_start(trainer)
 
 
 def network():
