@@ -95,15 +95,20 @@ def backward_and_step(
         network: Whose parameters are changed.
         optimizer: Over them; their gradients are zero.
         scaler: Torch's `GradScaler` under half precision, else None.
-        clip_norm: Norm to which the gradients are clipped.
+        clip_norm: Norm to which the gradients are clipped; 0 leaves them as they are.
     """
     if scaler is None:
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+        _clip(network, clip_norm)
         optimizer.step()
         return
     scaler.scale(loss).backward()
     scaler.unscale_(optimizer)
-    nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
+    _clip(network, clip_norm)
     scaler.step(optimizer)
     scaler.update()
+
+
+def _clip(network: nn.Module, norm: float) -> None:
+    if norm > 0:
+        nn.utils.clip_grad_norm_(network.parameters(), norm)

@@ -49,7 +49,7 @@ class TrainingRecipe:
     final_learning_rate_fraction: float = option(
         0.01, "where cosine annealing ends, of the highest rate", low=0, high=1
     )
-    gradient_clip_norm: float = option(12.0, "norm to which gradients are clipped", low=0)
+    gradient_clip_norm: float = option(12.0, "norm to which gradients are clipped; 0 switches it off", low=0)
     loss: str = option(
         "dice-focal", "Dice and focal loss, or the one that AANet was published with", choices=("dice-focal", "aanet")
     )

@@ -14,7 +14,7 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.trainers.checkpoints import Checkpoints
 from pe_nnunet.trainers.loss import initialise_heads
-from pe_nnunet.trainers.optimizer import make_optimizer, warmup_cosine
+from pe_nnunet.trainers.optimizer import backward_and_step, make_optimizer, warmup_cosine
 from pe_nnunet.trainers.weight_average import WeightAverage
 
 FACTOR = partial(warmup_cosine, steps=100, warmup_steps=10, final_fraction=0.05)
@@ -75,6 +75,15 @@ def test_goes_on_at_any_epoch_without_a_word(recwarn):
         scheduler.step()
     assert rate(scheduler) == FACTOR(74)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(("clip_norm", "expected"), [(0.0, -100.0), (2.0, -2.0), (200.0, -100.0)])
+def test_gradients_are_clipped_to_a_norm_or_not_at_all(clip_norm, expected):
+    net = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(net.weight)
+    loss = net(torch.full((1, 1), 100.0)).sum()
+    backward_and_step(loss, net, torch.optim.SGD(net.parameters(), 1.0), None, clip_norm)
+    assert net.weight.item() == pytest.approx(expected)
 
 
 def resumed(folder, before, now):
