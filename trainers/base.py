@@ -30,7 +30,7 @@ from pe_nnunet.trainers.history import History
 from pe_nnunet.trainers.loaders import to_device, training_and_validation_batches
 from pe_nnunet.trainers.loss import build_loss, initialise_heads
 from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe, validation_scores
-from pe_nnunet.trainers.optimizer import StepwiseLambdaLR, backward_and_step, make_optimizer
+from pe_nnunet.trainers.optimizer import StepwiseLambdaLR, backward_and_step, make_optimizer, require_finite
 from pe_nnunet.trainers.split_record import SplitRecord
 from pe_nnunet.trainers.stopping import SigtermExit, Stopping, StopSignal
 from pe_nnunet.trainers.weight_average import WeightAverage
@@ -216,6 +216,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             batch = self._next_batch(self.dataloader_train)
             torch.manual_seed(seeds.of(len(outputs)))  # chance within the network, dropout for one
             outputs.append(self.train_step(batch))
+            if self.grad_scaler is None:
+                require_finite(outputs[-1]["loss"])
             self._call("on_train_batch_end")
         self.on_train_epoch_end(outputs)
         with torch.no_grad():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import TrainingRecipe
 
 
@@ -88,7 +89,7 @@ def make_optimizer(
 def backward_and_step(
     loss: Tensor, network: nn.Module, optimizer: torch.optim.Optimizer, scaler: Any, clip_norm: float
 ) -> None:
-    """One step down the loss, with clipped gradients.
+    """One step down the loss, with clipped gradients; none where the loss is not finite.
 
     Args:
         loss: Of a batch.
@@ -98,6 +99,8 @@ def backward_and_step(
         clip_norm: Norm to which the gradients are clipped; 0 leaves them as they are.
     """
     if scaler is None:
+        if not loss.isfinite():
+            return  # the caller sees the loss; a scaler leaves out such a step itself
         loss.backward()  # type: ignore[no-untyped-call]
         _clip(network, clip_norm)
         optimizer.step()
@@ -112,3 +115,20 @@ def backward_and_step(
 def _clip(network: nn.Module, norm: float) -> None:
     if norm > 0:
         nn.utils.clip_grad_norm_(network.parameters(), norm)
+
+
+def require_finite(loss: Any) -> None:
+    """End a training whose loss is NaN or infinite; a scaler would make its scale smaller instead.
+
+    Args:
+        loss: A number, or an array of one.
+
+    Raises:
+        ConfigurationError: PE-TRAIN-031.
+    """
+    if not math.isfinite(loss):
+        raise ConfigurationError(
+            "PE-TRAIN-031",
+            f"the loss is {float(loss)}; the weights are those before this step, and the last checkpoint is intact",
+            "lower learning_rate, or set cpu_bfloat16=false, and go on with --c; or look for NaN in the images",
+        )

@@ -197,6 +197,7 @@ ADVICE: dict[str, str] = {
     "PE-TRAIN-027": "a smaller `--patch-size`, `batch_size` in the recipe, or another `-device`",
     "PE-TRAIN-028": "take a value that the message names",
     "PE-TRAIN-029": "nothing: ours keep recipe, records and checkpoints",
+    "PE-TRAIN-031": "the last checkpoint is intact; lower `learning_rate`, or `cpu_bfloat16=false`, and go on: `--c`",
     "PE-TRAIN-021": "change `batch_size` in the recipe, or `-num_gpus`",
     "PE-OUT-001": "check free space, permissions and the folder",
     "PE-OUT-015": "choose a folder with a name in UTF-8",

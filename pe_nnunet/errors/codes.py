@@ -186,6 +186,7 @@ CODES: dict[str, str] = {
     "PE-TRAIN-028": "fine-tuning: a bad value in its options",
     "PE-TRAIN-029": "fine-tuning: another trainer goes on than the one that trained the model",
     "PE-TRAIN-030": "plans, or a configuration of plans, by which cases are to be preprocessed are not there",
+    "PE-TRAIN-031": "the loss is NaN or infinite: the training ends before its weights are",
     "PE-TRAIN-020": "a preprocessed case holds NaN, or label values that dataset.json does not name",
     # models and prediction
     "PE-MODEL-001": "no trained model at that place",

@@ -201,3 +201,15 @@ def test_stop_file_and_patience_end_training_as_usual(place, monkeypatch):
     trainer.run_training()
     assert final(Path(trainer.output_folder))["current_epoch"] == 1
     assert not (Path(trainer.output_folder) / "stop").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_it_before_the_weights_change(place):
+    place("not_finite", 0)
+    trainer = trainer_here(place, False)
+    trainer.initialize()
+    before = {name: weight.clone() for name, weight in trainer.bare_network().state_dict().items()}
+    trainer.loss = lambda outputs, _targets: outputs[0].float().sum() * float("nan")
+    with pytest.raises(ConfigurationError, match="PE-TRAIN-031: the loss is nan"):
+        trainer.run_training()
+    assert_same(before, dict(trainer.bare_network().state_dict()))
+    assert not list(Path(trainer.output_folder).glob("checkpoint_*"))
