@@ -49,9 +49,16 @@ def check_plans(plans: dict[str, Any], configuration: str, dataset_json: dict[st
         dataset_json: The dataset's `dataset.json`.
 
     Raises:
-        ConfigurationError: PE-TRAIN-018, which names the first thing that is wrong.
+        ConfigurationError: PE-TRAIN-018, which names the first thing that is wrong, or that it is a cascade.
     """
     settings = PlansManager(plans).get_configuration(configuration).configuration
+    before = settings.get("previous_stage")
+    if before is not None:
+        raise ConfigurationError(
+            "PE-TRAIN-018",
+            f"{configuration} of {plans['plans_name']} works on what a model of {before} has predicted",
+            "our trainers read images alone: train a configuration without previous_stage",
+        )
     problem = what_is_wrong(settings, len(channel_names(dataset_json)))
     if problem is not None:
         raise _refused(plans, configuration, problem)

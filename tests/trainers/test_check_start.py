@@ -235,6 +235,13 @@ def test_plans_edited_by_hand(dataset, changed, text):
     dataset.write().refused("PE-TRAIN-018", text)
 
 
+def test_a_cascade(dataset):
+    cascade = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    dataset.plans["configurations"]["3d_cascade_fullres"] = cascade
+    dataset.write().refused("PE-TRAIN-018", "3d_lowres has predicted", configuration="3d_cascade_fullres")
+    assert dataset.check() == []
+
+
 def test_right_plans_have_nothing_wrong():
     assert what_is_wrong(SETTINGS, 1) is None
     flat = copy.deepcopy(SETTINGS) | {"patch_size": [32, 32], "spacing": [1.0, 1.0]}
