@@ -111,18 +111,19 @@ def check_fit(
     truth = torch.cat([labelled_pe(trainer, batch["target"]) for batch in batches])
     log(f"{len(truth)} patches of {'x'.join(map(str, truth.shape[1:]))}, {float(truth.float().mean()):.2%} of them PE")
     losses: list[float] = []
-    dice, started = 0.0, time.monotonic()
-    until = started + 60 * max_minutes
-    while len(losses) < max_steps and time.monotonic() < until and (not losses or np.isfinite(losses[-1])):
+    dice, started, late = 0.0, time.monotonic(), False
+    while not late and len(losses) < max_steps and (not losses or np.isfinite(losses[-1])):
         trainer.network.train()
         losses.append(float(trainer.train_step(batches[len(losses) % len(batches)])["loss"]))
-        if len(losses) % STEPS_PER_EVALUATION == 0 or len(losses) == max_steps:
+        late = time.monotonic() - started >= 60 * max_minutes
+        if late or len(losses) % STEPS_PER_EVALUATION == 0 or len(losses) == max_steps:
             dice = _dice(trainer, batches)
             log(f"step {len(losses)}: loss {losses[-1]:.3f}, Dice {dice:.3f}")
             if dice >= SUFFICIENT_DICE:
                 return f"learned: Dice {dice:.2f} after {len(losses)} steps, {time.monotonic() - started:.0f} s"
     name = type(trainer).__name__
-    raise ConfigurationError("PE-TRAIN-009", f"{name} did not learn the patches", _why_not(losses, dice))
+    short = late and len(losses) < max_steps
+    raise ConfigurationError("PE-TRAIN-009", f"{name} did not learn the patches", _why_not(losses, dice, short=short))
 
 
 def _fixed_batches(trainer: PETrainer, patches: int) -> list[dict[str, Any]]:
@@ -160,9 +161,12 @@ def _dice(trainer: PETrainer, batches: list[dict[str, Any]]) -> float:
     return 2 * both / max(1, either)
 
 
-def _why_not(losses: list[float], dice: float) -> str:
+def _why_not(losses: list[float], dice: float, *, short: bool) -> str:
     if not np.isfinite(losses[-1]):
         return f"the loss is {losses[-1]} after {len(losses)} steps: lower learning_rate, look for NaN in the images"
+    if short:
+        so_far = f"step {len(losses)}, loss {losses[0]:.3f} to {losses[-1]:.3f}, Dice {dice:.2f}"
+        return f"the time was too short ({so_far}): more --minutes"
     fallen = losses[0] - min(losses)
     if fallen < 0.02 * abs(losses[0]):
         return f"the loss does not fall ({losses[0]:.3f} to {losses[-1]:.3f}): learning_rate, or the network's gradient"

@@ -34,6 +34,15 @@ def test_a_learning_rate_of_zero_learns_nothing(planned, capsys, monkeypatch):
     assert "the loss does not fall" in text
 
 
+def test_a_time_that_is_too_short_says_nothing_of_the_labels(planned, capsys):
+    assert main([*COMMAND, "--minutes", "0"]) == 2
+    said = capsys.readouterr()
+    assert "step 1: loss" in said.out  # and its Dice
+    assert "PE-TRAIN-009" in said.err
+    assert "the time was too short (step 1, loss" in said.err
+    assert "labels that" not in said.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
