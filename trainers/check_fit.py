@@ -23,7 +23,7 @@ from pe_nnunet.precision import autocast_for
 from pe_nnunet.registration.names import TRAINERS, load_class
 from pe_nnunet.sampling import seeded
 from pe_nnunet.trainers.base import PETrainer
-from pe_nnunet.trainers.check_start import no_embolus
+from pe_nnunet.trainers.check_start import data_identifier, no_embolus
 from pe_nnunet.trainers.loaders import plain_loader, to_device
 from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe
 
@@ -59,7 +59,7 @@ def temporary_trainer(
         raise ConfigurationError("PE-TRAIN-007", f"{path} is not there", hint)
     content = read_plans(path)
     described = content["configurations"].get(configuration)
-    if described is None or not (root / described["data_identifier"]).is_dir():
+    if described is None or not (root / data_identifier(content["configurations"], configuration)).is_dir():
         hint = did_you_mean(configuration, content["configurations"]) if described is None else ""
         hint = hint or "preprocess first"
         raise ConfigurationError("PE-TRAIN-007", f"{configuration} of {plans} is not preprocessed", hint)

@@ -61,7 +61,7 @@ def check_start(
         return notes
     root = nnunet_folder(PREPROCESSED) / plans["dataset_name"]
     check_origin(root, plans, dataset_json)
-    folder = root / _identifier(plans["configurations"], configuration)
+    folder = root / data_identifier(plans["configurations"], configuration)
     return notes + _check_cases(root, folder, fold, dataset_json)
 
 
@@ -105,7 +105,7 @@ def _check_cases(root: Path, folder: Path, fold: int | str, dataset_json: dict[s
         notes = []
     else:
         splits = _splits(root, cases, labelled)
-        check_fold(int(fold), len(splits), str(root / SPLITS))
+        check_fold(fold, len(splits), str(root / SPLITS))
         split = splits[int(fold)]
         patients = patients_of_dataset(root.name)
         notes = [note for note in shared_patients(splits, patients) if note.message.startswith(f"fold {fold}:")]
@@ -169,10 +169,11 @@ def no_embolus(count: int, fold: int | str) -> ConfigurationError:
     )
 
 
-def _identifier(configurations: Mapping[str, Any], name: str) -> str:
+def data_identifier(configurations: Mapping[str, Any], name: str) -> str:
+    """The folder of a configuration's preprocessed cases, its own or that of the one it inherits from."""
     settings = configurations[name]
     own = settings.get("data_identifier")
-    return str(own) if own is not None else _identifier(configurations, settings["inherits_from"])
+    return str(own) if own is not None else data_identifier(configurations, settings["inherits_from"])
 
 
 def _json(path: Path) -> Any:

@@ -33,9 +33,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigurationError: PE-TRAIN-009 if they were not.
     """
+    from pe_nnunet.inference.device import pick_device
     from pe_nnunet.trainers.check_fit import check_fit, temporary_trainer
 
     plans = args.plans or args.trainer.removesuffix("Trainer") + "Plans"
-    with temporary_trainer(args.dataset, args.trainer, plans, args.configuration, args.fold, args.device) as trainer:
+    device = args.device and pick_device(args.device).type
+    with temporary_trainer(args.dataset, args.trainer, plans, args.configuration, args.fold, device) as trainer:
         print(check_fit(trainer, patches=args.patches, max_steps=args.steps, max_minutes=args.minutes, log=print))
     return 0

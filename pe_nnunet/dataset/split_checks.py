@@ -117,18 +117,18 @@ def what_is_wrong(content: Any, cases: Collection[str] | None = None) -> str | N
     return None
 
 
-def check_fold(fold: int, n_folds: int, where: str) -> None:
+def check_fold(fold: int | str, n_folds: int, where: str) -> None:
     """Refuse a fold that the splits do not have: nnU-Net would divide the cases at random, not by patient.
 
     Args:
-        fold: Counted from 0.
+        fold: Counted from 0, or what was given for it.
         n_folds: How many there are.
         where: Whose folds they are, for the message.
 
     Raises:
         ConfigurationError: PE-TRAIN-013.
     """
-    if not 0 <= fold < n_folds:
+    if not str(fold).isdecimal() or int(fold) >= n_folds:
         there = "fold 0" if n_folds == 1 else f"folds 0 to {n_folds - 1}"
         raise ConfigurationError(
             "PE-TRAIN-013",

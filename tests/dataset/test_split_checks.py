@@ -106,7 +106,7 @@ def test_right_splits_are_read(tmp_path):
     assert what_is_wrong(folds, CASES) is None
 
 
-@pytest.mark.parametrize("fold", [-1, 2, 7])
+@pytest.mark.parametrize("fold", [-1, 2, 7, "abc", "-1"])
 def test_a_fold_that_is_not_there_is_refused(fold):
     with pytest.raises(ConfigurationError, match=rf"PE-TRAIN-013: there is no fold {fold}: the file has folds 0 to 1"):
         check_fold(fold, 2, "the file")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
@@ -57,6 +59,24 @@ def test_what_is_missing_is_named(planned, capsys, arguments, text):
     error = capsys.readouterr().err
     assert error.startswith("PE-TRAIN-007")
     assert text in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(("-f", "abc"), "PE-TRAIN-013"), (("--device", "gpu"), "PE-ENV-004"), (("--steps", "0"), "PE-TRAIN-002")],
+)
+def test_a_bad_option_is_one_line(planned, capsys, arguments, code):
+    assert main([*COMMAND, *arguments]) == 2
+    assert f"{code}: " in capsys.readouterr().err
+
+
+def test_a_configuration_that_inherits(planned, capsys):
+    path = planned.preprocessed("pe") / "PETARUNetPlans.json"
+    plans = json.loads(path.read_text())
+    plans["configurations"]["3d_two"] = {"inherits_from": "3d_fullres", "batch_size": 2}
+    path.write_text(json.dumps(plans))
+    assert main([*COMMAND, "-c", "3d_two", "-f", "7"]) == 2  # known, so that it comes to the fold
+    assert "PE-TRAIN-013" in capsys.readouterr().err
 
 
 def test_cases_without_emboli(planned, capsys, monkeypatch):

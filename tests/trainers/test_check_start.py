@@ -103,7 +103,7 @@ def test_what_can_be_trained_is_not_refused(dataset):
     assert dataset.check("all") == []
 
 
-@pytest.mark.parametrize("fold", [-1, 1, 5])
+@pytest.mark.parametrize("fold", [-1, 1, 5, "abc"])
 def test_a_fold_beyond_the_splits(dataset, fold):
     dataset.write().refused("PE-TRAIN-013", f"no fold {fold}", fold)
 
