@@ -61,6 +61,8 @@ def branch_lumen(
     """
     smooth = gaussian_filter(hu, NOISE_VOXELS)
     tissue = hu > AIR_HU if valid is None else (hu > AIR_HU) | ~valid
+    if tissue.all():  # close to no air; without any, the distance transform measures to a point outside the array
+        return np.zeros(pe.shape, bool)
     to_air_mm = distance_transform_edt(tissue, spacing_mm)
     ids = label_components(pe if pe.ndim == 3 else pe[None])[0].reshape(pe.shape)
     lumen = np.zeros(pe.shape, bool)

@@ -174,6 +174,15 @@ def test_along_its_branch_where_nobody_drew_arteries():
     assert not branch_lumen(hu, pe, 150.0, spacing_mm).any()
 
 
+def test_without_air_there_is_no_branch():
+    z, y, x = np.indices((16, 24, 24))
+    across = np.hypot(y - 7, x - 7)
+    pe = (across < 2) & (z >= 6) & (z < 9)
+    hu = np.where(across < 6, 400.0, -850.0).astype(np.float32)  # clot as bright as its branch
+    assert branch_lumen(hu, pe, 150.0, (0.25, 0.25, 0.25)).any()
+    assert not branch_lumen(np.maximum(hu, 0), pe, 150.0, (0.25, 0.25, 0.25)).any()
+
+
 def transform(spacing_mm=SPACING, **kwargs):
     ball = np.indices((5, 5, 5)) - 2
     settings = Replication(1.0, 0.1, 2, 150.0, spacing_mm)
