@@ -12,8 +12,9 @@ from pe_nnunet.voxels import label_components
 def embolus_weights(pe: Tensor, power: float) -> Tensor:
     """The weight of each voxel: (median volume / volume of its embolus)^power in emboli, 1 elsewhere.
 
-    Emboli are the 26-connected components of each patch, found on the CPU; the median is that of all of the batch, so
-    that volumes in voxels of any size will do. Power 1 gives all emboli of a batch the same sum of weights.
+    Emboli are the 26-connected components of each patch, found on the CPU; the median is that of those that this
+    process has (under DDP its part of the batch), so that volumes in voxels of any size will do. Power 1 gives all of
+    them the same sum of weights.
 
     Args:
         pe: Where emboli are, (batch, z, y, x) or (batch, y, x), on any device.

@@ -17,6 +17,8 @@ SMOOTH = 1.0
 class AANetLoss(nn.Module):
     """0.75 times the loss of PE, and 0.25 times that of the artery: of all other foreground, shared equally.
 
+    The batch is what this process has of it, under DDP its part.
+
     Args:
         pe_channel: The output channel of PE; it may be the only foreground, and then has all the weight.
         regions: Whether targets are regions (sigmoid) instead of labels (softmax, channel 0 being background).
