@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, distributed
 
 from pe_nnunet.trainers.callback import Callback
 from pe_nnunet.trainers.loaders import stop_workers
@@ -146,8 +146,15 @@ class Stopping(Callback):
         if self.patience and epochs_without_gain(trainer.logger.get_value("ema_fg_dice", step=None)) >= self.patience:
             trainer.print_to_log_file(f"no gain in {self.patience} epochs: training ends")
             trainer.should_stop = True
-        elif self.file.exists():
+        elif self._asked_by_file(trainer):
             trainer.print_to_log_file(f"{self.file} found: training ends")
             if trainer.local_rank == 0:
                 self.file.unlink(missing_ok=True)  # else the next training would end at once
             trainer.should_stop = True
+
+    def _asked_by_file(self, trainer: PETrainer) -> bool:
+        """Whether rank 0 finds the file; it tells the others, which may look when the file is deleted already."""
+        found = [self.file.exists()]
+        if trainer.is_ddp:
+            distributed.broadcast_object_list(found, src=0)
+        return found[0]

@@ -1,4 +1,4 @@
-"""Schedule and weight average, by themselves."""
+"""Schedule, steps, weight average and what ends a training, by themselves."""
 
 import copy
 import itertools
@@ -15,6 +15,7 @@ from pe_nnunet.recipe import TrainingRecipe
 from pe_nnunet.trainers.checkpoints import Checkpoints
 from pe_nnunet.trainers.loss import initialise_heads
 from pe_nnunet.trainers.optimizer import backward_and_step, make_optimizer, warmup_cosine
+from pe_nnunet.trainers.stopping import Stopping
 from pe_nnunet.trainers.weight_average import WeightAverage
 
 FACTOR = partial(warmup_cosine, steps=100, warmup_steps=10, final_fraction=0.05)
@@ -210,3 +211,25 @@ def test_heads_start_from_the_prior(regions, channels):
     logits = net.decoder.seg_layers[0](torch.randn(1, 3, 4, 4, 4))
     probability = torch.sigmoid(logits) if regions else torch.softmax(logits, 1)[:, 1:]
     torch.testing.assert_close(probability, torch.full_like(probability, 0.02), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("rank", "there"), [(0, True), (0, False), (1, True), (1, False)])
+@pytest.mark.parametrize("told", [True, False])
+def test_rank_0_tells_the_others_of_the_stop_file_before_it_deletes_it(tmp_path, monkeypatch, rank, there, told):
+    file = tmp_path / "stop"
+    if there:
+        file.touch()
+
+    def broadcast(found, src):
+        assert src == 0
+        assert found == [there] == [file.exists()]
+        if rank != 0:
+            found[0] = told
+
+    monkeypatch.setattr("pe_nnunet.trainers.stopping.distributed.broadcast_object_list", broadcast)
+    trainer = SimpleNamespace(
+        current_epoch=1, num_epochs=4, is_ddp=True, local_rank=rank, should_stop=False, print_to_log_file=lambda _: None
+    )
+    Stopping(tmp_path, 0).on_epoch_end(trainer)
+    assert trainer.should_stop == (there if rank == 0 else told)
+    assert file.exists() == (there and rank != 0)
