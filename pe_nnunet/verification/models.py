@@ -6,6 +6,7 @@ Nothing that the files name is run: plans name parts of networks alone, and chec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -166,9 +167,12 @@ def _calibration_findings(folder: Path, sha256: dict[str, str]) -> tuple[int, li
 
 def _validation_findings(folder: Path, folds: Sequence[str], sha256: dict[str, str]) -> tuple[int, list[Finding]]:
     """Whether the predictions of each fold's validation are there, and of the checkpoint that is there."""
+    from pe_nnunet.dataset.dataset_json import read_dataset_json
     from pe_nnunet.dataset.validation_record import NAME, ValidationRecord
 
-    found, files = list[Finding](), 0
+    found, files, ending = list[Finding](), 0, ".nii.gz"
+    with suppress(PEError):  # of which `check` tells
+        ending = read_dataset_json(folder).get("file_ending", ending)
     for fold in folds:
         place = folder / f"fold_{fold}" / "validation"
         if not (place / NAME).is_file():
@@ -181,7 +185,7 @@ def _validation_findings(folder: Path, folds: Sequence[str], sha256: dict[str, s
         if record.checkpoint and name in sha256 and sha256[name] != record.sha256:
             found.append(Finding("PE-VER-004", "error", f"{place} was predicted by another {record.checkpoint}"))
         for case in record.cases:
-            path, files = place / f"{case}.nii.gz", files + 1
+            path, files = place / f"{case}{ending}", files + 1
             missing = Finding("PE-VER-003", "error", f"{path}, which {NAME} names, is missing")
             found += whole_findings(path) if path.is_file() else [missing]
     return files, found

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import SimpleITK as sitk
 import torch
 
 from pe_nnunet.detection.raster import Raster
@@ -116,6 +117,9 @@ def test_a_validation_by_another_checkpoint_or_without_its_cases(model: Path) ->
     record = {"checkpoint": "checkpoint_final.pth", "sha256": "0" * 64, "cases": ["a"]}
     (place / "pe_nnunet_validation.json").write_text(json.dumps(record))
     assert codes(model) == ["PE-VER-004", "PE-VER-003"]
+    edited(model / "dataset.json", lambda c: c.update(file_ending=".nrrd"))  # as nnU-Net writes its validation too
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((2, 2, 2), np.uint8)), str(place / "a.nrrd"))
+    assert codes(model) == ["PE-VER-004"]
 
 
 def test_an_archive_and_one_with_a_byte_changed(model: Path, tmp_path: Path) -> None:
