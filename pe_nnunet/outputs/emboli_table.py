@@ -85,15 +85,16 @@ def read_emboli_csv(path: Path) -> list[Marker]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError("PE-OUT-011", f"{path} is no text in UTF-8", "save it as CSV in UTF-8") from error
-    head, *lines = text.splitlines() or [""]
+    lines = text.splitlines() or [""]
+    head = lines[0]
     separator = ";" if ";" in head else "\t" if "\t" in head else ","
-    names = [name.strip().lower() for name in head.split(separator)]
-    missing = [name for name in REQUIRED if name not in names]
-    if missing:
-        raise InputError("PE-OUT-011", f"{path} lacks the columns {', '.join(missing)}", f"its first line is {head!r}")
     markers = []
     reader = csv.reader(lines, delimiter=separator)
     try:
+        names = [name.strip().lower() for name in next(reader)]
+        if missing := [name for name in REQUIRED if name not in names]:
+            text = f"{path} lacks the columns {', '.join(missing)}"
+            raise InputError("PE-OUT-011", text, f"its first line is {head!r}")
         for fields in reader:
             if not any(value.strip() for value in fields):
                 continue
@@ -101,7 +102,7 @@ def read_emboli_csv(path: Path) -> list[Marker]:
             markers.append(_marker(row, decimal_comma=separator != ","))
     except (KeyError, ValueError, csv.Error) as error:
         raise InputError(
-            "PE-OUT-011", f"{path} line {1 + reader.line_num}: not a row of {', '.join(REQUIRED)}: {error}"
+            "PE-OUT-011", f"{path} line {reader.line_num}: not a row of {', '.join(REQUIRED)}: {error}"
         ) from error
     return markers
 

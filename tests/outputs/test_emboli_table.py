@@ -57,6 +57,7 @@ def test_a_scan_without_candidates_has_a_table_with_a_header_only(case: CaseResu
         "\ufeffid;x;y;z;prob\r\n1;-1,5;2,0;3,0;0,25\r\n",
         "prob\tZ\tY\tX\tID\n0.25\t3\t2\t-1.5\t1\n\n",
         " id , x, y, z, prob, remark\n1, -1.5, 2, 3, 0.25, seen\n",
+        '"","id","x","y","z","prob"\n"1",1,-1.5,2,3,0.25\n',  # of write.csv in R
     ],
 )
 def test_tables_of_other_tools_and_spreadsheets_are_read(text: str, tmp_path: Path) -> None:
