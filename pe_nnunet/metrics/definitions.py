@@ -130,8 +130,9 @@ def _auroc(cohort: CohortInputs, _: str) -> Value:
     high, low = ([s for c in cases if (s := c["pe_score"]) is not None] for cases in (cohort.positive, cohort.negative))
     if len(cohort.negative) < cohort.min_negatives or not high or len(high) + len(low) < len(cohort.cases):
         return None
-    difference = np.subtract.outer(high, low)
-    return float((difference > 0).mean() + (difference == 0).mean() / 2)
+    ordered = np.sort(low)
+    twice_below = np.searchsorted(ordered, high, "left") + np.searchsorted(ordered, high, "right")
+    return float(twice_below.sum() / (2 * len(high) * len(low)))
 
 
 def _called(cases: Sequence[Mapping[str, Value]]) -> int:

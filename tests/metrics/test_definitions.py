@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,3 +109,16 @@ def test_f1_is_one_rule_for_numbers_and_arrays() -> None:
         assert type(f1(s, p)) is float
     with pytest.raises(KeyError):
         CASES[0]["no such number"]
+
+
+def test_auroc_of_many_scans_takes_no_table_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    high, low = ([{"pe_score": score} for score in rng.integers(0, 50, 1000) / 50] for _ in range(2))
+    cohort = SimpleNamespace(positive=high, negative=low, cases=high + low, min_negatives=10)
+    tracemalloc.start()
+    found = METRICS["patient_auroc"].over_cohort(cohort, "")
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most_bytes < 1e6
+    difference = np.subtract.outer(*([case["pe_score"] for case in cases] for cases in (high, low)))
+    assert found == pytest.approx((difference > 0).mean() + (difference == 0).mean() / 2)
