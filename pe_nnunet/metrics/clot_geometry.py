@@ -49,8 +49,9 @@ class LungGeometry:
             axis = int(np.abs(step).argmax())
             profile = counts[2 - axis]
             places = np.arange(len(profile)) * step[axis]
-        else:  # every fourth voxel each way will do
-            places = np.argwhere(mask[::4, ::4, ::4]) @ (4 * step[::-1])
+        else:  # every fourth voxel each way will do, if there are such
+            every = 4 if mask[::4, ::4, ::4].any() else 1
+            places = np.argwhere(mask[::every, ::every, ::every]) @ (every * step[::-1])
             profile = np.ones(len(places), np.int64)
         order = np.argsort(places)
         share = np.cumsum(profile[order]) / profile.sum()

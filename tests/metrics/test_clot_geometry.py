@@ -71,6 +71,17 @@ def test_an_oblique_grid() -> None:
     assert (26 + 8) * 0.008 <= total <= (26 + 11) * 0.008
 
 
+def test_an_oblique_grid_whose_lungs_lie_between_every_fourth_voxel() -> None:
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[1, 5, 10] = 1
+    image = grid(mask)
+    turn = np.deg2rad(3)
+    image.SetDirection([np.cos(turn), -np.sin(turn), 0, np.sin(turn), np.cos(turn), 0, 0, 0, 1])
+    geometry = LungGeometry.of(image)
+    assert geometry is not None
+    assert geometry.to_left_mm[3] == pytest.approx(-2 * (10 * np.cos(turn) - 5 * np.sin(turn)))
+
+
 def test_a_crop_keeps_its_sides() -> None:
     geometry = LungGeometry.of(grid(lungs()))
     assert geometry is not None
