@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
+from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.phantom.grid import Floats, Grid, block_mean, occupancy
 from pe_nnunet.phantom.settings import PhantomSettings, embolus_volumes
 from pe_nnunet.phantom.tubes import TubeField, Tubes
@@ -26,6 +27,7 @@ KINDS: tuple[Kind, ...] = ("central", "mural", "occlusive")
 KIND_SHARES = (0.4, 0.25, 0.35)
 GAP_VOXELS = 2
 """Emboli keep this distance, so that each is one 26-connected component of the truth."""
+TRIES = 1000  # for a first embolus, where none of those that were drawn fits
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,10 @@ def place_emboli(
         rng: Source of randomness.
 
     Returns:
-        The clot; at least one embolus unless the lumen holds none of the wanted size.
+        The clot; at least one embolus.
+
+    Raises:
+        ConfigurationError: PE-PHA-001 if the lumen seems to hold none of the wanted size.
     """
     small = tuple(n // f for n, f in zip(grid.shape, factors, strict=True))
     clot = Clot(np.zeros(small, np.uint16), np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32))
@@ -105,9 +110,15 @@ def place_emboli(
         for _ in range(12):
             if _try_one(clot, arteries, lumen, grid, factors, settings, float(volume), rng):
                 break
-    while not clot.emboli:  # a positive scan shows at least one, however small its draws were
+    for _ in range(TRIES):  # a positive scan shows at least one, however small its draws were
+        if clot.emboli:
+            return clot
         volume = float(embolus_volumes(rng, 1, min_mm3=max(200.0, settings.min_embolus_mm3))[0])
         _try_one(clot, arteries, lumen, grid, factors, settings, volume, rng)
+    if not clot.emboli:
+        least = f"{settings.min_embolus_mm3:g} mm3 and {settings.min_embolus_voxels} voxels"
+        text = f"no embolus of at least {least} fits into the arteries in {TRIES} tries"
+        raise ConfigurationError("PE-PHA-001", text, "let min_embolus_mm3 or min_embolus_voxels be smaller")
     return clot
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import cc3d
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage as ndi
 
 from pe_nnunet.errors import ConfigurationError
-from pe_nnunet.phantom import Phantom, PhantomSettings, coarse_settings, make_phantom
+from pe_nnunet.phantom import Phantom, PhantomSettings, clots, coarse_settings, make_phantom
 from pe_nnunet.phantom.contrast import MUSCLE_HU
 from pe_nnunet.phantom.make import blur, paint
 from pe_nnunet.phantom.scene import compose, stream
@@ -179,3 +180,14 @@ def test_impossible_settings_are_refused_by_name(setting: str, value: object) ->
     with pytest.raises(ConfigurationError, match=setting) as caught:
         PhantomSettings(**{setting: value})  # type: ignore[arg-type]
     assert caught.value.code == "PE-PHA-001"
+
+
+def test_emboli_that_fit_nowhere_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+    monkeypatch.setattr(clots, "TRIES", 5)
+    monkeypatch.setattr(clots, "_try_one", lambda *_: bool(tried.append(1)))
+    grid = SimpleNamespace(shape=(4, 4, 4))
+    settings, rng = PhantomSettings(emboli_per_scan=(1, 1)), np.random.default_rng(0)
+    with pytest.raises(ConfigurationError, match="PE-PHA-001: no embolus of at least 0 mm3 and 4 voxels fits"):
+        clots.place_emboli(None, None, grid, (1, 1, 1), settings, rng)  # type: ignore[arg-type]
+    assert len(tried) == 12 + 5
