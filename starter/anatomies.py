@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pe_nnunet.dataset.public_splits import CAD_PE_TEST
 from pe_nnunet.errors import InputError
 
 MASKS = ("emboli", "artery", "vein", "lung")
@@ -38,8 +39,9 @@ class RenderedCase:
 def role_of(anatomy: str) -> Role:
     """What an anatomy is for, by its name alone, so that no later rendering changes sides.
 
-    Of CAD-PE's annotated patients, `021` to `030` are of its published test set, and the further ones (`e0202`, ...)
-    from `e0736` on are kept for tests as well. Of the others two in ten choose the threshold.
+    Of CAD-PE's annotated patients, `021` to `040` are of its published test set, and the further ones (`e0202`, ...)
+    from `e0736` on are kept for tests as well. An `e` behind a letter, as in `case021`, may be of the prefix or of the
+    number: it is a test case if it is one by either. Of the others two in ten choose the threshold.
 
     Example:
         >>> role_of("cadpe_021"), role_of("cadpe_e0736"), role_of("cadpe_001")
@@ -47,8 +49,8 @@ def role_of(anatomy: str) -> Role:
     """
     found = re.search(r"(e?)(\d+)$", anatomy)
     if found:
-        number = int(found[2])
-        if (number >= 736) if found[1] else (21 <= number <= 40):
+        number, further = int(found[2]), re.search(r"(?<![a-z])e\d+$", anatomy)
+        if (found[1] and number >= 736) or (not further and f"{number:03d}" in CAD_PE_TEST):
             return "test"
     share = hashlib.sha256(anatomy.encode()).digest()[0] % 10
     return "held-out" if share < HELD_OUT_OF_TEN else "train"

@@ -99,6 +99,12 @@ def test_a_kernel_blurs_and_sharpens():
     assert np.ptp(flat) < np.ptp(hu[edge]) < np.ptp(steep)
 
 
+def test_a_prefix_that_ends_in_e_does_not_hide_a_test_anatomy():
+    names = ("021", "cadpe021", "case021", "case40", "e0736", "cadpee0736")
+    assert {role_of(name) for name in names} == {"test"}
+    assert "test" not in {role_of(name) for name in ("cadpe121", "case041", "cadpe_e0030", "e0692")}
+
+
 def test_anatomies_for_tests_are_never_varied_and_held_out_ones_lie_apart(rendered, tmp_path):
     assert [role_of(name) for name in ("cadpe_001", "cadpe_008", "cadpe_021", "cadpe_e0736", "cadpe_e0692")] == [
         *("train", "held-out", "test", "test", "train")
