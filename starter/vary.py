@@ -67,7 +67,7 @@ def write_variants(
 
     Those of training anatomies go below `varied`, two of each held-out anatomy below `held_out`, each as
     `ct/<name>.nii.gz`, `emboli` and `artery` beside them; `patients.csv` says the anatomy of each. What is there
-    already is kept.
+    already is kept, and listed.
 
     Args:
         cases: The scans.
@@ -86,7 +86,8 @@ def write_variants(
     else:
         names = [name for case in cases for name in one(case)]
     for part in (VARIED, HELD_OUT):
-        rows = [(name, name.rsplit("_r", 1)[0]) for name in names if (work / part / "ct" / f"{name}.nii.gz").is_file()]
+        there = sorted((work / part / "ct").glob("[!.]*.nii.gz"))  # of earlier calls too: all of them are converted
+        rows = [(name, name.rsplit("_r", 1)[0]) for name in (path.name.removesuffix(".nii.gz") for path in there)]
         if rows:
             with (work / part / PATIENTS).open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([("case", "patient"), *rows])

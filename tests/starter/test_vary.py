@@ -125,3 +125,7 @@ def test_anatomies_for_tests_are_never_varied_and_held_out_ones_lie_apart(render
     before = (work / "varied/ct/cadpe_001_r0v02.nii.gz").stat().st_mtime_ns
     assert write_variants(cases, work, 3, seed=4) == names
     assert (work / "varied/ct/cadpe_001_r0v02.nii.gz").stat().st_mtime_ns == before
+
+    write_variants(cases, work, 1, seed=4)  # what was written before is converted too
+    listed = [line.split(",")[0] for line in (work / "varied/patients.csv").read_text().splitlines()]
+    assert listed == ["case", *names[:3]]
