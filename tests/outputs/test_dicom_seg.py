@@ -23,6 +23,7 @@ from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import CaseResult, ModelRecord, ModelTerms, write_case, writers
 from pe_nnunet.outputs.writers import write_dicom_seg
 from pe_nnunet.volumes import find_scans, read_dicom_label, read_scan, spacing_zyx, write_dicom_series
+from pe_nnunet.volumes.seg.seg_writer import slices_with_labels
 
 SHAPE = (7, 12, 14)
 QUICK = frozenset({"emboli", "table", "dicom_seg", "report"})
@@ -240,6 +241,16 @@ def test_multi_frame_files_are_referred_to_by_frame(position: str, tmp_path: Pat
         else:
             (image,) = content.get_image_measurement_groups()[0].source_images
         assert list(image.referenced_frame_numbers) == frames
+
+
+@pytest.mark.parametrize("kept", [slice(1, None), slice(None, -1)])
+def test_a_frame_beyond_the_labels_is_refused(kept: slice, tmp_path: Path) -> None:
+    path = tmp_path / "multi" / "enhanced.dcm"
+    multi_frame(path, ct(np.eye(3)))
+    grid = case_of(tmp_path / "multi").image[:, :, kept]
+    labels = np.ones(grid.GetSize()[::-1], np.uint16)
+    with pytest.raises(ValueError, match="lies beyond the slices"):
+        slices_with_labels([path] * len(labels), grid, labels)
 
 
 def test_is_written_for_dicom_with_emboli_and_can_be_left_out(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def slices_with_labels(
 
     Raises:
         ValueError: If there are no files, several multi-frame files make up the series, slices share a SOPInstanceUID,
-            or a header lacks an identity.
+            a header lacks an identity, or a frame lies beyond the labels.
     """
     if not files:
         raise ValueError("the scan was resampled, and no file holds the slices that it has now")
@@ -174,6 +174,8 @@ def slices_with_labels(
     planes = np.zeros((len(frames), *labels.shape[1:]), labels.dtype)
     for plane, frame in zip(planes, frames, strict=True):
         z = round(grid.TransformPhysicalPointToContinuousIndex(frame.position_mm)[2])
+        if not 0 <= z < len(labels):
+            raise ValueError(f"frame {frame.frame + 1} lies beyond the slices of the labels")
         plane[:] = labels[z]
     return [whole], planes
 
