@@ -147,6 +147,27 @@ def test_padding_that_the_stored_bits_cannot_hold(
     assert np.array_equal(voxels(scan), expected)
 
 
+@pytest.mark.parametrize(
+    ("stored", "high", "padding", "declared"),
+    [(12, 15, -1100, -1100 << 4), (12, 15, -1100, -1100), (13, 14, 4500, 4500 << 2)],
+)
+def test_padding_at_the_top_of_its_word(
+    make_series, only, thorax: sitk.Image, stored: int, high: int, padding: int, declared: int
+) -> None:
+    """Declared as the word that stands in the file, or as a value, which the word cannot be."""
+    signed = padding < 0
+
+    def edit(ds: pydicom.Dataset, k: int) -> None:
+        values = ds.pixel_array.astype(np.int32) if signed else above_air(ds)
+        values[:, :3] = padding
+        store(ds, values << (high - stored + 1), stored, high, signed=signed)
+        ds.add_new("PixelPaddingValue", "US", declared & 0xFFFF)
+
+    expected = sitk.GetArrayFromImage(thorax)
+    expected[:, :, :3] = -1024
+    assert np.array_equal(voxels(read_scan(only(make_series(edit=edit)))), expected)
+
+
 def test_signs_that_are_not_carried_on(make_series, only, thorax: sitk.Image) -> None:
     """Twelve signed bits with zeros above them."""
 

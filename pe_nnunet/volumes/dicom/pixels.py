@@ -7,6 +7,7 @@ installed, else by the GDCM inside SimpleITK.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -210,7 +211,7 @@ def _require_length(dataset: pydicom.Dataset, name: str) -> None:
 
 
 def padding_hu(dataset: pydicom.Dataset, rescale: Rescale) -> float | None:
-    """PixelPaddingValue in HU, with the sign of the pixels whatever sign it was written with; None if absent."""
+    """PixelPaddingValue in HU, with the sign of the pixels whatever its own, shifted as they are; None if absent."""
     padding = padding_word(dataset)
     if padding is None:
         return None
@@ -219,6 +220,10 @@ def padding_hu(dataset: pydicom.Dataset, rescale: Rescale) -> float | None:
         padding -= 65536
     elif not signed and padding < 0:
         padding += 65536
+    bits = bits_of(dataset, "")
+    if bits.shift:
+        with suppress(ValueError):  # it uses the bits below the value: no word, but a value
+            padding = int(bits.values(np.array([[padding]]))[0, 0])
     return float(_rescaled(np.array(padding), rescale))
 
 
