@@ -94,6 +94,7 @@ def _run_all(args: argparse.Namespace, names: list[str]) -> int:
             continue
         runs = [*_runs(args.results), run]
         args.results.parent.mkdir(parents=True, exist_ok=True)
+        atomic_json(args.results, {"runs": runs})  # whatever becomes of the summary
         atomic_json(args.results, {"summary": summaries(runs, GROUPS), "goals": goals(runs), "runs": runs})
     return failed
 

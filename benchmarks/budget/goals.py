@@ -59,7 +59,7 @@ def _state(goal: Goal, arms: dict[str, list[Run]]) -> dict[str, Any]:
         "against": " or ".join(goal.others),
         "reached": None,
     }
-    if missing := [arm for arm in (goal.arm, *goal.others) if arm not in arms]:
+    if missing := [arm for arm in (goal.arm, *goal.others) if not shared_scans(arms.get(arm, []))]:
         return state | {"not_run": missing}
     mine = arms[goal.arm]
     if goal.others:
@@ -84,7 +84,7 @@ def _excess(mine: float, theirs: float) -> float | None:
 
 
 def _value(runs: list[Run], number: str) -> float:
-    scans = sorted({case for run in runs for case in run["cases"]})
+    scans = shared_scans(runs)
     value = numbers(runs, scans)(np.ones(len(scans), np.int64))[number]
     return -1.0 if value is None else value
 

@@ -50,12 +50,12 @@ def summaries(runs: Sequence[Run], groups: dict[str, str]) -> list[dict[str, Any
 
     Args:
         runs: As in the results.
-        groups: Of each arm, by its name; one that is none any more is left out.
+        groups: Of each arm, by its name; one that is none any more is left out, as one whose seeds share no scan.
     """
     found = []
     for (cohort, budget), arms in by_setting(runs).items():
         for name, mine in arms.items():
-            if name not in groups:
+            if name not in groups or not shared_scans(mine):
                 continue
             reference = REFERENCES[groups[name]]
             entry = {"cohort": cohort, "budget": budget, "arm": name, **_facts(mine), "numbers": _plain(mine)}
@@ -66,7 +66,7 @@ def summaries(runs: Sequence[Run], groups: dict[str, str]) -> list[dict[str, Any
 
 
 def _facts(runs: list[Run]) -> dict[str, Any]:
-    cases = {case: scores for run in runs for case, scores in run["cases"].items()}
+    cases = {case: runs[-1]["cases"][case] for case in shared_scans(runs)}
     return {
         "definition": runs[-1]["definition"],
         "scans": len(cases),
@@ -87,7 +87,7 @@ def _facts(runs: list[Run]) -> dict[str, Any]:
 
 
 def _plain(runs: list[Run]) -> dict[str, list[float | None]]:
-    scans = sorted({case for run in runs for case in run["cases"]})
+    scans = shared_scans(runs)
     return _as_lists(estimates(numbers(runs, scans), _patients(runs, scans), Resampling()))
 
 
@@ -100,10 +100,10 @@ def _patients(runs: list[Run], scans: list[str]) -> list[str]:
     return [of_scan[scan] for scan in scans]
 
 
-def shared_scans(mine: list[Run], theirs: list[Run]) -> list[str]:
-    """Scans that both arms have scored."""
-    first, second = ({case for run in runs for case in run["cases"]} for runs in (mine, theirs))
-    return sorted(first & second)
+def shared_scans(*arms: list[Run]) -> list[str]:
+    """Scans that every run of the arms has scored."""
+    scored = [set(run["cases"]) for runs in arms for run in runs]
+    return sorted(set.intersection(*scored)) if scored else []
 
 
 def difference(
@@ -116,10 +116,10 @@ def difference(
         theirs: Runs of the other.
         compare: Of the two numbers.
     """
-    scans = shared_scans(mine, theirs)
     seeds = {run["seed"] for run in mine} & {run["seed"] for run in theirs}
     if seeds:
         mine, theirs = ([run for run in runs if run["seed"] in seeds] for runs in (mine, theirs))
+    scans = shared_scans(mine, theirs)
 
     of_mine, of_theirs = numbers(mine, scans), numbers(theirs, scans)
 

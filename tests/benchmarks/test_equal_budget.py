@@ -209,6 +209,17 @@ def test_an_arm_that_fails_stops_no_other_and_is_begun_again(commands, compare):
     assert compare("--steps", "20", "--arms", STOCK_ARMS[0])[0] == 0
 
 
+def test_a_run_is_recorded_whatever_becomes_of_its_summary(commands, compare, tmp_path, monkeypatch):
+    import equal_budget
+    from budget.arms import TAR_UNET
+
+    monkeypatch.setattr(equal_budget, "summaries", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        compare("--steps", "20", "--arms", TAR_UNET)
+    (recorded,) = json.loads((tmp_path / "results.json").read_text())["runs"]
+    assert recorded["arm"] == TAR_UNET
+
+
 def run(arm, sensitivity, seed=0, dice=0.5, **changed):
     """Ten scans of ten emboli; so many of each scan's are found, and one false marker scores below all of them."""
     found = round(10 * sensitivity)
@@ -241,6 +252,25 @@ def test_numbers_are_means_over_seeds_with_intervals_over_patients_and_paired_di
     for scan in (case for one in both for case in one["cases"].values()):
         scan["patient"] = "one"
     assert summaries(both, groups)[0]["numbers"]["at 2"] == [pytest.approx((0.45 + 0.7) / 2)] * 3
+
+
+def test_seeds_that_scored_different_scans_count_by_those_that_all_have():
+    from budget.arms import STOCK_ARMS, TAR_UNET
+    from budget.goals import goals
+    from budget.summary import summaries
+
+    stock, first, second = run(STOCK_ARMS[0], 0.3), run(TAR_UNET, 0.5), run(TAR_UNET, 0.7, seed=1)
+    del second["cases"]["scan_9"], stock["cases"]["scan_0"]
+    both = {STOCK_ARMS[0]: "main", TAR_UNET: "main"}
+    _, entry = summaries([stock, first, second], both)
+    assert (entry["scans"], entry["emboli"]) == (9, 90)
+    assert entry["numbers"]["at 2"][0] == pytest.approx(0.6)
+    assert entry["difference"]["at 2"][0] == pytest.approx(0.2)  # of seed 0, which both have
+    goal = goals([stock, run(STOCK_ARMS[1], 0.2), first, second])[0]
+    assert (goal["against"], goal["value"]) == (STOCK_ARMS[0], pytest.approx(0.2))
+    second["cases"] = {"scan_10": second["cases"]["scan_1"]}
+    assert [entry["arm"] for entry in summaries([stock, first, second], both)] == [STOCK_ARMS[0]]
+    assert goals([stock, first, second])[0]["reached"] is None
 
 
 def test_of_an_arm_that_was_defined_anew_the_former_runs_do_not_count():
