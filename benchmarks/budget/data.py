@@ -15,8 +15,13 @@ from zlib import crc32
 
 from budget.arms import Arm
 
+from pe_nnunet.dataset.folders import SPLITS
+from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset.split_checks import read_splits
+from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
+from pe_nnunet.dataset_conversion.splits import make_splits, patients_of, training_cases
 from pe_nnunet.demo.steps import link
+from pe_nnunet.files import atomic_json
 from pe_nnunet.processes import usable_processors
 
 CONFIGURATION = "3d_fullres"
@@ -84,6 +89,7 @@ class Cohort:
         if not (self.folder / "nnUNet" / "nnUNet_raw" / self.dataset(arm) / "dataset.json").exists():
             command = ["pe-nnunet", "convert", "studies", str(self.train), "-d", number, "--name", "Budget"]
             run([*command, "--scheme", arm.scheme, "--lung-margin-mm", f"{arm.margin_mm:g}"], environment)
+            self._keep_patients_together(self.folder / "nnUNet" / "nnUNet_raw" / self.dataset(arm))
         planned = self.folder / "nnUNet" / "nnUNet_preprocessed" / self.dataset(arm) / f"{arm.plans}.done"
         if not planned.exists():
             command = ["nnUNetv2_plan_and_preprocess", "-d", number, "-pl", arm.planner, "-c", CONFIGURATION]
@@ -91,6 +97,16 @@ class Cohort:
             workers = str(usable_processors())
             run([*command, "-gpu_memory_target", f"{self.memory_gb:g}", "-np", workers, "-npfp", workers], environment)
             planned.touch()
+
+    def _keep_patients_together(self, dataset: Path) -> None:
+        """Deal scans out to folds anew where `patients` says that one has several; else the folds stay as they are."""
+        named = [self.patients[path.name] for path in self.train.iterdir() if path.name in self.patients]
+        if len(set(named)) == len(named):
+            return
+        records = training_cases(load_cases(dataset))
+        patient, options = patients_of(records) | self.patients, ConvertOptions()
+        cases = {case: (patient[case], record.clot_mm3) for case, record in records.items()}
+        atomic_json(dataset / SPLITS, make_splits(cases, folds=options.folds, seed=options.seed))
 
 
 def phantoms(work: Path, train: int, test: int) -> tuple[Path, list[str]]:
@@ -124,10 +140,13 @@ def split_by_name(studies: Path, patterns: Sequence[str], patients: dict[str, st
             raise SystemExit(f"{studies} has no study {pattern}; there are {', '.join(cases) or 'none'}")
     test = [case for case in cases if any(fnmatchcase(case, pattern) for pattern in patterns)]
     train = [case for case in cases if case not in test]
-    if both := {patients.get(case, case) for case in train} & {patients.get(case, case) for case in test}:
+    people = {patients.get(case, case) for case in train}
+    if both := people & {patients.get(case, case) for case in test}:
         raise SystemExit(f"patient {min(both)} has scans to train on and scans to score: name all of them with --test")
     if len(train) < 2 or not test:
         raise SystemExit(f"{studies} leaves {len(train)} studies to train on and {len(test)} to score")
+    if len(people) < 2:
+        raise SystemExit(f"all scans to train on are of patient {min(people)}: none is left to choose by")
     return train, test
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -70,6 +71,7 @@ def test_scans_to_score_are_chosen_by_name_and_lie_apart_from_those_to_train_on(
         (["02*", "e09*"], {}, "no study e09*"),
         (["02*", "e072"], {}, "leaves 1 studies to train on and 4"),
         (["021", "022"], {"022": "p", "020": "p"}, "patient p has scans to train on and scans to score"),
+        (["02[12]", "e073"], {"020": "p", "e072": "p"}, "all scans to train on are of patient p"),
     ],
 )
 def test_a_split_that_would_not_hold_is_refused(studies, patterns, patients, said):
@@ -187,6 +189,23 @@ def test_an_arm_is_converted_planned_trained_predicted_and_recorded_once(command
     assert commands.seen == []  # trained and predicted in the folder
     compare("--minutes", "1", "--arms", TAR_UNET)
     assert [what for what, *_ in commands.seen] == ["train.py", "train.py", *["predict-fused"] * 2]  # with a rehearsal
+
+
+def test_scans_of_one_patient_stay_on_one_side_of_each_fold(commands, studies, tmp_path, monkeypatch):
+    from budget import data
+    from budget.arms import ARMS, TAR_UNET
+
+    facts = {"clot_mm3": 50.0, "test": False}
+    records = {name: SimpleNamespace(patient=name, sha256={"image": name}, **facts) for name in ("020", "021", "022")}
+    monkeypatch.setattr(data, "load_cases", lambda _: records)
+    held = []
+    for last in ("p", "q"):
+        patients = {"020": "p", "022": last}
+        made = data.cohort(tmp_path / last, studies, ["e07*"], 0.5, patients=patients)
+        made.prepare(ARMS[TAR_UNET])
+        path = made.folder / "nnUNet" / "nnUNet_raw" / made.dataset(ARMS[TAR_UNET]) / "splits_final.json"
+        held.append(sorted(fold["val"] for fold in json.loads(path.read_text())) if path.exists() else None)
+    assert held == [[["020", "022"], ["021"]], None]  # those of the conversion stay where each has one scan
 
 
 def test_an_ensemble_trains_its_members_for_half_and_weighs_them_on_validation_scans(commands, compare):
