@@ -71,7 +71,7 @@ def make_bank(
 def _cut(
     dataset: Any, case: str, emboli: CaseEmboli, k: int, pe_values: Sequence[int], scale: HuScale
 ) -> tuple[NDArray[np.bool_], float | None]:
-    """One embolus, or the part of its box that hangs together with its first voxel, and its attenuation."""
+    """One embolus, or the part of its box that hangs together with one voxel of it, and its attenuation."""
     image, label, _, _ = dataset.load_case(case)
     box = tuple(slice(int(low), int(high)) for low, high in emboli.boxes[k].T)
     where = (0, *box)
