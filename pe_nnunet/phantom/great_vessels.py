@@ -70,12 +70,12 @@ def points_and_radii(course: Course, scale: float) -> tuple[NDArray[np.float64],
     return rows[:, [2, 1, 0]], rows[:, 3]
 
 
-def single(thorax: Thorax, *courses: Course, widen: float = 1.0, grow_mm: float = 0.0) -> Tubes:
-    """Courses that do not branch, as tubes; `grow_mm` adds a wall."""
+def single(thorax: Thorax, *courses: Course) -> Tubes:
+    """Courses that do not branch, as tubes."""
     builder = TubesBuilder()
     for course in courses:
         points, radii = points_and_radii(course, thorax.scale)
-        builder.add(*smooth_path(points, radii * widen + grow_mm, step_mm=6 * thorax.scale))
+        builder.add(*smooth_path(points, radii, step_mm=6 * thorax.scale))
     return builder.build()
 
 

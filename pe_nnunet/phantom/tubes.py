@@ -61,15 +61,6 @@ class Tubes:
         """Unit vector of each piece, (n, 3)."""
         return (self.end - self.start) / np.maximum(self.length, 1e-9)[:, None]
 
-    def select(self, keep: NDArray[np.bool_]) -> Tubes:
-        """The pieces of the mask; one whose parent is left out becomes a root."""
-        index = np.full(len(self) + 1, -1)
-        index[:-1][keep] = np.arange(int(keep.sum()))
-        return Tubes(
-            self.start[keep], self.end[keep], self.start_radius[keep], self.end_radius[keep],
-            index[self.parent[keep]], self.branch[keep], self.generation[keep],
-        )  # fmt: skip
-
     def distances_from(self, piece: int, reach_mm: float) -> tuple[Points, Points]:
         """Way along the tree from the middle of a piece to every piece's start and end, infinite beyond `reach_mm`."""
         n = len(self)
