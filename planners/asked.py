@@ -16,12 +16,12 @@ from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.networks.blocks.layers import ORDINALS
 from pe_nnunet.options import option, options_of, require_limits
+from pe_nnunet.recipe.recipe import WORDS
 from pe_nnunet.recipe.resolve import read_environment
 
 ENVIRONMENT_VARIABLE = "PE_NNUNET_PLAN"
 SIZES_CODE, READING_CODE, NETWORK_CODE = "PE-PLN-009", "PE-PLN-010", "PE-PLN-011"
 SHORT = {"patch": "patch_size_3d", "batch": "batch_size_3d"}
-WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 def _numbers(value: Any) -> tuple[int, ...]:

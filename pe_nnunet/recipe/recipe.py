@@ -18,6 +18,8 @@ ELSEWHERE = {
 }
 """What is no key here, though one may look for it -> where it is."""
 
+WORDS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
 
 @dataclass(frozen=True)
 class TrainingRecipe:
@@ -156,8 +158,7 @@ def _refuse(name: str, value: Any, expected: str) -> None:
 
 def _converted(name: str, value: Any, kind: type) -> Any:
     if kind is bool:
-        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-        answer = words.get(str(value).strip().lower())
+        answer = WORDS.get(str(value).strip().lower())
         if answer is None:
             _refuse(name, value, "true or false")
         return answer
