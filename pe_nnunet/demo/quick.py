@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -15,6 +16,7 @@ from pe_nnunet.demo.command import Step, StepRunner
 from pe_nnunet.demo.methods import score
 from pe_nnunet.demo.watchers import everything
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.files.json_reader import MALFORMED, why
 from pe_nnunet.inference.named_models import find_model
 from pe_nnunet.outputs.cohort_files import SUMMARY
 from pe_nnunet.outputs.results_index import ResultsIndex
@@ -84,32 +86,35 @@ def _predict(scan: Path, out: Path, model: Path, device: str) -> Step:
 def _cases(written: OutputFolder) -> list[str]:
     if written.indexed:  # there are many
         return sorted(ResultsIndex(written).rows())
-    return [row["case"] for row in _rows(written.root / SUMMARY)]
+    return _rows(written.root / SUMMARY, itemgetter("case"))
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    """A table that a step wrote."""
+def _rows(path: Path, shown: Callable[[dict[str, str]], str]) -> list[str]:
+    """What is shown of each row of a table that a step wrote."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            return [shown(row) for row in csv.DictReader(file)]
+    except (*MALFORMED, csv.Error) as error:
+        reason = why(error) if isinstance(error, MALFORMED) else error
         hint = f"remove {path.parent}, and run it again"
-        raise ConfigurationError("PE-DEMO-001", f"{path} cannot be read: {error}", hint) from error
+        raise ConfigurationError("PE-DEMO-001", f"{path} cannot be read: {reason}", hint) from error
 
 
 def _case_lines(predictions: Path, case: str) -> Iterator[str]:
-    kept = [row for row in _rows(predictions / f"{case}_emboli.csv") if row["kept"] == "1"]
+    kept = [line for line in _rows(predictions / f"{case}_emboli.csv", _row) if line]
     yield ""
     yield f"{case}: {len(kept)} emboli" if kept else f"{case}: no embolus"
     if kept:
         yield f"{'id':>4}  {'x, y, z in LPS mm':>26}  {'mm3':>8}  {'probability':>11}  level"
-    for row in kept:
-        yield _row(row)
+    yield from kept
     yield f"picture: {predictions / f'{case}.png'}"
     yield f"page: {predictions / f'{case}_report.html'}"
 
 
 def _row(row: Mapping[str, str]) -> str:
+    """A kept embolus; nothing of a candidate that was not."""
+    if row["kept"] != "1":
+        return ""
     place = ", ".join(f"{float(row[axis]):.1f}" for axis in "xyz")
     return f"{row['id']:>4}  {place:>26}  {float(row['volume_mm3']):>8.0f}  {float(row['prob']):>11.2f}  {row['level']}"
 

@@ -77,6 +77,13 @@ def test_tables_that_cannot_be_read_are_one_line(tmp_path):
         quick._cases(OutputFolder(tmp_path, 0))
     with pytest.raises(ConfigurationError, match=r"PE-DEMO-001: .*a_emboli.csv cannot be read"):
         list(quick._case_lines(tmp_path, "a"))
+    (tmp_path / "summary.csv").write_text("scan\na\n")
+    with pytest.raises(ConfigurationError, match=r"PE-DEMO-001: .*summary.csv cannot be read: .*case"):
+        quick._cases(OutputFolder(tmp_path, 0))
+    for table in ("id,x\n1,2\n", "id,x,y,z,prob,volume_mm3,kept,level\n1,ten,2,3,0.9,5,1,\n"):
+        (tmp_path / "a_emboli.csv").write_text(table)
+        with pytest.raises(ConfigurationError, match=r"PE-DEMO-001: .*a_emboli.csv cannot be read: .*(kept|ten)"):
+            list(quick._case_lines(tmp_path, "a"))
 
 
 @pytest.mark.parametrize(
