@@ -20,8 +20,9 @@ from pe_nnunet.volumes.files.text_headers import META_SUFFIXES, NRRD_SUFFIXES
 
 _MOST = 4 << 20
 _EXTENSION_HEAD = 8  # bytes of an extension of NIfTI: its length and a code
-# Bytes of free text, by the size of the header: NIfTI-1 (data_type, db_name; descrip, aux_file; intent_name), NIfTI-2.
-_TEXT_BYTES = {348: ((4, 32), (148, 252), (328, 344)), 540: ((240, 344), (508, 524))}
+# Bytes of free text, by the size of the header: NIfTI-1 (data_type, db_name; descrip, aux_file; intent_name) and
+# NIfTI-2 (descrip, aux_file; intent_name; unused_str).
+_TEXT_BYTES = {348: ((4, 32), (148, 252), (328, 344)), 540: ((240, 344), (508, 524), (525, 540))}
 _ANALYZE_TEXT = ((252, 348),)  # patient's number, dates and views, where NIfTI has its geometry
 _NRRD = frozenset({
     "type", "dimension", "space", "spacedimension", "sizes", "spacedirections", "kinds", "endian", "encoding",

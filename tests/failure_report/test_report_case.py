@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -217,6 +218,17 @@ def test_nothing_is_left_of_a_volume(tmp_path: Path, ending: str, write: Any, ke
     if pixels and ending == ".nii":  # as it was but for the text
         (tmp_path / "again.nii").write_bytes(content[name])
         assert sitk.ReadImage(str(tmp_path / "again.nii")).GetSize() == (5, 4, 3)
+
+
+def test_the_unused_text_of_nifti_2_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii"
+    nib.save(nib.Nifti2Image(np.zeros((5, 4, 3), np.int16), np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[525:540] = b"Quimbelton^Zara"
+    path.write_bytes(content)
+    assert main(["report-case", str(path), "-o", str(tmp_path / "b.zip")]) == 0
+    header = require_nothing_left(tmp_path / "b.zip")["files/0001.nii.header"]
+    assert header[:525] == content[:525]
 
 
 def test_compressed_pixels_with_a_name_in_them_stay_out(study: Path, tmp_path: Path) -> None:
