@@ -143,7 +143,7 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
             else:
                 header = whole
                 burnt = f"with text burnt into them (BurnedInAnnotation: {burnt_in})"
-                warned.append(f"PE-REP-005: pixels go along, {burnt}")
+                warned += [f"PE-REP-005: pixels go along, {burnt}"] if any(values.values()) else []
     return BundledFile(f"files/{number:04d}.dcm", header, facts, tuple(warned))
 
 
@@ -153,8 +153,8 @@ def _volume(path: Path, number: int, header: VolumeHeader, *, pixels: bool) -> B
     name = f"files/{number:04d}{header.suffix}"
     if not pixels:
         return BundledFile(f"{name}.header", header.content, facts)
-    warned = "PE-REP-005: voxels go along, with the surface of the body and what is burnt into them"
-    return BundledFile(name, header.whole(path), facts, (warned,))
+    warned = ("PE-REP-005: voxels go along, with the surface of the body and what is burnt into them",)
+    return BundledFile(name, header.whole(path), facts, warned if facts["voxels"]["bytes"] else ())
 
 
 def _unreadable(path: Path) -> BundledFile:

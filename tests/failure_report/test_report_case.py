@@ -215,6 +215,7 @@ def test_nothing_is_left_of_a_volume(tmp_path: Path, ending: str, write: Any, ke
     name = f"files/0001{ending}" + ("" if pixels else ".header")
     assert kept.encode() in content[name]
     assert content[name].endswith(bytes(16)) == (pixels or ending == ".nii")
+    assert ("PE-REP-005" in content["case.json"].decode()) == pixels
     if pixels and ending == ".nii":  # as it was but for the text
         (tmp_path / "again.nii").write_bytes(content[name])
         assert sitk.ReadImage(str(tmp_path / "again.nii")).GetSize() == (5, 4, 3)
@@ -412,3 +413,4 @@ def test_text_where_no_voxels_are_stays_out(tmp_path: Path, ending: str, write: 
         f"files/0001{ending}" + ("" if pixels else ".header")
     ]
     assert json.loads(content["case.json"])["files"][0]["voxels"]["bytes"] == 0
+    assert "PE-REP-005" not in content["case.json"].decode()  # no voxels go along
