@@ -148,13 +148,13 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
 
 
 def _volume(path: Path, number: int, header: VolumeHeader, *, pixels: bool) -> BundledFile:
-    facts = {"kind": header.kind, "bytes": path.stat().st_size} | header.facts
-    facts["voxels"] = header.voxels(path)
+    voxels = header.voxels(path)
+    facts = {"kind": header.kind, "bytes": path.stat().st_size} | header.facts | {"voxels": voxels}
     name = f"files/{number:04d}{header.suffix}"
     if not pixels:
         return BundledFile(f"{name}.header", header.content, facts)
     warned = ("PE-REP-005: voxels go along, with the surface of the body and what is burnt into them",)
-    return BundledFile(name, header.whole(path), facts, warned if facts["voxels"]["bytes"] else ())
+    return BundledFile(name, header.whole(path), facts, warned if voxels["bytes"] else ())
 
 
 def _unreadable(path: Path) -> BundledFile:
