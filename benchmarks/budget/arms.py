@@ -18,7 +18,7 @@ TAR_UNETS = {
 }
 """`PE_NNUNET_PLAN` of each form of TAR-UNet."""
 
-CHOSEN = "light"
+CHOSEN = "published"
 
 STOCK, RESENC = "ExperimentPlanner", "nnUNetPlannerResEncM"
 STOCK_PLANS = {STOCK: "nnUNetPlans", RESENC: "nnUNetResEncUNetMPlans"}
