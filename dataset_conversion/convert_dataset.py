@@ -31,7 +31,7 @@ from pe_nnunet.dataset_conversion.listing import list_cases, part_of
 from pe_nnunet.dataset_conversion.public_dataset import Published, count_notes
 from pe_nnunet.dataset_conversion.registry import published
 from pe_nnunet.dataset_conversion.sources import Listing
-from pe_nnunet.dataset_conversion.splits import duplicate_notes, make_splits, patients_of, split_notes, training_cases
+from pe_nnunet.dataset_conversion.splits import duplicate_notes, patients_of, split_notes, splits_of, training_cases
 from pe_nnunet.dataset_conversion.staging import Staging, staged
 from pe_nnunet.errors import InputError, Note, OutputError
 from pe_nnunet.files import atomic_json
@@ -204,11 +204,7 @@ def _finish(
     folder, name, program = staging.building, staging.target.name, f"pe-nnunet {__version__}"
     training = training_cases(records)
     patient = patients_of(training)
-    splits = make_splits(
-        {case: (patient[case], record.clot_mm3) for case, record in training.items()},
-        folds=options.folds,
-        seed=options.seed,
-    )
+    splits = splits_of(training, patient, options)
     raw.remove_leftovers(folder, records)
     names, notes_text = HASHED if options.hash_names else PLAIN, [str(n) for n in counts]
     heading = {

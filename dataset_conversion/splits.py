@@ -69,6 +69,18 @@ def make_splits(cases: Mapping[str, tuple[str, float]], *, folds: int, seed: int
     return [{"train": [case for case in sorted(cases) if case not in set(val)], "val": val} for val in validation]
 
 
+def splits_of(records: Mapping[str, CaseRecord], patient: Mapping[str, str], options: ConvertOptions) -> list[Split]:
+    """The folds of converted cases, by their patients and volumes of clot; see `make_splits`.
+
+    Args:
+        records: Of the training cases.
+        patient: The patient of each of them.
+        options: Number of folds, and seed.
+    """
+    cases = {case: (patient[case], record.clot_mm3) for case, record in records.items()}
+    return make_splits(cases, folds=options.folds, seed=options.seed)
+
+
 def training_cases(records: Mapping[str, CaseRecord]) -> dict[str, CaseRecord]:
     """The training cases, checked for leakage: no patient of theirs may be in the test set.
 

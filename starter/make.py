@@ -57,7 +57,7 @@ def convert(work: Path, scheme: str = "artery-pe", processes: int = 1) -> Path:
     from pe_nnunet.dataset.folders import SPLITS
     from pe_nnunet.dataset_conversion import ConvertOptions
     from pe_nnunet.dataset_conversion import convert as convert_source
-    from pe_nnunet.dataset_conversion.splits import make_splits
+    from pe_nnunet.dataset_conversion.splits import splits_of
     from pe_nnunet.evaluation import read_patients
     from pe_nnunet.files import atomic_json
 
@@ -76,12 +76,11 @@ def convert(work: Path, scheme: str = "artery-pe", processes: int = 1) -> Path:
     if folder is None:
         raise SystemExit("no variant could be converted")
     anatomy = read_patients(source / "patients.csv")
-    cases = {case: (anatomy[case], record.clot_mm3) for case, record in report.cases.items()}
     (folder / SPLITS).unlink(missing_ok=True)
-    if splits := make_splits(cases, folds=options.folds, seed=options.seed):
+    if splits := splits_of(report.cases, anatomy, options):
         atomic_json(folder / SPLITS, splits)
     emboli = sum(record.embolus_count for record in report.cases.values())
-    print(f"{folder}: {len(cases)} scans of {len(set(anatomy.values()))} anatomies, {emboli} emboli", flush=True)
+    print(f"{folder}: {len(report.cases)} scans of {len(set(anatomy.values()))} anatomies, {emboli} emboli", flush=True)
     return folder
 
 

@@ -19,7 +19,7 @@ from pe_nnunet.dataset.folders import SPLITS
 from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset.split_checks import read_splits
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
-from pe_nnunet.dataset_conversion.splits import make_splits, patients_of, training_cases
+from pe_nnunet.dataset_conversion.splits import patients_of, splits_of, training_cases
 from pe_nnunet.demo.steps import link
 from pe_nnunet.files import atomic_json
 from pe_nnunet.processes import usable_processors
@@ -104,9 +104,8 @@ class Cohort:
         if len(set(named)) == len(named):
             return
         records = training_cases(load_cases(dataset))
-        patient, options = patients_of(records) | self.patients, ConvertOptions()
-        cases = {case: (patient[case], record.clot_mm3) for case, record in records.items()}
-        atomic_json(dataset / SPLITS, make_splits(cases, folds=options.folds, seed=options.seed))
+        patient = patients_of(records) | self.patients
+        atomic_json(dataset / SPLITS, splits_of(records, patient, ConvertOptions()))
 
 
 def phantoms(work: Path, train: int, test: int) -> tuple[Path, list[str]]:

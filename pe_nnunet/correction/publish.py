@@ -10,10 +10,10 @@ from pe_nnunet.dataset import raw
 from pe_nnunet.dataset.dataset_json import DATASET, read_dataset_json
 from pe_nnunet.dataset.folders import PREPROCESSED, SPLITS, Split
 from pe_nnunet.dataset.records import CaseRecord
-from pe_nnunet.dataset.split_checks import N_FOLDS, read_checked_splits
+from pe_nnunet.dataset.split_checks import read_checked_splits
 from pe_nnunet.dataset_conversion.contact_sheet import write_sheets_page
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
-from pe_nnunet.dataset_conversion.splits import make_splits, patients_of, training_cases
+from pe_nnunet.dataset_conversion.splits import patients_of, splits_of, training_cases
 from pe_nnunet.files import atomic_json
 from pe_nnunet.files.json_reader import read_object
 
@@ -38,7 +38,8 @@ def publish_record(dataset_folder: Path, record: CaseRecord) -> None:
 
 def _splits(dataset_folder: Path, records: dict[str, CaseRecord], record: CaseRecord) -> list[Split]:
     """The folds with the case in them, here and where nnU-Net has copied them to."""
-    patient = patients_of(training_cases(records))
+    training = training_cases(records)
+    patient = patients_of(training)
     same = {case for case, of in patient.items() if of == patient.get(record.case)}
     folders, root = [dataset_folder], os.environ.get(PREPROCESSED, "").strip()
     if root:
@@ -51,9 +52,7 @@ def _splits(dataset_folder: Path, records: dict[str, CaseRecord], record: CaseRe
             atomic_json(path, held)
     if there:
         return read_checked_splits(there[-1])
-    splits = make_splits(
-        {case: (of, records[case].clot_mm3) for case, of in patient.items()}, folds=N_FOLDS, seed=ConvertOptions().seed
-    )
+    splits = splits_of(training, patient, ConvertOptions())
     if splits:
         atomic_json(dataset_folder / SPLITS, splits)
     return splits

@@ -142,8 +142,9 @@ def _dicom(path: Path, number: int, identifiers: Identifiers, *, pixels: bool) -
                 warned.append("PE-REP-006: its pixel data cannot be written again, and were left out")
             else:
                 header = whole
-                burnt = f"with text burnt into them (BurnedInAnnotation: {burnt_in})"
-                warned += [f"PE-REP-005: pixels go along, {burnt}"] if any(values.values()) else []
+                if any(values.values()):
+                    burnt = f"with text burnt into them (BurnedInAnnotation: {burnt_in})"
+                    warned.append(f"PE-REP-005: pixels go along, {burnt}")
     return BundledFile(f"files/{number:04d}.dcm", header, facts, tuple(warned))
 
 
