@@ -46,9 +46,8 @@ def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_fol
     loaded = []
     original = loaded_ensemble.load_model
     monkeypatch.setattr(loaded_ensemble, "load_model", lambda *a: loaded.append(a) or original(*a))
-    finder = PEPredictor(
-        [model_folder(gain=20.0, patch=(32, 32, 32))], device="cpu", inference=QUICK, outputs={"agreement"}
-    )
+    model, outputs = model_folder(gain=20.0, patch=(32, 32, 32)), {"agreement", "probability"}
+    finder = PEPredictor([model], device="cpu", inference=QUICK, outputs=outputs)
     first = finder.predict(thorax, case_id="x")
     turned = finder.predict(sitk.DICOMOrient(thorax, "SAR"))
     assert len(loaded) == 1
@@ -81,6 +80,7 @@ def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen
         assert embolus.volume_mm3 == pytest.approx(125 * 64)
         assert result.roi["detected_emboli"] == 1
         assert "detection" in result.timings_s
+        assert result.probability is None  # it was not asked for
         held = sitk.GetArrayFromImage(result.segmentation)  # as it was before the box
         assert held.max() == pytest.approx(np.exp(-1) / (1 + np.exp(-1)), abs=0.01)
         assert len(result.detections.emboli) == 1

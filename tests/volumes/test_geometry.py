@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pe_nnunet.errors import GeometryError
 from pe_nnunet.volumes import from_lps, image_like, require_same_grid, spacing_zyx, to_lps
-from pe_nnunet.volumes.geometry import lps_axes, lps_view
+from pe_nnunet.volumes.geometry import lps_axes
+from pe_nnunet.volumes.lps_arrays import lps_view
 
 AXIS_ALIGNED = [
     np.diag(signs)[:, order] for order in permutations(range(3)) for signs in product((1.0, -1.0), repeat=3)
