@@ -144,7 +144,6 @@ def predict_log_odds(
     padded, inner = _pad(image, window)
     weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=torch.device("cpu")).reshape(window)
     total = torch.zeros(padded.shape[1:])
-    weights = torch.zeros(padded.shape[1:])
     layout = channels_last_format(len(patch_size))
     batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
     for batch in batches:
@@ -161,9 +160,11 @@ def predict_log_odds(
             continue
         for place, values in zip(places, odds.reshape(-1, *window), strict=True):
             total[place] += values * weight
-            weights[place] += weight
         if progress is not None:
             progress(batches.done, len(corners))
+    weights = torch.zeros_like(total)  # not beside a network, whose need of memory is the greatest
+    for corner in corners:
+        weights[_place(corner, window)] += weight
     return total.div_(weights).masked_fill_(weights == 0, NOT_SEEN)[inner]
 
 
