@@ -67,6 +67,8 @@ def read_apart(attempt: Attempt, items: Mapping[str, Any], died: str, timeout_s:
                 found = processes[0].result()
             if k + 1 < len(order):
                 begin(order[k + 1])
+            elif processes[0].once:
+                processes[0].kill()  # it holds what it has imported, and the last case may need the memory
             yield case_id, CaseFailure.of_lost(case_id, found, died) if isinstance(found, Lost) else found
             del found  # a volume, not to be kept beside the next
 
