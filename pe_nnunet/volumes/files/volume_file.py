@@ -240,7 +240,10 @@ def _scaled(header: Any, path: Path) -> npt.NDArray[np.generic]:
         return stored
     short = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
     if short and slope.is_integer() and intercept.is_integer():
-        whole: npt.NDArray[np.generic] = stored.astype(np.int64) * int(slope) + int(intercept)
+        fits = abs(slope) * 2**16 + abs(intercept) < 2**31
+        whole = stored.astype(np.int32 if fits else np.int64)
+        whole *= int(slope)
+        whole += int(intercept)
         return whole
     scaled: npt.NDArray[np.generic] = stored * np.float64(slope) + np.float64(intercept)
     return scaled
