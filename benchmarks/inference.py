@@ -28,6 +28,7 @@ import SimpleITK as sitk
 from pe_nnunet.processes import usable_processors
 
 MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"
+MAPS = ("box", "hull", "half")  # kinds of which the maps are compared
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,7 @@ def compare(
     ):
         out = folder / title.replace(" ", "_").replace(",", "")
         row = timed(command(kind, source, out, model))
-        watched = command(kind, source, out / "watched", model, probability=True)
-        row = rows[title] = replace(row, gigabytes=peak_memory(watched))
+        row = rows[title] = replace(row, gigabytes=peak_memory(command(kind, source, out / "watched", model)))
         print(f"{title:42} {row.seconds:7.1f} s {row.cpu_seconds:7.1f} CPU s {row.gigabytes:5.2f} GB", flush=True)
     stages = json.loads((folder / "ours" / "scan.json").read_text())["timings_s"]
     print("seconds of ours: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in stages.items()))
@@ -104,6 +104,8 @@ def compare(
             f"{what:28} {before.seconds / after.seconds:5.2f} x faster, "
             f"CPU {before.cpu_seconds / after.cpu_seconds:5.2f} x, memory {after.gigabytes / before.gigabytes:4.2f}"
         )
+    for kind in MAPS:
+        timed(command(kind, images, folder / f"map_{kind}", model, probability=True))
     accuracy(folder, truth)
     data = f"{ct.GetSize()} voxels of {ct.GetSpacing()} mm, {network} {features}, patch {configuration['patch_size']}"
     return [
@@ -214,8 +216,7 @@ def accuracy(folder: Path, truth: Path | None) -> None:
     from pe_nnunet.metrics.case_scores import evaluate_case
 
     exact, hull, half = (
-        sitk.GetArrayFromImage(sitk.ReadImage(str(folder / name / "watched" / "scan_probability.nii.gz")))
-        for name in ("ours_lung_box_float32", "ours_windows_over_the_hull_float32", "ours")
+        sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"map_{kind}" / "scan_probability.nii.gz"))) for kind in MAPS
     )
     ct, box, mask, whole = (
         sitk.ReadImage(str(folder / name))
