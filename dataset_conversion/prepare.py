@@ -114,9 +114,9 @@ def restore(part: sitk.Image, record: CaseRecord, fill: float = 0) -> sitk.Image
 
 def _grown_to_hold(box: Box, emboli: sitk.Image) -> tuple[Box, list[Note]]:
     """The box and whatever of the emboli lies outside it."""
-    mask = sitk.GetArrayViewFromImage(emboli) > 0
+    mask = sitk.GetArrayViewFromImage(emboli)
     around = Box.around(mask)
-    outside = int(mask.sum()) - int(mask[box.slices].sum())
+    outside = int(np.count_nonzero(mask)) - int(np.count_nonzero(mask[box.slices]))
     if around is None or not outside:
         return box, []
     held = box.union(around)
