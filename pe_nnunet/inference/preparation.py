@@ -1,22 +1,27 @@
-"""From an image to what a network sees, and from its output back onto the image's grid."""
+"""From an image to what a network sees, and from its output back onto the image's grid.
+
+On a GPU all of it happens there, where memory suffices: the image goes there in its own number format, and slabs of
+probabilities come back while the next ones are computed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.preprocessing.normalization.default_normalization_schemes import CTNormalization
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from torch import Tensor
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.device import CPU, SHARE_OF_FREE_MEMORY, free_memory
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.resampling import Resampling, resampled_shape
+from pe_nnunet.inference.transfer import arriving, volume_on
 from pe_nnunet.inference.windows import as_tensor
 from pe_nnunet.processes import free_bytes
 from pe_nnunet.voxels import Box, Slices
@@ -79,6 +84,7 @@ def prepare(
     spacing_mm: tuple[float, float, float],
     grid: NetworkGrid,
     further: Sequence[NDArray[Any]] = (),
+    device: torch.device = CPU,
 ) -> Tensor:
     """Do what nnU-Net's preprocessing does to one CT: transpose, crop zeros at the edge, normalise, resample.
 
@@ -88,6 +94,7 @@ def prepare(
         spacing_mm: (z, y, x).
         grid: Of `network_grid`.
         further: Further channels on the same grid, as many as the model has beside the first.
+        device: Where it is done, and where the result lies; what is left to nnU-Net is done on the CPU.
 
     Returns:
         (channels, z, y, x), normalised, on the plans' spacing and order of axes.
@@ -103,18 +110,42 @@ def prepare(
         grid.new_spacing_mm,
     )
     if resampling is None or not _is_plain(model):
-        return _by_nnunet(model, np.stack([image, *further]), spacing_mm)
-    scheme = CTNormalization(False, model.plans.foreground_intensity_properties_per_channel["0"])
+        return _by_nnunet(model, np.stack([image, *further]), spacing_mm).to(device)
+    properties = model.plans.foreground_intensity_properties_per_channel["0"]
+    hu = part if device.type == "cpu" else volume_on(part, device)
 
-    def normalise(hu: NDArray[Any]) -> Tensor:
-        return as_tensor(scheme.run(hu.astype(np.float32)))  # of a copy: it works in place
+    def planes(low: int, high: int) -> Tensor:
+        return _normalised(_float32_copy(hu[low:high]), properties)
 
-    limits = normalise(np.array([part.min(), part.max()]))
-    return resampling.whole(lambda low, high: normalise(part[low:high]), (float(limits[0]), float(limits[1])))[None]
+    low, high = _normalised(torch.tensor([float(hu.min()), float(hu.max())]), properties).tolist()
+    return resampling.whole(planes, (low, high), device)[None]
+
+
+def _float32_copy(values: NDArray[Any] | Tensor) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.to(torch.float32, copy=True)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _normalised(hu: Tensor, properties: Mapping[str, float]) -> Tensor:
+    """nnU-Net's normalisation of CT (`CTNormalization`), in place, on any device."""
+    hu.clamp_(properties["percentile_00_5"], properties["percentile_99_5"])
+    return hu.sub_(properties["mean"]).div_(max(properties["std"], 1e-8))
 
 
 NETWORK_BYTES = 16
 """A voxel of the network's grid, measured: image, sum and weights of windows in float32, and masks."""
+
+
+def place_of_scan(shape: Sequence[int], device: torch.device) -> torch.device:
+    """Where a scan on the grid of a network lies, with the sums of its windows: a GPU with memory for it, else the CPU.
+
+    Args:
+        shape: Of that grid.
+        device: Where the network runs.
+    """
+    free = free_memory(device) if device.type == "cuda" else None
+    return CPU if free is None or prod(shape) * NETWORK_BYTES > SHARE_OF_FREE_MEMORY * free else device
 
 
 def require_network_memory(shape: Sequence[int], name: str) -> None:
@@ -163,7 +194,7 @@ def probability_slabs(
     Args:
         model: Whose plans count.
         grid: Of the network.
-        log_odds: On that grid, (z, y, x).
+        log_odds: On that grid, (z, y, x), on any device.
 
     Yields:
         The first slice within `grid.inside`, and probabilities (slices, y, x) from there on.
@@ -179,12 +210,13 @@ def probability_slabs(
     )
     if resampling is None:
         whole = model.configuration.resampling_fn_probabilities(
-            log_odds.numpy()[None], grid.shape, grid.new_spacing_mm, grid.spacing_mm
+            log_odds.cpu().numpy()[None], grid.shape, grid.new_spacing_mm, grid.spacing_mm
         )
         yield 0, torch.sigmoid(torch.as_tensor(np.asarray(whole)[0]).float()).numpy()
         return
-    for first, slab in resampling.slabs(lambda low, high: log_odds[low:high]):
-        yield first, torch.sigmoid(slab).numpy()
+    slabs = resampling.slabs(lambda low, high: log_odds[low:high], device=log_odds.device)
+    for first, slab in arriving(((first, torch.sigmoid(slab)) for first, slab in slabs), CPU):
+        yield first, slab.numpy()
 
 
 def _is_plain(model: TrainedModel) -> bool:

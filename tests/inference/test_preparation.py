@@ -1,0 +1,32 @@
+"""What a network is given: where it lies, and nnU-Net's normalisation of CT on any device."""
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.preprocessing.normalization.default_normalization_schemes import CTNormalization
+
+from pe_nnunet.inference import preparation
+from pe_nnunet.inference.preparation import NETWORK_BYTES, place_of_scan
+from pe_nnunet.inference.transfer import volume_on
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.mark.parametrize("number_format", [np.int16, np.float32])
+def test_ct_is_normalised_bit_for_bit_as_by_nnunet_and_the_scan_stays_as_it_is(number_format):
+    hu = np.random.default_rng(0).normal(-200, 600, (20, 9, 11)).astype(number_format)
+    properties = {"mean": 97.3, "std": 81.7, "percentile_00_5": -120.5, "percentile_99_5": 405}
+    theirs = CTNormalization(False, properties).run(hu.astype(np.float32))
+    for held in (hu, volume_on(hu, CPU)):
+        before = torch.as_tensor(held).clone()
+        ours = preparation._normalised(preparation._float32_copy(held), properties)
+        assert np.array_equal(ours.numpy(), theirs)
+        assert torch.equal(torch.as_tensor(held), before)
+
+
+def test_a_scan_lies_on_a_gpu_where_half_of_what_is_free_takes_it(monkeypatch):
+    needed = 10 * 20 * 30 * NETWORK_BYTES
+    for free, place in ((2 * needed, GPU), (2 * needed - 1, CPU)):
+        monkeypatch.setattr(preparation, "free_memory", lambda _, free=free: free)
+        assert place_of_scan((10, 20, 30), GPU) == place
+    assert place_of_scan((10, 20, 30), CPU) == CPU
