@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from nnunetv2.preprocessing.normalization.default_normalization_schemes import CTNormalization
+from scipy import ndimage as ndi
 
 from pe_nnunet.inference import preparation
 from pe_nnunet.inference.preparation import NETWORK_BYTES, place_of_scan
@@ -30,3 +33,12 @@ def test_a_scan_lies_on_a_gpu_where_half_of_what_is_free_takes_it(monkeypatch):
         monkeypatch.setattr(preparation, "free_memory", lambda _, free=free: free)
         assert place_of_scan((10, 20, 30), GPU) == place
     assert place_of_scan((10, 20, 30), CPU) == CPU
+
+
+@given(shape=st.tuples(*[st.integers(1, 9)] * 3), seed=st.integers(0, 99), share=st.sampled_from((0.0, 0.02, 0.3, 1.0)))
+def test_a_mask_grows_by_a_voxel_in_all_directions(shape, seed, share):
+    mask = (np.random.default_rng(seed).random(shape) < share).transpose(1, 2, 0)
+    before = mask.copy()
+    wider = preparation._a_voxel_wider(mask)
+    assert np.array_equal(wider, ndi.binary_dilation(mask, np.ones((3, 3, 3), bool)))
+    assert np.array_equal(mask, before)
