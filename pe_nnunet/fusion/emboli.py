@@ -86,7 +86,7 @@ def find_emboli(
     markers_mm = np.array([row.voxel_zyx for row in found]).reshape(-1, 3) * spacing
     suppressor = suppressed_by(markers_mm, settings.nms_mm)
     _, place = np.unique(suppressor[: len(kept_rows)], return_inverse=True)
-    ids = np.concatenate([[0], place + 1]).astype(kept_labels.dtype)  # a map of int64 would take the most memory of all
+    ids = _in_few_bytes(np.append(0, place + 1))  # a map of int64 would take the most memory of all
     found = after_suppression(found, suppressor.tolist())
 
     rows = tuple(replace(row, id=number) for number, row in enumerate(found, 1))
@@ -99,19 +99,21 @@ def _kept_emboli(
     spacing: tuple[float, float, float],
     settings: FusionSettings,
 ) -> tuple[NDArray[Any], list[Candidate]]:
-    """Rows of the kept emboli in their final order, and a map of their places in that order (1, 2, ...).
-
-    The map is uint16, or uint32 where there are more than 65535.
-    """
+    """Rows of the kept emboli in their final order, and a map of their places in that order (1, 2, ...)."""
     labels, count = label_components(strong)
     found = measure_components(labels, count, probability, spacing)
     enough = at_least_volume(found.voxels * np.prod(spacing), settings.min_volume_mm3)
     keep = np.flatnonzero(enough & (found.highest >= np.float32(settings.seed)))
     rows = ranked_candidates(found, keep.tolist(), spacing, kept=True)
-    place = np.zeros(count + 1, np.uint16 if len(rows) <= np.iinfo(np.uint16).max else np.uint32)
+    place = np.zeros(count + 1, np.int64)
     for number, row in enumerate(rows, 1):
         place[row.id] = number
-    return place[labels], rows
+    return _in_few_bytes(place)[labels], rows
+
+
+def _in_few_bytes(ids: NDArray[np.int64]) -> NDArray[Any]:
+    """Ids as uint16, or as uint32 where there are more than 65535."""
+    return ids.astype(np.uint16 if ids.max() <= np.iinfo(np.uint16).max else np.uint32)
 
 
 def _checked_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:

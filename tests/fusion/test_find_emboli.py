@@ -107,6 +107,8 @@ def test_more_emboli_than_uint16_holds() -> None:
     found = find_emboli(probability, UNIT, FusionSettings(min_volume_mm3=0))
     assert found.labels.dtype == np.uint32
     assert found.labels.max() == len(found.candidates) == 42**3
+    joined = find_emboli(probability, UNIT, FusionSettings(min_volume_mm3=0, nms_mm=150))
+    assert (joined.labels.dtype, joined.labels.max()) == (np.uint16, 1)
 
 
 def test_a_voxel_of_a_large_finding_takes_few_bytes(peak_bytes: Callable[[Callable[[], object]], int]) -> None:
