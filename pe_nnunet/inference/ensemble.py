@@ -92,7 +92,7 @@ def predict_ensemble(
     for task in tasks:
         model, grid, share = task.model, task.grid, task.share
         first, *others = _channels_of(model, channels)
-        data = prepare(model, first, spacing, grid, others, place_of_scan(grid.new_shape, device))
+        data = prepare(model, first, spacing, grid, others, place_of_scan(grid, [first, *others], device))
         seen, forward = _as_trained(model), tuple(model.plans.transpose_forward)
         turned = total[seen].transpose(forward)[grid.inside]
         turned_votes = None if votes is None else votes[seen].transpose(forward)[grid.inside]
@@ -115,6 +115,8 @@ def predict_ensemble(
                 if turned_votes is not None and agreement_at is not None:
                     turned_votes[start : start + len(slab)] += share * (slab >= agreement_at)
                 turned[start : start + len(slab)] += slab if share == 1 else share * slab
+            del odds  # not beside those of the next fold
+        del data  # nor this beside what the next model sees
     for volume in (total, votes):
         if volume is not None:
             volume /= np.float32(sum(counts))

@@ -137,15 +137,18 @@ NETWORK_BYTES = 16
 """A voxel of the network's grid, measured: image, sum and weights of windows in float32, and masks."""
 
 
-def place_of_scan(shape: Sequence[int], device: torch.device) -> torch.device:
-    """Where a scan on the grid of a network lies, with the sums of its windows: a GPU with memory for it, else the CPU.
+def place_of_scan(grid: NetworkGrid, channels: Sequence[NDArray[Any]], device: torch.device) -> torch.device:
+    """Where a scan lies, on its own grid and a network's, with the sums of windows: a GPU with memory, else the CPU.
 
     Args:
-        shape: Of that grid.
+        grid: Of the network.
+        channels: Of the scan.
         device: Where the network runs.
     """
     free = free_memory(device) if device.type == "cuda" else None
-    return CPU if free is None or prod(shape) * NETWORK_BYTES > SHARE_OF_FREE_MEMORY * free else device
+    each = NETWORK_BYTES + 4 * (len(channels) - 1)  # of a further channel its image alone, in float32
+    needed = prod(grid.new_shape) * each + prod(grid.shape) * max(4, channels[0].itemsize)
+    return CPU if free is None or needed > SHARE_OF_FREE_MEMORY * free else device
 
 
 def require_network_memory(shape: Sequence[int], name: str) -> None:

@@ -36,8 +36,10 @@ def volume_on(volume: NDArray[Any], device: torch.device) -> Tensor:
         device: Where it goes.
     """
     numbers = np.float32 if volume.dtype.kind == "u" else volume.dtype
-    slabs = (volume[k : k + SLICES].astype(numbers, order="C") for k in range(0, len(volume), SLICES))
-    return torch.cat([sent(torch.from_numpy(slab), device) for slab in slabs])
+    copied = torch.empty(volume.shape, dtype=torch.from_numpy(np.empty(0, numbers)).dtype, device=device)
+    for k in range(0, len(volume), SLICES):
+        copied[k : k + SLICES] = sent(torch.from_numpy(volume[k : k + SLICES].astype(numbers, order="C")), device)
+    return copied
 
 
 def arriving(tensors: Iterable[tuple[Label, Tensor]], device: torch.device) -> Iterator[tuple[Label, Tensor]]:

@@ -9,7 +9,7 @@ from nnunetv2.preprocessing.normalization.default_normalization_schemes import C
 from scipy import ndimage as ndi
 
 from pe_nnunet.inference import preparation
-from pe_nnunet.inference.preparation import NETWORK_BYTES, place_of_scan
+from pe_nnunet.inference.preparation import NETWORK_BYTES, NetworkGrid, place_of_scan
 from pe_nnunet.inference.transfer import volume_on
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -28,11 +28,15 @@ def test_ct_is_normalised_bit_for_bit_as_by_nnunet_and_the_scan_stays_as_it_is(n
 
 
 def test_a_scan_lies_on_a_gpu_where_half_of_what_is_free_takes_it(monkeypatch):
-    needed = 10 * 20 * 30 * NETWORK_BYTES
-    for free, place in ((2 * needed, GPU), (2 * needed - 1, CPU)):
-        monkeypatch.setattr(preparation, "free_memory", lambda _, free=free: free)
-        assert place_of_scan((10, 20, 30), GPU) == place
-    assert place_of_scan((10, 20, 30), CPU) == CPU
+    fine, coarse, mm = (40, 50, 60), (10, 20, 30), (1.0, 1.0, 1.0)
+    grid = NetworkGrid((slice(40), slice(50), slice(60)), fine, mm, coarse, mm)
+    for count in (1, 3):
+        channels = [np.zeros(fine, np.int16)] * count
+        needed = 10 * 20 * 30 * (NETWORK_BYTES + 4 * (count - 1)) + 40 * 50 * 60 * 4
+        for free, place in ((2 * needed, GPU), (2 * needed - 1, CPU)):
+            monkeypatch.setattr(preparation, "free_memory", lambda _, free=free: free)
+            assert place_of_scan(grid, channels, GPU) == place
+    assert place_of_scan(grid, channels, CPU) == CPU
 
 
 @given(shape=st.tuples(*[st.integers(1, 9)] * 3), seed=st.integers(0, 99), share=st.sampled_from((0.0, 0.02, 0.3, 1.0)))
