@@ -179,7 +179,7 @@ def predict_log_odds(
     return total.div_(weights).masked_fill_(weights == 0, NOT_SEEN)[inner]
 
 
-MOST_VOXELS_ON_A_GPU = 2**24  # a guess at what keeps a large one busy; `benchmarks/gpu.py` measures the sizes
+MOST_VOXELS_ON_A_GPU = 2**22  # maps of 512 channels then keep to torch's 32-bit indices
 
 
 def windows_at_once(window: tuple[int, ...], device: torch.device, voxel_bytes: float | None = None) -> int:
@@ -194,10 +194,9 @@ def windows_at_once(window: tuple[int, ...], device: torch.device, voxel_bytes: 
         >>> windows_at_once((1, 256, 256), torch.device("cpu")), windows_at_once((96, 96, 96), torch.device("cpu"))
         (4, 1)
     """
-    voxels = 2**18 if device.type == "cpu" else 2**22
+    voxels = 2**18 if device.type == "cpu" else MOST_VOXELS_ON_A_GPU
     if device.type == "cuda" and voxel_bytes:
-        fitting = SHARE_OF_FREE_MEMORY * (free_memory(device) or 0) / voxel_bytes
-        voxels = min(MOST_VOXELS_ON_A_GPU, int(fitting))
+        voxels = min(voxels, int(SHARE_OF_FREE_MEMORY * (free_memory(device) or 0) / voxel_bytes))
     return max(1, voxels // prod(window))
 
 
