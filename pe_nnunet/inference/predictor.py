@@ -148,8 +148,8 @@ class PEPredictor:
                 these took of what all will take.
 
         Returns:
-            Probability and emboli on the scan's own grid; the probability is 0 outside the lungs' box and, where both
-            lungs show, outside their convex hull.
+            Emboli, and the probability where `outputs` need it, on the scan's own grid; the probability is 0 outside
+            the lungs' box and, where both lungs show, outside their convex hull.
 
         Raises:
             PEError: If the scan cannot be read, has no lungs, or does not fit the models.

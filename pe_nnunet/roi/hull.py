@@ -36,6 +36,10 @@ def lung_hull(lungs: sitk.Image, margin_mm: float = 3.0) -> NDArray[np.bool_]:
 def coarse_hull(lungs: sitk.Image, margin_mm: float) -> tuple[NDArray[np.bool_], Index]:
     """`lung_hull` in blocks of about 4 mm.
 
+    Args:
+        lungs: Mask of both lungs.
+        margin_mm: By how much the hull is widened.
+
     Returns:
         (z, y, x), a value for each block; and the voxels along the sides of a block (z, y, x).
     """

@@ -57,6 +57,11 @@ def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_fol
     np.testing.assert_allclose(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(first.probability), atol=1e-3)
     votes = sitk.GetArrayFromImage(first.agreement)
     np.testing.assert_array_equal(votes, sitk.GetArrayFromImage(first.probability) >= 0.5)
+    for result in (first, turned):
+        values = sitk.GetArrayFromImage(result.probability)
+        assert len(result.emboli.kept) == len(first.emboli.kept) > 0
+        assert (values[result.emboli.labels > 0] >= 0.5).all()
+        assert all(values[row.voxel_zyx] == pytest.approx(row.probability) for row in result.emboli.candidates)
 
 
 def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen):
