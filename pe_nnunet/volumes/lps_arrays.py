@@ -23,7 +23,8 @@ def lps_view(array_zyx: NDArray[Any], grid: sitk.Image) -> NDArray[Any]:
         A view.
     """
     order, flips = _turn(grid)
-    return array_zyx.transpose(order)[_flipped(flips)]
+    turned: NDArray[Any] = array_zyx.transpose(order)[_flipped(flips)]
+    return turned
 
 
 def own_view(part_lps: NDArray[Any], box: Box, grid: sitk.Image) -> tuple[NDArray[Any], Box]:
