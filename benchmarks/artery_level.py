@@ -26,8 +26,9 @@ def main(cohort: Path) -> None:
     cases = json.loads((cohort / "phantom.json").read_text(encoding="utf-8"))["cases"]
     true_mm, found_mm, seconds = [], [], []
     for name, facts in cases.items():
-        image, labels = (sitk.ReadImage(str(cohort / name / f"{part}.nii.gz")) for part in ("ct", "emboli"))
-        boxes = boxes_by_id(sitk.GetArrayFromImage(labels))
+        image, emboli = (sitk.ReadImage(str(cohort / name / f"{part}.nii.gz")) for part in ("ct", "emboli"))
+        labels = sitk.GetArrayFromImage(emboli)
+        boxes = boxes_by_id(labels)
         for embolus in facts["emboli"]:
             started = time.perf_counter()
             found_mm.append(artery_diameter_mm(image, labels, embolus["id"], boxes[embolus["id"]]))

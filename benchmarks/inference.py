@@ -24,10 +24,11 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from random_model import QUICK, USUAL, random_model
 
 from pe_nnunet.processes import usable_processors
 
-MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"
+MAPS = ("box", "hull", "half")  # kinds of which the maps are compared
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def bench(
 def compare(
     folder: Path, quick: bool, scan: Path | None, truth: Path | None, model: Path | None
 ) -> list[dict[str, Any]]:
-    model = model or random_model(folder / "results" / "Dataset501_PE" / MODEL, quick=quick)
+    model = model or random_model(folder / "results" / "Dataset501_PE", QUICK if quick else USUAL)
     scan = scan or phantom(folder / "phantom", 4.0 if quick else 1.0)
     images = folder / "whole"
     images.mkdir()
@@ -86,8 +87,7 @@ def compare(
     ):
         out = folder / title.replace(" ", "_").replace(",", "")
         row = timed(command(kind, source, out, model))
-        watched = command(kind, source, out / "watched", model, probability=True)
-        row = rows[title] = replace(row, gigabytes=peak_memory(watched))
+        row = rows[title] = replace(row, gigabytes=peak_memory(command(kind, source, out / "watched", model)))
         print(f"{title:42} {row.seconds:7.1f} s {row.cpu_seconds:7.1f} CPU s {row.gigabytes:5.2f} GB", flush=True)
     stages = json.loads((folder / "ours" / "scan.json").read_text())["timings_s"]
     print("seconds of ours: " + ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in stages.items()))
@@ -104,6 +104,8 @@ def compare(
             f"{what:28} {before.seconds / after.seconds:5.2f} x faster, "
             f"CPU {before.cpu_seconds / after.cpu_seconds:5.2f} x, memory {after.gigabytes / before.gigabytes:4.2f}"
         )
+    for kind in MAPS:
+        timed(command(kind, images, folder / f"map_{kind}", model, probability=True))
     accuracy(folder, truth)
     data = f"{ct.GetSize()} voxels of {ct.GetSpacing()} mm, {network} {features}, patch {configuration['patch_size']}"
     return [
@@ -117,27 +119,30 @@ def compare(
     ]
 
 
-def command(kind: str, images: Path, out: Path, model: Path, *, probability: bool = False) -> list[str]:
+def command(
+    kind: str, images: Path, out: Path, model: Path, *, probability: bool = False, device: str = "cpu"
+) -> list[str]:
     if kind == "stock":
+        ours = "from pe_nnunet.registration import register; register()"  # our networks, where we are not installed
         start = "from nnunetv2.inference.predict_from_raw_data import predict_entry_point_modelfolder as run; run()"
         return [
-            *(sys.executable, "-c", start, "-i", str(images), "-o", str(out), "-m", str(model), "-f", "0"),
-            *("-device", "cpu", "--disable_tta", "--disable_progress_bar"),
+            *(sys.executable, "-c", f"{ours}; {start}", "-i", str(images), "-o", str(out), "-m", str(model), "-f", "0"),
+            *("-device", device, "--disable_tta", "--disable_progress_bar"),
         ]
     start = "from pe_nnunet.cli import main_predict_fused as run; raise SystemExit(run())"
     return [
         sys.executable,
         *((__file__, "--without", kind) if kind in ("resampled", "box") else ("-c", start)),
-        *our_arguments(images / "scan_0000.nii.gz", out, model),
+        *our_arguments(images / "scan_0000.nii.gz", out, model, device),
         *(("--float32",) if kind != "half" else ()),
         *(("--save-probability",) if probability else ()),
     ]
 
 
-def our_arguments(scan: Path, out: Path, model: Path) -> list[str]:
+def our_arguments(scan: Path, out: Path, model: Path, device: str = "cpu") -> list[str]:
     """What `pe-nnunet predict-fused` is given."""
     places = ["-i", str(scan), "-o", str(out), "-m", str(model), "-f", "0"]
-    return [*places, "-device", "cpu", "--disable_tta", "--on-no-lungs", "full-volume"]
+    return [*places, "-device", device, "--disable_tta", "--on-no-lungs", "full-volume"]
 
 
 def without(kind: str, arguments: list[str]) -> int:
@@ -214,8 +219,7 @@ def accuracy(folder: Path, truth: Path | None) -> None:
     from pe_nnunet.metrics.case_scores import evaluate_case
 
     exact, hull, half = (
-        sitk.GetArrayFromImage(sitk.ReadImage(str(folder / name / "watched" / "scan_probability.nii.gz")))
-        for name in ("ours_lung_box_float32", "ours_windows_over_the_hull_float32", "ours")
+        sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"map_{kind}" / "scan_probability.nii.gz"))) for kind in MAPS
     )
     ct, box, mask, whole = (
         sitk.ReadImage(str(folder / name))
@@ -252,89 +256,6 @@ def phantom(folder: Path, spacing_mm: float) -> Path:
     write_cohort(folder, 1, PhantomSettings(spacing_mm=(spacing_mm,) * 3), 1, "nifti")
     (scan,) = folder.glob("*/ct.nii.gz")
     return scan
-
-
-def random_model(folder: Path, *, quick: bool) -> Path:
-    """A model folder as nnU-Net writes it, with random weights."""
-    import torch
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-
-    levels, patch, spacing = (2, 32, 4.0) if quick else (4, 96, 1.5)
-    resampling = {"is_seg": False, "order_z": 0, "force_separate_z": None}
-    arch = {
-        "n_stages": levels,
-        "features_per_stage": [16 * 2**k for k in range(levels)],
-        "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": [[3, 3, 3]] * levels,
-        "strides": [[1, 1, 1], *[[2, 2, 2]] * (levels - 1)],
-        "n_conv_per_stage": [2] * levels,
-        "n_conv_per_stage_decoder": [2] * (levels - 1),
-        "conv_bias": True,
-        "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
-        "norm_op_kwargs": {"eps": 1e-5, "affine": True},
-        "dropout_op": None,
-        "dropout_op_kwargs": None,
-        "nonlin": "torch.nn.LeakyReLU",
-        "nonlin_kwargs": {"inplace": True},
-    }
-    imports = ["conv_op", "norm_op", "dropout_op", "nonlin"]
-    name = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
-    function = "resample_data_or_seg_to_shape"
-    configuration = {
-        "data_identifier": "nnUNetPlans_3d_fullres",
-        "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": 2,
-        "patch_size": [patch] * 3,
-        "median_image_size_in_voxels": [200, 200, 200],
-        "spacing": [spacing] * 3,
-        "normalization_schemes": ["CTNormalization"],
-        "use_mask_for_norm": [False],
-        "resampling_fn_data": function,
-        "resampling_fn_data_kwargs": {**resampling, "order": 3},
-        "resampling_fn_seg": function,
-        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True, "order": 1},
-        "resampling_fn_probabilities": function,
-        "resampling_fn_probabilities_kwargs": {**resampling, "order": 1},
-        "architecture": {"network_class_name": name, "arch_kwargs": arch, "_kw_requires_import": imports},
-        "batch_dice": False,
-    }
-    properties = {"mean": 50.0, "std": 250.0, "percentile_00_5": -900.0, "percentile_99_5": 700.0}
-    plans = {
-        "dataset_name": "Dataset501_PE",
-        "plans_name": "nnUNetPlans",
-        "original_median_spacing_after_transp": [1.0] * 3,
-        "original_median_shape_after_transp": [200] * 3,
-        "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
-        "experiment_planner_used": "ExperimentPlanner",
-        "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {"0": {**properties, "min": -1000, "max": 1000, "median": 50}},
-        "configurations": {"3d_fullres": configuration},
-    }
-    dataset = {
-        "channel_names": {"0": "CT"},
-        "labels": {"background": 0, "PE": 1},
-        "numTraining": 1,
-        "file_ending": ".nii.gz",
-    }
-    (folder / "fold_0").mkdir(parents=True)
-    (folder / "plans.json").write_text(json.dumps(plans))
-    (folder / "dataset.json").write_text(json.dumps(dataset))
-    torch.manual_seed(0)
-    network = get_network_from_plans(name, arch, imports, 1, 2, deep_supervision=False)
-    with torch.no_grad():
-        network.decoder.seg_layers[-1].bias[1] -= 6  # few findings, as in life: noise would cost time after the network
-    torch.save(
-        {
-            "network_weights": network.state_dict(),
-            "trainer_name": "nnUNetTrainer",
-            "init_args": {"configuration": "3d_fullres"},
-            "inference_allowed_mirroring_axes": (0, 1, 2),
-        },
-        folder / "fold_0" / "checkpoint_final.pth",
-    )
-    return folder
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inference import MODEL, our_arguments, phantom, random_model
+from inference import our_arguments, phantom
+from random_model import QUICK, USUAL, random_model
 
 NOTHING = "nothing"  # is taken out
 MEASURES = (("time", "s"), ("processor time", "s"), ("peak memory", "GB"))
@@ -40,7 +41,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.make:
         phantom(args.make / "phantom", 4.0 if args.quick else 1.0)
-        random_model(args.make / MODEL, quick=args.quick)
+        random_model(args.make, QUICK if args.quick else USUAL)
         return 0
     for row in bench(quick=args.quick, scan=args.scan, model=args.model, repeats=args.repeats):
         ratio = row["ours"] / row["theirs"]
@@ -58,7 +59,7 @@ def bench(
         making = [sys.executable, __file__, "--make", str(folder), *(["--quick"] if quick else [])]
         subprocess.run(making, check=True, stdout=subprocess.DEVNULL)
         ct = scan or next((folder / "phantom").glob("*/ct.nii.gz"))
-        arguments = our_arguments(ct, folder / "out", model or folder / MODEL)
+        arguments = our_arguments(ct, folder / "out", model or next(folder.glob("*__3d_fullres")))
         least = measure(arguments, [NOTHING, *TRICKS], folder / "out", 1 if quick else repeats)
     data = f"predict-fused, {scan or f'phantom of {4 if quick else 1} mm'}"
     return [

@@ -47,12 +47,14 @@ class Stages:
     """What one prediction did.
 
     Attributes:
+        wait: Called before and after each stage, to wait for a GPU.
         seconds: By stage.
         bytes: That a stage reads and writes at least.
         flop: Of the network.
         windows: That it saw.
     """
 
+    wait: Callable[[], None] = lambda: None
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     flop: float = 0.0
@@ -62,10 +64,12 @@ class Stages:
         """The function, whose seconds are counted."""
 
         def run(*args: Any, **kwargs: Any) -> Any:
+            self.wait()
             began = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
+                self.wait()
                 self.seconds[stage] += time.perf_counter() - began
 
         return run
@@ -111,9 +115,9 @@ def bench(*, quick: bool, scan: str | None = None, model: str = "starter") -> li
     ]
 
 
-def stages_of(finds: PEPredictor, ct: Path, out: Path) -> Stages:
+def stages_of(finds: PEPredictor, ct: Path, out: Path, wait: Callable[[], None] = lambda: None) -> Stages:
     """Predict a scan and write its files, with each stage watched."""
-    found = Stages()
+    found = Stages(wait)
     with watched(found):
         began = time.perf_counter()
         result = finds.predict(str(ct))
@@ -136,6 +140,7 @@ def stages_of(finds: PEPredictor, ct: Path, out: Path) -> Stages:
 def watched(found: Stages) -> Iterator[None]:
     """Count what the package does within the block."""
     prepare, log_odds, forward = ensemble.prepare, ensemble.predict_log_odds, windows._mirrored
+    last: list[Any] = []
 
     def prepared(*args: Any, **kwargs: Any) -> Any:
         data = prepare(*args, **kwargs)
@@ -146,8 +151,7 @@ def watched(found: Stages) -> Iterator[None]:
     def seen(network: nn.Module, patches: torch.Tensor, *args: Any) -> Any:
         found.windows += len(patches)
         found.bytes["sums of windows"] += 3 * 4 * patches[:, 0].numel()
-        if not found.flop:
-            found.flop = flop_of(network, patches[:1])
+        last[:] = network, patches[:1]
         return forward(network, patches, *args)
 
     with ExitStack() as stack:
@@ -165,7 +169,8 @@ def watched(found: Stages) -> Iterator[None]:
             timed = replace(writer, write=found.timed(f"file: {kind.rstrip('_0123456789')}", writer.write))
             stack.enter_context(patch.dict(WRITERS, {kind: timed}))
         yield
-    found.flop *= found.windows
+    if last:
+        found.flop = flop_of(*last) * found.windows
 
 
 def flop_of(network: nn.Module, window: torch.Tensor) -> float:

@@ -42,6 +42,7 @@ class Setting:
     patch: tuple[int, ...] = (48, 64, 64)
     features: tuple[int, ...] = (12, 24, 48, 64)
     device: str = "cpu"
+    architecture: dict | None = None  # TAR-UNet as published, if None
 
     def __str__(self) -> str:
         sides = "x".join(map(str, self.patch))
@@ -87,7 +88,8 @@ def plans(setting: Setting) -> dict:
                 **resampling,
                 **{f"{name}_kwargs": {} for name in resampling},
                 "batch_dice": True,
-                "architecture": {
+                "architecture": setting.architecture
+                or {
                     "network_class_name": f"{TARUNet.__module__}.{TARUNet.__qualname__}",
                     "arch_kwargs": network,
                     "_kw_requires_import": ["conv_op", "norm_op", "nonlin"],

@@ -11,12 +11,11 @@ import SimpleITK as sitk
 from scipy import ndimage as ndi
 
 from pe_nnunet.errors import Note
-from pe_nnunet.roi import lung_hull
+from pe_nnunet.roi import coarse_hull
 from pe_nnunet.volumes import spacing_zyx
 
 CONTRAST_HU = 200.0  # less in the brightest central vessel: no contrast, or too late a phase
 THICK_SLICES_MM = 3.0
-_COARSE_MM = 4.0
 _DEEP_MM = 12.0  # inside the hull: ribs, sternum and most of the spine lie nearer to its surface
 _VESSEL_MM = 10.0  # side of the cube that is averaged: what is thinner is no central vessel
 _VESSEL_ML = 5.0  # volume of such cubes' centres that must be as bright: a catheter or a bone's edge is less
@@ -41,8 +40,7 @@ def scan_notes(image: sitk.Image, lungs: sitk.Image | None) -> list[Note]:
         notes.append(Note("PE-CONV-030", "warning", text))
     if lungs is None:
         return notes
-    mask = sitk.GetArrayViewFromImage(lungs) > 0
-    level = central_vessel_hu(sitk.GetArrayViewFromImage(image), mask, lung_hull(lungs, 0.0), spacing_zyx(image))
+    level = central_vessel_hu(image, lungs)
     if level < CONTRAST_HU:
         text = f"{level:.0f} HU in the brightest central vessel, {CONTRAST_HU:.0f} expected: no contrast, or too late"
         notes.append(Note("PE-CONV-029", "warning", text))
@@ -121,33 +119,27 @@ def clot_share(
     return float(np.mean((density >= CLOT_HU[0]) & (density <= CLOT_HU[1]) & lit))
 
 
-def central_vessel_hu(
-    hu: npt.NDArray[np.number],
-    lungs: npt.NDArray[np.bool_],
-    hull: npt.NDArray[np.bool_],
-    spacing_zyx_mm: tuple[float, float, float],
-) -> float:
+def central_vessel_hu(image: sitk.Image, lungs: sitk.Image) -> float:
     """HU that 5 ml of vessel between the lungs reach: that of the brightest, averaged over 10 mm.
 
     Looked at is what lies deep in the lungs' hull and not behind their centre, where the spine is.
 
     Args:
-        hu: The scan, (z, y, x), y growing towards the back.
-        lungs: Their mask.
-        hull: Mask of their convex hull, (z, y, x).
-        spacing_zyx_mm: Millimetres.
+        image: HU of the whole scan, axes in LPS order.
+        lungs: Mask of the lungs on the same grid, 0 and 1.
 
     Returns:
         HU; minus infinity where there is nothing between the lungs.
     """
-    step = tuple(max(1, round(_COARSE_MM / mm)) for mm in spacing_zyx_mm)
-    coarse_mm = tuple(k * mm for k, mm in zip(step, spacing_zyx_mm, strict=True))
-    inside, lung = _blocks(hull, step) > 0.5, _blocks(lungs, step)
+    hull, step = coarse_hull(lungs, 0.0)
+    lung, hu = (_blocks(sitk.GetArrayViewFromImage(one), step) for one in (lungs, image))
+    inside = hull[tuple(slice(n) for n in lung.shape)]
+    coarse_mm = tuple(k * mm for k, mm in zip(step, spacing_zyx(image), strict=True))
     deep = ndi.distance_transform_edt(np.pad(inside, 1), sampling=coarse_mm)[1:-1, 1:-1, 1:-1] > _DEEP_MM
     rows = lung.sum((0, 2))
     centre = float(np.average(np.arange(len(rows)), weights=rows)) if rows.any() else len(rows)
     deep &= (lung < 0.1) & (np.arange(len(rows)) <= centre + 0.5)[None, :, None]
-    mean = ndi.uniform_filter(_blocks(hu, step), [max(1, round(_VESSEL_MM / mm)) for mm in coarse_mm])
+    mean = ndi.uniform_filter(hu, [max(1, round(_VESSEL_MM / mm)) for mm in coarse_mm])
     found = np.sort(mean[deep])[::-1]
     count = round(_VESSEL_ML * 1000 / float(np.prod(coarse_mm)))
     return float(found[min(count, len(found) - 1)]) if len(found) else -np.inf

@@ -14,7 +14,7 @@ from pe_nnunet.dataset_conversion.labels import embolus_ids, embolus_volumes_mm3
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note
 from pe_nnunet.roi import crop, find_roi, paste
-from pe_nnunet.volumes import from_lps, image_like, spacing_zyx, to_lps
+from pe_nnunet.volumes import image_like, spacing_zyx, to_lps
 from pe_nnunet.voxels import Box
 
 
@@ -109,14 +109,14 @@ def restore(part: sitk.Image, record: CaseRecord, fill: float = 0) -> sitk.Image
         An image on the source's grid, every voxel of the crop unchanged.
     """
     source = record.geometry.blank()
-    return from_lps(paste(part, record.box, to_lps(source), fill), source)
+    return paste(sitk.GetArrayViewFromImage(part), record.box, source, fill)
 
 
 def _grown_to_hold(box: Box, emboli: sitk.Image) -> tuple[Box, list[Note]]:
     """The box and whatever of the emboli lies outside it."""
-    mask = sitk.GetArrayViewFromImage(emboli) > 0
+    mask = sitk.GetArrayViewFromImage(emboli)
     around = Box.around(mask)
-    outside = int(mask.sum()) - int(mask[box.slices].sum())
+    outside = int(np.count_nonzero(mask)) - int(np.count_nonzero(mask[box.slices]))
     if around is None or not outside:
         return box, []
     held = box.union(around)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tracemalloc
 import venv
 import warnings
 from collections.abc import Callable, Sequence
@@ -71,6 +72,21 @@ def fresh_python(tmp_path: Path) -> FreshPython:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture
+def peak_bytes() -> Callable[[Callable[[], object]], int]:
+    """The most that Python and NumPy hold at once while a function runs, beyond what they held before."""
+
+    def traced(work: Callable[[], object]) -> int:
+        tracemalloc.start()
+        try:
+            work()
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    return traced
 
 
 @pytest.fixture(scope="session")

@@ -222,6 +222,18 @@ def test_a_process_that_was_started_ahead_takes_the_first_job_with_its_imports_d
     process.kill()
 
 
+def test_a_process_for_one_run_ends_before_its_last_case_is_worked_on(monkeypatch):
+    monkeypatch.setattr(case_process, "_idle", [])
+    start_ahead("colorsys", once=True)
+    (ahead,) = case_process._idle
+    items = {"a": 1, "b": 2}
+    assert dict(run_cases(lambda _: ahead.alive, items, read=abs, limits=CaseLimits())) == {"a": True, "b": False}
+    assert case_process._idle == []
+    start_ahead("colorsys", once=True)  # one that replaces it, as a file made it die, ends like it
+    assert len(dict(run_cases(its_process, {"a": 2, "b": 0}, read=lose, limits=CaseLimits()))) == 2
+    assert case_process._idle == []
+
+
 def test_a_process_that_cannot_import_says_so_at_its_first_job(monkeypatch):
     monkeypatch.setattr(case_process, "_idle", [])
     start_ahead("no_such_module_at_all")

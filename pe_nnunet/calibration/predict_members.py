@@ -16,7 +16,6 @@ from pe_nnunet.inference.search_region import lung_region
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.window_progress import Progress
 from pe_nnunet.roi import crop, paste
-from pe_nnunet.volumes import image_like
 
 MARGIN_MM = 10.0
 
@@ -56,7 +55,7 @@ def predict_members(
             further=further,
             progress=None if progress is None else partial(_of_all, progress, before, len(models)),
         )
-        maps.append(np.asarray(sitk.GetArrayFromImage(paste(image_like(found, part), region.box, image))))
+        maps.append(np.asarray(sitk.GetArrayFromImage(paste(found, region.box, image))))
     return maps
 
 

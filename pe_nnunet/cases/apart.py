@@ -55,7 +55,7 @@ def read_apart(attempt: Attempt, items: Mapping[str, Any], died: str, timeout_s:
     with case_processes(1 if order else 0) as processes:
 
         def begin(case_id: str) -> None:
-            processes[0] = processes[0] if processes[0].alive else CaseProcess()
+            processes[0] = processes[0] if processes[0].alive else CaseProcess(once=processes[0].once)
             processes[0].begin(attempt, case_id, items[case_id], timeout_s=timeout_s)
 
         for k, case_id in enumerate(order):
@@ -67,6 +67,8 @@ def read_apart(attempt: Attempt, items: Mapping[str, Any], died: str, timeout_s:
                 found = processes[0].result()
             if k + 1 < len(order):
                 begin(order[k + 1])
+            elif processes[0].once:
+                processes[0].kill()  # it holds what it has imported, and the last case may need the memory
             yield case_id, CaseFailure.of_lost(case_id, found, died) if isinstance(found, Lost) else found
             del found  # a volume, not to be kept beside the next
 

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(args.output, str):
             stored_at, folder = require_address(args.output), temporary / "tables"
         if local:
-            start_ahead(read_inputs.__module__)
+            start_ahead(read_inputs.__module__, once=True)
         # beside workers elsewhere, this process checks the models and predicts nothing
         on_head: dict[str, Any] = {"device": "cpu", "inference": replace(made_of["inference"], backend="torch")}
         predictor = PEPredictor(**made_of | ({} if local else on_head))

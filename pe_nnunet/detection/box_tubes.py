@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pe_nnunet.errors import Note
-from pe_nnunet.voxels import Box
+from pe_nnunet.voxels import Box, Index
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,13 @@ class Detections:
     notes: tuple[Note, ...] = ()
 
 
-def tube_confidence(tubes: Sequence[Tube], shape: Sequence[int]) -> npt.NDArray[np.float32]:
+def tube_confidence(tubes: Sequence[Tube], shape: Sequence[int], start: Index = (0, 0, 0)) -> npt.NDArray[np.float32]:
     """Paint tubes into a volume: every voxel gets the confidence of the surest tube whose box covers its centre.
 
     Args:
-        tubes: In voxels of the volume; parts outside it are cut off.
+        tubes: Parts outside the volume are cut off.
         shape: z, y, x.
+        start: The volume's first voxel, in the voxels that tubes are given in.
 
     Returns:
         (z, y, x), 0 outside all tubes.
@@ -103,27 +104,29 @@ def tube_confidence(tubes: Sequence[Tube], shape: Sequence[int]) -> npt.NDArray[
     """
     painted = np.zeros(tuple(int(n) for n in shape), np.float32)
     for tube in sorted(tubes, key=lambda tube: tube.confidence):
-        paint(tube, painted, tube.confidence)
+        paint(tube, painted, tube.confidence, start)
     return painted
 
 
-def paint(tube: Tube, volume: npt.NDArray[Any], value: float) -> None:
+def paint(tube: Tube, volume: npt.NDArray[Any], value: float, start: Index = (0, 0, 0)) -> None:
     """Set every voxel whose centre a box of the tube covers.
 
     Args:
-        tube: In voxels of the volume; parts outside it are cut off.
+        tube: Parts outside the volume are cut off.
         volume: (z, y, x), changed in place.
         value: What they are set to.
+        start: The volume's first voxel, in the voxels that the tube is given in.
     """
-    depth, height, width = volume.shape
+    (z, y, x), (depth, height, width) = start, volume.shape
     for box in tube.slices:
-        if 0 <= box.z < depth:
-            volume[box.z, _centres(box.y0, box.y1, height), _centres(box.x0, box.x1, width)] = value
+        if 0 <= box.z - z < depth:
+            volume[box.z - z, _centres(box.y0, box.y1, y, height), _centres(box.x0, box.x1, x, width)] = value
 
 
-def _centres(first: float, last: float, size: int) -> slice:
-    """The voxels whose centres i + 0.5 lie from `first` up to `last`."""
-    return slice(min(max(int(np.ceil(first - 0.5)), 0), size), min(max(int(np.ceil(last - 0.5)), 0), size))
+def _centres(first: float, last: float, start: int, size: int) -> slice:
+    """Of so many voxels from `start` on, those whose centres i + 0.5 lie from `first` up to `last`."""
+    low, high = (min(max(int(np.ceil(edge - 0.5)) - start, 0), size) for edge in (first, last))
+    return slice(low, high)
 
 
 MIN_OVERLAP = 0.1  # of boxes of one thing on neighbouring slices: vessels run obliquely

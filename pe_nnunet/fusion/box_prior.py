@@ -12,7 +12,7 @@ from pe_nnunet.detection import Tube, tube_confidence
 from pe_nnunet.detection.box_tubes import usable
 from pe_nnunet.fusion.components import require_region
 from pe_nnunet.fusion.settings import FusionSettings
-from pe_nnunet.voxels import label_components
+from pe_nnunet.voxels import Index, label_components
 
 SURE = 1e-6  # probabilities nearer to 0 or 1 count as this near: log-odds of 14, which no box overrules
 
@@ -22,6 +22,7 @@ def fuse(
     tubes: Sequence[Tube] | None,
     settings: FusionSettings,
     *,
+    start: Index = (0, 0, 0),
     roi_mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Combine a probability map with detected emboli.
@@ -32,8 +33,9 @@ def fuse(
 
     Args:
         probability: Of the segmenters, (z, y, x).
-        tubes: Detected emboli in voxels of the map; None without a detector, which changes nothing.
+        tubes: Detected emboli; None without a detector, which changes nothing.
         settings: The weights.
+        start: The map's first voxel, in the voxels that tubes are given in.
         roi_mask: The region of interest; everything if None.
 
     Returns:
@@ -54,7 +56,7 @@ def fuse(
     require_region(roi_mask, probability.shape)
     fused = probability.astype(np.float32)
     if tubes is not None and settings.uses_detection:
-        confidence = tube_confidence(valid_tubes(tubes), probability.shape)
+        confidence = tube_confidence(valid_tubes(tubes), probability.shape, start)
         fused = shifted(fused, confidence, support(probability, confidence, settings.candidate_threshold), settings)
     if roi_mask is not None:
         fused *= roi_mask

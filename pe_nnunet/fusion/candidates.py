@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pe_nnunet.fusion.components import ComponentStatistics
 from pe_nnunet.fusion.settings import FusionSettings
+from pe_nnunet.voxels import Box, Index
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,19 @@ class Emboli:
     labels: NDArray[Any]
     candidates: tuple[Candidate, ...]
     settings: FusionSettings = field(default_factory=FusionSettings)
+
+    def placed(self, box: Box, shape: Index) -> Emboli:
+        """The same emboli in a larger volume.
+
+        Args:
+            box: Where in it they were looked for, (z, y, x).
+            shape: Of that volume.
+        """
+        labels = np.zeros(shape, self.labels.dtype)
+        labels[box.slices] = self.labels
+        moved = [tuple(np.add(box.start, row.voxel_zyx).tolist()) for row in self.candidates]
+        rows = (replace(row, voxel_zyx=voxel) for row, voxel in zip(self.candidates, moved, strict=True))
+        return replace(self, labels=labels, candidates=tuple(rows))
 
     @property
     def kept(self) -> tuple[Candidate, ...]:

@@ -67,36 +67,30 @@ def find_emboli(
     probability = np.asarray(probability, np.float32)
     require_region(roi_mask, probability.shape)
     check_probability(probability)
-    labels = np.zeros(probability.shape, np.uint16)
     candidate = probability >= settings.candidate_threshold
     if roi_mask is not None:
         candidate &= roi_mask
     box = Box.around(candidate)
     if box is None:
-        return Emboli(labels, (), settings)
+        return Emboli(np.zeros(probability.shape, np.uint16), (), settings)
 
     candidate, held = candidate[box.slices], probability[box.slices]
     kept_labels, kept_rows = _kept_emboli(candidate & (held >= settings.threshold), held, spacing, settings)
     regions, count = label_components(candidate)
     statistics = measure_components(regions, count, held, spacing)
     explained = {int(regions[row.voxel_zyx]) for row in kept_rows}
+    del regions, candidate
     others = [k for k in range(count) if k + 1 not in explained]
     found = [*kept_rows, *ranked_candidates(statistics, others, spacing, kept=False)]
 
     markers_mm = np.array([row.voxel_zyx for row in found]).reshape(-1, 3) * spacing
     suppressor = suppressed_by(markers_mm, settings.nms_mm)
     _, place = np.unique(suppressor[: len(kept_rows)], return_inverse=True)
-    kept_labels = np.concatenate([[0], place + 1])[kept_labels]
+    ids = _in_few_bytes(np.append(0, place + 1))  # a map of int64 would take the most memory of all
     found = after_suppression(found, suppressor.tolist())
 
-    if len(kept_rows) > np.iinfo(labels.dtype).max:
-        labels = labels.astype(np.uint32)
-    labels[box.slices] = kept_labels
-    rows = [
-        replace(row, id=number, voxel_zyx=tuple(np.add(box.start, row.voxel_zyx).tolist()))
-        for number, row in enumerate(found, 1)
-    ]
-    return Emboli(labels, tuple(rows), settings)
+    rows = tuple(replace(row, id=number) for number, row in enumerate(found, 1))
+    return Emboli(ids[kept_labels], rows, settings).placed(box, probability.shape)
 
 
 def _kept_emboli(
@@ -111,10 +105,15 @@ def _kept_emboli(
     enough = at_least_volume(found.voxels * np.prod(spacing), settings.min_volume_mm3)
     keep = np.flatnonzero(enough & (found.highest >= np.float32(settings.seed)))
     rows = ranked_candidates(found, keep.tolist(), spacing, kept=True)
-    place = np.zeros(count + 1, np.uint32)
+    place = np.zeros(count + 1, np.int64)
     for number, row in enumerate(rows, 1):
         place[row.id] = number
-    return place[labels], rows
+    return _in_few_bytes(place)[labels], rows
+
+
+def _in_few_bytes(ids: NDArray[np.int64]) -> NDArray[Any]:
+    """Ids as uint16, or as uint32 where there are more than 65535."""
+    return ids.astype(np.uint16 if ids.max() <= np.iinfo(np.uint16).max else np.uint32)
 
 
 def _checked_spacing(spacing_mm: Sequence[float]) -> tuple[float, float, float]:

@@ -1,12 +1,15 @@
-"""The device that a network runs on, by name."""
+"""The device that a network runs on: by name, and what is free on it."""
 
 from __future__ import annotations
 
 import torch
 
 from pe_nnunet.errors import ConfigurationError
+from pe_nnunet.processes import free_bytes
 
 CHOICES = ("auto", "cuda", "cpu", "mps")
+CPU = torch.device("cpu")
+SHARE_OF_FREE_MEMORY = 0.5  # that a scan, a window or a batch of windows may take; others need some as well
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -25,3 +28,14 @@ def pick_device(name: str = "auto") -> torch.device:
         there = ", ".join(kind for kind, ready in available.items() if ready)
         raise ConfigurationError("PE-ENV-004", f"no device {name!r} here", f"available: {there}")
     return torch.device(name)
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes that are free where a network runs; None where nobody says.
+
+    Of a GPU that includes what torch keeps of earlier scans for later ones.
+    """
+    if device.type != "cuda":
+        return free_bytes()  # Apple's GPUs share the memory of the machine
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept

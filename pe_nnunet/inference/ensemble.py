@@ -18,11 +18,13 @@ from pe_nnunet.inference.preparation import (
     NetworkGrid,
     mask_on_network_grid,
     network_grid,
+    place_of_scan,
     prepare,
     probability_slabs,
 )
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.window_progress import ModelWindows, Progress, WindowProgress
+from pe_nnunet.inference.window_size import bytes_per_voxel
 from pe_nnunet.inference.windows import corners_over, predict_log_odds
 from pe_nnunet.volumes.geometry import spacing_zyx
 
@@ -90,7 +92,7 @@ def predict_ensemble(
     for task in tasks:
         model, grid, share = task.model, task.grid, task.share
         first, *others = _channels_of(model, channels)
-        data = prepare(model, first, spacing, grid, others)
+        data = prepare(model, first, spacing, grid, others, place_of_scan(grid, [first, *others], device))
         seen, forward = _as_trained(model), tuple(model.plans.transpose_forward)
         turned = total[seen].transpose(forward)[grid.inside]
         turned_votes = None if votes is None else votes[seen].transpose(forward)[grid.inside]
@@ -105,6 +107,7 @@ def predict_ensemble(
                 corners=task.corners,
                 mirror_axes=model.mirror_axes if settings.mirroring else (),
                 batch_size=settings.batch_size,
+                voxel_bytes=bytes_per_voxel(model, device, settings),
                 float32=settings.float32,
                 progress=course.fold(task, fold),
             )
@@ -112,6 +115,8 @@ def predict_ensemble(
                 if turned_votes is not None and agreement_at is not None:
                     turned_votes[start : start + len(slab)] += share * (slab >= agreement_at)
                 turned[start : start + len(slab)] += slab if share == 1 else share * slab
+            del odds  # not beside those of the next fold
+        del data  # nor this beside what the next model sees
     for volume in (total, votes):
         if volume is not None:
             volume /= np.float32(sum(counts))

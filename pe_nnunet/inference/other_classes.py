@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import SimpleITK as sitk
 import torch
-from numpy.typing import NDArray
 
 from pe_nnunet.dataset.dataset_json import foreground_channels
 from pe_nnunet.inference.ensemble import predict_ensemble
@@ -17,8 +15,6 @@ from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.window_progress import Progress
 from pe_nnunet.outputs import StockClasses
 from pe_nnunet.roi import paste
-from pe_nnunet.volumes import from_lps, image_like
-from pe_nnunet.voxels import Box
 
 
 def other_classes(
@@ -27,7 +23,7 @@ def other_classes(
     region: Region,
     device: torch.device,
     settings: InferenceSettings,
-    grids: tuple[sitk.Image, sitk.Image],
+    image: sitk.Image,
     progress: Progress | None = None,
 ) -> StockClasses:
     """The other classes of the models, each predicted as PE is: a pass of all networks for each.
@@ -38,7 +34,7 @@ def other_classes(
         region: Where to look.
         device: Where the networks run.
         settings: How.
-        grids: The whole scan in LPS axes, and as it came.
+        image: The whole scan as it came.
         progress: See `predict_ensemble`.
     """
     first = ensemble.models[0]
@@ -50,20 +46,5 @@ def other_classes(
         found, _ = predict_ensemble(
             models, part, device, settings, within=region.within, progress=progress, weights=ensemble.weights
         )
-        others[channel] = on_scan_grid(found, part, region.box, *grids)
+        others[channel] = paste(found, region.box, image)
     return StockClasses(first.plans.plans, first.dataset_json, others)
-
-
-def on_scan_grid(
-    values: NDArray[np.float32], part: sitk.Image, box: Box, image_lps: sitk.Image, image: sitk.Image
-) -> sitk.Image:
-    """Values of a part of a scan, (z, y, x), on the grid of the scan as it came.
-
-    Args:
-        values: On the grid of the part.
-        part: Cropped from the scan in LPS axes.
-        box: By which it was cropped.
-        image_lps: The scan in LPS axes.
-        image: The scan as it came.
-    """
-    return from_lps(paste(image_like(values, part), box, image_lps), image)

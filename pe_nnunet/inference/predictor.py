@@ -27,15 +27,16 @@ from pe_nnunet.inference.locate import ModelLocation
 from pe_nnunet.inference.model import TrainedModel, model_records, require_one_scheme, weights_of_records
 from pe_nnunet.inference.model_card import model_cards
 from pe_nnunet.inference.named_models import locate_model, name_notes
-from pe_nnunet.inference.other_classes import on_scan_grid, other_classes
+from pe_nnunet.inference.other_classes import other_classes
 from pe_nnunet.inference.search_region import Region, artery_region, lung_region, predict_arteries
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.stage_times import StageTimes
 from pe_nnunet.inference.window_progress import Progress
 from pe_nnunet.outputs import CaseResult
 from pe_nnunet.roi import crop, paste
-from pe_nnunet.volumes import Scan, from_lps, image_like, spacing_zyx, to_lps
+from pe_nnunet.volumes import Scan, from_lps, spacing_zyx, to_lps
 from pe_nnunet.volumes.case_names import HASHED, PLAIN
+from pe_nnunet.volumes.lps_arrays import own_view
 from pe_nnunet.volumes.readers import MIN_SLICES_3D
 
 
@@ -59,7 +60,8 @@ class PEPredictor:
         along_arteries: Look only along the arteries: those of the mask that `predict` is given, else what the first
             model that tells arteries takes for them.
         outputs: Kinds of files that are to be written: what only some of them need (`agreement`, `nnunet`,
-            `segmentation`, `detections`, `detections_table`) is computed and kept where they are among these.
+            `segmentation`, `detections`, `detections_table`) is computed and kept where they are among these. The
+            probability is left out where neither it nor `nnunet` is among them, unless none are named.
         repairs: What scans may be repaired for when they are read, as keywords of `read_scan`.
         trust_checkpoint: Load checkpoints that hold more than weights, which runs code from them.
 
@@ -146,8 +148,8 @@ class PEPredictor:
                 these took of what all will take.
 
         Returns:
-            Probability and emboli on the scan's own grid; the probability is 0 outside the lungs' box and, where both
-            lungs show, outside their convex hull.
+            Emboli, and the probability where `outputs` need it, on the scan's own grid; the probability is 0 outside
+            the lungs' box and, where both lungs show, outside their convex hull.
 
         Raises:
             PEError: If the scan cannot be read, has no lungs, or does not fit the models.
@@ -166,10 +168,12 @@ class PEPredictor:
         if self.detector is not None:
             clock.lap("detection")
         region = self._region(image_lps, channels_lps, artery, detected, progress)
-        part = crop(image_lps, region.box)
+        part, *beside = (crop(channel, region.box) for channel in (image_lps, *channels_lps))
+        shape = image_lps.GetSize()[::-1]
+        del image_lps, channels_lps  # copies, where the scan has other axes
         clock.lap("roi")
 
-        probability, votes = predict_ensemble(
+        of_box, votes = predict_ensemble(
             self.models,
             part,
             self.device,
@@ -177,27 +181,25 @@ class PEPredictor:
             within=region.within,
             agreement_at=self.fusion.threshold if "agreement" in self.outputs else None,
             progress=progress,
-            further=[crop(channel, region.box) for channel in channels_lps],
+            further=beside,
             weights=self.ensemble.weights,
         )
         clock.lap("segmentation")
 
         stock = None
         if "nnunet" in self.outputs:
-            stock = other_classes(
-                self.ensemble, part, region, self.device, self.inference, (image_lps, image), progress
-            )
+            stock = other_classes(self.ensemble, part, region, self.device, self.inference, image, progress)
             clock.lap("other classes")
-        agreement = None if votes is None else on_scan_grid(votes, part, region.box, image_lps, image)
-        whole = paste(image_like(probability, part), region.box, image_lps)
-        del probability, votes, part
+        agreement = None if votes is None else paste(votes, region.box, image)
         segmentation = None
         if detected is not None:
-            segmentation = from_lps(whole, image) if "segmentation" in self.outputs else None
-            tubes = detected.emboli
-            whole = image_like(fuse(sitk.GetArrayViewFromImage(whole), tubes, self.fusion), image_lps)
-        probability = from_lps(whole, image)
-        emboli = find_emboli(sitk.GetArrayViewFromImage(probability), spacing_zyx(image), self.fusion)
+            segmentation = paste(of_box, region.box, image) if "segmentation" in self.outputs else None
+            of_box = fuse(of_box, detected.emboli, self.fusion, start=region.box.start)
+        in_own_axes, held = own_view(of_box, region.box, image)  # a map of all of the scan is large
+        emboli = find_emboli(in_own_axes, spacing_zyx(image), self.fusion).placed(held, image.GetSize()[::-1])
+        wanted = not self.outputs or self.outputs & {"probability", "nnunet"}
+        probability = paste(of_box, region.box, image) if wanted else None
+        del of_box, in_own_axes, votes, part, beside
         clock.lap("emboli")
         burden = None
         if anatomy is not None or region.artery is not None:
@@ -207,7 +209,7 @@ class PEPredictor:
         notes = [*(scan.notes if isinstance(scan, Scan) else ()), *region.notes, *(detected.notes if detected else ())]
         if burden is not None:  # what was not asked for need not be missed
             notes += [note for note in burden.notes if anatomy is not None or note.code != ABSENT]
-        notes += [*self._notes(image_lps), *self.notes]
+        notes += [*self._notes(shape), *self.notes]
         return CaseResult(
             case_id=case_id,
             image=image,
@@ -217,7 +219,7 @@ class PEPredictor:
             detections=detected if self.outputs & {"detections", "detections_table"} else None,
             emboli=emboli,
             roi={
-                **region.facts(image_lps.GetSize()[::-1]),
+                **region.facts(shape),
                 "detected_emboli": len(detected.emboli) if detected else None,
             },
             models=self.ensemble.records,
@@ -257,8 +259,8 @@ class PEPredictor:
         mask = predict_arteries(models, image_lps, lungs, self.device, self.inference, progress, channels_lps)
         return artery_region(image_lps, mask, self.margin_mm)
 
-    def _notes(self, image_lps: sitk.Image) -> list[Note]:
-        if image_lps.GetSize()[2] >= MIN_SLICES_3D:
+    def _notes(self, shape: tuple[int, ...]) -> list[Note]:
+        if shape[0] >= MIN_SLICES_3D:
             return []
         text = "loose slices: searched whole, without lungs or boxes; an area is no volume"
         return [Note("PE-MODEL-011", "warning", text)]

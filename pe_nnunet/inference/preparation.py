@@ -1,22 +1,27 @@
-"""From an image to what a network sees, and from its output back onto the image's grid."""
+"""From an image to what a network sees, and from its output back onto the image's grid.
+
+On a GPU all of it happens there, where memory suffices: the image goes there in its own number format, and slabs of
+probabilities come back while the next ones are computed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.preprocessing.normalization.default_normalization_schemes import CTNormalization
 from numpy.typing import NDArray
 from scipy import ndimage as ndi
 from torch import Tensor
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.device import CPU, SHARE_OF_FREE_MEMORY, free_memory
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.resampling import Resampling, resampled_shape
+from pe_nnunet.inference.transfer import arriving, volume_on
 from pe_nnunet.inference.windows import as_tensor
 from pe_nnunet.processes import free_bytes
 from pe_nnunet.voxels import Box, Slices
@@ -79,6 +84,7 @@ def prepare(
     spacing_mm: tuple[float, float, float],
     grid: NetworkGrid,
     further: Sequence[NDArray[Any]] = (),
+    device: torch.device = CPU,
 ) -> Tensor:
     """Do what nnU-Net's preprocessing does to one CT: transpose, crop zeros at the edge, normalise, resample.
 
@@ -88,6 +94,7 @@ def prepare(
         spacing_mm: (z, y, x).
         grid: Of `network_grid`.
         further: Further channels on the same grid, as many as the model has beside the first.
+        device: Where it is done, and where the result lies; what is left to nnU-Net is done on the CPU.
 
     Returns:
         (channels, z, y, x), normalised, on the plans' spacing and order of axes.
@@ -103,18 +110,45 @@ def prepare(
         grid.new_spacing_mm,
     )
     if resampling is None or not _is_plain(model):
-        return _by_nnunet(model, np.stack([image, *further]), spacing_mm)
-    scheme = CTNormalization(False, model.plans.foreground_intensity_properties_per_channel["0"])
+        return _by_nnunet(model, np.stack([image, *further]), spacing_mm).to(device)
+    properties = model.plans.foreground_intensity_properties_per_channel["0"]
+    hu = part if device.type == "cpu" else volume_on(part, device)
 
-    def normalise(hu: NDArray[Any]) -> Tensor:
-        return as_tensor(scheme.run(hu.astype(np.float32)))  # of a copy: it works in place
+    def planes(low: int, high: int) -> Tensor:
+        return _normalised(_float32_copy(hu[low:high]), properties)
 
-    limits = normalise(np.array([part.min(), part.max()]))
-    return resampling.whole(lambda low, high: normalise(part[low:high]), (float(limits[0]), float(limits[1])))[None]
+    low, high = _normalised(torch.tensor([float(hu.min()), float(hu.max())]), properties).tolist()
+    return resampling.whole(planes, (low, high), device)[None]
+
+
+def _float32_copy(values: NDArray[Any] | Tensor) -> Tensor:
+    if isinstance(values, Tensor):
+        return values.to(torch.float32, copy=True)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _normalised(hu: Tensor, properties: Mapping[str, float]) -> Tensor:
+    """nnU-Net's normalisation of CT (`CTNormalization`), in place, on any device."""
+    hu.clamp_(properties["percentile_00_5"], properties["percentile_99_5"])
+    return hu.sub_(properties["mean"]).div_(max(properties["std"], 1e-8))
 
 
 NETWORK_BYTES = 16
 """A voxel of the network's grid, measured: image, sum and weights of windows in float32, and masks."""
+
+
+def place_of_scan(grid: NetworkGrid, channels: Sequence[NDArray[Any]], device: torch.device) -> torch.device:
+    """Where a scan lies, on its own grid and a network's, with the sums of windows: a GPU with memory, else the CPU.
+
+    Args:
+        grid: Of the network.
+        channels: Of the scan.
+        device: Where the network runs.
+    """
+    free = free_memory(device) if device.type == "cuda" else None
+    each = NETWORK_BYTES + 4 * (len(channels) - 1)  # of a further channel its image alone, in float32
+    needed = prod(grid.new_shape) * each + prod(grid.shape) * max(4, channels[0].itemsize)
+    return CPU if free is None or needed > SHARE_OF_FREE_MEMORY * free else device
 
 
 def require_network_memory(shape: Sequence[int], name: str) -> None:
@@ -152,7 +186,18 @@ def mask_on_network_grid(grid: NetworkGrid, mask: NDArray[np.bool_], forward: tu
             part = ndi.maximum_filter1d(part, int(np.ceil(part.shape[axis] / count)), axis=axis)
         index = np.floor((np.arange(count) + 0.5) * (part.shape[axis] / count)).astype(int)
         part = np.take(part, np.minimum(index, part.shape[axis] - 1), axis=axis)
-    return np.asarray(ndi.binary_dilation(part, np.ones((3, 3, 3), bool)))
+    return _a_voxel_wider(part)
+
+
+def _a_voxel_wider(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask with the voxels that share a face, an edge or a corner with it: along one axis after the other."""
+    for axis in range(mask.ndim):
+        narrow = np.moveaxis(mask, axis, 0)
+        wide = narrow.copy(order="K")
+        wide[1:] |= narrow[:-1]
+        wide[:-1] |= narrow[1:]
+        mask = np.moveaxis(wide, 0, axis)
+    return mask
 
 
 def probability_slabs(
@@ -163,7 +208,7 @@ def probability_slabs(
     Args:
         model: Whose plans count.
         grid: Of the network.
-        log_odds: On that grid, (z, y, x).
+        log_odds: On that grid, (z, y, x), on any device.
 
     Yields:
         The first slice within `grid.inside`, and probabilities (slices, y, x) from there on.
@@ -179,12 +224,13 @@ def probability_slabs(
     )
     if resampling is None:
         whole = model.configuration.resampling_fn_probabilities(
-            log_odds.numpy()[None], grid.shape, grid.new_spacing_mm, grid.spacing_mm
+            log_odds.cpu().numpy()[None], grid.shape, grid.new_spacing_mm, grid.spacing_mm
         )
         yield 0, torch.sigmoid(torch.as_tensor(np.asarray(whole)[0]).float()).numpy()
         return
-    for first, slab in resampling.slabs(lambda low, high: log_odds[low:high]):
-        yield first, torch.sigmoid(slab).numpy()
+    slabs = resampling.slabs(lambda low, high: log_odds[low:high], device=log_odds.device)
+    for first, slab in arriving(((first, torch.sigmoid(slab)) for first, slab in slabs), CPU):
+        yield first, slab.numpy()
 
 
 def _is_plain(model: TrainedModel) -> bool:

@@ -3,9 +3,10 @@
 nnU-Net resamples by `skimage.transform.resize` in double precision (images by cubic splines) or by torch's linear
 interpolation, a whole volume at once. Both are linear and separable: along each axis the result is a matrix times the
 data. The matrices are made by scikit-image itself, applied to unit vectors; three matrix products then give the same
-numbers, in a tenth of the time and with memory for one slab of slices. `python benchmarks/machine_tricks.py` measures
-what that saves of the whole command `pe-nnunet predict-fused`: it took 0.83 of the time and 0.86 of the processor time
-that it takes with nnU-Net's functions, in 1.02 of the memory (AMD EPYC with avx512_bf16, one thread).
+numbers, in a tenth of the time and with memory for one slab of slices, on the CPU or a GPU. On the CPU `python
+benchmarks/machine_tricks.py` measures what that saves of the whole command `pe-nnunet predict-fused`: it took 0.83 of
+the time and 0.86 of the processor time that it takes with nnU-Net's functions, in 1.02 of the memory (AMD EPYC with
+avx512_bf16, one thread).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import torch
 from nnunetv2.configuration import ANISO_THRESHOLD
 from skimage.transform import resize
 from torch import Tensor
+
+from pe_nnunet.inference.device import CPU
 
 SLAB_SLICES = 16
 NEGLIGIBLE = 1e-8  # a cubic spline reaches over all samples, but falls by a factor of 3.7 with each
@@ -78,21 +81,23 @@ class Resampling:
         old, new = (tuple(int(n) for n in side) for side in (shape, new_shape))
         return cls((old[0], old[1], old[2]), (new[0], new[1], new[2]), order, axis == 0)
 
-    def slabs(self, planes: Planes, limits: tuple[float, float] | None = None) -> Iterator[tuple[int, Tensor]]:
+    def slabs(
+        self, planes: Planes, limits: tuple[float, float] | None = None, device: torch.device = CPU
+    ) -> Iterator[tuple[int, Tensor]]:
         """The result, slab by slab.
 
         Args:
             planes: Gives the data's slices from one index up to another, (slices, y, x) float32.
             limits: Lowest and highest value of the data, which cubic splines may not overshoot (nor do nnU-Net's).
+            device: Where these slices lie, and the result will.
 
         Yields:
             The index of the slab's first slice, and the slab (slices, new y, new x).
         """
-        z, y, x = (
-            axis_weights(n, m, order)
-            for n, m, order in zip(
-                self.shape, self.new_shape, (0 if self.slicewise else self.order, *[self.order] * 2), strict=True
-            )
+        z = axis_weights(self.shape[0], self.new_shape[0], 0 if self.slicewise else self.order)
+        y, x = (
+            None if n == m else axis_weights(n, m, self.order).to(device)
+            for n, m in zip(self.shape[1:], self.new_shape[1:], strict=True)
         )
         for first in range(0, self.new_shape[0], SLAB_SLICES):
             rows = z[first : first + SLAB_SLICES]
@@ -103,30 +108,25 @@ class Resampling:
                 flat = _in_plane(data, y, x)
                 if self.order > 1:
                     flat = torch.clamp(flat, data.amin((1, 2), keepdim=True), data.amax((1, 2), keepdim=True))
-                yield first, flat[rows.argmax(dim=1)]
+                yield first, flat[rows.argmax(dim=1).to(device)]
                 continue
-            slab = data if self.shape[0] == self.new_shape[0] else torch.tensordot(rows, data, dims=1)
+            slab = data if self.shape[0] == self.new_shape[0] else torch.tensordot(rows.to(device), data, dims=1)
             slab = _in_plane(slab, y, x)
             yield first, slab.clamp_(*limits) if limits is not None and self.order > 1 else slab
 
-    def whole(self, planes: Planes, limits: tuple[float, float] | None = None) -> Tensor:
+    def whole(self, planes: Planes, limits: tuple[float, float] | None = None, device: torch.device = CPU) -> Tensor:
         """The result in one piece; see `slabs`."""
-        result = torch.empty(self.new_shape)
-        for first, slab in self.slabs(planes, limits):
+        result = torch.empty(self.new_shape, device=device)
+        for first, slab in self.slabs(planes, limits, device):
             result[first : first + len(slab)] = slab
         return result
 
 
-def _in_plane(planes: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    if len(y) != y.shape[1] or not _identity(y):
+def _in_plane(planes: Tensor, y: Tensor | None, x: Tensor | None) -> Tensor:
+    """Slices with other rows and columns; None for those that stay as they are."""
+    if y is not None:
         planes = torch.matmul(y, planes)
-    if len(x) != x.shape[1] or not _identity(x):
-        planes = torch.matmul(planes, x.T)
-    return planes
-
-
-def _identity(weights: Tensor) -> bool:
-    return bool(torch.equal(weights, torch.eye(len(weights))))
+    return planes if x is None else torch.matmul(planes, x.T)
 
 
 def resampled_shape(

@@ -209,4 +209,4 @@ def predict_arteries(
     )
     min_voxels = max(1, round(MIN_MM3 / float(np.prod(spacing_zyx(image_lps)))))
     mask = cc3d.dust(probability >= MIN_PROBABILITY, threshold=min_voxels, connectivity=26)
-    return paste(image_like(mask.astype(np.uint8), part), lungs.box, image_lps)
+    return paste(mask.astype(np.uint8), lungs.box, image_lps)

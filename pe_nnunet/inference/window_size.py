@@ -19,13 +19,12 @@ from typing import Any
 import torch
 
 from pe_nnunet.errors import Note
+from pe_nnunet.inference.device import SHARE_OF_FREE_MEMORY, free_memory
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.precision import cpu_has_bfloat16
-from pe_nnunet.processes import free_bytes
 
 MOST_VOXELS_ON_A_CPU = 2**21
-SHARE_OF_FREE_MEMORY = 0.5  # the rest is for the scan on the network's grid, and for other programs
 MIN_AT_THE_COARSEST = 2  # voxels per axis: a norm over a single one is none
 
 
@@ -99,13 +98,6 @@ def largest_window(patch: Sequence[int], divisor: Sequence[int], most_voxels: fl
         longest = max(sides, key=lambda axis: (window[axis], axis))
         window[longest] = max(window[longest] - divisor[longest], smallest[longest])
     return tuple(window)
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that are free where a network runs; None where nobody says."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return free_bytes()  # Apple's GPUs share the memory of the machine
 
 
 def bytes_per_voxel(model: TrainedModel, device: torch.device, settings: InferenceSettings) -> float | None:

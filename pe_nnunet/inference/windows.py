@@ -2,13 +2,14 @@
 
 Windows, their steps and their Gaussian weights are nnU-Net's. Only the log-odds of PE are kept, in float32: with two
 classes they are the difference of the logits, with regions the logit itself, so that averaging them over windows
-equals averaging nnU-Net's logits.
+equals averaging nnU-Net's logits. The sums lie where the image does: on a GPU with memory for both nothing is copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, combinations, product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.device import CPU, SHARE_OF_FREE_MEMORY, free_memory
+from pe_nnunet.inference.transfer import arriving, sent
 from pe_nnunet.precision import autocast_for, channels_last_format, single_precision
 from pe_nnunet.voxels import Box
 
 Progress = Callable[[int, int], None]
+Places = list[tuple[slice, ...]]
 
 NOT_SEEN = -30.0  # log-odds where nothing was computed: a probability of zero
 
@@ -111,6 +115,7 @@ def predict_log_odds(
     corners: Sequence[tuple[int, ...]] | None = None,
     mirror_axes: tuple[int, ...] = (),
     batch_size: int | None = None,
+    voxel_bytes: float | None = None,
     float32: bool = False,
     progress: Progress | None = None,
 ) -> Tensor:
@@ -121,19 +126,20 @@ def predict_log_odds(
 
     Args:
         network: Returns logits.
-        image: (channels, z, y, x), normalised.
+        image: (channels, z, y, x), normalised, on any device.
         patch_size: (z, y, x), or (y, x): then every slice is predicted by itself.
         channel: Of PE.
         regions: Whether channels are sigmoid regions.
-        device: Where the network runs; the sums stay on the CPU.
+        device: Where the network runs.
         corners: Of `corners_over`; if None, those over the whole image, half a window apart.
         mirror_axes: Spatial axes of the patch over which predictions are averaged.
         batch_size: Windows at once; as many as suit the device if None.
+        voxel_bytes: What a voxel of a window takes at the peak; None where it is not known.
         float32: Whether to compute in single precision even where half precision is faster.
         progress: Called with windows done and in all.
 
     Returns:
-        (z, y, x) float32 on the CPU; `NOT_SEEN` where no window was computed.
+        (z, y, x) float32, where the image lies; `NOT_SEEN` where no window was computed.
 
     Raises:
         InputError: PE-MODEL-010 if memory does not suffice for one window on the CPU.
@@ -142,44 +148,56 @@ def predict_log_odds(
     if corners is None:
         corners = corners_over(image.shape[1:], patch_size, 0.5)
     padded, inner = _pad(image, window)
-    weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=torch.device("cpu")).reshape(window)
-    total = torch.zeros(padded.shape[1:])
-    weights = torch.zeros(padded.shape[1:])
+    weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=image.device).reshape(window)
+    total = torch.zeros(padded.shape[1:], device=image.device)
     layout = channels_last_format(len(patch_size))
-    batches = _Batches(corners, batch_size or windows_at_once(window, device), device)
-    for batch in batches:
-        places = [_place(corner, window) for corner in batch]
-        patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
-        if len(patch_size) == 2:
-            patches = patches[:, :, 0]
-        try:
-            patches = patches.to(batches.device).contiguous(memory_format=layout)
-            with single_precision() if float32 else autocast_for(batches.device):
-                odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes).cpu()
-        except (RuntimeError, MemoryError) as error:
-            batches.retry(error)
-            continue
+    batches = _Batches(corners, batch_size or windows_at_once(window, device, voxel_bytes), device)
+
+    def computed() -> Iterator[tuple[tuple[int, Places], Tensor]]:
+        for batch in batches:
+            places = [_place(corner, window) for corner in batch]
+            try:
+                patches = torch.stack([padded[:, place[0], place[1], place[2]] for place in places])
+                if len(patch_size) == 2:
+                    patches = patches[:, :, 0]
+                patches = sent(patches, batches.device).contiguous(memory_format=layout)
+                with single_precision() if float32 else autocast_for(batches.device):
+                    odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes)
+            except (RuntimeError, MemoryError) as error:
+                batches.retry(error)
+                continue
+            yield (batches.done, places), odds
+
+    for (done, places), odds in arriving(computed(), image.device):
         for place, values in zip(places, odds.reshape(-1, *window), strict=True):
             total[place] += values * weight
-            weights[place] += weight
         if progress is not None:
-            progress(batches.done, len(corners))
+            progress(done, len(corners))
+    weights = torch.zeros_like(total)  # not beside a network, whose need of memory is the greatest
+    for corner in corners:
+        weights[_place(corner, window)] += weight
     return total.div_(weights).masked_fill_(weights == 0, NOT_SEEN)[inner]
 
 
-def windows_at_once(window: tuple[int, ...], device: torch.device) -> int:
-    """How many windows suit a device: as many as keep it busy, few enough for a small card.
+MOST_VOXELS_ON_A_GPU = 2**22  # maps of 512 channels then keep to torch's 32-bit indices
+
+
+def windows_at_once(window: tuple[int, ...], device: torch.device, voxel_bytes: float | None = None) -> int:
+    """How many windows suit a device: as many as keep it busy, on CUDA no more than half of what is free takes.
 
     Args:
         window: (z, y, x).
         device: Where the network runs.
+        voxel_bytes: What a voxel of a window takes at the peak; None where it is not known.
 
     Example:
         >>> windows_at_once((1, 256, 256), torch.device("cpu")), windows_at_once((96, 96, 96), torch.device("cpu"))
         (4, 1)
     """
-    voxels = 2**18 if device.type == "cpu" else 2**22
-    return max(1, voxels // int(np.prod(window)))
+    voxels = 2**18 if device.type == "cpu" else MOST_VOXELS_ON_A_GPU
+    if device.type == "cuda" and voxel_bytes:
+        voxels = min(voxels, int(SHARE_OF_FREE_MEMORY * (free_memory(device) or 0) / voxel_bytes))
+    return max(1, voxels // prod(window))
 
 
 class _Batches:
@@ -209,7 +227,7 @@ class _Batches:
         if self.size > 1:
             self.size //= 2
         elif self.device.type != "cpu":
-            self.device = torch.device("cpu")
+            self.device = CPU
         else:
             raise InputError(
                 "PE-MODEL-010",

@@ -8,6 +8,7 @@ Journal of Microscopy 185 (1997), here over the ridge of the distance map instea
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -59,26 +60,26 @@ def artery_diameters_mm(image: sitk.Image, emboli: Emboli) -> dict[int, float]:
     Returns:
         By id; of very many emboli the first 50, those of the highest score.
     """
-    labels = image_like(emboli.labels, image)
     boxes = boxes_by_id(emboli.labels)
     ids = [row.id for row in emboli.kept[:MAX_EMBOLI]]
     with ThreadPoolExecutor(usable_processors()) as pool:  # scipy's filters leave Python's lock to others
-        diameters = pool.map(lambda identity: artery_diameter_mm(image, labels, identity, boxes[identity]), ids)
+        diameters = pool.map(lambda identity: artery_diameter_mm(image, emboli.labels, identity, boxes[identity]), ids)
         return dict(zip(ids, diameters, strict=True))
 
 
-def artery_diameter_mm(image: sitk.Image, labels: sitk.Image, identity: int, box: Box) -> float:
+def artery_diameter_mm(image: sitk.Image, labels: NDArray[Any], identity: int, box: Box) -> float:
     """Width of the lumen around one embolus.
 
     Args:
         image: The scan in HU.
-        labels: Ids on its grid.
+        labels: Ids on its grid, (z, y, x).
         identity: Which embolus.
         box: Its bounding box, (z, y, x).
     """
     part, size, step_mm = _fine_grid(image, box)
-    hu = _resampled(image[part], size, step_mm)
-    share = _resampled(sitk.Cast(labels[part] == identity, sitk.sitkFloat32), size, step_mm)
+    around = image[part]
+    embolus = image_like((labels[part[::-1]] == identity).astype(np.float32), around)
+    hu, share = (_resampled(one, size, step_mm) for one in (around, embolus))
     clot = share > min(0.5, 0.5 * float(share.max()))  # voxels that touch by their corners alone stay under a half
     lumen = clot | (hu > _lumen_threshold(hu, clot, step_mm))
     lumen = ndi.binary_closing(lumen) | clot

@@ -13,7 +13,7 @@ from pe_nnunet.fusion import Candidate
 from pe_nnunet.outputs.artery import level_of
 from pe_nnunet.outputs.case import CaseResult
 from pe_nnunet.outputs.drawing import FAINT, PREDICTION_COLOUR, TRUTH_COLOUR, Volume, lps_array
-from pe_nnunet.volumes.geometry import image_like
+from pe_nnunet.volumes.lps_arrays import lps_view
 from pe_nnunet.voxels import Box, boxes_by_id, label_components
 
 MAX_KEY_SLICES = 4
@@ -110,7 +110,7 @@ def compose(case: CaseResult, truth: sitk.Image | None) -> Scene:
         truth: Ids or a mask on the scan's grid, or None.
     """
     scan = Volume.of(case.image)
-    found_ids = lps_array(image_like(case.emboli.labels, case.image))
+    found_ids = lps_view(case.emboli.labels, case.image)
     found = Layer(found_ids, boxes_by_id(found_ids), PREDICTION_COLOUR)
     true = Layer.of(lps_array(truth), TRUTH_COLOUR) if truth is not None else None
     missed = _missed_keys(true, found, scan) if true else []

@@ -121,7 +121,9 @@ def write_dicom_seg(case: CaseResult, path: Path) -> tuple[Note, ...]:
     kept = case.emboli.kept
     if case.dicom is None or not kept:
         raise OutputError("PE-OUT-004", f"case {case.case_id}: no DICOM series or no embolus to write a SEG of")
-    labels = np.where(case.emboli.labels <= MAX_SEGMENTS, case.emboli.labels, 0).astype(np.uint16)
+    labels = case.emboli.labels
+    if len(kept) > MAX_SEGMENTS:
+        labels = np.where(labels <= MAX_SEGMENTS, labels, 0).astype(np.uint16)
     segments = [
         Segment(
             row.id,

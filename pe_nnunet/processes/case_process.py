@@ -43,11 +43,15 @@ class Lost:
 class CaseProcess:
     """One process for jobs, started at once and kept for further ones.
 
+    Args:
+        once: Whether it is for the cases of one run, and ends with the reading of the last of them.
+
     Raises:
         ConfigurationError: PE-CONV-032 if the system allows no further process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, once: bool = False) -> None:
+        self.once = once
         # spawned, not forked: ITK's threads do not survive a fork
         context = multiprocessing.get_context("spawn")
         try:
@@ -167,14 +171,15 @@ class CaseProcess:
 _idle: list[CaseProcess] = []  # to start one takes a second or two
 
 
-def start_ahead(module: str) -> None:
+def start_ahead(module: str, *, once: bool = False) -> None:
     """Start a process for jobs to come, while this one has other work, as loading models.
 
     Args:
         module: Where the jobs' functions are.
+        once: See `CaseProcess`.
     """
     if not _idle:
-        _idle.append(CaseProcess())
+        _idle.append(CaseProcess(once=once))
         _idle[-1].prepare(module)
 
 

@@ -55,11 +55,12 @@ def enclosed_air(hu: Hu, level: float, spacing_mm: Spacing) -> Bools:
     at_padding = np.unique(labels[with_neighbours(padding)]) if padding.any() else labels[:0, 0, 0]
     at_corner = np.unique(labels[:, [0, 0, -1, -1], [0, -1, 0, -1]])
     tissue = np.cumsum(hu > TISSUE_ABOVE_HU, axis=1, dtype=np.int16)
-    flanked = np.minimum(tissue, tissue[:, -1:] - tissue) * spacing_mm[1] >= CHEST_WALL_MM
+    wall = int(np.searchsorted(np.arange(hu.shape[1] + 1) * spacing_mm[1], CHEST_WALL_MM))  # voxels, at least
+    flanked = np.minimum(tissue, tissue[:, -1:] - tissue) >= wall
     ids = labels[air]
     voxels = np.bincount(ids, minlength=int(labels.max()) + 1)
-    mostly_flanked = 2 * np.bincount(ids, flanked[air], len(voxels)) > voxels
-    close_crop = 2 * np.bincount(ids, hu[air] > level, len(voxels)) > voxels
+    mostly_flanked = 2 * np.bincount(labels[air & flanked], minlength=len(voxels)) > voxels
+    close_crop = 2 * np.bincount(ids[hu[air] > level], minlength=len(voxels)) > voxels
     close_crop[np.union1d(at_corner, at_padding)] = False
     inside = np.ones(len(voxels), dtype=bool)
     suspects = np.union1d(_labels_at_sides(labels), at_padding)

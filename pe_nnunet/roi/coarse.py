@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from pe_nnunet.volumes.geometry import from_lps, image_like, spacing_zyx, to_lps
 from pe_nnunet.voxels import Box
 
 TARGET_MM = 2.0  # fine enough for the wall between lung and stomach, coarse enough for a second a scan
+SLAB_SLICES = 16  # of the image, about as many as are brought to its grid at once
 
 Bools = npt.NDArray[np.bool_]
 Hu = npt.NDArray[np.int16] | npt.NDArray[np.float32]
@@ -46,29 +48,37 @@ class Coarse:
         image_lps = to_lps(shrunk)
         return cls(sitk.GetArrayFromImage(image_lps), spacing_zyx(image_lps), image, shrunk, (x, y, z))
 
-    def to_fine(self, mask: Bools) -> tuple[Bools, Box]:
-        """Bring a coarse mask onto the image's grid.
+    def to_fine(self, mask: Bools) -> Iterator[tuple[Bools, Box]]:
+        """Bring a coarse mask onto the image's grid, slab by slab.
 
         Args:
             mask: On the coarse grid, not empty.
 
-        Returns:
-            The mask in the image's own axes (z, y, x), only the part within the box that holds it, and that box.
+        Yields:
+            The mask in the image's own axes (z, y, x) in some slices, only the part within the box that holds it, and
+            the box of that part.
         """
         native = sitk.GetArrayFromImage(from_lps(image_like(mask, to_lps(self.shrunk)), self.shrunk)) > 0
         held = Box.around(native)
         if held is None:
             raise ValueError("an empty mask has no place on the fine grid")
-        fine = native[held.slices]
+        planes = max(1, SLAB_SLICES // self.factors[2])
+        for first in range(held.start[0], held.stop[0], planes):
+            last = min(first + planes, held.stop[0])
+            yield self._fine(native, Box((first, *held.start[1:]), (last, *held.stop[1:])))
+
+    def _fine(self, native: Bools, part: Box) -> tuple[Bools, Box]:
+        """A part of a coarse mask in the image's own axes, on the image's grid, and the box that it fills there."""
+        fine = native[part.slices]
         shape, factors = self.image.GetSize()[::-1], self.factors[::-1]
-        start, stop = [a * f for a, f in zip(held.start, factors, strict=True)], []
+        start, stop = [a * f for a, f in zip(part.start, factors, strict=True)], []
         for axis, factor in enumerate(factors):
             fine = fine.repeat(factor, axis=axis) if factor > 1 else fine
-            at_end = held.stop[axis] == native.shape[axis]
+            at_end = part.stop[axis] == native.shape[axis]
             rest = shape[axis] - native.shape[axis] * factor if at_end else 0  # voxels that filled no block
             if rest:
                 fine = np.pad(fine, [(0, rest if a == axis else 0) for a in range(3)], mode="edge")
-            stop.append(held.stop[axis] * factor + rest)
+            stop.append(part.stop[axis] * factor + rest)
         return fine, Box.from_list([start, stop])
 
 

@@ -16,7 +16,6 @@ import SimpleITK as sitk
 from pe_nnunet.errors import InputError, Note
 from pe_nnunet.roi.airspaces import AIR_BELOW_HU, enclosed_air, gas, gas_level, open_air_level, trachea
 from pe_nnunet.roi.coarse import Bools, Coarse, Hu, Spacing, distance_mm, with_neighbours
-from pe_nnunet.volumes.geometry import image_like
 from pe_nnunet.voxels import Box
 
 MIN_LUNGS_MM3 = 250_000.0  # an adult's smaller lung at full expiration holds about a litre
@@ -79,10 +78,12 @@ def find_lungs(image: sitk.Image) -> Lungs:
     if not both_sides:
         notes = (Note("PE-ROI-002", "warning", ONE_SIDED), *notes)
     other_air = (coarse.hu < AIR_BELOW_HU) & ~found
-    fine, box = coarse.to_fine(with_neighbours(found) & ~other_air)
-    mask = np.zeros(image.GetSize()[::-1], dtype=np.uint8)
-    mask[box.slices] = fine & (sitk.GetArrayViewFromImage(image)[box.slices] < AIR_BELOW_HU)
-    return Lungs(image_like(mask, image), notes, missing_below_mm)
+    hu, mask = sitk.GetArrayViewFromImage(image), sitk.Image(image.GetSize(), sitk.sitkUInt8)
+    mask.CopyInformation(image)
+    for fine, box in coarse.to_fine(with_neighbours(found) & ~other_air):
+        z, y, x = box.slices
+        mask[x, y, z] = sitk.GetImageFromArray((fine & (hu[z, y, x] < AIR_BELOW_HU)).view(np.uint8))
+    return Lungs(mask, notes, missing_below_mm)
 
 
 def coarse_lungs(hu: Hu, spacing_mm: Spacing) -> tuple[Bools, bool]:

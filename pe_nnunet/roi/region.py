@@ -1,27 +1,27 @@
-"""The region of interest: the box around the lungs, with a margin; into it and back onto the whole grid; their hull."""
+"""The region of interest: the box around the lungs, with a margin; into it and back onto the whole grid."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cc3d
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage as ndi
-from scipy.spatial import ConvexHull
 
 from pe_nnunet.errors import GeometryError, InputError, Note
 from pe_nnunet.roi.lungmask import find_lungs_by_lungmask
 from pe_nnunet.roi.lungs import Lungs, find_lungs
-from pe_nnunet.volumes.geometry import spacing_zyx
+from pe_nnunet.volumes.geometry import lps_axes, spacing_zyx
+from pe_nnunet.volumes.lps_arrays import own_view
 from pe_nnunet.voxels import Box
 
 LungFinder = Literal["density", "lungmask"]
 BODY_ABOVE_HU = -300
+SLAB_SLICES = 16  # that are pasted at once
 
 
 @dataclass(frozen=True)
@@ -118,80 +118,47 @@ def crop(image: sitk.Image, box: Box) -> sitk.Image:
     Raises:
         GeometryError: PE-GEO-001 if the box reaches outside.
     """
-    _require_within(box, image)
+    _require_within(box, image.GetSize()[::-1])
     return sitk.RegionOfInterest(image, box.shape[::-1], box.start[::-1])
 
 
-def paste(part: sitk.Image, box: Box, like: sitk.Image, fill: float = 0) -> sitk.Image:
-    """Put a cropped image back onto the whole grid.
+def paste(part_lps: NDArray[Any], box: Box, like: sitk.Image, fill: float = 0) -> sitk.Image:
+    """Put a part of the LPS version of an image onto the image's own grid.
+
+    Slab by slab, so that of a large map there is one copy.
 
     Args:
-        part: Of the box's size, any pixel type.
-        box: Where it was cut out, in array order (z, y, x).
-        like: The image on the whole grid.
+        part_lps: (z, y, x) in LPS axes, of the box's shape.
+        box: Where it was cut out of `to_lps(like)`, in array order (z, y, x).
+        like: The image on the whole grid, of any axes.
         fill: The value outside the box.
 
     Returns:
-        An image of `part`'s pixel type on `like`'s grid.
+        An image of the part's type on `like`'s grid.
 
     Raises:
         GeometryError: PE-GEO-001 if part, box and grid do not fit together.
     """
-    _require_within(box, like)
-    shape = part.GetSize()[::-1]
-    if shape != box.shape:
-        raise GeometryError("PE-GEO-001", f"a part of shape {shape} (z, y, x) does not fit a box of {box.shape}")
-    whole = sitk.Image(like.GetSize(), part.GetPixelID())
+    _require_within(box, tuple(like.GetSize()[axis] for axis in reversed(lps_axes(like)[0])))
+    if part_lps.shape != box.shape:
+        raise GeometryError(
+            "PE-GEO-001", f"a part of shape {part_lps.shape} (z, y, x) does not fit a box of {box.shape}"
+        )
+    part, held = own_view(part_lps, box, like)
+    whole = sitk.Image(like.GetSize(), sitk.GetImageFromArray(part[:1, :1, :1]).GetPixelID())
     whole.CopyInformation(like)
     if fill:
         whole += fill
-    z, y, x = box.slices
-    whole[x, y, z] = part  # in place: a scan's map in single precision is large, and one of it is enough
+    z, y, x = held.slices
+    for first in range(0, len(part), SLAB_SLICES):
+        slab = np.ascontiguousarray(part[first : first + SLAB_SLICES])
+        start = z.start + first
+        whole[x, y, start : start + len(slab)] = sitk.GetImageFromArray(slab)
     return whole
 
 
-def _require_within(box: Box, image: sitk.Image) -> None:
-    shape = image.GetSize()[::-1]
+def _require_within(box: Box, shape: tuple[int, ...]) -> None:
     if any(b > n for b, n in zip(box.stop, shape, strict=True)):
         raise GeometryError(
             "PE-GEO-001", f"the box {box.start} to {box.stop} reaches outside an image of {shape} (z, y, x)"
         )
-
-
-COARSE_MM = 4.0
-
-
-def lung_hull(lungs: sitk.Image, margin_mm: float = 3.0) -> NDArray[np.bool_]:
-    """The convex hull of the lungs, widened by a margin.
-
-    Central arteries lie between the lungs, hence within their hull; the chest wall, the spine and most of the abdomen
-    do not. The hull is that of the whole volume, not slice by slice: it is wide where a slice shows little lung.
-
-    Args:
-        lungs: Mask of both lungs.
-        margin_mm: By how much the hull is widened.
-
-    Returns:
-        (z, y, x) on the mask's grid; all true where the lungs are too flat to have a hull.
-    """
-    mask = np.asarray(sitk.GetArrayFromImage(lungs)) > 0
-    spacing = np.array(lungs.GetSpacing()[::-1])
-    step = np.maximum(1, np.rint(COARSE_MM / spacing)).astype(int)
-    coarse = mask[:: step[0], :: step[1], :: step[2]]
-    points = np.argwhere(coarse & ~ndi.binary_erosion(coarse)) * (step * spacing)
-    if len(points) < 4 or any(np.ptp(points, axis=0) == 0):
-        return np.ones(mask.shape, bool)
-    z, y, x = np.meshgrid(
-        *(np.arange(n) * k * mm for n, k, mm in zip(coarse.shape, step, spacing, strict=True)),
-        indexing="ij",
-        sparse=True,
-    )
-    inside = np.ones(coarse.shape, bool)
-    for normal_z, normal_y, normal_x, offset in ConvexHull(points).equations:  # a point is inside all half-spaces
-        inside &= normal_z * z + normal_y * y + normal_x * x + offset <= 1e-6
-    # half a coarse voxel more, as the grid's points stand for what is around them
-    reach = margin_mm + float(np.linalg.norm(step * spacing)) / 2
-    widened = ndi.distance_transform_edt(~inside, sampling=step * spacing) <= reach
-    for axis, count in enumerate(step):
-        widened = np.repeat(widened, count, axis)
-    return np.ascontiguousarray(widened[tuple(slice(0, n) for n in mask.shape)])

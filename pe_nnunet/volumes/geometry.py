@@ -39,7 +39,8 @@ def image_like(array_zyx: npt.NDArray[np.generic], like: sitk.Image) -> sitk.Ima
         raise GeometryError(
             "PE-GEO-001", f"an array of shape {array_zyx.shape} (z, y, x) does not fit a grid of {shape}"
         )
-    image = sitk.GetImageFromArray(array_zyx.astype(np.uint8) if array_zyx.dtype == bool else array_zyx)
+    whole = np.ascontiguousarray(array_zyx)
+    image = sitk.GetImageFromArray(whole.view(np.uint8) if whole.dtype == bool else whole)
     image.CopyInformation(like)
     return image
 
@@ -112,13 +113,12 @@ def to_lps(image: sitk.Image) -> sitk.Image:
     Axes are permuted and flipped, no voxel is interpolated and none moves in space; an oblique image stays oblique.
 
     Returns:
-        A new image; array index (z, y, x) then grows towards superior, posterior, left.
+        An image whose array index (z, y, x) grows towards superior, posterior, left: the image itself where it does so
+        already, as a view of an image that shares its voxels with another one copies them all.
     """
     axes, flipped = lps_axes(image)
     permuted = sitk.PermuteAxes(image, axes) if axes != (0, 1, 2) else image
-    if any(flipped):
-        return sitk.Flip(permuted, list(flipped), flipAboutOrigin=False)
-    return sitk.Image(permuted)
+    return sitk.Flip(permuted, list(flipped), flipAboutOrigin=False) if any(flipped) else permuted
 
 
 def from_lps(image_in_lps: sitk.Image, like: sitk.Image) -> sitk.Image:
@@ -129,7 +129,8 @@ def from_lps(image_in_lps: sitk.Image, like: sitk.Image) -> sitk.Image:
         like: The image on the original grid.
 
     Returns:
-        The same voxels on `like`'s grid, whose origin, spacing and direction are copied bit by bit.
+        The same voxels on `like`'s grid, whose origin, spacing and direction are copied bit by bit; the image itself
+        where it lies on that grid.
 
     Raises:
         GeometryError: PE-GEO-001 if the sizes do not correspond.
@@ -142,10 +143,12 @@ def from_lps(image_in_lps: sitk.Image, like: sitk.Image) -> sitk.Image:
         )
     turned = sitk.Flip(image_in_lps, list(flipped), flipAboutOrigin=False) if any(flipped) else image_in_lps
     places = [axes.index(axis) for axis in range(3)]
-    image = sitk.PermuteAxes(turned, places) if places != [0, 1, 2] else sitk.Image(turned)
-    if not _same_header(image, like):  # writing one copies the voxels of an image that shares them
-        image.CopyInformation(like)
-    return image
+    image = sitk.PermuteAxes(turned, places) if places != [0, 1, 2] else turned
+    if _same_header(image, like):
+        return image
+    placed = sitk.Image(image) if image is image_in_lps else image
+    placed.CopyInformation(like)
+    return placed
 
 
 def _same_header(one: sitk.Image, other: sitk.Image) -> bool:

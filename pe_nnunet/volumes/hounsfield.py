@@ -38,6 +38,9 @@ def replace_padding(hu: Values, what: str, padding: float | None = None) -> int:
     Raises:
         InputError: PE-HU-001 if so many values lie far outside that they are no padding.
     """
+    declared = padding is not None and not BLANKS_TISSUE_HU[0] <= padding <= BLANKS_TISSUE_HU[1]
+    if not declared and hu.size and hu.min() > PADDING_BELOW_HU and hu.max() <= PADDING_ABOVE_HU:
+        return 0  # as of most scans, of which no masks are made
     outside = (hu <= PADDING_BELOW_HU) | (hu > PADDING_ABOVE_HU)
     far = hu[(hu < NO_PADDING_BELOW_HU) | (hu > PADDING_ABOVE_HU)]
     if far.size > MAX_PADDING_VALUES and len(np.unique(far)) > MAX_PADDING_VALUES:
@@ -47,7 +50,7 @@ def replace_padding(hu: Values, what: str, padding: float | None = None) -> int:
             f"{far.max():g}, which neither tissue nor padding has: the file is damaged, or holds no HU",
             "copy or export the scan again",
         )
-    if padding is not None and not BLANKS_TISSUE_HU[0] <= padding <= BLANKS_TISSUE_HU[1]:
+    if declared:
         outside |= hu == padding
     count = int(np.count_nonzero(outside))
     if count:

@@ -83,7 +83,9 @@ def require_volume(image: sitk.Image, what: str) -> None:
 def _read_volume(ref: ScanRef, *, assume_hu: bool) -> Scan:
     image, found = read_file(ref.path)
     notes = list(found)
-    hu = _working_copy(sitk.GetArrayFromImage(image))
+    hu = _working_copy(sitk.GetArrayViewFromImage(image))
+    spacing_mm, origin_mm, direction = image.GetSpacing(), image.GetOrigin(), image.GetDirection()
+    del image  # of a large scan there are two copies at most
     if hu.dtype.kind == "f" and (count := replace_nan(hu, ref.case_id)):
         notes.append(Note("PE-NII-003", "repaired", f"{count} NaN or infinite voxels set to -1024 HU"))
     padded = replace_padding(hu, ref.case_id)
@@ -94,7 +96,9 @@ def _read_volume(ref: ScanRef, *, assume_hu: bool) -> Scan:
     if hu.dtype == np.int32:
         hu = hu.astype(np.int16)  # fits: what lies outside -1500..32000 was padding
     result = sitk.GetImageFromArray(hu)
-    result.CopyInformation(image)
+    result.SetSpacing(spacing_mm)
+    result.SetOrigin(origin_mm)
+    result.SetDirection(direction)
     return Scan(ref.case_id, result, ref, tuple(notes), None, file_sha256(ref.path))
 
 
@@ -105,7 +109,9 @@ def _working_copy(array: Values) -> Values:
             return array.astype(np.float32)
     if array.dtype.itemsize == 1 or array.dtype == np.int16:
         return array.astype(np.int16)
-    return np.clip(array, -(2**31), 2**31 - 1).astype(np.int32)
+    if array.dtype.itemsize == 2:
+        return array.astype(np.int32)
+    return np.clip(array, -(2**31), 2**31 - 1).astype(np.int32, copy=False)
 
 
 WHOLE_TOLERANCE = 1e-3

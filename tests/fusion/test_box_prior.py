@@ -117,3 +117,10 @@ def test_impossible_weights(weights):
 def test_a_region_of_another_shape(probability):
     with pytest.raises(GeometryError, match="PE-FUS-003"):
         fuse(probability, None, FusionSettings(), roi_mask=np.ones((2, 2, 2), bool))
+
+
+def test_a_part_of_a_map_is_fused_as_in_the_whole(probability):
+    settings = FusionSettings(**WEIGHTS)
+    boxes = [tube(0.9, 1, 0.0, 0.0, 4.0, 4.0), tube(0.8, 1, 0.0, 7.0, 4.0, 11.0)]
+    part = fuse(probability[1:, :, 1:], boxes, settings, start=(1, 0, 1))
+    np.testing.assert_array_equal(part, fuse(probability, boxes, settings)[1:, :, 1:])

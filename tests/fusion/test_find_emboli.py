@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,6 +107,13 @@ def test_more_emboli_than_uint16_holds() -> None:
     found = find_emboli(probability, UNIT, FusionSettings(min_volume_mm3=0))
     assert found.labels.dtype == np.uint32
     assert found.labels.max() == len(found.candidates) == 42**3
+    joined = find_emboli(probability, UNIT, FusionSettings(min_volume_mm3=0, nms_mm=150))
+    assert (joined.labels.dtype, joined.labels.max()) == (np.uint16, 1)
+
+
+def test_a_voxel_of_a_large_finding_takes_few_bytes(peak_bytes: Callable[[Callable[[], object]], int]) -> None:
+    probability = np.linspace(0.6, 0.9, 64**3, dtype=np.float32).reshape(64, 64, 64)
+    assert peak_bytes(lambda: find_emboli(probability, UNIT)) < 8 * probability.size
 
 
 def test_the_map_is_left_as_it_was() -> None:

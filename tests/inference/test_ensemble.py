@@ -1,11 +1,14 @@
 """Ensembles with known answers, and one model against nnU-Net's own prediction."""
 
+import weakref
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference import ensemble
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
@@ -50,6 +53,24 @@ def test_chosen_folds_alone_count_and_no_agreement_is_made_unasked(model_folder,
     probability, agreement = predict_ensemble([load(folder, ["1"])], part, CPU, EXACT)
     np.testing.assert_allclose(probability, sigmoid(2.0), atol=1e-5)
     assert agreement is None
+
+
+def test_what_one_model_sees_and_says_is_gone_before_the_next_takes_memory(model_folder, part, monkeypatch):
+    held = []
+
+    def watched(function, others):
+        def run(*args, **kwargs):
+            assert sum(ref() is not None for ref in held) == others
+            found = function(*args, **kwargs)
+            held.append(weakref.ref(found))
+            return found
+
+        return run
+
+    monkeypatch.setattr(ensemble, "prepare", watched(ensemble.prepare, 0))
+    monkeypatch.setattr(ensemble, "predict_log_odds", watched(ensemble.predict_log_odds, 1))  # beside the image
+    predict_ensemble([load(model_folder(name, folds=(0, 1))) for name in ("A__P__3d", "B__P__3d")], part, CPU, EXACT)
+    assert len(held) == 6
 
 
 VARIANTS = {

@@ -46,9 +46,8 @@ def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_fol
     loaded = []
     original = loaded_ensemble.load_model
     monkeypatch.setattr(loaded_ensemble, "load_model", lambda *a: loaded.append(a) or original(*a))
-    finder = PEPredictor(
-        [model_folder(gain=20.0, patch=(32, 32, 32))], device="cpu", inference=QUICK, outputs={"agreement"}
-    )
+    model, outputs = model_folder(gain=20.0, patch=(32, 32, 32)), {"agreement", "probability"}
+    finder = PEPredictor([model], device="cpu", inference=QUICK, outputs=outputs)
     first = finder.predict(thorax, case_id="x")
     turned = finder.predict(sitk.DICOMOrient(thorax, "SAR"))
     assert len(loaded) == 1
@@ -58,6 +57,11 @@ def test_models_are_loaded_once_and_images_of_any_axes_give_one_answer(model_fol
     np.testing.assert_allclose(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(first.probability), atol=1e-3)
     votes = sitk.GetArrayFromImage(first.agreement)
     np.testing.assert_array_equal(votes, sitk.GetArrayFromImage(first.probability) >= 0.5)
+    for result in (first, turned):
+        values = sitk.GetArrayFromImage(result.probability)
+        assert len(result.emboli.kept) == len(first.emboli.kept) > 0
+        assert (values[result.emboli.labels > 0] >= 0.5).all()
+        assert all(values[row.voxel_zyx] == pytest.approx(row.probability) for row in result.emboli.candidates)
 
 
 def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen):
@@ -81,6 +85,7 @@ def test_boxes_raise_what_they_touch_and_nothing_else(model_folder, thorax, seen
         assert embolus.volume_mm3 == pytest.approx(125 * 64)
         assert result.roi["detected_emboli"] == 1
         assert "detection" in result.timings_s
+        assert result.probability is None  # it was not asked for
         held = sitk.GetArrayFromImage(result.segmentation)  # as it was before the box
         assert held.max() == pytest.approx(np.exp(-1) / (1 + np.exp(-1)), abs=0.01)
         assert len(result.detections.emboli) == 1

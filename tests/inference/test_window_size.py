@@ -15,12 +15,13 @@ from torch import nn
 from pe_nnunet.cli import main
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.inference import window_size
+from pe_nnunet.inference.device import free_memory
 from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.locate import locate_folder
 from pe_nnunet.inference.model import load_model
 from pe_nnunet.inference.network_cost import NetworkCost, divisor_of, network_cost
 from pe_nnunet.inference.settings import InferenceSettings
-from pe_nnunet.inference.window_size import free_memory, largest_window, rounded, with_windows
+from pe_nnunet.inference.window_size import largest_window, rounded, with_windows
 from pe_nnunet.inference.windows import corners_over, predict_log_odds
 from pe_nnunet.networks import TARUNet
 from pe_nnunet.roi import crop
@@ -167,6 +168,13 @@ def test_a_window_takes_half_of_the_free_memory_at_most(model, monkeypatch):
 
 def test_the_memory_of_this_machine_is_known():
     assert free_memory(CPU) is None or free_memory(CPU) > 2**20
+
+
+def test_memory_that_torch_keeps_for_later_is_free(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (100, 1000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 30)
+    assert free_memory(GPU) == 140
 
 
 def test_bytes_of_a_window_are_those_that_live_at_once():

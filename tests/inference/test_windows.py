@@ -9,7 +9,16 @@ from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compu
 from torch import nn
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.windows import NOT_SEEN, corners_over, pe_log_odds, predict_log_odds, window_corners
+from pe_nnunet.inference import windows
+from pe_nnunet.inference.windows import (
+    MOST_VOXELS_ON_A_GPU,
+    NOT_SEEN,
+    corners_over,
+    pe_log_odds,
+    predict_log_odds,
+    window_corners,
+    windows_at_once,
+)
 
 
 class Net(nn.Module):
@@ -210,6 +219,16 @@ def test_a_window_too_large_for_memory_is_an_error_with_a_code_and_other_errors_
         run(Hungry(0), torch.zeros(1, 8, 8, 8))
     with pytest.raises(RuntimeError, match="channels"):
         run(nn.Conv3d(2, 2, 1), torch.zeros(1, 8, 8, 8))
+
+
+def test_on_a_gpu_a_batch_takes_half_of_the_free_memory_at_most(monkeypatch):
+    gpu, window = torch.device("cuda"), (32, 32, 32)
+    each = 400 * 32**3
+    for free, count in ((0, 1), (2 * each, 1), (7 * each, 3), (10**15, MOST_VOXELS_ON_A_GPU // 32**3)):
+        monkeypatch.setattr(windows, "free_memory", lambda _, free=free: free)
+        assert windows_at_once(window, gpu, 400.0) == count
+    assert windows_at_once(window, gpu) == 128  # where nobody knows what a window takes
+    assert windows_at_once(window, torch.device("cpu"), 400.0) == 8
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])

@@ -12,7 +12,7 @@ from pe_nnunet.fusion import FusionSettings, find_emboli
 from pe_nnunet.outputs import artery_diameters_mm
 from pe_nnunet.outputs.artery import artery_diameter_mm, level_of
 from pe_nnunet.phantom import coarse_settings, make_phantom
-from pe_nnunet.volumes.geometry import image_like, spacing_zyx
+from pe_nnunet.volumes.geometry import spacing_zyx
 from pe_nnunet.voxels import boxes_by_id
 
 LUNG, TISSUE, BLOOD, CLOT = -850.0, 40.0, 350.0, 60.0
@@ -51,7 +51,7 @@ def tube(
 
 
 def measured(image: sitk.Image, clot: np.ndarray) -> float:
-    return artery_diameter_mm(image, image_like(clot, image), 1, boxes_by_id(clot)[1])
+    return artery_diameter_mm(image, clot, 1, boxes_by_id(clot)[1])
 
 
 @pytest.mark.parametrize("around", [LUNG, TISSUE])
@@ -114,10 +114,11 @@ def test_agrees_with_the_phantoms_tree() -> None:
     true, found = [], []
     for index in (5, 9):
         phantom = make_phantom(coarse_settings(), seed=0, index=index)
-        boxes = boxes_by_id(sitk.GetArrayFromImage(phantom.emboli))
+        labels = sitk.GetArrayFromImage(phantom.emboli)
+        boxes = boxes_by_id(labels)
         for embolus in phantom.facts["emboli"]:
             true.append(2 * embolus["vessel_radius_mm"])
-            found.append(artery_diameter_mm(phantom.ct, phantom.emboli, embolus["id"], boxes[embolus["id"]]))
+            found.append(artery_diameter_mm(phantom.ct, labels, embolus["id"], boxes[embolus["id"]]))
     assert len(true) == 8
     assert np.corrcoef(true, found)[0, 1] > 0.9
     assert np.mean(np.abs(np.subtract(true, found))) < 1.6

@@ -51,3 +51,12 @@ answer = [len(modules), refused, "ultralytics" in sys.modules]
     assert count > 50
     assert refused == ["pe_nnunet.detection.yolo"]  # imported by functions of its package, when they are called
     assert not loaded
+
+
+def test_reading_and_cropping_do_not_load_what_few_scans_need(fresh_python: Callable[..., Any]) -> None:
+    code = """
+import sys
+import pe_nnunet.roi, pe_nnunet.volumes
+answer = sorted({"nibabel", "scipy.optimize", "torch"} & {*sys.modules})
+"""
+    assert fresh_python(code) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from pe_nnunet.roi import lung_hull
+from pe_nnunet.roi import coarse_hull, lung_hull
 
 
 def two_lungs(spacing_zyx):
@@ -34,3 +34,15 @@ def test_flat_lungs_leave_everything():
     mask[2, 10:30, 10:30] = 1
     assert lung_hull(sitk.GetImageFromArray(mask)).all()
     assert lung_hull(sitk.GetImageFromArray(np.zeros((4, 40, 40), np.uint8))).all()
+
+
+def test_the_hull_is_that_of_blocks():
+    image, _, _ = two_lungs((3.0, 2.0, 1.0))
+    image = image[3:, 2:, 1:]  # sides that blocks do not divide
+    blocks, step = coarse_hull(image, 3.0)
+    hull = lung_hull(image)
+    assert step == (1, 2, 4)
+    assert hull.shape == image.GetSize()[::-1]
+    assert hull.flags.c_contiguous
+    np.testing.assert_array_equal(hull[:: step[0], :: step[1], :: step[2]], blocks)
+    np.testing.assert_array_equal(hull[1 :: step[0], 1 :: step[1], 3 :: step[2]], blocks[1:, :, :64])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pe_nnunet.errors import GeometryError
 from pe_nnunet.volumes import from_lps, image_like, require_same_grid, spacing_zyx, to_lps
 from pe_nnunet.volumes.geometry import lps_axes
+from pe_nnunet.volumes.lps_arrays import lps_view
 
 AXIS_ALIGNED = [
     np.diag(signs)[:, order] for order in permutations(range(3)) for signs in product((1.0, -1.0), repeat=3)
@@ -108,11 +109,22 @@ def test_from_lps_takes_another_pixel_type_and_refuses_another_size() -> None:
         from_lps(numbered(np.eye(3), (2, 2, 2)), image)
 
 
-def test_to_lps_returns_a_new_image() -> None:
-    image = numbered(np.eye(3))
-    upright = to_lps(image)
-    upright[0, 0, 0] = 99
-    assert image[0, 0, 0] == 0
+def test_an_image_in_lps_axes_is_not_copied() -> None:
+    image, moved = numbered(np.eye(3)), numbered(np.eye(3))
+    assert to_lps(image) is image
+    assert from_lps(image, image) is image
+    moved.SetOrigin((1, 2, 3))
+    assert from_lps(image, moved).GetOrigin() == (1, 2, 3)
+    assert image.GetOrigin() != (1, 2, 3)
+
+
+@pytest.mark.parametrize("direction", AXIS_ALIGNED)
+def test_an_array_is_turned_as_its_image_without_a_copy(direction: np.ndarray) -> None:
+    image = numbered(direction)
+    array = sitk.GetArrayFromImage(image)
+    turned = lps_view(array, image)
+    assert np.array_equal(turned, sitk.GetArrayFromImage(to_lps(image)))
+    assert np.shares_memory(turned, array)
 
 
 def test_image_like_and_spacing() -> None:

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from pe_nnunet.errors import InputError
 from pe_nnunet.volumes import ScanRef, find_scans, read_scan, require_same_grid, write_image
+from pe_nnunet.volumes.hounsfield import replace_padding
 
 
 def read(path: Path, **options: bool):
@@ -72,6 +73,14 @@ def test_nifti_lies_where_itk_puts_it(thorax: sitk.Image, tmp_path: Path, flips:
     require_same_grid(sitk.ReadImage(str(path)), scan.image, "what was read")
     require_same_grid(thorax, scan.image, "what was read")
     assert codes(scan) == []
+
+
+def test_no_masks_are_made_of_a_scan_without_padding(peak_bytes: Callable[[Callable[[], object]], int]) -> None:
+    hu = np.zeros((64, 64, 64), np.int16)
+    assert peak_bytes(lambda: replace_padding(hu, "a")) < hu.size / 4
+    hu[0, 0, 0] = -2000
+    assert replace_padding(hu, "a") == 1
+    assert hu[0, 0, 0] == -1024
 
 
 def test_detached_headers_are_hashed_with_their_data(thorax: sitk.Image, tmp_path: Path) -> None:

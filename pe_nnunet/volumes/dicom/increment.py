@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
 
 from pe_nnunet.errors import GeometryError, Note
 
@@ -118,15 +117,18 @@ def _rounding(points: Points) -> float:
 
 
 def _off_even(along_mm: Points) -> float:
-    """How far slices at these places lie at most beside the best even ones, in mm.
+    """How far slices at these places lie at most beside even ones, in mm: the best, or any within 0.01 mm.
 
     Example:
         >>> round(_off_even(np.array([0.0, 2.0, 5.0, 7.0])), 3)  # 2.5 mm apart, rounded to whole ones
         0.25
     """
     places, steps_mm = np.arange(len(along_mm)), np.diff(along_mm)
-    if np.ptp(steps_mm) < 1e-9:
-        return 0.0
+    off_mm = float(np.ptp(along_mm - steps_mm.mean() * places)) / 2
+    if off_mm <= SAME_POSITION_MM:  # the best even ones are no farther
+        return off_mm
+    from scipy.optimize import minimize_scalar  # of much memory, and for few series
+
     best = minimize_scalar(
         lambda step_mm: float(np.ptp(along_mm - step_mm * places)),
         bounds=(float(steps_mm.min()), float(steps_mm.max())),

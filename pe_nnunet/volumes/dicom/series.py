@@ -42,6 +42,7 @@ from pe_nnunet.volumes.hounsfield import Values, replace_padding, require_hu
 from pe_nnunet.volumes.scan import DicomInfo, Scan, ScanRef
 
 Headers = dict[Path, pydicom.Dataset]  # without their pixels
+SLAB_SLICES = 16  # that go into the image at once
 
 
 @quiet_pydicom()
@@ -77,10 +78,11 @@ def read_dicom(ref: ScanRef, *, assume_hu: bool = False, resample_gaps: bool = F
     reader = _SliceReader(ref.case_id, headers)
     slices, doubled = _one_per_position(stack, reader)
     _require_rescale_of_all(slices, reader)
-    hu, sha256, padded = _volume(slices, reader)
+    image, sha256, padded = _volume(slices, reader)
     if not assume_hu:
-        require_hu(hu, padded, ref.case_id)
-    image = sitk.GetImageFromArray(stack.resampled(hu))
+        require_hu(sitk.GetArrayViewFromImage(image), padded, ref.case_id)
+    if stack.offsets is not None:
+        image = sitk.GetImageFromArray(stack.resampled(sitk.GetArrayViewFromImage(image)))
     image.SetSpacing(stack.spacing_mm)
     image.SetOrigin(stack.origin_mm)
     image.SetDirection(stack.direction.ravel().tolist())
@@ -189,13 +191,17 @@ def _require_rescale_of_all(slices: list[Slice], reader: _SliceReader) -> None:
         )
 
 
-def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int]:
-    """The array in HU, the hash over the files in this order, and the number of padding voxels."""
+def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[sitk.Image, str, int]:
+    """The image in HU on no grid yet, the hash over the files in this order, and the number of padding voxels.
+
+    It is filled slab by slab: an array of all slices would be there twice while an image is made of it.
+    """
     scales = [value for s in slices for value in reader.rescale(s)[:2] if value is not None]
     whole = all(value.is_integer() for value in scales)
     shape = (len(slices), slices[0].rows, slices[0].columns)
     require_memory(shape, reader.case_id)
-    hu = np.empty(shape, np.int16 if whole else np.float32)
+    image = sitk.Image(shape[::-1], sitk.sitkInt16 if whole else sitk.sitkFloat32)
+    slab = np.empty((SLAB_SLICES, *shape[1:]), np.int16 if whole else np.float32)
     digest, padded, scratch = hashlib.sha256(), 0, np.empty(shape[1:], np.int32)
     runs = [list(run) for _, run in groupby(range(len(slices)), lambda k: slices[k].file)]
     files = [slices[run[0]].file for run in runs]
@@ -204,8 +210,11 @@ def _volume(slices: list[Slice], reader: _SliceReader) -> tuple[Values, str, int
         for k in run:
             plane, padding = reader.hu(slices[k], scratch)
             padded += replace_padding(plane, f"{reader.case_id}: {file.name}", padding)
-            hu[k] = plane  # fits: what lies outside -1500..32000 was padding
-    return hu, digest.hexdigest(), padded
+            place = k % SLAB_SLICES
+            slab[place] = plane  # fits: what lies outside -1500..32000 was padding
+            if place == SLAB_SLICES - 1 or k == len(slices) - 1:
+                image[:, :, k - place : k + 1] = sitk.GetImageFromArray(slab[: place + 1])
+    return image, digest.hexdigest(), padded
 
 
 def _header_notes(reader: _SliceReader, slices: list[Slice]) -> list[Note]:

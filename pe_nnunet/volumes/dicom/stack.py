@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import shift
 
 from pe_nnunet.errors import GeometryError, Note
 from pe_nnunet.volumes.dicom.increment import SAME_POSITION_MM, increment_of
@@ -201,6 +200,8 @@ def _unshear(hu: Values, pixels: Points) -> Values:
     """Slices shifted back by so many rows and columns each, on a canvas that holds all."""
     if not pixels.any():
         return hu
+    from scipy.ndimage import shift
+
     more = np.ceil(pixels.max(axis=0) - 1e-6).astype(int)
     canvas = np.empty((len(hu), hu.shape[1] + more[0], hu.shape[2] + more[1]), hu.dtype)
     for k, plane in enumerate(hu):

@@ -19,7 +19,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
@@ -41,7 +40,6 @@ _FIELDS = {
 _MAGIC_AT = 344
 _VOXELS_AT = 352
 _SHAPE = (2, 2, 2)
-_nib: Any = nib  # without types
 _DISPLAY = Lock()  # one setting for all threads
 
 Vector = npt.NDArray[np.float64]
@@ -135,6 +133,13 @@ def _forms(header: Any, path: Path) -> tuple[dict[str, Vector], list[str]]:
     return whole, without
 
 
+def _nibabel() -> Any:
+    """It has no types, and takes memory that DICOM does not need."""
+    import nibabel
+
+    return nibabel
+
+
 def _quaternion(header: Any) -> Vector:
     return np.array([header["quatern_b"], header["quatern_c"], header["quatern_d"]], dtype=np.float64)
 
@@ -144,7 +149,7 @@ def _qform(header: Any) -> Vector:
     vector = _quaternion(header)
     square = float(vector @ vector)
     real = np.sqrt(1 - square) if square <= 1 else 0.0
-    rotation = _nib.quaternions.quat2mat([real, *vector])  # normalises, and takes what is not finite as it is
+    rotation = _nibabel().quaternions.quat2mat([real, *vector])  # normalises, and takes what is not finite as it is
     hand = -1.0 if header["pixdim"][0] < 0 else 1.0
     affine = np.eye(4)
     affine[:3, :3] = rotation * np.array(header["pixdim"][1:4], dtype=np.float64) * (1, 1, hand)
@@ -168,7 +173,7 @@ def _by_itk(header: Any, readings: dict[str, Reading], pixdim_mm: Vector) -> Rea
     same fields; of the second the axes are taken from the sform, the spacing from pixdim as always, for the caller to
     judge.
     """
-    fields = _nib.Nifti1Header(endianness="<")
+    fields = _nibabel().Nifti1Header(endianness="<")
     fields.set_data_dtype(np.uint8)
     fields.set_data_shape(_SHAPE)
     for part in readings:

@@ -13,7 +13,6 @@ from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
@@ -170,6 +169,8 @@ def _read_nifti(path: Path) -> Content:
 def _stored(header: Any, path: Path) -> npt.NDArray[np.generic]:
     """Voxels as they are stored, in their order."""
     if path.suffix.lower() != ".gz":
+        import nibabel as nib
+
         proxy: Any = nib.arrayproxy.ArrayProxy(str(path), header)  # type: ignore[no-untyped-call, unused-ignore]
         plain: npt.NDArray[np.generic] = np.asanyarray(proxy.get_unscaled()).ravel(order="F")
         require_no_surplus(path, int(header.get_data_offset()), plain.nbytes)
@@ -204,6 +205,8 @@ def other_grids(image: sitk.Image, path: Path) -> Iterator[tuple[str, sitk.Image
 
 def nifti_header(path: Path) -> Any:
     """The header of a NIfTI file as it is, nothing mended."""
+    import nibabel as nib  # takes memory that other files do not need
+
     with nib.openers.ImageOpener(str(path)) as file:
         start = file.read(4)
         file.seek(0)
@@ -240,7 +243,10 @@ def _scaled(header: Any, path: Path) -> npt.NDArray[np.generic]:
         return stored
     short = stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2
     if short and slope.is_integer() and intercept.is_integer():
-        whole: npt.NDArray[np.generic] = stored.astype(np.int64) * int(slope) + int(intercept)
+        fits = abs(slope) * 2**16 + abs(intercept) < 2**31
+        whole = stored.astype(np.int32 if fits else np.int64)
+        whole *= int(slope)
+        whole += int(intercept)
         return whole
     scaled: npt.NDArray[np.generic] = stored * np.float64(slope) + np.float64(intercept)
     return scaled
