@@ -14,6 +14,7 @@ SHORT = "learning_rate=2e-3"
 
 TAR_UNETS = {
     "published": "poolings=3 units=2 recurrence=2 attention=yes residual=yes",
+    "plain at full resolution": "poolings=3 units=1,2 recurrence=0,2",
     "light": "poolings=4 units=1,2 recurrence=0 first_width=8",
 }
 """`PE_NNUNET_PLAN` of each form of TAR-UNet."""
