@@ -70,13 +70,16 @@ def _shallow(given: Tensor, weight: Tensor) -> bool:
 
 @contextmanager
 def single_precision() -> Iterator[None]:
-    """Convolutions in float32 itself: a GPU's default is TF32, whose 10 bits of mantissa are those of float16."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    """Convolutions and matrix products in float32 itself: a GPU may take TF32, with float16's 10 bits of mantissa."""
+    kinds = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    before = [kind.allow_tf32 for kind in kinds]
+    for kind in kinds:
+        kind.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        for kind, allowed in zip(kinds, before, strict=True):
+            kind.allow_tf32 = allowed
 
 
 def channels_last_format(dimensions: int) -> torch.memory_format:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from training_step import Setting, batch, built, stand_in_dataset
 
 from pe_nnunet.inference import locate_folder
+from pe_nnunet.inference.device import is_out_of_memory
 from pe_nnunet.inference.model import load_model
-from pe_nnunet.inference.windows import is_out_of_memory
 from pe_nnunet.precision import autocast_for
 
 LAYOUTS = {"channels first": torch.contiguous_format, "channels last": torch.channels_last_3d}

@@ -83,7 +83,7 @@ def require_emboli(cases: Sequence[ValidationCase]) -> None:
         InputError: PE-FUS-006 if none has.
         PEError: If a label cannot be read.
     """
-    if not any(sitk.GetArrayViewFromImage(case.truth()).any() for case in cases):
+    if not any(sitk.GetArrayFromImage(case.truth()).any() for case in cases):
         raise InputError("PE-FUS-006", f"no embolus in the {len(cases)} scans to calibrate on", "name other folds")
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pe_nnunet.dataset.probabilities import READERS
 from pe_nnunet.errors import InputError
+from pe_nnunet.inference.device import where_memory_allows
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.preparation import (
     NetworkGrid,
@@ -92,25 +96,16 @@ def predict_ensemble(
     for task in tasks:
         model, grid, share = task.model, task.grid, task.share
         first, *others = _channels_of(model, channels)
-        data = prepare(model, first, spacing, grid, others, place_of_scan(grid, [first, *others], device))
+        place = place_of_scan(grid, [first, *others], device, _window_bytes(model, device, settings))
+        data = where_memory_allows(partial(prepare, model, first, spacing, grid, others), place)
         seen, forward = _as_trained(model), tuple(model.plans.transpose_forward)
         turned = total[seen].transpose(forward)[grid.inside]
         turned_votes = None if votes is None else votes[seen].transpose(forward)[grid.inside]
         for fold, fold_weights in model.folds:
-            odds = predict_log_odds(
-                model.network_with(fold_weights),
-                data,
-                patch_size=model.window_size,
-                channel=model.pe_channel,
-                regions=model.regions,
-                device=device,
-                corners=task.corners,
-                mirror_axes=model.mirror_axes if settings.mirroring else (),
-                batch_size=settings.batch_size,
-                voxel_bytes=bytes_per_voxel(model, device, settings),
-                float32=settings.float32,
-                progress=course.fold(task, fold),
-            )
+            network, windows_done = model.network_with(fold_weights), course.fold(task, fold)
+            compute = partial(_log_odds, task, network, device, settings, windows_done, data)
+            odds = where_memory_allows(compute, data.device)
+            data = data.to(odds.device)  # where the next fold finds room as well
             for start, slab in probability_slabs(model, grid, odds):
                 if turned_votes is not None and agreement_at is not None:
                     turned_votes[start : start + len(slab)] += share * (slab >= agreement_at)
@@ -124,6 +119,38 @@ def predict_ensemble(
                 volume *= within
             np.minimum(volume, 1, out=volume)  # a sum of ones may round above their number
     return total, votes
+
+
+def _log_odds(
+    task: _Task,
+    network: torch.nn.Module,
+    device: torch.device,
+    settings: InferenceSettings,
+    progress: Callable[[int, int], None],
+    data: Tensor,
+    place: torch.device,
+) -> Tensor:
+    """The log-odds of one fold: its network runs on `device`, the scan and the sums of windows lie at `place`."""
+    model = task.model
+    return predict_log_odds(
+        network,
+        data.to(place),
+        patch_size=model.window_size,
+        channel=model.pe_channel,
+        regions=model.regions,
+        device=device,
+        corners=task.corners,
+        mirror_axes=model.mirror_axes if settings.mirroring else (),
+        batch_size=settings.batch_size,
+        voxel_bytes=bytes_per_voxel(model, device, settings),
+        float32=settings.float32,
+        progress=progress,
+    )
+
+
+def _window_bytes(model: TrainedModel, device: torch.device, settings: InferenceSettings) -> float:
+    """What a window takes at the peak; 0 where it is not known."""
+    return prod(model.window_size) * (bytes_per_voxel(model, device, settings) or 0)
 
 
 def _channels_of(model: TrainedModel, channels: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

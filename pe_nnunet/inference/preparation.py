@@ -137,17 +137,20 @@ NETWORK_BYTES = 16
 """A voxel of the network's grid, measured: image, sum and weights of windows in float32, and masks."""
 
 
-def place_of_scan(grid: NetworkGrid, channels: Sequence[NDArray[Any]], device: torch.device) -> torch.device:
+def place_of_scan(
+    grid: NetworkGrid, channels: Sequence[NDArray[Any]], device: torch.device, window_bytes: float = 0
+) -> torch.device:
     """Where a scan lies, on its own grid and a network's, with the sums of windows: a GPU with memory, else the CPU.
 
     Args:
         grid: Of the network.
         channels: Of the scan.
         device: Where the network runs.
+        window_bytes: That a window takes beside the scan.
     """
     free = free_memory(device) if device.type == "cuda" else None
     each = NETWORK_BYTES + 4 * (len(channels) - 1)  # of a further channel its image alone, in float32
-    needed = prod(grid.new_shape) * each + prod(grid.shape) * max(4, channels[0].itemsize)
+    needed = prod(grid.new_shape) * each + prod(grid.shape) * max(4, channels[0].itemsize) + window_bytes
     return CPU if free is None or needed > SHARE_OF_FREE_MEMORY * free else device
 
 

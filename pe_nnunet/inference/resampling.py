@@ -23,6 +23,7 @@ from skimage.transform import resize
 from torch import Tensor
 
 from pe_nnunet.inference.device import CPU
+from pe_nnunet.precision import single_precision
 
 SLAB_SLICES = 16
 NEGLIGIBLE = 1e-8  # a cubic spline reaches over all samples, but falls by a factor of 3.7 with each
@@ -110,7 +111,7 @@ class Resampling:
                     flat = torch.clamp(flat, data.amin((1, 2), keepdim=True), data.amax((1, 2), keepdim=True))
                 yield first, flat[rows.argmax(dim=1).to(device)]
                 continue
-            slab = data if self.shape[0] == self.new_shape[0] else torch.tensordot(rows.to(device), data, dims=1)
+            slab = data if self.shape[0] == self.new_shape[0] else _other_slices(rows.to(device), data)
             slab = _in_plane(slab, y, x)
             yield first, slab.clamp_(*limits) if limits is not None and self.order > 1 else slab
 
@@ -122,11 +123,18 @@ class Resampling:
         return result
 
 
+def _other_slices(rows: Tensor, planes: Tensor) -> Tensor:
+    """Sums of slices (slices, y, x), each by a row of weights."""
+    with single_precision():
+        return torch.tensordot(rows, planes, dims=1)
+
+
 def _in_plane(planes: Tensor, y: Tensor | None, x: Tensor | None) -> Tensor:
     """Slices with other rows and columns; None for those that stay as they are."""
-    if y is not None:
-        planes = torch.matmul(y, planes)
-    return planes if x is None else torch.matmul(planes, x.T)
+    with single_precision():
+        if y is not None:
+            planes = torch.matmul(y, planes)
+        return planes if x is None else torch.matmul(planes, x.T)
 
 
 def resampled_shape(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pe_nnunet.errors import InputError
-from pe_nnunet.inference.device import CPU, SHARE_OF_FREE_MEMORY, free_memory
+from pe_nnunet.inference.device import CPU, SHARE_OF_FREE_MEMORY, free_memory, is_out_of_memory
 from pe_nnunet.inference.transfer import arriving, sent
 from pe_nnunet.precision import autocast_for, channels_last_format, single_precision
 from pe_nnunet.voxels import Box
@@ -122,7 +122,7 @@ def predict_log_odds(
     """Log-odds of PE for a whole image.
 
     Where memory does not suffice, fewer windows are computed at once; where one is too much for the device, the CPU
-    takes over.
+    takes over, unless the image lies on the device and could make room.
 
     Args:
         network: Returns logits.
@@ -143,6 +143,7 @@ def predict_log_odds(
 
     Raises:
         InputError: PE-MODEL-010 if memory does not suffice for one window on the CPU.
+        RuntimeError: Of torch, if it does not for one window on the device, on which the image lies.
     """
     window = _in_space(patch_size)
     if corners is None:
@@ -164,6 +165,8 @@ def predict_log_odds(
                 with single_precision() if float32 else autocast_for(batches.device):
                     odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes)
             except (RuntimeError, MemoryError) as error:
+                if batches.size == 1 and image.device.type != "cpu":
+                    raise
                 batches.retry(error)
                 continue
             yield (batches.done, places), odds
@@ -234,17 +237,6 @@ class _Batches:
                 "not enough memory for one window",
                 "close other programs, or choose smaller windows: --window",
             ) from error
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error means that memory did not suffice, on a GPU or on the CPU.
-
-    Example:
-        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"))
-        True
-    """
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in words)
 
 
 def _in_space(patch_size: tuple[int, ...]) -> tuple[int, ...]:

@@ -36,6 +36,7 @@ def test_a_scan_lies_on_a_gpu_where_half_of_what_is_free_takes_it(monkeypatch):
         for free, place in ((2 * needed, GPU), (2 * needed - 1, CPU)):
             monkeypatch.setattr(preparation, "free_memory", lambda _, free=free: free)
             assert place_of_scan(grid, channels, GPU) == place
+            assert place_of_scan(grid, channels, GPU, window_bytes=1) == CPU  # beside which no window has room
     assert place_of_scan(grid, channels, CPU) == CPU
 
 
