@@ -103,8 +103,9 @@ def predict_ensemble(
         turned_votes = None if votes is None else votes[seen].transpose(forward)[grid.inside]
         for fold, fold_weights in model.folds:
             network, windows_done = model.network_with(fold_weights), course.fold(task, fold)
-            compute = partial(_log_odds, task, network, device, settings, windows_done, data)
-            odds = where_memory_allows(compute, data.device)
+            odds = where_memory_allows(
+                partial(_log_odds, task, network, device, settings, windows_done, data), data.device
+            )
             data = data.to(odds.device)  # where the next fold finds room as well
             for start, slab in probability_slabs(model, grid, odds):
                 if turned_votes is not None and agreement_at is not None:
