@@ -6,7 +6,6 @@ next copy, so pieces of one size cost it once.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -52,18 +51,19 @@ def arriving(tensors: Iterable[tuple[Label, Tensor]], device: torch.device) -> I
     Yields:
         The same in their order, each when it is computed and there.
     """
-    on_their_way: deque[tuple[Label, Tensor, torch.cuda.Event | None]] = deque()
+    on_its_way: tuple[Label, Tensor, torch.cuda.Event] | None = None
     for label, tensor in tensors:
         there = tensor.to(device, non_blocking=tensor.is_cuda)
         copied = torch.cuda.current_stream(tensor.device).record_event() if tensor.is_cuda else None
-        on_their_way.append((label, there, copied))
-        while len(on_their_way) > int(tensor.is_cuda):
-            yield _complete(*on_their_way.popleft())
-    while on_their_way:
-        yield _complete(*on_their_way.popleft())
+        if on_its_way is not None:
+            yield _complete(*on_its_way)
+        on_its_way = None if copied is None else (label, there, copied)
+        if copied is None:
+            yield label, there
+    if on_its_way is not None:
+        yield _complete(*on_its_way)
 
 
-def _complete(label: Label, tensor: Tensor, copied: torch.cuda.Event | None) -> tuple[Label, Tensor]:
-    if copied is not None:
-        copied.synchronize()
+def _complete(label: Label, tensor: Tensor, copied: torch.cuda.Event) -> tuple[Label, Tensor]:
+    copied.synchronize()
     return label, tensor
