@@ -71,7 +71,7 @@ def _shallow(given: Tensor, weight: Tensor) -> bool:
 @contextmanager
 def single_precision() -> Iterator[None]:
     """Convolutions and matrix products in float32 itself: a GPU may take TF32, with float16's 10 bits of mantissa."""
-    kinds = (torch.backends.cudnn, torch.backends.cuda.matmul)
+    kinds: tuple[Any, Any] = (torch.backends.cudnn, torch.backends.cuda.matmul)
     before = [kind.allow_tf32 for kind in kinds]
     for kind in kinds:
         kind.allow_tf32 = False

@@ -126,7 +126,8 @@ class Resampling:
 def _other_slices(rows: Tensor, planes: Tensor) -> Tensor:
     """Sums of slices (slices, y, x), each by a row of weights."""
     with single_precision():
-        return torch.tensordot(rows, planes, dims=1)
+        sums: Tensor = torch.tensordot(rows, planes, dims=1)
+    return sums
 
 
 def _in_plane(planes: Tensor, y: Tensor | None, x: Tensor | None) -> Tensor:
