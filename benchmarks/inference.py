@@ -29,6 +29,7 @@ from random_model import QUICK, USUAL, random_model
 from pe_nnunet.processes import usable_processors
 
 MAPS = ("box", "hull", "half")  # kinds of which the maps are compared
+OURS = "from pe_nnunet.cli import main_predict_fused as run; raise SystemExit(run())"
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,9 @@ def command(
             *(sys.executable, "-c", f"{ours}; {start}", "-i", str(images), "-o", str(out), "-m", str(model), "-f", "0"),
             *("-device", device, "--disable_tta", "--disable_progress_bar"),
         ]
-    start = "from pe_nnunet.cli import main_predict_fused as run; raise SystemExit(run())"
     return [
         sys.executable,
-        *((__file__, "--without", kind) if kind in ("resampled", "box") else ("-c", start)),
+        *((__file__, "--without", kind) if kind in ("resampled", "box") else ("-c", OURS)),
         *our_arguments(images / "scan_0000.nii.gz", out, model, device),
         *(("--float32",) if kind != "half" else ()),
         *(("--save-probability",) if probability else ()),
