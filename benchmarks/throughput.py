@@ -21,7 +21,7 @@ from typing import Any
 from inference import OURS, Row, command, our_arguments, peak_memory, timed
 from random_model import QUICK, USUAL, random_model
 
-AT_ONCE = 3  # scans that are in work: one is read, one predicted, one written
+AT_ONCE = 3  # scans; two are in work: one is read, one predicted
 MEASURES = (("time a scan", "s"), ("processor time a scan", "core s"), ("peak memory", "GB"))
 
 
