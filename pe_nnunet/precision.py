@@ -70,16 +70,20 @@ def _shallow(given: Tensor, weight: Tensor) -> bool:
 
 @contextmanager
 def single_precision() -> Iterator[None]:
-    """Convolutions and matrix products in float32 itself: a GPU may take TF32, with float16's 10 bits of mantissa."""
-    kinds: tuple[Any, Any] = (torch.backends.cudnn, torch.backends.cuda.matmul)
-    before = [kind.allow_tf32 for kind in kinds]
+    """Convolutions and matrix products in float32 itself: a GPU may take TF32, with float16's 10 bits of mantissa.
+
+    By `fp32_precision`: torch refuses to tell the older `allow_tf32` to a program that has set the newer one.
+    """
+    backends: Any = torch.backends  # without types
+    kinds = (backends.cudnn.conv, backends.cuda.matmul)
+    before = [kind.fp32_precision for kind in kinds]
     for kind in kinds:
-        kind.allow_tf32 = False
+        kind.fp32_precision = "ieee"
     try:
         yield
     finally:
-        for kind, allowed in zip(kinds, before, strict=True):
-            kind.allow_tf32 = allowed
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
 
 
 def channels_last_format(dimensions: int) -> torch.memory_format:

@@ -13,7 +13,7 @@ from pe_nnunet.files.json_reader import read_object
 from starter.make import FOLD, held_out, model_folder
 
 MOST_BYTES = 8_000_000
-GRID = Grid(thresholds=tuple(round(0.05 + 0.025 * step, 3) for step in range(31)))  # focal loss leaves few surer voxels
+GRID = Grid(thresholds=tuple(round(0.3 + 0.025 * step, 3) for step in range(21)))  # focal loss leaves few surer voxels
 KEPT = ("network_weights", "trainer_name", "init_args", "inference_allowed_mirroring_axes", "current_epoch")
 KEPT_OF_OURS = ("pe_recipe", "pe_split", "pe_first_weights")
 PACKED = "models"  # below the working folder, as in the package

@@ -1,4 +1,4 @@
-"""Half precision on a CPU: what its convolutions must not get wrong."""
+"""Half precision on a CPU: what its convolutions must not get wrong; and single precision, whatever a program chose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 import torch
 
-from pe_nnunet.precision import ShallowConvolutionsInFloat32, autocast_for
+from pe_nnunet.precision import ShallowConvolutionsInFloat32, autocast_for, single_precision
 
 CPU = torch.device("cpu")
 SIZES = [(1, 4, 4), (2, 2, 2), (2, 5, 3), (3, 4, 4), (4, 4, 4)]
@@ -49,3 +49,27 @@ def test_maps_keep_the_type_that_the_network_computes_in():
     with ShallowConvolutionsInFloat32():
         assert torch.equal(conv(x), conv(x))
         assert conv.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
+
+
+PRODUCTS = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+
+
+def precisions():
+    return [kind.fp32_precision for kind in PRODUCTS]
+
+
+def choose(precision_of_each):
+    for kind, precision in zip(PRODUCTS, precision_of_each, strict=True):
+        kind.fp32_precision = precision
+
+
+@pytest.mark.parametrize("chosen", [["tf32", "tf32"], ["ieee", "tf32"]])
+def test_single_precision_is_for_a_while_and_whatever_was_chosen_before(chosen):
+    before = precisions()
+    choose(chosen)
+    try:
+        with single_precision():
+            assert precisions() == ["ieee", "ieee"]
+        assert precisions() == chosen
+    finally:
+        choose(before)

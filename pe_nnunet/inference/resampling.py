@@ -106,13 +106,12 @@ class Resampling:
             low, high = int(needed[0]), int(needed[-1]) + 1
             data, rows = planes(low, high), rows[:, low:high]
             if self.slicewise:
-                flat = _in_plane(data, y, x)
+                flat = _products(data, None, y, x)
                 if self.order > 1:
                     flat = torch.clamp(flat, data.amin((1, 2), keepdim=True), data.amax((1, 2), keepdim=True))
                 yield first, flat[rows.argmax(dim=1).to(device)]
                 continue
-            slab = data if self.shape[0] == self.new_shape[0] else _other_slices(rows.to(device), data)
-            slab = _in_plane(slab, y, x)
+            slab = _products(data, None if self.shape[0] == self.new_shape[0] else rows.to(device), y, x)
             yield first, slab.clamp_(*limits) if limits is not None and self.order > 1 else slab
 
     def whole(self, planes: Planes, limits: tuple[float, float] | None = None, device: torch.device = CPU) -> Tensor:
@@ -123,16 +122,11 @@ class Resampling:
         return result
 
 
-def _other_slices(rows: Tensor, planes: Tensor) -> Tensor:
-    """Sums of slices (slices, y, x), each by a row of weights."""
+def _products(planes: Tensor, z: Tensor | None, y: Tensor | None, x: Tensor | None) -> Tensor:
+    """Other slices, rows and columns, by the weights of each axis; None for an axis that stays as it is."""
     with single_precision():
-        sums: Tensor = torch.tensordot(rows, planes, dims=1)
-    return sums
-
-
-def _in_plane(planes: Tensor, y: Tensor | None, x: Tensor | None) -> Tensor:
-    """Slices with other rows and columns; None for those that stay as they are."""
-    with single_precision():
+        if z is not None:
+            planes = torch.tensordot(z, planes, dims=1)
         if y is not None:
             planes = torch.matmul(y, planes)
         return planes if x is None else torch.matmul(planes, x.T)

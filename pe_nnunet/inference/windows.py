@@ -152,7 +152,7 @@ def predict_log_odds(
     weight = compute_gaussian(tuple(patch_size), dtype=torch.float32, device=image.device).reshape(window)
     total = torch.zeros(padded.shape[1:], device=image.device)
     layout = channels_last_format(len(patch_size))
-    batches = _Batches(corners, batch_size or windows_at_once(window, device, voxel_bytes), device)
+    batches = _Batches(corners, batch_size or windows_at_once(window, device, voxel_bytes), device, image.device)
 
     def computed() -> Iterator[tuple[tuple[int, Places], Tensor]]:
         for batch in batches:
@@ -165,8 +165,6 @@ def predict_log_odds(
                 with single_precision() if float32 else autocast_for(batches.device):
                     odds = _mirrored(network.to(batches.device), patches, channel, regions, mirror_axes)
             except (RuntimeError, MemoryError) as error:
-                if batches.size == 1 and image.device.type != "cpu":
-                    raise
                 batches.retry(error)
                 continue
             yield (batches.done, places), odds
@@ -204,12 +202,22 @@ def windows_at_once(window: tuple[int, ...], device: torch.device, voxel_bytes: 
 
 
 class _Batches:
-    """Batches of window corners, which become smaller where memory does not suffice."""
+    """Batches of window corners, which become smaller where memory does not suffice.
 
-    def __init__(self, corners: Sequence[tuple[int, ...]], size: int, device: torch.device) -> None:
+    Args:
+        corners: Of all windows.
+        size: Of a batch.
+        device: Where the network runs.
+        place: Where the image lies.
+    """
+
+    def __init__(
+        self, corners: Sequence[tuple[int, ...]], size: int, device: torch.device, place: torch.device
+    ) -> None:
         self.corners = corners
         self.size = size
         self.device = device
+        self.place = place
         self.done = 0
         self.last = 0
 
@@ -221,8 +229,11 @@ class _Batches:
             yield batch
 
     def retry(self, error: Exception) -> None:
-        """Take the last batch again, smaller or on the CPU; anything but a lack of memory is raised."""
-        if not is_out_of_memory(error):
+        """Take the last batch again, smaller or on the CPU.
+
+        Raised is anything but a lack of memory, and that for one window where the image could make room for it.
+        """
+        if not is_out_of_memory(error) or (self.size == 1 and self.place.type != "cpu"):
             raise error
         self.done -= self.last
         if self.device.type == "cuda":
