@@ -2,8 +2,10 @@
 
     python benchmarks/cpu_backends.py [--window 48] [--features 16 32 64 64] [--repeats 3]
 
-Three networks with random weights: nnU-Net's plain 3D U-Net, Attention U-Net and TAR-UNet. The runtimes take turns,
-and of each the least processor time of a window counts, which other programs on the machine disturb little. Memory is
+Three networks with random weights: nnU-Net's plain 3D U-Net, Attention U-Net and TAR-UNet. "torch" is torch as our
+prediction runs it, with oneDNN for all maps (`pe_nnunet.precision`); the first row of a network says what that gains
+over torch by itself. The runtimes take turns, and of each the least processor time of a window counts, which other
+programs on the machine disturb little. Memory is
 the peak of a process that runs the one runtime alone, less what it holds before the first window (Linux); beside it
 stands how far the logits are from torch's, as a share of the largest. Where a runtime is not installed its rows are
 left out.
@@ -20,14 +22,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pe_nnunet.inference.compiled_network import PACKAGES, compile_network, difference, is_installed
 from pe_nnunet.networks import AttentionUNet, TARUNet
 from pe_nnunet.networks.blocks.instance_norm import with_our_norms
+from pe_nnunet.precision import single_precision
 
 STAGES = 4
 NETWORKS = ("plain U-Net", "Attention U-Net", "TAR-UNet")
+ALONE = "torch by itself"
 RUNTIMES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "OpenVINO"}
 
 
@@ -57,10 +61,24 @@ def network_of(name: str, features: tuple[int, ...]) -> nn.Module:
     return network.eval().to(memory_format=torch.channels_last_3d)
 
 
-def runs_of(network: nn.Module, side: int, names: list[str]) -> dict[str, nn.Module]:
-    """The network by each runtime."""
-    shape = (1, side, side, side)
-    return {name: network if name == "torch" else compile_network(network, shape, name) for name in names}
+class AsPredicted(nn.Module):
+    """The network in torch, as our prediction runs it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, window: Tensor) -> Any:
+        """As the network's."""
+        with single_precision():
+            return self.network(window)
+
+
+def run_of(network: nn.Module, side: int, name: str) -> nn.Module:
+    """The network by a runtime."""
+    if name == ALONE:
+        return network
+    return AsPredicted(network) if name == "torch" else compile_network(network, (1, side, side, side), name)
 
 
 def seconds(runs: dict[str, nn.Module], side: int, repeats: int) -> dict[str, float]:
@@ -94,7 +112,7 @@ def memory_gb(name: str, runtime: str, side: int, features: tuple[int, ...]) -> 
 
 def measure_memory(name: str, runtime: str, side: int, features: tuple[int, ...]) -> None:
     """Print it."""
-    network = runs_of(network_of(name, features), side, [runtime])[runtime]
+    network = run_of(network_of(name, features), side, runtime)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = _status_kib("VmRSS")
     seconds({runtime: network}, side, 1)
@@ -117,9 +135,11 @@ def bench(
     rows = []
     for name in NETWORKS:
         network = network_of(name, features)
-        runs = runs_of(network, side, names)
+        runs = {runtime: run_of(network, side, runtime) for runtime in (ALONE, *names)}
         times = seconds(runs, side, repeats)
         data = f"{name} of {'-'.join(map(str, features))} features, window {side}x{side}x{side}, one thread, float32"
+        rows.append({"what": "window by torch", "data": data, "unit": "core s", "ours": times["torch"]})
+        rows[-1] |= {"peer": ALONE, "theirs": times[ALONE]}
         of_torch = memory_gb(name, "torch", side, features) if memory else 0.0
         for runtime in names[1:]:
             ours = {"data": data, "peer": "torch, channels last"}

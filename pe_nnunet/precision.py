@@ -32,7 +32,7 @@ def autocast_for(device: torch.device, cpu_bfloat16: bool = True) -> AbstractCon
         return torch.autocast("cuda")
     if device.type == "cpu" and cpu_bfloat16 and cpu_has_bfloat16():
         return _bfloat16_on_a_cpu()
-    return nullcontext()
+    return SmallMapsByOneDNN() if device.type == "cpu" else nullcontext()
 
 
 @contextmanager
@@ -68,6 +68,37 @@ def _shallow(given: Tensor, weight: Tensor) -> bool:
     return given.device.type == "cpu" and given.shape[-3] < weight.shape[-3]
 
 
+class SmallMapsByOneDNN(TorchFunctionMode):
+    """Within the block, 3D convolutions of one small map use oneDNN too, where no gradients are kept.
+
+    Torch leaves them to its own code, which copies each voxel's neighbourhood, if samples times channels times depth
+    times height are no more than 20,480 (`use_mkldnn` in `aten/src/ATen/native/Convolution.cpp`). Of a single window
+    in float32 these are most stages of a network: it would take up to 7
+    times as long (`benchmarks/cpu_backends.py`).
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Called by torch for each of its functions within the block."""
+        if func is not torch.conv3d or kwargs or len(args) != 7 or not _for_onednn(args[0], args[1], args[4]):
+            return func(*args, **(kwargs or {}))
+        given, weight, bias, stride, padding, dilation, groups = args
+        return torch.mkldnn_convolution(given, weight, bias, padding, stride, dilation, groups)
+
+
+def _for_onednn(given: Tensor, weight: Tensor, padding: Any) -> bool:
+    return (
+        given.device.type == "cpu"
+        and given.dtype == weight.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and isinstance(padding, tuple)  # not the word "same"
+        and given.dim() == 5
+        and given.numel() > 0
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    )
+
+
 @contextmanager
 def single_precision() -> Iterator[None]:
     """Convolutions and matrix products in float32 itself: a GPU may take TF32, with float16's 10 bits of mantissa.
@@ -80,7 +111,8 @@ def single_precision() -> Iterator[None]:
     for kind in kinds:
         kind.fp32_precision = "ieee"
     try:
-        yield
+        with SmallMapsByOneDNN():
+            yield
     finally:
         for kind, precision in zip(kinds, before, strict=True):
             kind.fp32_precision = precision

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 import torch
 
-from pe_nnunet.precision import ShallowConvolutionsInFloat32, autocast_for, single_precision
+from pe_nnunet.precision import ShallowConvolutionsInFloat32, SmallMapsByOneDNN, autocast_for, single_precision
 
 CPU = torch.device("cpu")
 SIZES = [(1, 4, 4), (2, 2, 2), (2, 5, 3), (3, 4, 4), (4, 4, 4)]
@@ -73,3 +73,53 @@ def test_single_precision_is_for_a_while_and_whatever_was_chosen_before(chosen):
         assert precisions() == chosen
     finally:
         choose(before)
+
+
+def operations(call):
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        call()
+    return {event.key for event in profiler.key_averages() if "slow_conv" in event.key or "mkldnn" in event.key}
+
+
+CONVOLUTIONS = [{}, {"padding": 1}, {"stride": 2}, {"padding": 2, "dilation": 2}, {"groups": 2}, {"bias": False}]
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch is built without oneDNN")
+@pytest.mark.parametrize("options", [*CONVOLUTIONS, {"padding": 1, "padding_mode": "reflect"}])
+def test_a_single_small_map_is_computed_by_onednn_to_the_same_result(options):
+    torch.manual_seed(0)
+    conv = torch.nn.Conv3d(8, 6, 3, **options)
+    x = torch.randn(1, 8, 6, 7, 5)
+    with torch.inference_mode(), SmallMapsByOneDNN():
+        found = conv(x)
+        used = operations(lambda: conv(x))
+    torch.testing.assert_close(found, conv(x).detach(), rtol=1e-5, atol=1e-5)
+    assert used == {"aten::mkldnn_convolution"}
+
+
+def test_what_onednn_cannot_do_is_left_as_it_is():
+    conv = torch.nn.Conv3d(2, 3, 3, padding="same")
+    x = torch.randn(1, 2, 4, 5, 6)
+    plain = torch.nn.Conv3d(2, 3, 3, padding=1)
+    plain.load_state_dict(conv.state_dict())
+    with SmallMapsByOneDNN(), torch.no_grad():
+        assert torch.equal(conv(x), conv(x))
+        torch.testing.assert_close(conv(x), plain(x), rtol=1e-5, atol=1e-5)
+        assert plain(x[0]).shape == (3, 4, 5, 6)
+        assert plain(x[:0]).shape == (0, 3, 4, 5, 6)
+        assert plain.double()(x.double()).dtype == torch.float64
+    plain.float()
+    with SmallMapsByOneDNN():
+        plain(x).sum().backward()
+    assert plain.weight.grad.abs().sum() > 0
+
+
+def test_prediction_in_single_precision_computes_small_maps_by_onednn(monkeypatch):
+    monkeypatch.setattr("pe_nnunet.precision.cpu_has_bfloat16", lambda: False)
+    conv, x = torch.nn.Conv3d(2, 3, 3), torch.randn(1, 2, 4, 5, 6)
+    contexts = (autocast_for(CPU), single_precision(), autocast_for(CPU, cpu_bfloat16=False))
+    for context in contexts:
+        with context, torch.inference_mode():
+            assert "aten::slow_conv3d_forward" not in operations(lambda: conv(x))
+    with torch.inference_mode():
+        assert "aten::slow_conv3d_forward" in operations(lambda: conv(x)), "torch does so itself by now"

@@ -172,7 +172,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         return told
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, StepwiseLambdaLR]:
-        """AdamW, or nnU-Net's SGD, under warm-up and cosine annealing."""
+        """Of the recipe: Muon, AdamW or nnU-Net's SGD, under warm-up and cosine annealing."""
         return make_optimizer(self.network.parameters(), self.recipe)
 
     def plot_network_architecture(self) -> None:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from pe_nnunet.errors import ConfigurationError
 from pe_nnunet.recipe import TrainingRecipe
+from pe_nnunet.trainers.muon import Muon
 
 
 def warmup_cosine(step: int, *, steps: int, warmup_steps: int, final_fraction: float) -> float:
@@ -68,9 +69,11 @@ class StepwiseLambdaLR(LambdaLR):
 def make_optimizer(
     parameters: Iterable[nn.Parameter], recipe: TrainingRecipe
 ) -> tuple[torch.optim.Optimizer, StepwiseLambdaLR]:
-    """AdamW, or SGD with nnU-Net's momentum, under warm-up and cosine annealing."""
+    """Muon, AdamW, or SGD with nnU-Net's momentum, under warm-up and cosine annealing."""
     optimizer: torch.optim.Optimizer
-    if recipe.optimizer == "adamw":
+    if recipe.optimizer == "muon":
+        optimizer = Muon(parameters, recipe.learning_rate, recipe.weight_decay)
+    elif recipe.optimizer == "adamw":
         optimizer = torch.optim.AdamW(parameters, recipe.learning_rate, weight_decay=recipe.weight_decay)
     else:
         optimizer = torch.optim.SGD(

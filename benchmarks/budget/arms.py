@@ -9,8 +9,10 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SHORT = "learning_rate=2e-3"
+SHORT = "optimizer=muon learning_rate=2e-3"
 """`PE_NNUNET_RECIPE` of our trainers here: trainings of minutes."""
+
+ADAMW = SHORT.replace("muon", "adamw")
 
 TAR_UNETS = {
     "published": "poolings=3 units=2 recurrence=2 attention=yes residual=yes",
@@ -88,6 +90,7 @@ ARMS = {
         Arm(OUR_STOCK_PLANS[0], "PETrainer", STOCK, recipe=SHORT),
         Arm(OUR_STOCK_PLANS[1], "PETrainer", RESENC, recipe=SHORT),
         *(_tar_unet(f"TAR-UNet, {form}", form) for form in TAR_UNETS),
+        *(_tar_unet(f"TAR-UNet, {form}, AdamW", form, ADAMW) for form in TAR_UNETS),
         Arm("Attention U-Net", "PEAttentionUNetTrainer", "PEAttentionUNetPlanner", recipe=SHORT),
         _tar_unet(f"{TAR_UNET}, arteries too", scheme="artery-pe"),
         _tar_unet(HALVES[0], share=0.5),

@@ -37,7 +37,7 @@ def test_toml_file(monkeypatch, tmp_path):
         ("learning_rate=nan", "PE-TRAIN-002", "learning_rate"),
         ("focal_mean=patch", "PE-TRAIN-002", "voxels, foreground"),
         ("embolus_weight_power=2", "PE-TRAIN-002", "0 to 1"),
-        ("optimizer=adam", "PE-TRAIN-002", "adamw, sgd"),
+        ("optimizer=adam", "PE-TRAIN-002", "muon, adamw, sgd"),
         ("test_time_mirroring=maybe", "PE-TRAIN-002", "true or false"),
         ("epochs", "PE-TRAIN-003", "key=value"),
         ("/nowhere/recipe.toml", "PE-TRAIN-003", "/nowhere/recipe.toml"),

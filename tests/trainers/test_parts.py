@@ -48,7 +48,7 @@ def test_epoch_and_steps_agree():
     assert rate(by_step) == rate(by_epoch) == FACTOR(30)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["muon", "adamw", "sgd"])
 @pytest.mark.parametrize(("warmup", "final"), [(0.02, 0.01), (0.0, 0.0), (0.5, 1.0)])
 def test_rate_of_every_step(optimizer, warmup, final):
     scheduler = schedule(
@@ -125,7 +125,7 @@ def test_a_changed_weight_decay_holds_from_where_it_goes_on(tmp_path):
     assert len(trainer.optimizer.state) == 2  # of weight and bias
 
 
-@pytest.mark.parametrize(("before", "now"), [("adamw", "sgd"), ("sgd", "adamw")])
+@pytest.mark.parametrize(("before", "now"), [("adamw", "sgd"), ("sgd", "adamw"), ("adamw", "muon"), ("muon", "adamw")])
 def test_another_optimizer_cannot_go_on_but_can_validate(tmp_path, before, now):
     checkpoints, trainer = resumed(tmp_path, TrainingRecipe(optimizer=before), TrainingRecipe(optimizer=now))
     with pytest.raises(ConfigurationError, match=f"PE-TRAIN-005: .*optimizer={before}"):
