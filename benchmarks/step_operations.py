@@ -3,7 +3,7 @@
     python benchmarks/step_operations.py
     python benchmarks/step_operations.py --compile     # and what torch.compile changes, after minutes of compiling
 
-One patch of 64x64x64, channels last, single precision, one thread. The shares are torch's profiler's, of the time in
+Two patches of 64x64x64, channels last, single precision, one thread. The shares are torch's profiler's, of the time in
 the operations themselves. The rates are of one convolution of 3x3x3 with as many channels out as in: for the output,
 for the gradient of the input and for the gradient of the weights, each by itself.
 """
@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 import torch
-from network_stages import EDGE, OURS, our_network
+from network_stages import EDGE, OURS, PATCHES, our_network
 from torch import Tensor, nn
 
 LIGHT = "and first_width=8"
@@ -31,23 +31,23 @@ KINDS = {
 
 
 def ready(network: nn.Module) -> tuple[nn.Module, Tensor]:
-    """The network in training, and a patch, both channels last."""
-    patch = torch.randn(1, 1, *[EDGE] * 3).to(memory_format=torch.channels_last_3d)
-    return network.to(memory_format=torch.channels_last_3d).train(), patch
+    """The network in training, and patches, both channels last."""
+    patches = torch.randn(PATCHES, 1, *[EDGE] * 3).to(memory_format=torch.channels_last_3d)
+    return network.to(memory_format=torch.channels_last_3d).train(), patches
 
 
-def step(network: nn.Module, patch: Tensor) -> None:
+def step(network: nn.Module, patches: Tensor) -> None:
     """One forward and backward pass."""
     network.zero_grad(set_to_none=True)
-    torch.stack([output.square().mean() for output in network(patch)]).sum().backward()
+    torch.stack([output.square().mean() for output in network(patches)]).sum().backward()
 
 
-def shares(network: nn.Module, patch: Tensor, steps: int) -> dict[str, float]:
+def shares(network: nn.Module, patches: Tensor, steps: int) -> dict[str, float]:
     """Part of the step's time by kind of operation."""
-    step(network, patch)
+    step(network, patches)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         for _ in range(steps):
-            step(network, patch)
+            step(network, patches)
     spent: dict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         kind = next((kind for kind, words in KINDS.items() if any(word in event.key for word in words)), "the rest")
@@ -69,7 +69,7 @@ def seconds(call: Callable[[], object], repeats: int = 5) -> float:
 
 def rates(channels: int, edge: int) -> list[float]:
     """GFLOP/s of the output, of the gradient of the input and of that of the weights."""
-    image = torch.randn(1, channels, *[edge] * 3).to(memory_format=torch.channels_last_3d)
+    image = torch.randn(PATCHES, channels, *[edge] * 3).to(memory_format=torch.channels_last_3d)
     weight = torch.randn(channels, channels, 3, 3, 3).to(memory_format=torch.channels_last_3d)
     gflop = 2e-9 * image.numel() * weight[0].numel()
     shape = ([1] * 3, [1] * 3, [1] * 3, False, [0] * 3, 1)  # stride, padding, dilation, not transposed, groups
@@ -86,14 +86,14 @@ def rates(channels: int, edge: int) -> list[float]:
     return [gflop / seconds(call) for call in calls]
 
 
-def compiled(network: nn.Module, patch: Tensor) -> None:
+def compiled(network: nn.Module, patches: Tensor) -> None:
     """Print what `torch.compile` takes, and a step before and after it."""
-    before = seconds(lambda: step(network, patch))
+    before = seconds(lambda: step(network, patches))
     network.compile()
     started = time.perf_counter()
-    step(network, patch)
+    step(network, patches)
     print(f"torch.compile: {time.perf_counter() - started:.0f} s with the first step")
-    print(f"a step: {before:.3f} s before, {seconds(lambda: step(network, patch)):.3f} s after it")
+    print(f"a step: {before:.3f} s before, {seconds(lambda: step(network, patches)):.3f} s after it")
 
 
 def main() -> None:
@@ -104,16 +104,16 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network, patch = ready(our_network(*OURS[LIGHT]))
+    network, patches = ready(our_network(*OURS[LIGHT]))
     print(f"{torch.backends.cpu.get_cpu_capability()}, torch {torch.__version__}")
-    for kind, share in shares(network, patch, args.steps).items():
+    for kind, share in shares(network, patches, args.steps).items():
         print(f"{share:6.0%}  {kind}")
     with torch.no_grad():
         for channels, edge in SIZES:
             numbers = "  ".join(f"{rate:4.0f}" for rate in rates(channels, edge))
             print(f"{channels:4} channels, {edge}^3: {numbers} GFLOP/s (output, input's gradient, weights' gradient)")
     if args.compile:
-        compiled(network, patch)
+        compiled(network, patches)
 
 
 if __name__ == "__main__":

@@ -71,10 +71,9 @@ def _shallow(given: Tensor, weight: Tensor) -> bool:
 class SmallMapsByOneDNN(TorchFunctionMode):
     """Within the block, 3D convolutions of one small map use oneDNN too, where no gradients are kept.
 
-    Torch leaves them to its own code, which copies each voxel's neighbourhood, if samples times channels times depth
-    times height are no more than 20,480 (`use_mkldnn` in `aten/src/ATen/native/Convolution.cpp`). Of a single window
-    in float32 these are most stages of a network: it would take up to 7
-    times as long (`benchmarks/cpu_backends.py`).
+    Torch itself leaves them to code that copies each voxel's neighbourhood, if channels times depth times height are no
+    more than 20,480 (`use_mkldnn` in `aten/src/ATen/native/Convolution.cpp`). Of a window in float32 these are most
+    stages of a network (`benchmarks/cpu_backends.py` measures what oneDNN gains).
     """
 
     def __torch_function__(

@@ -15,7 +15,7 @@ from pe_nnunet.files.json_reader import MALFORMED, read_object
 EPOCHS = 5
 """Of the segmenter: each ends with a checkpoint, from which a stopped training goes on."""
 
-STEPS = (400, 2000)
+STEPS = (300, 1600)
 DETECTOR_EPOCHS = (5, 12)
 """Fewer do not reach the goals, more are not needed for them."""
 
@@ -49,7 +49,7 @@ STAGES = {
     "phantoms": Reference(5, 1.1),
     "convert": Reference(8, 0.4),
     "plan": Reference(24, 0.3),
-    "training": Reference(60, 0.0),
+    "training": Reference(28, 0.0),
     "validation": Reference(0, 5.0),
     "calibrate": Reference(12, 1.3),
     "predict": Reference(21, 3.0),

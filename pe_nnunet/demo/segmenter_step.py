@@ -14,6 +14,7 @@ from pe_nnunet.networks import TARUNet
 from pe_nnunet.planners.asked import AskedPlan
 from pe_nnunet.planners.topology import NAMED_CLASSES, plan_topology, u_shaped_kwargs
 from pe_nnunet.precision import autocast_for, channels_last, channels_last_format
+from pe_nnunet.trainers.muon import Muon
 
 IMAGE = (64, 64, 64)  # voxels of a scan, at least: as many poolings as asked for
 DEFAULT_PATCH, DEFAULT_BATCH, DEFAULT_WIDTH = (32, 32, 32), 2, 16
@@ -33,7 +34,7 @@ def segmenter_step(asked_plan: str, device: str) -> Callable[[], None]:
     asked = AskedPlan.parsed(asked_plan)
     patch, batch = asked.patch_size_3d or DEFAULT_PATCH, asked.batch_size_3d or DEFAULT_BATCH
     network = _network(asked).to(device)
-    optimizer = torch.optim.AdamW(network.parameters())
+    optimizer = Muon(network.parameters(), 1e-3, 0.0)
     outer = [int(side) for side in get_patch_size(patch, ROTATION, ROTATION, ROTATION, (0.85, 1.25))]
     augment = nnUNetTrainer.get_training_transforms(patch, ROTATION, None, (0, 1, 2), False)
     image, labels = torch.randn(1, *outer), torch.zeros(1, *outer, dtype=torch.int16)

@@ -66,7 +66,7 @@ class DemoSettings:
     recipe: dict[str, str] = field(
         default_factory=lambda: {
             "validation_iterations": "2",
-            "learning_rate": "3e-3",
+            "learning_rate": "2e-3",
             "test_time_mirroring": "no",
             "checkpoint_epochs": "1",
         }

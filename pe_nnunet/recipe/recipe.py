@@ -42,9 +42,9 @@ class TrainingRecipe:
     patience: int = option(0, "epochs without a better averaged pseudo Dice of PE that end training; 0 is never", low=0)
     checkpoint_epochs: int = option(0, "epochs between checkpoints; 0 is a tenth of the training, at most 50", low=0)
     checkpoint_minutes: float = option(30.0, "minutes after which the next epoch's end writes one in any case", low=0)
-    optimizer: str = option("adamw", "optimizer", choices=("muon", "adamw", "sgd"))
+    optimizer: str = option("muon", "optimizer", choices=("muon", "adamw", "sgd"))
     learning_rate: float = option(1e-3, "highest learning rate", low=0)
-    weight_decay: float = option(1e-4, "weight decay (AdamW's is decoupled)", low=0)
+    weight_decay: float = option(1e-4, "weight decay (Muon's and AdamW's is decoupled)", low=0)
     warmup_fraction: float = option(
         0.02, "share of all steps in which the learning rate rises linearly", low=0, high=0.5
     )

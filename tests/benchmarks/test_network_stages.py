@@ -27,7 +27,7 @@ def test_all_arithmetic_is_booked_at_the_edge_of_its_maps(script: ModuleType, na
     network = script.our_network(*script.OURS[name]) if ours else script.their_network(script.THEIRS[name])
     found = script.measured(network, 1)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network.eval()(torch.zeros(1, 1, 16, 16, 16))
+        network.eval()(torch.zeros(script.PATCHES, 1, 16, 16, 16))
     assert sum(found["flop"].values()) == counter.get_total_flops()
     edges = {"16", "8", "4"} if ours else {"16", "8", "4", "2", "1"}  # ours leaves four voxels along each axis
     for measure in ("flop", "bytes", "seconds"):
