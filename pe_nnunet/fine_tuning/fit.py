@@ -20,7 +20,7 @@ from pe_nnunet.registration.names import load_class
 from pe_nnunet.trainers.check_plans import check_network, check_plans, what_is_wrong
 from pe_nnunet.trainers.first_weights import is_head
 
-BYTES_PER_PARAMETER = 20  # weight, gradient, two moments of AdamW and the moving average, in single precision
+BYTES_PER_PARAMETER = 20  # weight, gradient, the averages of both, and what a step is made in, in single precision
 BYTES_PER_FEATURE = 2  # what a convolution puts out is kept for the backward pass, in half precision
 MOST_PADDING = 1.5  # a patch may be so many times as long as the median scan
 
