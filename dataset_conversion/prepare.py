@@ -7,13 +7,13 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from pe_nnunet.dataset.records import CaseRecord, Geometry
-from pe_nnunet.dataset_conversion.checks import flip_note, label_notes, scan_notes
+from pe_nnunet.dataset_conversion.checks import flip_note, label_notes
 from pe_nnunet.dataset_conversion.contrast_arteries import contrast_artery_mask
 from pe_nnunet.dataset_conversion.convert_options import ConvertOptions
 from pe_nnunet.dataset_conversion.labels import embolus_ids, embolus_volumes_mm3, make_label
 from pe_nnunet.dataset_conversion.sources import CaseSource, CaseVolumes
 from pe_nnunet.errors import Note
-from pe_nnunet.roi import crop, find_roi, paste
+from pe_nnunet.roi import crop, find_roi, paste, scan_notes
 from pe_nnunet.volumes import image_like, spacing_zyx, to_lps
 from pe_nnunet.voxels import Box
 

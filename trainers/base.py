@@ -26,6 +26,7 @@ from pe_nnunet.trainers.callback import Callback
 from pe_nnunet.trainers.check_start import check_start, is_first_process
 from pe_nnunet.trainers.checkpoints import Checkpoints
 from pe_nnunet.trainers.first_weights import FirstWeights
+from pe_nnunet.trainers.forecast import Forecast
 from pe_nnunet.trainers.history import History
 from pe_nnunet.trainers.loaders import to_device, training_and_validation_batches
 from pe_nnunet.trainers.loss import build_loss, initialise_heads
@@ -127,6 +128,7 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
             self.split_record,
             self.first_weights,
             self.average,
+            Forecast(),
             History(folder),
             self.checkpoints,
             self.stopping,

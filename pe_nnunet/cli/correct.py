@@ -1,7 +1,7 @@
 """Take labels that you edited in 3D Slicer, OHIF or ITK-SNAP into a dataset, and say what changed, embolus by embolus.
 
 pe-nnunet correct -d 501 case_1_seg.dcm case_2.seg.nrrd -i STUDIES --predictions OUT
-pe-nnunet correct -d 501 labels/case_3.nii.gz
+pe-nnunet correct -d 501 labels
 pe-nnunet correct -d 501 Segmentation.seg.nrrd --case case_4 --dry-run
 
 EDITED is a DICOM SEG or RTSTRUCT, a NIfTI, NRRD or MHA file, or a .seg.nrrd, called by its case or, of DICOM, tied to
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `pe-nnunet correct`."""
     add = parser.add_argument
-    add("edited", type=Path, nargs="*", metavar="EDITED", help="edited labels, one a case")
+    add("edited", type=Path, nargs="*", metavar="EDITED", help="edited labels, one a case, or a folder of them")
     add("-d", dest="dataset", required=True, help="dataset id or name under nnUNet_raw, which convert made")
     add("-i", dest="input", type=Path, metavar="STUDY", help="scan, or folder of scans: for new cases and DICOM labels")
     add("--predictions", type=Path, metavar="OUT", help="what predict-fused wrote: its emboli keep their ids")

@@ -18,7 +18,7 @@ def correct_all(
 
     Args:
         dataset: To be corrected.
-        edited: The files.
+        edited: The files, or folders of them.
         case: Of the only file.
         dry_run: Say what would change, and write nothing.
 
@@ -26,8 +26,10 @@ def correct_all(
         What was done, and why the others were not, by name of their file.
 
     Raises:
-        ConfigurationError: PE-COR-001 if two files are of one case, or one case is named for several files.
+        ConfigurationError: PE-COR-001 if two files are of one case, one case is named for several files, or a folder
+            holds none.
     """
+    edited = [file for path in edited for file in _files_of(path)]
     if case is not None and len(edited) != 1:
         raise ConfigurationError("PE-COR-001", f"--case names one case, and {len(edited)} files are given", "give one")
     if case is not None and case != clean(case):
@@ -50,3 +52,12 @@ def correct_all(
         except PEError as error:
             failed.append((path.name, error))
     return done, failed
+
+
+def _files_of(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    if not files:
+        raise ConfigurationError("PE-COR-001", f"the folder {path} holds no file", "save the edited labels into it")
+    return files

@@ -18,7 +18,7 @@ from pe_nnunet.inference.ensemble import predict_ensemble
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.settings import InferenceSettings
 from pe_nnunet.inference.window_progress import Progress
-from pe_nnunet.roi import crop, find_roi, lung_hull, paste
+from pe_nnunet.roi import crop, find_roi, lung_hull, paste, scan_notes
 from pe_nnunet.roi.coarse import distance_mm
 from pe_nnunet.volumes import image_like, require_same_grid, spacing_zyx, to_lps
 from pe_nnunet.volumes.readers import MIN_SLICES_3D
@@ -81,12 +81,13 @@ def lung_region(
     if shape[0] < MIN_SLICES_3D:
         return Region(Box.whole(shape), None, "whole")
     roi = find_roi(image_lps, margin_mm=margin_mm, on_no_lungs="full-volume" if also is not None else on_no_lungs)
+    doubts = tuple(scan_notes(image_lps, None if roi.lungs is None else roi.lungs.mask))
     if roi.lungs is None:
         if also is None:
-            return Region(Box.whole(shape), None, "whole", roi.notes)
+            return Region(Box.whole(shape), None, "whole", (*roi.notes, *doubts))
         note = Note("PE-ROI-003", "warning", "no lungs by their density: the box that a detector saw is searched")
-        return Region(also.grown(margin_mm, spacing_zyx(image_lps), shape), None, "lungs", (note,))
-    box, lungs = roi.box, roi.lungs.mask
+        return Region(also.grown(margin_mm, spacing_zyx(image_lps), shape), None, "lungs", (note, *doubts))
+    box, lungs, notes = roi.box, roi.lungs.mask, (*roi.notes, *doubts)
     if also is not None and box.union(also) != box:
         array = sitk.GetArrayFromImage(lungs)
         beyond = np.zeros(array.shape, bool)
@@ -96,12 +97,12 @@ def lung_region(
         lungs = image_like(array, lungs)
         box = box.union(also.grown(margin_mm, spacing_zyx(image_lps), shape))
     if roi.lungs.one_sided:
-        return Region(box, None, "lungs", roi.notes)
+        return Region(box, None, "lungs", notes)
     part = crop(lungs, box)
     if roi.lungs.missing_below_mm:  # their width there is not known either
         dense = _with_dense_bases(part, roi.lungs.missing_below_mm, margin_mm)
-        return Region(box, lung_hull(dense, margin_mm), "lungs", roi.notes)
-    return Region(box, lung_hull(part), "lungs", roi.notes)
+        return Region(box, lung_hull(dense, margin_mm), "lungs", notes)
+    return Region(box, lung_hull(part), "lungs", notes)
 
 
 def _with_dense_bases(lungs: sitk.Image, further_mm: float, margin_mm: float) -> sitk.Image:

@@ -81,12 +81,14 @@ def test_an_edited_nifti(made: Path, dataset: Path, tmp_path: Path, capsys: pyte
 
 
 def test_on_the_crop_of_the_dataset(dataset: Path, tmp_path: Path) -> None:
-    """Drawn on imagesTr, with one value for all: its parts are the emboli."""
+    """Drawn on imagesTr, with one value for all: its parts are the emboli; given by its folder."""
+    tmp_path = tmp_path / "edited"
+    tmp_path.mkdir()
     image = sitk.ReadImage(str(dataset / "imagesTr/b_0000.nii.gz"))
     ids = ids_of(dataset / "pe_nnunet/instances/b.nii.gz")
     write_image(image_like((ids > 0).astype(np.uint8), image), tmp_path / "b.mha")
-    assert correct(tmp_path / "b.mha", "--json", tmp_path / "said.json") == 0
-    assert changes(tmp_path / "said.json") == {1: ("unchanged", None), 2: ("unchanged", None)}
+    assert correct(tmp_path, "--json", tmp_path.parent / "said.json") == 0
+    assert changes(tmp_path.parent / "said.json") == {1: ("unchanged", None), 2: ("unchanged", None)}
     assert np.array_equal(ids_of(dataset / "pe_nnunet/instances/b.nii.gz"), ids)
 
 
@@ -141,6 +143,9 @@ def test_what_lies_elsewhere_is_refused(
     assert said.err.count("PE-COR-002") == said.err.count("PE-COR-001") == 1
     assert "1 labels taken" in said.out
     assert not (dataset / "pe_nnunet/corrections/a").exists()
+    (tmp_path / "edited").mkdir()
+    assert correct(tmp_path / "edited") == 2
+    assert "holds no file" in capsys.readouterr().err
     write_image(moved, tmp_path / "b-2.nii.gz")
     assert correct(good, tmp_path / "b-2.nii.gz") == 2
     assert "several files are of b" in capsys.readouterr().err

@@ -21,11 +21,10 @@ from pe_nnunet import processes as memory
 from pe_nnunet.cli import main
 from pe_nnunet.dataset.raw import load_cases
 from pe_nnunet.dataset_conversion import ConversionReport, ConvertOptions, convert
-from pe_nnunet.dataset_conversion.checks import scan_notes
 from pe_nnunet.dataset_conversion.labels import embolus_ids, parse_label_map
 from pe_nnunet.errors import ConfigurationError, InputError, OutputError
 from pe_nnunet.processes import case_process
-from pe_nnunet.roi import find_lungs
+from pe_nnunet.roi import find_lungs, scan_notes
 from pe_nnunet.volumes import find_scans, image_like, read_scan, write_dicom_series, write_image
 
 Draw = Callable[..., Any]

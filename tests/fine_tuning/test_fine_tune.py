@@ -81,7 +81,7 @@ def test_a_residual_encoder_of_nnunets_by_the_command_and_again_after_it_was_sto
         float((after_first["pe_trained_weights"][name] - tensor).abs().max())
         for name, tensor in weights_of(resenc).items()
     )
-    # An optimizer moves a weight by about the rate in a step, and two were made: heads are among them, so they were kept
+    # a weight moves by about the rate in a step, and two were made: heads are among them, so they were kept
     assert 0 < changed < 3e-4
     digest = sha256((resenc / "fold_0" / "checkpoint_final.pth").read_bytes()).hexdigest()
     assert after_first["pe_first_weights"] == {

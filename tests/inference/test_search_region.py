@@ -41,7 +41,7 @@ def test_without_lungs_those_of_the_detector_count_else_the_whole_scan_or_an_err
     assert lung_region(solid, 10.0, "full-volume").kind == "whole"
     seen = lung_region(solid, 8.0, "error", Box((10, 10, 10), (20, 20, 20)))
     assert (seen.box, seen.within) == (Box((8, 8, 8), (22, 22, 22)), None)
-    assert [note.code for note in seen.notes] == ["PE-ROI-003"]
+    assert [note.code for note in seen.notes] == ["PE-ROI-003", "PE-CONV-030"]
 
 
 def test_loose_slices_are_searched_whole(thorax):
