@@ -78,7 +78,7 @@ $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(VENV) --editable . --group dev || \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(VENV) --editable . --group dev || \
 		$(BIN)/python -m pip install --quiet --editable . --group dev  # an index that is set for pip alone
 	@touch $@
 

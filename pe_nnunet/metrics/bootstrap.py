@@ -66,7 +66,7 @@ def estimates(
     patients: Sequence[Hashable],
     resampling: Resampling,
 ) -> dict[str, Estimate]:
-    """Several numbers of a cohort with their intervals, all from the same samples.
+    """Several numbers of a cohort with their intervals, all from the same samples; of a single patient without.
 
     Args:
         statistic: From how often each scan counts to named numbers.
@@ -80,7 +80,7 @@ def estimates(
     """
     whole = statistic(np.ones(len(patients), np.int64))
     drawn: dict[str, list[float]] = {name: [] for name in whole}
-    for weights in resampling.weights(patients):
+    for weights in resampling.weights(patients) if len(set(patients)) > 1 else ():
         for name, value in statistic(weights).items():
             if value is not None:
                 drawn[name].append(value)
