@@ -15,7 +15,7 @@ from pe_nnunet.files.json_reader import MALFORMED, read_object
 EPOCHS = 5
 """Of the segmenter: each ends with a checkpoint, from which a stopped training goes on."""
 
-STEPS = (300, 1000)
+STEPS = (300, 1600)
 DETECTOR_EPOCHS = (5, 12)
 """Fewer do not reach the goals, more are not needed for them."""
 
