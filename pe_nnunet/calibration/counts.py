@@ -70,7 +70,7 @@ class Grid:
         box_confidences: Of the least sure box that counts, where boxes have a weight.
     """
 
-    thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    thresholds: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
     seeds: tuple[float, ...] = (0.0, 0.5, 0.7, 0.9)
     volumes_mm3: tuple[float, ...] = (0, 5, 10, 20, 50, 100, 200, 300, 400, 500, 600, 800, 1000)
     box_weights: tuple[float, ...] = (0.0, 1.0, 2.0)
