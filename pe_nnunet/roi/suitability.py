@@ -66,8 +66,12 @@ def central_vessel_hu(image: sitk.Image, lungs: sitk.Image) -> float:
 
 
 def _blocks(array: npt.NDArray[np.generic], step: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Means of blocks; what is left over at the ends goes."""
-    kept = array[tuple(slice(0, n // k * k) for n, k in zip(array.shape, step, strict=True))]
-    shape = [part for n, k in zip(kept.shape, step, strict=True) for part in (n // k, k)]
-    means: npt.NDArray[np.float32] = kept.reshape(shape).mean(axis=(1, 3, 5), dtype=np.float32)
+    """Means of blocks, slab by slab; what is left over at the ends goes."""
+    z, y, x = (n // k for n, k in zip(array.shape, step, strict=True))
+    means = np.empty((z, y, x), np.float32)
+    for place in range(z):
+        slab = array[place * step[0] : (place + 1) * step[0], : y * step[1], : x * step[2]]
+        rows = slab.astype(np.float32).sum(0).reshape(y, step[1], -1).sum(1)
+        means[place] = rows.reshape(y, x, step[2]).sum(2)
+    means /= np.prod(step)
     return means
