@@ -19,7 +19,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     """The matrices with all singular values near 1 (0.7 to 1.2), as Newton-Schulz iterations give them; zeros stay.
 
     The iterations are carried out on the Gram matrices, which have as many rows as the kernel has channels out: a
-    tenth of the arithmetic where rows are few and long.
+    third of the arithmetic or less where rows are few and long.
 
     Source: Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024.
 
@@ -31,7 +31,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
     Example:
         >>> torch.linalg.svdvals(orthogonal(torch.diag(torch.tensor([4.0, 2.0, 1.0]))[None])).round(decimals=1)
-        tensor([[1.1, 0.9, 0.7]])
+        tensor([[1.1000, 0.8000, 0.7000]])
     """
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonal(matrices.mT).mT
