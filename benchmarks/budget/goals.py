@@ -107,8 +107,9 @@ def goal_lines(found: Sequence[dict[str, Any]]) -> list[str]:
             shown = "-"
         else:
             form = "{:+.1f}" if goal["against"] else "{:.1f}"
-            texts = [form.format(100 * goal[name]) for name in ("value", "low", "high")]
-            shown = f"{texts[0]} [{texts[1]}, {texts[2]}] {unit}"
+            texts = [form.format(100 * goal[name]) for name in ("value", "low", "high") if goal[name] is not None]
+            interval = f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else ""  # of one patient there is none
+            shown = f"{texts[0]}{interval} {unit}"
             state = "yes" if goal["reached"] else "no"
         lines.append(f"| {goal['arm']}: {what} {aim} | {shown} | {state} |")
     return lines

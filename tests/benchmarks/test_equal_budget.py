@@ -179,7 +179,7 @@ def test_an_arm_is_converted_planned_trained_predicted_and_recorded_once(command
     assert (first["arm"], first["budget"], first["seed"]) == (STOCK_ARMS[1], "40 steps", 0)
     assert second["definition"]["plan"] == ARMS[TAR_UNET].plan
     assert {"processor", "features", "torch"} <= second["machine"].keys()
-    assert f"| {TAR_UNET} | 1, 1, 1, 1 | 50 [50, 50] |" in text
+    assert f"| {TAR_UNET} | 1, 1, 1, 1 | 50 |" in text
 
     commands.seen.clear()
     compare("--steps", "40", "--arms", STOCK_ARMS[1], TAR_UNET)
@@ -270,7 +270,7 @@ def test_numbers_are_means_over_seeds_with_intervals_over_patients_and_paired_di
     both = [ours, run(TAR_UNET, 0.7, seed=1)]
     for scan in (case for one in both for case in one["cases"].values()):
         scan["patient"] = "one"
-    assert summaries(both, groups)[0]["numbers"]["at 2"] == [pytest.approx((0.45 + 0.7) / 2)] * 3
+    assert summaries(both, groups)[0]["numbers"]["at 2"] == [pytest.approx((0.45 + 0.7) / 2), None, None]
 
 
 def test_seeds_that_scored_different_scans_count_by_those_that_all_have():
