@@ -81,13 +81,14 @@ def lung_region(
     if shape[0] < MIN_SLICES_3D:
         return Region(Box.whole(shape), None, "whole")
     roi = find_roi(image_lps, margin_mm=margin_mm, on_no_lungs="full-volume" if also is not None else on_no_lungs)
-    doubts = tuple(scan_notes(image_lps, None if roi.lungs is None else roi.lungs.mask))
+    doubts = scan_notes(image_lps, None if roi.lungs is None else roi.lungs.mask)
+    notes = (*roi.notes, *doubts)
     if roi.lungs is None:
         if also is None:
-            return Region(Box.whole(shape), None, "whole", (*roi.notes, *doubts))
+            return Region(Box.whole(shape), None, "whole", notes)
         note = Note("PE-ROI-003", "warning", "no lungs by their density: the box that a detector saw is searched")
         return Region(also.grown(margin_mm, spacing_zyx(image_lps), shape), None, "lungs", (note, *doubts))
-    box, lungs, notes = roi.box, roi.lungs.mask, (*roi.notes, *doubts)
+    box, lungs = roi.box, roi.lungs.mask
     if also is not None and box.union(also) != box:
         array = sitk.GetArrayFromImage(lungs)
         beyond = np.zeros(array.shape, bool)
