@@ -161,7 +161,7 @@ def test_without_a_terminal_steps_are_lines_every_half_minute(monkeypatch, capsy
             show(done, 10, "m fold 0")
     assert capsys.readouterr() == (
         "",
-        r"[1/2] a\x1b[2J: 3/10 windows, about 1.4 min left, m fold 0"
+        r"[1/2] a\x1b[2J: 3/10 windows, about 84 s left, m fold 0"
         "\n"
         r"[1/2] a\x1b[2J: 6/10 windows, about 48 s left, m fold 0"
         "\n"
@@ -187,7 +187,7 @@ def test_the_time_left_is_by_the_share_and_counted_anew_for_other_steps(monkeypa
         show(0, 5, share=0.0)
         clock.passes(31)
         show(1, 5, share=0.5)
-    assert capsys.readouterr().err == "a: 2/3 windows, about 2.7 min left\na: 1/5 windows, about 31 s left\n"
+    assert capsys.readouterr().err == "a: 2/3 windows, about 2.7 minutes left\na: 1/5 windows, about 31 s left\n"
 
 
 def test_the_time_of_all_steps_is_foreseen_after_the_second(monkeypatch):

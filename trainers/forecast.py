@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from pe_nnunet.cases import duration
 from pe_nnunet.trainers.callback import Callback
 
 if TYPE_CHECKING:
@@ -30,18 +31,6 @@ class Forecast(Callback):
             count, epochs = trainer.num_iterations_per_epoch, trainer.num_epochs - trainer.current_epoch
             epoch = step * (count + VALIDATION_SHARE * trainer.num_val_iterations_per_epoch)
             trainer.print_to_log_file(
-                f"{step:.2g} s a step: about {_shown(epoch)} an epoch of {count} steps, {_shown(epoch * epochs)} for "
-                f"{epochs} epochs, and then the validation of whole scans"
+                f"{step:.2g} s a step: about {duration(epoch)} an epoch of {count} steps, {duration(epoch * epochs)} "
+                f"for {epochs} epochs, and then the validation of whole scans"
             )
-
-
-def _shown(seconds: float) -> str:
-    """Rounded.
-
-    Example:
-        >>> _shown(50), _shown(400), _shown(40000)
-        ('50 s', '7 minutes', '11.1 hours')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -87,29 +87,3 @@ def _value(runs: list[Run], number: str) -> float:
     scans = shared_scans(runs)
     value = numbers(runs, scans)(np.ones(len(scans), np.int64))[number]
     return -1.0 if value is None else value
-
-
-def goal_lines(found: Sequence[dict[str, Any]]) -> list[str]:
-    """Markdown: a row a goal."""
-    lines = ["| goal | found | reached |", "| --- | --- | --- |"]
-    for goal in found:
-        what = "Dice" if goal["number"] == "dice" else "sensitivity at 2 false positives a scan"
-        what += f", emboli of {goal['number']}" if goal["number"] in SIZES else ""
-        unit = "%" if goal["relative"] or not goal["against"] else "points"
-        least = f"{100 * goal['least']:.0f} {unit}"
-        if not goal["against"]:
-            aim = f"at least {least}"
-        else:
-            aim = f"above {goal['against']}, {f'by at least {least}' if goal['least'] else 'or equal'}"
-        value = goal.get("value")
-        if value is None:
-            state = f"open; not run: {', '.join(goal['not_run'])}" if "not_run" in goal else "open: not defined"
-            shown = "-"
-        else:
-            form = "{:+.1f}" if goal["against"] else "{:.1f}"
-            texts = [form.format(100 * goal[name]) for name in ("value", "low", "high") if goal[name] is not None]
-            interval = f" [{texts[1]}, {texts[2]}]" if len(texts) == 3 else ""  # of one patient there is none
-            shown = f"{texts[0]}{interval} {unit}"
-            state = "yes" if goal["reached"] else "no"
-        lines.append(f"| {goal['arm']}: {what} {aim} | {shown} | {state} |")
-    return lines

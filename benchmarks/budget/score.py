@@ -22,7 +22,7 @@ from pe_nnunet.metrics.markers import markers_of_findings
 from pe_nnunet.metrics.protocols import cad_pe_hits, sensitivity_at
 from pe_nnunet.volumes import spacing_zyx
 
-THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 VOLUMES_MM3 = (0.0, 50.0, 100.0, 200.0, 400.0, 600.0, 1000.0)
 FALSE_POSITIVES = (1.0, 2.0, 4.0, 8.0)
 EPS_MM = 0.0

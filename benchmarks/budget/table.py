@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from budget.arms import ARMS, Arm
-from budget.goals import goal_lines
 from budget.summary import NUMBERS, REFERENCES, SIZES
 
 TITLES = {"main": "Arms", "recipe": "The recipe with one part changed"}
@@ -43,6 +42,30 @@ def definitions() -> list[str]:
             cells = [arm.name, arm.trainer, arm.planner, arm.plan, arm.recipe, labels, f"{arm.share:g}"]
         lines.append(_row(cells))
     return [*lines, ""]
+
+
+def goal_lines(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Markdown: a row a goal."""
+    lines = _head(["goal", "found", "reached"])
+    for goal in found:
+        what = "Dice" if goal["number"] == "dice" else "sensitivity at 2 false positives a scan"
+        what += f", emboli of {goal['number']}" if goal["number"] in SIZES else ""
+        unit = "%" if goal["relative"] or not goal["against"] else "points"
+        least = f"{100 * goal['least']:.0f} {unit}"
+        if not goal["against"]:
+            aim = f"at least {least}"
+        else:
+            aim = f"above {goal['against']}, {f'by at least {least}' if goal['least'] else 'or equal'}"
+        value = goal.get("value")
+        if value is None:
+            state = f"open; not run: {', '.join(goal['not_run'])}" if "not_run" in goal else "open: not defined"
+            shown = "-"
+        else:
+            estimate = [goal[name] for name in ("value", "low", "high")]
+            shown = f"{percent(estimate, sign=bool(goal['against']), digits=1)} {unit}"
+            state = "yes" if goal["reached"] else "no"
+        lines.append(f"| {goal['arm']}: {what} {aim} | {shown} | {state} |")
+    return lines
 
 
 def _where(entries: Sequence[dict[str, Any]]) -> str:
@@ -89,8 +112,8 @@ def _cells(entry: dict[str, Any]) -> list[str]:
     ]
 
 
-def percent(estimate: Sequence[float | None], *, sign: bool = False) -> str:
-    """`60 [50, 70]` of [value, low, high], `60` of a value alone."""
-    form = "{:+.0f}" if sign else "{:.0f}"
+def percent(estimate: Sequence[float | None], *, sign: bool = False, digits: int = 0) -> str:
+    """`60 [50, 70]` of [value, low, high], `60` of a value alone: of one patient there is no interval."""
+    form = f"{{:{'+' if sign else ''}.{digits}f}}"
     texts = [form.format(100 * number) for number in estimate if number is not None]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]" if len(texts) == 3 else next(iter(texts), "-")

@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from pe_nnunet.cases.apart import Outcomes, read_apart, work_apart
+from pe_nnunet.cases.duration import duration, time_left
 from pe_nnunet.cases.engine import CaseJob, Engine
 from pe_nnunet.cases.outcome import CaseFailure, CaseLimits
 from pe_nnunet.cases.output_folder import ERRORS
-from pe_nnunet.cases.step_progress import step_bar, time_left
+from pe_nnunet.cases.step_progress import step_bar
 from pe_nnunet.errors import ConfigurationError, OutputError
 from pe_nnunet.files import atomic_json
 from pe_nnunet.files.locks import locked
@@ -28,10 +29,12 @@ __all__ = [
     "CaseFailure",
     "CaseLimits",
     "busy",
+    "duration",
     "run_cases",
     "sensible_workers",
     "sole_writer",
     "step_bar",
+    "time_left",
     "work_through",
     "write_errors",
 ]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from pe_nnunet.cases.duration import time_left
 from pe_nnunet.cases.outcome import took_too_long
 from pe_nnunet.errors.shown import shown
 
@@ -66,15 +67,3 @@ class _Steps:
             self._foreseen = None
         if self._timeout_s and now > self._began + self._timeout_s:
             raise took_too_long(self._timeout_s)
-
-
-def time_left(seconds: float) -> str:
-    """How long the rest will take, in words; nothing where nothing is left.
-
-    Example:
-        >>> time_left(90), time_left(20), time_left(0)
-        (', about 1.5 min left', ', about 20 s left', '')
-    """
-    if seconds <= 0:
-        return ""
-    return f", about {seconds / 60:.1f} min left" if seconds >= 60 else f", about {seconds:.0f} s left"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import count
 from pathlib import Path
 
-from pe_nnunet.demo.command import StepRunner
+from pe_nnunet.demo.command import Step, StepRunner
 from pe_nnunet.demo.measure import measure
 from pe_nnunet.demo.report import make_report
 from pe_nnunet.demo.schedule import Schedule, fit, read_schedule, with_schedule, write_schedule
@@ -65,16 +65,14 @@ def _run(settings: DemoSettings, out: Path, inherited: tuple[int, ...]) -> tuple
     schedule, known = _schedule(settings, out)
     started = time.perf_counter()
     planned = with_schedule(settings, schedule)
-    steps = Steps(planned, out, schedule.seconds)
+    steps = Steps(planned, out, schedule.seconds, goes_on=known)
     for folder in steps.folders.values():
         folder.mkdir(parents=True, exist_ok=True)
     learning, scoring = steps.learning(), steps.scoring()
-    count = sum(map(len, learning)) + len(scoring) + 1
+    steps_in_all = sum(map(len, learning)) + len(scoring) + 1
     environment = ENVIRONMENT | {name: str(folder) for name, folder in steps.folders.items()}
-    runner = StepRunner(out / "steps", environment, count, inherited)
-    everything = [*chain.from_iterable(learning), *scoring]
-    done_s = sum(step.expected_s for n, step in enumerate(everything, 1) if (out / "steps" / f"{n}.json").is_file())
-    said_s = schedule.total_s - done_s
+    runner = StepRunner(out / "steps", environment, steps_in_all, inherited)
+    said_s = schedule.seconds["report"] + seconds_left([*learning, *((step,) for step in scoring)], out / "steps")
     say_plan(schedule, said_s, known=known)
     for group in learning:
         runner.run(*group)
@@ -82,7 +80,7 @@ def _run(settings: DemoSettings, out: Path, inherited: tuple[int, ...]) -> tuple
     for step in scoring:
         runner.run(step)
     points = read_fusion(steps.fusion_file) if steps.fusion_file.is_file() else None
-    print(f"[{count}/{count}] threshold baseline, table and picture", flush=True)
+    print(f"[{steps_in_all}/{steps_in_all}] threshold baseline, table and picture", flush=True)
     text, missed = make_report(out, runner.seconds, points, planned)
     return f"{text}\n{took(time.perf_counter() - started, said_s)}", missed
 
@@ -105,12 +103,24 @@ def _schedule(settings: DemoSettings, out: Path) -> tuple[Schedule, bool]:
     return schedule, False
 
 
+def seconds_left(groups: Iterable[Sequence[Step]], records: Path) -> float:
+    """What the steps that are not done are thought to take; those of a group run at the same time.
+
+    Args:
+        groups: All steps of the chain, in order.
+        records: Folder with a file `NUMBER.json` of each step that is done.
+    """
+    numbers = count(1)
+    left = ([0.0 if (records / f"{next(numbers)}.json").is_file() else step.expected_s for step in g] for g in groups)
+    return sum(map(max, left))
+
+
 def say_plan(schedule: Schedule, said_s: float, *, known: bool) -> None:
     """Say how long the chain will take, before it starts.
 
     Args:
         schedule: Of the trainings.
-        said_s: For what is not done yet; of a step that was stopped, for all of it.
+        said_s: For what is not done yet.
         known: Whether the schedule is that of an earlier run.
     """
     trainings = f"{schedule.epochs * schedule.iterations} steps of the segmenter"

@@ -34,7 +34,7 @@ class Step:
         environment: Variables that it needs beside the chain's own.
         reads: Files and folders from elsewhere that it works on.
         go_on: Arguments with which it takes up what it was stopped in; without any it begins anew.
-        expected_s: How long it is thought to take.
+        expected_s: How long it is thought to take; where it goes on, what is left.
     """
 
     title: str

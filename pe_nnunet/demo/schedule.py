@@ -49,7 +49,7 @@ STAGES = {
     "phantoms": Reference(5, 1.1),
     "convert": Reference(8, 0.4),
     "plan": Reference(24, 0.3),
-    "training": Reference(28, 0.0),
+    "start": Reference(28, 0.0),  # of both trainings
     "validation": Reference(0, 5.0),
     "calibrate": Reference(12, 1.3),
     "predict": Reference(21, 3.0),
@@ -66,7 +66,7 @@ class Schedule:
         epochs: Of the segmenter.
         iterations: Steps in each of them.
         detector_epochs: Of the detector.
-        seconds: By stage, a key of `STAGES`.
+        seconds: By stage, a key of `STAGES`, "training" or "detector", which are the epochs of the one and the other.
     """
 
     epochs: int
@@ -76,8 +76,9 @@ class Schedule:
 
     @property
     def total_s(self) -> float:
-        """Of all stages."""
-        return sum(self.seconds.values())
+        """Of all stages; the detector is trained while the segmenter is, and predicts its validation scans."""
+        beside = min(self.seconds["detector"], self.seconds["training"] + self.seconds["validation"])
+        return sum(self.seconds.values()) - beside
 
 
 def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int, spent_s: float = 0.0) -> Schedule:
@@ -97,7 +98,7 @@ def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int, spent_s
     validated = round(scans * (1 - TRAIN_SHARE))
     counts = {
         "phantoms": 0 if settings.studies else scans + held_out,
-        "convert": scans, "plan": scans, "training": 0, "validation": validated, "calibrate": validated,
+        "convert": scans, "plan": scans, "start": 0, "validation": validated, "calibrate": validated,
         "predict": held_out, "evaluate": held_out, "report": held_out,
     }  # fmt: skip
     seconds = {name: of.start + ratio * counts[name] * of.per_scan for name, of in STAGES.items()}
@@ -108,7 +109,7 @@ def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int, spent_s
     wanted = min(max(left / step_s, STEPS[0]), STEPS[1])
     epochs = settings.epochs or EPOCHS
     iterations = int(settings.recipe.get("iterations", 0)) or max(1, round(wanted / EPOCHS))
-    training = epochs * iterations * step_s
+    training, detector = epochs * iterations * step_s, 0.0
     detector_epochs = 0
     if settings.detector is not None:
         steps = max(1.0, scans * TRAIN_SHARE * PICTURES_PER_SCAN / settings.detector.batch)
@@ -116,8 +117,8 @@ def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int, spent_s
         detector_epochs = settings.detector_epochs or round(
             min(max(left / epoch_s, DETECTOR_EPOCHS[0]), DETECTOR_EPOCHS[1])
         )
-        training = max(training, detector_epochs * epoch_s)
-    return Schedule(epochs, iterations, detector_epochs, seconds | {"training": seconds["training"] + training})
+        detector = detector_epochs * epoch_s
+    return Schedule(epochs, iterations, detector_epochs, seconds | {"training": training, "detector": detector})
 
 
 def with_schedule(settings: DemoSettings, schedule: Schedule) -> DemoSettings:

@@ -15,6 +15,7 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.inference.locate import FINAL
+from pe_nnunet.trainers.history import HISTORY_FILE
 
 NAME = "Demo"
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
@@ -28,11 +29,20 @@ class Steps:
     Args:
         settings: What the chain runs on.
         out: Absolute folder of everything.
-        expected_s: How long each stage is thought to take, by its key in `schedule.STAGES`.
+        expected_s: How long each stage is thought to take, by its key in `Schedule.seconds`.
+        goes_on: Whether an earlier run with the same settings has worked in `out`.
     """
 
-    def __init__(self, settings: DemoSettings, out: Path, expected_s: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        settings: DemoSettings,
+        out: Path,
+        expected_s: Mapping[str, float] | None = None,
+        *,
+        goes_on: bool = False,
+    ) -> None:
         self.settings = settings
+        self.goes_on = goes_on
         self.expected_s = dict(expected_s or {})
         self.out = out
         self.scans = out / "scans"
@@ -87,8 +97,8 @@ class Steps:
             ),
         ]
 
-    def _expected(self, stage: str) -> float:
-        return self.expected_s.get(stage, 0.0)
+    def _expected(self, *stages: str) -> float:
+        return sum(self.expected_s.get(stage, 0.0) for stage in stages)
 
     def _cohorts(self) -> list[Step]:
         settings = self.settings
@@ -156,6 +166,7 @@ class Steps:
         epochs = 1 if self.settings.epochs is None else self.settings.epochs
         recipe = {"epochs": str(epochs), "seed": str(self.settings.seed - 1), **self.settings.recipe}
         fold = self.model / "fold_0"
+        done = _epochs_in(fold / HISTORY_FILE) if self.goes_on else 0
         return Step(
             "train TAR-UNet",
             (
@@ -166,7 +177,7 @@ class Steps:
             TrainingWatcher(epochs),
             {"PE_NNUNET_RECIPE": " ".join(f"{key}={value}" for key, value in recipe.items()), **self._threads()},
             go_on=("--c",),
-            expected_s=self._expected("training") + self._expected("validation"),
+            expected_s=self._expected("start", "validation") + self._expected("training") * (1 - done / epochs),
         )
 
     def _train_detector(self, how: DetectorSettings) -> Step:
@@ -180,6 +191,7 @@ class Steps:
             (self._fold(how) / "detector.json",),
             everything,
             self._threads(),
+            expected_s=self._expected("start", "detector"),
         )
 
     def _threads(self) -> dict[str, str]:
@@ -210,6 +222,10 @@ class Steps:
             matching("highest", "    "),
             expected_s=self._expected("calibrate"),
         )
+
+
+def _epochs_in(history: Path) -> int:
+    return len(history.read_text(encoding="utf-8").splitlines()) - 1 if history.is_file() else 0
 
 
 def split_studies(studies: Path, held_out: Sequence[str], out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pe_nnunet.cases import time_left
 from pe_nnunet.demo.command import Watcher
 
 
@@ -52,7 +53,7 @@ class TrainingWatcher:
         return (
             f"epoch {epoch}/{self.epochs}: loss {self.facts.get('train_loss', '-')}, "
             f"validation {self.facts.get('val_loss', '-')}, patch Dice {_number(self.facts.get('Pseudo dice', '-'))}, "
-            f"{self.seconds[-1]:.1f} s, about {left / 60:.1f} min left"
+            f"{self.seconds[-1]:.1f} s{time_left(left)}"
         )
 
 

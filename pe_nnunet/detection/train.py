@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from pe_nnunet import __version__
+from pe_nnunet.cases import time_left
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.architectures import find_architecture, switch_off
@@ -176,7 +177,7 @@ class _Progress:
         self.seconds.append(seconds)
         left = (self.epochs - epoch) * sum(self.seconds[-5:]) / len(self.seconds[-5:])
         shown = ", ".join(f"{name.removesuffix('_loss')} {value:.3f}" for name, value in losses.items())
-        print(f"epoch {epoch}/{self.epochs}: {shown}, {seconds:.1f} s, about {left / 60:.1f} min left", flush=True)
+        print(f"epoch {epoch}/{self.epochs}: {shown}, {seconds:.1f} s{time_left(left)}", flush=True)
 
 
 def _last_scores(history: Path) -> dict[str, float]:

@@ -8,6 +8,7 @@ from math import prod
 import torch
 from tqdm import tqdm
 
+from pe_nnunet.cases import duration
 from pe_nnunet.errors import Note
 from pe_nnunet.inference.model import TrainedModel
 from pe_nnunet.inference.settings import PRESETS, InferenceSettings
@@ -68,8 +69,8 @@ def long_run_note(seconds: float, scans: int, faster: Sequence[str]) -> Note:
         >>> print(long_run_note(330, 4, ["a GPU"]))
         PE-IN-021 warning: this will take about 22 minutes, 5.5 minutes a scan; faster: a GPU
     """
-    each = f", {_duration(seconds)} a scan" if scans > 1 else ""
-    text = f"this will take about {_duration(seconds * scans)}{each}"
+    each = f", {duration(seconds)} a scan" if scans > 1 else ""
+    text = f"this will take about {duration(seconds * scans)}{each}"
     return Note("PE-IN-021", "warning", text + (f"; faster: {'; '.join(faster)}" if faster else ""))
 
 
@@ -98,9 +99,3 @@ def faster_ways(models: Sequence[TrainedModel], device: torch.device, settings: 
             ways.append("smaller windows, --window 128 128 128")  # still smaller ones overlap more, and save nothing
         ways.append("a GPU")
     return ways
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= 7200:
-        return f"{seconds / 3600:.1f} hours"
-    return f"{seconds / 60:.0f} minutes" if seconds >= 600 else f"{seconds / 60:.1f} minutes"

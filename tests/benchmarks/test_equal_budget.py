@@ -302,7 +302,8 @@ def test_of_an_arm_that_was_defined_anew_the_former_runs_do_not_count():
 
 def test_goals_are_held_against_the_better_arm_by_ratio_or_alone_and_open_until_all_were_run():
     from budget.arms import ENSEMBLE, HALVES, OUR_STOCK_PLANS, STOCK_ARMS, TAR_UNET
-    from budget.goals import goal_lines, goals
+    from budget.goals import goals
+    from budget.table import goal_lines
 
     runs = [run(STOCK_ARMS[0], 0.3), run(TAR_UNET, 0.5)]
     stock, _, small, large, *_ = goals(runs)

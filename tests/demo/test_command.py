@@ -20,7 +20,7 @@ LOG = """2026-01-01 00:00:00.000001: Epoch 4
 def test_one_line_an_epoch():
     watch = TrainingWatcher(epochs=15)
     shown = [text for line in LOG if (text := watch(line))]
-    assert shown == ["epoch 5/15: loss -0.31, validation -0.2, patch Dice 0.4321, 6.0 s, about 1.0 min left"]
+    assert shown == ["epoch 5/15: loss -0.31, validation -0.2, patch Dice 0.4321, 6.0 s, about 60 s left"]
 
 
 def write(path, text="x"):

@@ -7,6 +7,8 @@ import pytest
 
 from pe_nnunet.cli import main
 from pe_nnunet.demo import DemoSettings
+from pe_nnunet.demo.chain import seconds_left
+from pe_nnunet.demo.command import Step
 from pe_nnunet.demo.settings import DETECTOR
 from pe_nnunet.demo.steps import Steps
 
@@ -93,3 +95,29 @@ def test_what_a_training_would_refuse_is_refused_before_the_first_step(tmp_path,
     assert main(["demo", "--out", str(tmp_path / "demo"), *options]) == 2
     assert capsys.readouterr().err.startswith(code)
     assert not (tmp_path / "demo").exists()
+
+
+def test_a_training_that_goes_on_is_expected_to_take_what_is_left_of_it(tmp_path):
+    expected = {"start": 20.0, "training": 200.0, "validation": 30.0, "detector": 100.0}
+    settings = DemoSettings(tmp_path, epochs=5)
+
+    def said(*, goes_on):
+        steps = Steps(settings, tmp_path, expected, goes_on=goes_on)
+        return steps, [step.expected_s for step in next(group for group in steps.learning() if len(group) > 1)]
+
+    steps, anew = said(goes_on=True)
+    assert anew == [250, 120]
+    history = steps.model / "fold_0" / "history.csv"
+    history.parent.mkdir(parents=True)
+    history.write_text("epoch,train_loss\n0,-0.1\n1,-0.2\n2,-0.3\n")
+    assert said(goes_on=True)[1] == [pytest.approx(20 + 80 + 30), 120]
+    assert said(goes_on=False)[1] == anew  # of a run with other settings
+
+
+def test_of_steps_at_the_same_time_the_longest_counts_and_done_ones_do_not(tmp_path):
+    first, second, third = (Step("", (), (), expected_s=seconds) for seconds in (10.0, 30.0, 20.0))
+    groups = [(first,), (second, third)]
+    assert seconds_left(groups, tmp_path) == 40
+    (tmp_path / "1.json").touch()
+    (tmp_path / "2.json").touch()
+    assert seconds_left(groups, tmp_path) == 20

@@ -22,8 +22,8 @@ def test_it_is_said_once_from_the_steps_that_were_measured(monkeypatch):
         now[0] += 30 if step < 3 else 2  # the first ones prepare
         forecast.on_train_batch_end(trainer)
     assert said == [
-        "2 s a step: about 3 minutes an epoch of 80 steps, 33 minutes for 10 epochs, and then the validation of whole "
-        "scans"
+        "2 s a step: about 3.3 minutes an epoch of 80 steps, 33 minutes for 10 epochs, and then the validation of "
+        "whole scans"
     ]
 
 

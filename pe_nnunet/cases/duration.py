@@ -1,0 +1,27 @@
+"""How long something takes, in words."""
+
+from __future__ import annotations
+
+
+def duration(seconds: float) -> str:
+    """Rounded to what one wants to know.
+
+    Example:
+        >>> duration(50), duration(330), duration(1320), duration(40000)
+        ('50 s', '5.5 minutes', '22 minutes', '11.1 hours')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.{1 if seconds < 600 else 0}f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def time_left(seconds: float) -> str:
+    """How long the rest will take; nothing where nothing is left.
+
+    Example:
+        >>> time_left(90), time_left(20), time_left(0)
+        (', about 1.5 minutes left', ', about 20 s left', '')
+    """
+    return f", about {duration(seconds)} left" if seconds > 0 else ""
