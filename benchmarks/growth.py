@@ -31,10 +31,12 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from inference import MODEL, memory, random_model
+from inference import memory
+from random_model import QUICK, random_model
 
 MOST = 1.1  # of an exponent
 FITTED = 3  # sizes
+MODEL = "nnUNetTrainer__nnUNetPlans__3d_fullres"  # of `random_model`
 TINY_VOXELS, TINY_MM = 24, 4.0
 POLL_S = 0.05
 LEAST_GB = 0.001  # less is the measurement's noise
@@ -141,6 +143,7 @@ def bench(*, quick: bool) -> list[dict[str, Any]]:
 
 def curves(names: Any, *, quick: bool) -> dict[str, list[Point]]:
     """The points of each growth."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes below: growth, not the scheduling of threads
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         found = {}
@@ -160,13 +163,13 @@ def prepare(what: str, sizes: tuple[float, ...], folder: Path, *, quick: bool) -
     from stage_limits import phantom
 
     if not (folder / "small").exists():
-        random_model(folder / "small" / MODEL, quick=True)
+        random_model(folder / "small", QUICK)
         phantom(folder / "phantom", 4.0 if quick else 2.0)
     for spacing_mm in sizes if what == "voxels" else ():
         phantom(folder / f"phantom_{spacing_mm:g}", spacing_mm)
     if what == "models":
         for number in range(int(max(sizes))):
-            random_model(folder / f"Dataset{501 + number}_PE" / MODEL, quick=True)
+            random_model(folder / f"Dataset{501 + number}_PE", QUICK)
     if what == "scans":
         hu = np.random.default_rng(0).normal(-500, 300, (TINY_VOXELS,) * 3).astype(np.int16)
         image = sitk.GetImageFromArray(hu)
