@@ -100,6 +100,7 @@ ARMS = {
         Arm(ENSEMBLE_RESENC, members=(HALVES[0], HALVES[2])),
         _part("cross-entropy for focal", "focal_gamma=0 focal_foreground_weight=0.5"),
         _part("emboli weighed, not voxels", "embolus_weight_power=1"),
+        _part("emboli weighed between both", "embolus_weight_power=0.5"),
         _part("cases drawn alike", "case_ratio_power=0"),
         _part("emboli drawn alike", "embolus_volume_power=0"),
         _part("emboli drawn by voxel", "embolus_volume_power=1"),

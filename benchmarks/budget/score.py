@@ -96,13 +96,13 @@ def _seconds(predicted: Path) -> dict[str, float]:
 def score(cohort: Cohort, folder: Path) -> dict[str, Any]:
     """Choose threshold and smallest finding where the validation scans' mean sensitivity at 1, 2, 4 and 8 false
     positives a scan is highest, and for Dice where their mean Dice is; then score the test scans there."""
-    validation = list(_read(folder / "validation", cohort.train))
+    validation = list(read_predicted(folder / "validation", cohort.train))
     points = list(product(THRESHOLDS, VOLUMES_MM3))
     findings = {point: [scan.findings(*point) for scan in validation] for point in points}
     detect = max(points, key=lambda point: _mean_sensitivity(validation, findings[point]))
     outline = max(points, key=lambda point: _mean_dice(validation, findings[point]))
     cases = {}
-    for scan in _read(folder / "test", cohort.test):
+    for scan in read_predicted(folder / "test", cohort.test):
         hits = scan.hits(scan.findings(*detect))
         cases[scan.case_id] = {
             "patient": cohort.patients.get(scan.case_id, scan.case_id),
@@ -113,7 +113,8 @@ def score(cohort: Cohort, folder: Path) -> dict[str, Any]:
     return {"detect": list(detect), "outline": list(outline), "cases": cases}
 
 
-def _read(folder: Path, studies: Path) -> list[Predicted]:
+def read_predicted(folder: Path, studies: Path) -> list[Predicted]:
+    """The scans of a folder of probabilities, with the truth that lies in a folder a case."""
     scans = []
     for path in sorted(folder.glob("*_probability.nii.gz")):
         case = path.name.removesuffix("_probability.nii.gz")
