@@ -35,7 +35,7 @@ AROUND = 3  # voxels, of the artery beside an embolus
 SMALL_ML = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # of arrays
 class Embolus:
     """A true embolus.
 

@@ -74,12 +74,6 @@ class Schedule:
     detector_epochs: int
     seconds: dict[str, float]
 
-    @property
-    def total_s(self) -> float:
-        """Of all stages; the detector is trained while the segmenter is, and predicts its validation scans."""
-        beside = min(self.seconds["detector"], self.seconds["training"] + self.seconds["validation"])
-        return sum(self.seconds.values()) - beside
-
 
 def fit(settings: DemoSettings, speed: Speed, scans: int, held_out: int, spent_s: float = 0.0) -> Schedule:
     """The longest trainings with which the chain keeps to its minutes, within `STEPS` and `DETECTOR_EPOCHS`.
