@@ -15,7 +15,6 @@ from pe_nnunet.errors import InputError
 from pe_nnunet.errors.near import did_you_mean
 from pe_nnunet.fusion.stored import NAME as FUSION_FILE
 from pe_nnunet.inference.locate import FINAL
-from pe_nnunet.trainers.history import HISTORY_FILE
 
 NAME = "Demo"
 MODEL = "PETARUNetTrainer__PETARUNetPlans__3d_fullres"
@@ -166,7 +165,7 @@ class Steps:
         epochs = 1 if self.settings.epochs is None else self.settings.epochs
         recipe = {"epochs": str(epochs), "seed": str(self.settings.seed - 1), **self.settings.recipe}
         fold = self.model / "fold_0"
-        done = _epochs_in(fold / HISTORY_FILE) if self.goes_on else 0
+        done = _epochs_in(fold) if self.goes_on else 0
         return Step(
             "train TAR-UNet",
             (
@@ -224,7 +223,10 @@ class Steps:
         )
 
 
-def _epochs_in(history: Path) -> int:
+def _epochs_in(fold: Path) -> int:
+    from pe_nnunet.trainers.history import HISTORY_FILE  # which brings torch: for a training that goes on alone
+
+    history = fold / HISTORY_FILE
     return len(history.read_text(encoding="utf-8").splitlines()) - 1 if history.is_file() else 0
 
 
