@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from pe_nnunet.cases.apart import Outcomes, read_apart, work_apart
-from pe_nnunet.cases.duration import duration, time_left
+from pe_nnunet.cases.duration import duration, epochs_left, time_left
 from pe_nnunet.cases.engine import CaseJob, Engine
 from pe_nnunet.cases.outcome import CaseFailure, CaseLimits
 from pe_nnunet.cases.output_folder import ERRORS
@@ -30,6 +30,7 @@ __all__ = [
     "CaseLimits",
     "busy",
     "duration",
+    "epochs_left",
     "run_cases",
     "sensible_workers",
     "sole_writer",

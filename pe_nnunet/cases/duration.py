@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from statistics import fmean
+
+LATEST = 5
+
 
 def duration(seconds: float) -> str:
     """Rounded to what one wants to know.
@@ -25,3 +30,17 @@ def time_left(seconds: float) -> str:
         (', about 1.5 minutes left', ', about 20 s left', '')
     """
     return f", about {duration(seconds)} left" if seconds > 0 else ""
+
+
+def epochs_left(seconds: Sequence[float], left: int) -> str:
+    """How long so many further epochs will take, if each takes what the latest five did on average.
+
+    Args:
+        seconds: Of each epoch so far, one at least.
+        left: How many are to come.
+
+    Example:
+        >>> epochs_left([900, 6, 6, 6, 6, 6], 10)
+        ', about 60 s left'
+    """
+    return time_left(left * fmean(seconds[-LATEST:]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pe_nnunet.cases import time_left
+from pe_nnunet.cases import epochs_left
 from pe_nnunet.demo.command import Watcher
 
 
@@ -49,11 +49,10 @@ class TrainingWatcher:
             return None
         self.seconds.append(float(text.split()[2]))
         epoch = int(self.facts.get("Epoch", 0)) + 1  # not the number of times: a training may go on from a checkpoint
-        left = (self.epochs - epoch) * sum(self.seconds[-5:]) / len(self.seconds[-5:])
         return (
             f"epoch {epoch}/{self.epochs}: loss {self.facts.get('train_loss', '-')}, "
             f"validation {self.facts.get('val_loss', '-')}, patch Dice {_number(self.facts.get('Pseudo dice', '-'))}, "
-            f"{self.seconds[-1]:.1f} s{time_left(left)}"
+            f"{self.seconds[-1]:.1f} s{epochs_left(self.seconds, self.epochs - epoch)}"
         )
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from pe_nnunet import __version__
-from pe_nnunet.cases import time_left
+from pe_nnunet.cases import epochs_left
 from pe_nnunet.dataset.folders import Split
 from pe_nnunet.dataset.training_split import TrainingSplit
 from pe_nnunet.detection.architectures import find_architecture, switch_off
@@ -175,9 +175,9 @@ class _Progress:
 
     def __call__(self, epoch: int, losses: Mapping[str, float], seconds: float) -> None:
         self.seconds.append(seconds)
-        left = (self.epochs - epoch) * sum(self.seconds[-5:]) / len(self.seconds[-5:])
         shown = ", ".join(f"{name.removesuffix('_loss')} {value:.3f}" for name, value in losses.items())
-        print(f"epoch {epoch}/{self.epochs}: {shown}, {seconds:.1f} s{time_left(left)}", flush=True)
+        left = epochs_left(self.seconds, self.epochs - epoch)
+        print(f"epoch {epoch}/{self.epochs}: {shown}, {seconds:.1f} s{left}", flush=True)
 
 
 def _last_scores(history: Path) -> dict[str, float]:
