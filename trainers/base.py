@@ -30,6 +30,7 @@ from pe_nnunet.trainers.forecast import Forecast
 from pe_nnunet.trainers.history import History
 from pe_nnunet.trainers.loaders import to_device, training_and_validation_batches
 from pe_nnunet.trainers.loss import build_loss, initialise_heads
+from pe_nnunet.trainers.mirroring import mirror_axes
 from pe_nnunet.trainers.monitor import labelled_pe, predicted_pe, validation_scores
 from pe_nnunet.trainers.optimizer import StepwiseLambdaLR, backward_and_step, make_optimizer, require_finite
 from pe_nnunet.trainers.split_record import SplitRecord
@@ -186,12 +187,16 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         self.split_record.compare(self, train, val)
         return train, val
 
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, ...]:  # noqa: N802 - nnU-Net's
+        """As nnU-Net, but mirrored over the axes of the recipe; prediction mirrors over the same, or over none."""
+        *others, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        axes = mirror_axes(self.recipe.training_mirroring, self.plans_manager.transpose_forward, self._dimensions())
+        self.inference_allowed_mirroring_axes = axes if self.recipe.test_time_mirroring else None
+        return *others, axes
+
     def get_dataloaders(self) -> tuple[Any, Any]:
         """Patches drawn by embolus, not by voxel."""
-        batches = training_and_validation_batches(self)
-        if not self.recipe.test_time_mirroring:
-            self.inference_allowed_mirroring_axes = None  # nnU-Net sets them along with augmentation
-        return batches
+        return training_and_validation_batches(self)
 
     # ---- the loop
 

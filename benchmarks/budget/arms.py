@@ -23,6 +23,12 @@ TAR_UNETS = {
 
 CHOSEN = "published"
 
+SMALL_PATCHES = (
+    "plain at full resolution, patches of 32, not mirrored",
+    f"{TAR_UNETS['plain at full resolution']} patch=32,32,32 batch=2",
+)
+"""Time spent on more steps of smaller patches, where the planner would fill the memory target with larger ones."""
+
 STOCK, RESENC = "ExperimentPlanner", "nnUNetPlannerResEncM"
 STOCK_PLANS = {STOCK: "nnUNetPlans", RESENC: "nnUNetResEncUNetMPlans"}
 
@@ -68,8 +74,8 @@ class Arm:
         return {key: value for key, value in asdict(self).items() if key != "group"} | {"members": members}
 
 
-def _tar_unet(name: str, form: str = CHOSEN, recipe: str = SHORT, **changed: Any) -> Arm:
-    return Arm(name, "PETARUNetTrainer", "PETARUNetPlanner", TAR_UNETS[form], recipe, **changed)
+def _tar_unet(name: str, plan: str = TAR_UNETS[CHOSEN], recipe: str = SHORT, **changed: Any) -> Arm:
+    return Arm(name, "PETARUNetTrainer", "PETARUNetPlanner", plan, recipe, **changed)
 
 
 def _part(part: str, recipe: str = "", **changed: Any) -> Arm:
@@ -89,8 +95,9 @@ ARMS = {
         Arm(STOCK_ARMS[1], "nnUNetTrainer", RESENC),
         Arm(OUR_STOCK_PLANS[0], "PETrainer", STOCK, recipe=SHORT),
         Arm(OUR_STOCK_PLANS[1], "PETrainer", RESENC, recipe=SHORT),
-        *(_tar_unet(f"TAR-UNet, {form}", form) for form in TAR_UNETS),
-        *(_tar_unet(f"TAR-UNet, {form}, AdamW", form, ADAMW) for form in TAR_UNETS),
+        *(_tar_unet(f"TAR-UNet, {form}", plan) for form, plan in TAR_UNETS.items()),
+        *(_tar_unet(f"TAR-UNet, {form}, AdamW", plan, ADAMW) for form, plan in TAR_UNETS.items()),
+        _tar_unet(f"TAR-UNet, {SMALL_PATCHES[0]}", SMALL_PATCHES[1], f"{SHORT} training_mirroring=none"),
         Arm("Attention U-Net", "PEAttentionUNetTrainer", "PEAttentionUNetPlanner", recipe=SHORT),
         _tar_unet(f"{TAR_UNET}, arteries too", scheme="artery-pe"),
         _tar_unet(HALVES[0], share=0.5),
@@ -107,6 +114,7 @@ ARMS = {
         _part("a third of positive patches", "positive_fraction=0.33"),
         _part("no hard negatives", "hard_negative_fraction=0"),
         _part("no moving average", "ema_decay=0"),
+        _part("not mirrored", "training_mirroring=none"),
         _part("patches joined", "concatenate_probability=0.5 concatenate_below_ratio=0.01"),
         _part("emboli replicated", "replicate_probability=0.5 replicate_below_ratio=0.01"),
         _part("first fifth on four cases", "little_start_epochs=4 little_start=cases"),

@@ -120,7 +120,12 @@ class TrainingRecipe:
     center_jitter: float = option(
         0.25, "how far a patch's centre may lie from its voxel, as a share of the patch", low=0, high=0.5
     )
-    test_time_mirroring: bool = option(True, "whether validation and prediction average over mirrored inputs")
+    training_mirroring: str = option(
+        "all", "axes over which training patches are mirrored at random", choices=("all", "left-right", "none")
+    )
+    test_time_mirroring: bool = option(
+        True, "whether validation and prediction average over inputs mirrored as in training"
+    )
     cpu_bfloat16: bool = option(True, "bfloat16 autocast on CPUs that have it")
     seed: int = option(0, "seed of the initial weights and of the sampling", low=0)
 
