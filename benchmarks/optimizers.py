@@ -36,7 +36,8 @@ class Training:
         import torch
         from nnunetv2.run.run_training import get_trainer_from_args
 
-        recipe = {
+        own = dict(item.split("=", 1) for item in args.muon_recipe.split()) if optimizer == "muon" else {}
+        recipe = own | {
             "epochs": EPOCHS,
             "iterations": round(steps / EPOCHS),
             "validation_iterations": VALIDATION_BATCHES,
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=900, help="of AdamW")
     parser.add_argument("--share", type=float, default=2 / 3, help="of these, Muon's")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--muon-recipe", default="", help="further recipe keys of the training with Muon")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--float32", action="store_true", help="as on a CPU without bfloat16")
     parser.add_argument("--threads", type=int, default=2)

@@ -67,7 +67,7 @@ class DemoSettings:
         default_factory=lambda: {
             "validation_iterations": "2",
             "learning_rate": "2e-3",
-            "test_time_mirroring": "no",
+            "training_mirroring": "none",
             "checkpoint_epochs": "1",
         }
     )
