@@ -23,12 +23,6 @@ TAR_UNETS = {
 
 CHOSEN = "published"
 
-SMALL_PATCHES = (
-    "plain at full resolution, patches of 32, not mirrored",
-    f"{TAR_UNETS['plain at full resolution']} patch=32,32,32 batch=2",
-)
-"""Time spent on more steps of smaller patches, where the planner would fill the memory target with larger ones."""
-
 STOCK, RESENC = "ExperimentPlanner", "nnUNetPlannerResEncM"
 STOCK_PLANS = {STOCK: "nnUNetPlans", RESENC: "nnUNetResEncUNetMPlans"}
 
@@ -97,7 +91,11 @@ ARMS = {
         Arm(OUR_STOCK_PLANS[1], "PETrainer", RESENC, recipe=SHORT),
         *(_tar_unet(f"TAR-UNet, {form}", plan) for form, plan in TAR_UNETS.items()),
         *(_tar_unet(f"TAR-UNet, {form}, AdamW", plan, ADAMW) for form, plan in TAR_UNETS.items()),
-        _tar_unet(f"TAR-UNet, {SMALL_PATCHES[0]}", SMALL_PATCHES[1], f"{SHORT} training_mirroring=none"),
+        _tar_unet(  # more steps of smaller patches, where the planner would fill the memory target with larger ones
+            "TAR-UNet, plain at full resolution, patches of 32, not mirrored",
+            f"{TAR_UNETS['plain at full resolution']} patch=32,32,32 batch=2",
+            f"{SHORT} training_mirroring=none",
+        ),
         Arm("Attention U-Net", "PEAttentionUNetTrainer", "PEAttentionUNetPlanner", recipe=SHORT),
         _tar_unet(f"{TAR_UNET}, arteries too", scheme="artery-pe"),
         _tar_unet(HALVES[0], share=0.5),
