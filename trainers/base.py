@@ -191,7 +191,8 @@ class PETrainer(nnUNetTrainer):  # type: ignore[misc] # nnU-Net publishes no typ
         """As nnU-Net, but mirrored over the axes of the recipe; prediction mirrors over the same, or over none."""
         *others, _ = super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
         axes = mirror_axes(self.recipe.training_mirroring, self.plans_manager.transpose_forward, self._dimensions())
-        self.inference_allowed_mirroring_axes = axes if self.recipe.test_time_mirroring else None
+        # nnU-Net's prediction takes None for no axis, and fails on an empty tuple
+        self.inference_allowed_mirroring_axes = axes if axes and self.recipe.test_time_mirroring else None
         return *others, axes
 
     def get_dataloaders(self) -> tuple[Any, Any]:

@@ -38,10 +38,20 @@ def test_a_trainer_mirrors_in_training_and_in_prediction(workplace, monkeypatch,
     )
     rotation, flat, _, mirrored = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     assert mirrored == axes
-    assert trainer.inference_allowed_mirroring_axes == (axes if at_test_time else None)
+    assert trainer.inference_allowed_mirroring_axes == (axes if axes and at_test_time else None)
     augmentation = trainer.get_training_transforms((32, 32, 32), rotation, None, mirrored, flat, foreground_labels=[1])
     found = [step.allowed_axes for step in augmentation.transforms if isinstance(step, MirrorTransform)]
     assert found == ([axes] if axes else [])
+
+
+@pytest.mark.parametrize(("recipe", "axes"), [("left-right", (2,)), ("none", None)])
+def test_validation_and_checkpoint_follow(workplace, monkeypatch, recipe, axes):
+    plans = workplace.plan("pe", "PETARUNetPlanner", ["3d_fullres"], narrow=True)
+    monkeypatch.setenv("PE_NNUNET_RECIPE", f"epochs=1 iterations=2 validation_iterations=1 training_mirroring={recipe}")
+    fold = workplace.train("pe", "PETARUNetTrainer", plans, "3d_fullres") / "fold_0"
+    assert (fold / "validation" / "summary.json").is_file()
+    checkpoint = torch.load(fold / "checkpoint_final.pth", weights_only=True)
+    assert checkpoint["inference_allowed_mirroring_axes"] == axes
 
 
 def test_other_words_are_refused():
