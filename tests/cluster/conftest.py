@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ def machines() -> Iterator[Any]:
 
         with pytest.MonkeyPatch.context() as start:  # not for longer: pip in other tests would see this folder
             start.setenv("PYTHONPATH", with_this_folder())
+            terminated = signal.getsignal(signal.SIGTERM)
             both = Cluster(initialize_head=True, head_node_args=LEAN | {"no_monitor": True, "include_dashboard": False})
             both.add_node(**LEAN)
+            signal.signal(signal.SIGTERM, terminated)
         yield both
         both.shutdown()
 
@@ -34,6 +37,14 @@ def machines() -> Iterator[Any]:
 def cluster(machines: Any) -> str:
     """Their address."""
     return str(machines.address)
+
+
+@pytest.fixture(autouse=True)
+def sigterm() -> Iterator[None]:
+    """Ray's handler of SIGTERM goes with the test: later forks would inherit it, and a pool could not end them."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(autouse=True)
