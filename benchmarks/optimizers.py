@@ -36,8 +36,7 @@ class Training:
         import torch
         from nnunetv2.run.run_training import get_trainer_from_args
 
-        own = dict(item.split("=", 1) for item in args.muon_recipe.split()) if optimizer == "muon" else {}
-        recipe = own | {
+        recipe = {
             "epochs": EPOCHS,
             "iterations": round(steps / EPOCHS),
             "validation_iterations": VALIDATION_BATCHES,
@@ -46,7 +45,8 @@ class Training:
             "optimizer": optimizer,
             "seed": seed,
         }
-        os.environ["PE_NNUNET_RECIPE"] = " ".join(f"{key}={value}" for key, value in recipe.items())
+        pairs = [f"{key}={value}" for key, value in recipe.items()]
+        os.environ["PE_NNUNET_RECIPE"] = " ".join([*pairs, args.muon_recipe if optimizer == "muon" else ""])
         os.environ["nnUNet_results"] = str(folder / f"{optimizer}_{seed}")  # noqa: SIM112 - nnU-Net's name
         device = torch.device(args.device)
         self.trainer: Any = get_trainer_from_args(

@@ -19,8 +19,5 @@ def mirror_axes(mirroring: str, transpose_forward: Sequence[int], dimensions: in
         >>> mirror_axes("left-right", [0, 1, 2], 3), mirror_axes("left-right", [1, 0, 2], 2)
         ((2,), (1,))
     """
-    axes = range(dimensions)
-    if mirroring == "all":
-        return tuple(axes)
-    order = transpose_forward[-dimensions:]
-    return tuple(axis for axis in axes if mirroring == "left-right" and order[axis] == LEFT_RIGHT)
+    left_right = [axis for axis, of_image in enumerate(transpose_forward[-dimensions:]) if of_image == LEFT_RIGHT]
+    return {"all": tuple(range(dimensions)), "left-right": tuple(left_right), "none": ()}[mirroring]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ def machines() -> Iterator[Any]:
 
         with pytest.MonkeyPatch.context() as start:  # not for longer: pip in other tests would see this folder
             start.setenv("PYTHONPATH", with_this_folder())
-            terminated = signal.getsignal(signal.SIGTERM)
-            both = Cluster(initialize_head=True, head_node_args=LEAN | {"no_monitor": True, "include_dashboard": False})
-            both.add_node(**LEAN)
-            signal.signal(signal.SIGTERM, terminated)
+            head = LEAN | {"no_monitor": True, "include_dashboard": False}
+            with _sigterm_as_it_was():
+                both = Cluster(initialize_head=True, head_node_args=head)
+                both.add_node(**LEAN)
         yield both
         both.shutdown()
 
@@ -39,12 +40,21 @@ def cluster(machines: Any) -> str:
     return str(machines.address)
 
 
+@contextmanager
+def _sigterm_as_it_was() -> Iterator[None]:
+    """Ray's handler of SIGTERM goes: later forks would inherit it, and a pool could not end them."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @pytest.fixture(autouse=True)
 def sigterm() -> Iterator[None]:
-    """Ray's handler of SIGTERM goes with the test: later forks would inherit it, and a pool could not end them."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
+    """Each test leaves the handler of SIGTERM that it found."""
+    with _sigterm_as_it_was():
+        yield
 
 
 @pytest.fixture(autouse=True)
